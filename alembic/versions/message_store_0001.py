@@ -1,0 +1,46 @@
+"""The message store: table, type, indexes, functions and report views of the server contract 1.3.0."""
+
+from mdb_sqla import revisions
+
+revision = "message_store_0001"
+down_revision = None
+branch_labels = ("message_store",)
+depends_on = None
+
+_OBJECTS = (
+    "schema",
+    "category",
+    "id",
+    "cardinal_id",
+    "is_category",
+    "hash_64",
+    "message_store_version",
+    "messages",
+    "message",
+    "indexes",
+    "error_code",
+    "use_error_codes",
+    "acquire_lock",
+    "stream_version",
+    "write_message",
+    "conditional_command",
+    "get_stream_messages",
+    "get_category_messages",
+    "get_last_stream_message",
+    "stream_summary",
+    "type_summary",
+    "stream_type_summary",
+    "type_stream_summary",
+    "category_type_summary",
+    "type_category_summary",
+)
+
+
+def upgrade() -> None:
+    revisions.run(revision, "adopt", *_OBJECTS, "managed")
+
+
+def downgrade() -> None:
+    if not revisions.may_delete_messages():
+        revisions.run(revision, "refuse_with_messages")
+    revisions.run(revision, "drop", "drop_schema")

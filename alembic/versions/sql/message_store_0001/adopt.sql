@@ -1,0 +1,190 @@
+-- Adopts a store that Message DB 1.2 or 1.3 installed, leaves a schema without a store alone, and
+-- refuses everything else before anything is changed.
+DO $do$
+DECLARE
+  _messages regclass := to_regclass({schema_literal} || '.messages');
+  _schema regnamespace := to_regnamespace({schema_literal});
+  _old_last regprocedure := to_regprocedure({schema_literal} || '.get_last_stream_message(varchar)');
+  _version text;
+  _problems text;
+  _grantee text;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('mdb_sqla:' || {schema_literal}, 0));
+
+  IF _messages IS NULL THEN
+    SELECT string_agg(DISTINCT name, ', ')
+    INTO _problems
+    FROM (
+      SELECT proname::text FROM pg_proc WHERE pronamespace = _schema
+      UNION ALL
+      SELECT relname::text FROM pg_class WHERE relnamespace = _schema
+    ) AS existing (name)
+    WHERE name IN (
+      'acquire_lock', 'cardinal_id', 'category', 'get_category_messages', 'get_last_stream_message',
+      'get_stream_messages', 'hash_64', 'id', 'is_category', 'message_store_version',
+      'stream_version', 'write_message', 'message', 'messages_global_position_seq',
+      'stream_summary', 'type_summary', 'stream_type_summary', 'type_stream_summary',
+      'category_type_summary', 'type_category_summary'
+    );
+
+    IF _problems IS NOT NULL THEN
+      RAISE EXCEPTION 'Schema % is no message store: it has no table messages, but it has %', {schema_literal}, _problems
+        USING ERRCODE = 'MS010', HINT = 'Choose another schema for the message store.';
+    END IF;
+
+    RETURN;
+  END IF;
+
+  IF obj_description(_messages, 'pg_class') LIKE 'Messages, managed by mdb_sqla%' THEN
+    RAISE EXCEPTION 'The message store in schema % is managed by mdb_sqla already, from another migration history', {schema_literal}
+      USING ERRCODE = 'MS010', HINT = 'To manage it from this history, run: alembic stamp message_store@head';
+  END IF;
+
+  SELECT string_agg(problem, '; ')
+  INTO _problems
+  FROM (
+    -- Columns: name, type, and whether NULL is refused.
+    SELECT format(
+      'column %s is %s, not %s', coalesce(expected.name, actual.name),
+      coalesce(actual.definition, 'missing'), coalesce(expected.definition, 'expected')
+    )
+    FROM (
+      VALUES
+        ('global_position', 'bigint NOT NULL'),
+        ('position', 'bigint NOT NULL'),
+        ('time', 'timestamp without time zone NOT NULL'),
+        ('stream_name', 'text NOT NULL'),
+        ('type', 'text NOT NULL'),
+        ('data', 'jsonb'),
+        ('metadata', 'jsonb'),
+        ('id', 'uuid NOT NULL')
+    ) AS expected (name, definition)
+    FULL JOIN (
+      SELECT
+        attname::text,
+        format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
+      FROM pg_attribute
+      WHERE attrelid = _messages AND attnum > 0 AND NOT attisdropped
+    ) AS actual (name, definition) USING (name)
+    WHERE expected.definition IS DISTINCT FROM actual.definition
+
+    UNION ALL
+
+    -- The attributes of the type that every read returns.
+    SELECT format('type message is (%s)', coalesce(actual.definition, 'missing'))
+    FROM (
+      SELECT (
+        SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+        FROM pg_attribute
+        WHERE attrelid = to_regclass({schema_literal} || '.message') AND attnum > 0
+      )
+    ) AS actual (definition)
+    WHERE actual.definition IS DISTINCT FROM
+      'id character varying, stream_name character varying, type character varying, '
+      'position bigint, global_position bigint, data character varying, '
+      'metadata character varying, time timestamp without time zone'
+
+    UNION ALL
+
+    -- Indexes: uniqueness and columns; other indexes are the owner's own business.
+    SELECT format('index %s is %s, not %s', expected.name, coalesce(actual.definition, 'missing'), expected.definition)
+    FROM (
+      VALUES
+        ('messages_pkey', 'unique (global_position)'),
+        ('messages_id', 'unique (id)'),
+        ('messages_stream', 'unique (stream_name, "position")'),
+        (
+          'messages_category',
+          '(category(stream_name::character varying), global_position, '
+          'category((metadata ->> ''correlationStreamName''::text)::character varying))'
+        )
+    ) AS expected (name, definition)
+    LEFT JOIN (
+      SELECT
+        relname::text,
+        CASE WHEN indisvalid THEN '' ELSE 'invalid ' END || CASE WHEN indisunique THEN 'unique ' ELSE '' END
+          || '(' || (
+            SELECT string_agg(
+              replace(pg_get_indexdef(indexrelid, column_number, true), _schema || '.category', 'category'),
+              ', ' ORDER BY column_number
+            )
+            FROM generate_series(1, indnatts) AS column_number
+          ) || ')'
+      FROM pg_index
+      JOIN pg_class ON pg_class.oid = indexrelid
+      WHERE indrelid = _messages AND indpred IS NULL
+    ) AS actual (name, definition) USING (name)
+    WHERE expected.definition IS DISTINCT FROM actual.definition
+
+    UNION ALL
+
+    SELECT 'column global_position does not draw from the sequence messages_global_position_seq'
+    WHERE NOT EXISTS (
+      SELECT
+      FROM pg_depend
+      JOIN pg_attrdef ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+      JOIN pg_attribute ON (attrelid, attnum) = (adrelid, adnum)
+      WHERE adrelid = _messages
+        AND attname = 'global_position'
+        AND refobjid = to_regclass({schema_literal} || '.messages_global_position_seq')
+    )
+
+    UNION ALL
+
+    SELECT format('function %s is missing', signature)
+    FROM unnest(ARRAY[
+      'acquire_lock(varchar)', 'cardinal_id(varchar)', 'category(varchar)',
+      'get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar)',
+      'get_stream_messages(varchar, bigint, bigint, varchar)',
+      'hash_64(varchar)', 'id(varchar)', 'is_category(varchar)', 'message_store_version()',
+      'stream_version(varchar)', 'write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)'
+    ]) AS signature
+    WHERE to_regprocedure({schema_literal} || '.' || signature) IS NULL
+  ) AS found (problem);
+
+  IF _problems IS NULL THEN
+    EXECUTE $sql$SELECT {schema}.message_store_version()$sql$ INTO _version;
+
+    IF _version IS NULL OR _version !~ '^1\.(2\.\d+|3\.0)$' THEN
+      _problems := format('its version is %s, not 1.2 or 1.3.0', coalesce(_version, 'NULL'));
+    END IF;
+  END IF;
+
+  IF _problems IS NOT NULL THEN
+    RAISE EXCEPTION 'Schema % has a table messages that is not the one of Message DB 1.2 or 1.3: %', {schema_literal}, _problems
+      USING ERRCODE = 'MS010', HINT = 'Nothing was changed. Choose another schema, or bring the store to Message DB 1.3.0 first.';
+  END IF;
+
+  -- Version 1.2 has one parameter less; both side by side would make every call ambiguous. Whoever
+  -- could call the old one may call the new one.
+  IF _old_last IS NOT NULL THEN
+    CREATE OR REPLACE FUNCTION {schema}.get_last_stream_message(stream_name varchar, "type" varchar DEFAULT NULL)
+    RETURNS SETOF {schema}.message
+    LANGUAGE plpgsql
+    AS 'BEGIN END';
+
+    IF (SELECT proacl IS NOT NULL FROM pg_proc WHERE oid = _old_last) THEN
+      REVOKE ALL ON FUNCTION {schema}.get_last_stream_message(varchar, varchar) FROM PUBLIC;
+
+      FOR _grantee IN
+        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+        FROM pg_proc, aclexplode(proacl)
+        WHERE oid = _old_last
+      LOOP
+        EXECUTE $sql$GRANT EXECUTE ON FUNCTION {schema}.get_last_stream_message(varchar, varchar) TO $sql$ || _grantee;
+      END LOOP;
+    END IF;
+
+    DROP FUNCTION {schema}.get_last_stream_message(varchar);
+  END IF;
+
+  -- The original's default may be the one of the extension pgcrypto, which nothing else here needs.
+  ALTER TABLE {schema}.messages ALTER COLUMN id SET DEFAULT gen_random_uuid();
+
+  -- Clients of the original may rely on its one SQLSTATE: see error_code.sql.
+  CREATE FUNCTION {schema}.error_code(code text)
+  RETURNS text
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN 'P0001';
+END
+$do$;

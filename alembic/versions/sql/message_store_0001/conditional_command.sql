@@ -1,0 +1,18 @@
+-- The one place where text from a caller becomes SQL.
+CREATE OR REPLACE FUNCTION {schema}.conditional_command(command text, condition text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+AS $function$
+BEGIN
+  IF condition IS NULL THEN
+    RETURN command;
+  END IF;
+
+  IF current_setting('message_store.sql_condition', true) IS DISTINCT FROM 'on' THEN
+    RAISE EXCEPTION 'Retrieval with SQL condition is not activated'
+      USING ERRCODE = {schema}.error_code('MS006');
+  END IF;
+
+  RETURN command || ' AND (' || condition || ')';
+END
+$function$;

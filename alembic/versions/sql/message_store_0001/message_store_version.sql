@@ -1,0 +1,4 @@
+CREATE OR REPLACE FUNCTION {schema}.message_store_version()
+RETURNS varchar
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '1.3.0';

@@ -1,0 +1,9 @@
+CREATE OR REPLACE VIEW {schema}.stream_type_summary AS
+SELECT
+  stream_name,
+  type,
+  count(*) AS message_count,
+  round(count(*) * 100 / sum(count(*)) OVER (), 2) AS percent
+FROM {schema}.messages
+GROUP BY 1, 2
+ORDER BY 1, 2;

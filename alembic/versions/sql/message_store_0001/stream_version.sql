@@ -1,0 +1,12 @@
+CREATE OR REPLACE FUNCTION {schema}.stream_version(stream_name varchar)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $function$
+BEGIN
+  RETURN (
+    SELECT max(messages.position)
+    FROM {schema}.messages
+    WHERE messages.stream_name = stream_version.stream_name
+  );
+END
+$function$;

@@ -1,0 +1,8 @@
+CREATE OR REPLACE VIEW {schema}.type_summary AS
+SELECT
+  type,
+  count(*) AS message_count,
+  round(count(*) * 100 / sum(count(*)) OVER (), 2) AS percent
+FROM {schema}.messages
+GROUP BY 1
+ORDER BY 1;

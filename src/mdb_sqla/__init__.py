@@ -1,0 +1,1 @@
+"""Event store, message store and transactional outbox for SQLAlchemy and PostgreSQL."""

@@ -1,0 +1,46 @@
+"""An Alembic plug-in that keeps autogenerate away from the store's own tables.
+
+The store's revisions own them, and no application's metadata has them, so that `alembic check` and
+`revision --autogenerate` would propose to drop them wherever they look into the store's schema.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+# Alembic loads this module while it is being imported itself: nothing else of it is there yet.
+from alembic.util import DispatchPriority, PriorityDispatchResult
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations.ops import MigrateOperation, UpgradeOps
+    from alembic.runtime.plugins import Plugin
+
+__all__ = ["setup"]
+
+_TABLES = {"messages", "mdb_sqla_version"}
+
+
+def setup(plugin: Plugin) -> None:
+    """Register the comparator; Alembic calls this for the entry point."""
+    plugin.add_autogenerate_comparator(
+        _remove_own_tables, "autogenerate", priority=DispatchPriority.LAST
+    )
+
+
+def _remove_own_tables(
+    autogen_context: AutogenContext, upgrade_ops: UpgradeOps
+) -> PriorityDispatchResult:
+    from mdb_sqla.revisions import configured_schema
+
+    context = autogen_context.migration_context
+    store_schema = configured_schema(context)
+    default_schema = context.dialect.default_schema_name
+
+    def is_own(operation: MigrateOperation) -> bool:
+        # With a search_path that starts with the store's schema, Alembic names it None.
+        schema = getattr(operation, "schema", None) or default_schema
+        return schema == store_schema and getattr(operation, "table_name", None) in _TABLES
+
+    upgrade_ops.ops[:] = [operation for operation in upgrade_ops.ops if not is_own(operation)]
+    return PriorityDispatchResult.CONTINUE

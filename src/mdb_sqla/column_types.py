@@ -1,0 +1,65 @@
+"""Column types for what the server's functions return as text or without a time zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+__all__ = ["JSONText", "UTCDateTime", "UUIDText"]
+
+
+class JSONText(TypeDecorator[Any]):
+    """JSON that the server returns as text, read by the engine's own deserializer."""
+
+    impl = Text
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return what turns the text into a value; None stays None."""
+        return JSON().result_processor(dialect, coltype)
+
+
+class UUIDText(TypeDecorator[UUID]):
+    """A UUID that the server returns as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> str | None:
+        """Return the text that the server would print."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> UUID | None:
+        """Return the UUID."""
+        return None if value is None else UUID(value)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A timestamp without time zone that holds UTC, as an aware `datetime`."""
+
+    impl = TIMESTAMP(timezone=False)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC, without its zone.
+
+        Raises:
+            ValueError: the time has no zone, so that it could be any.
+        """
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"The time must have a time zone: {value!r}")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time with its zone."""
+        return None if value is None else value.replace(tzinfo=UTC)

@@ -1,0 +1,207 @@
+"""Every error that the package raises on purpose; what else a driver raises passes through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ConditionNotActivated",
+    "DuplicateMessageId",
+    "InvalidArgument",
+    "InvalidConsumerGroup",
+    "InvalidCorrelation",
+    "InvalidMessage",
+    "InvalidSchemaName",
+    "InvalidStreamName",
+    "MessageStoreError",
+    "NoReplyStream",
+    "NotACategory",
+    "NotAStream",
+    "NotCommitted",
+    "SavepointLeftOpen",
+    "StoreNotInstalled",
+    "TransactionConflict",
+    "UnrecognizedStore",
+    "MessagesExist",
+    "WrongExpectedVersion",
+]
+
+
+class MessageStoreError(Exception):
+    """What every error of this package is."""
+
+
+class InvalidArgument(MessageStoreError, ValueError):
+    """A value that breaks a rule of the method it was passed to; nothing was sent to the server."""
+
+
+class InvalidStreamName(InvalidArgument):
+    """A name that is no stream name, or a part that can't be put into one.
+
+    Attributes:
+        value: the name or the part.
+    """
+
+    def __init__(self, value: object, rule: str) -> None:
+        super().__init__(f"Invalid stream name {value!r}: {rule}")
+        self.value = value
+
+
+class InvalidSchemaName(InvalidArgument):
+    """A schema name that is empty, longer than 63 bytes, or has a `$` or a NUL in it.
+
+    Attributes:
+        value: the name.
+    """
+
+    def __init__(self, value: str) -> None:
+        super().__init__(
+            f"Invalid schema name {value!r}: it must have 1 to 63 bytes and no '$' and no NUL"
+        )
+        self.value = value
+
+
+class InvalidMessage(InvalidArgument):
+    """A message that can't be stored: its type is empty, or its data or metadata is not JSON.
+
+    Attributes:
+        message: the message.
+    """
+
+    def __init__(self, message: object, rule: str) -> None:
+        super().__init__(f"Invalid message {message!r}: {rule}")
+        self.message = message
+
+
+class NoReplyStream(InvalidArgument):
+    """A reply to a message whose metadata names no reply stream.
+
+    Attributes:
+        message: the message that was to be answered.
+    """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"There is no replyStreamName in the metadata of {message!r}")
+        self.message = message
+
+
+class NotCommitted(MessageStoreError):
+    """The position of a message was asked for before its transaction was committed."""
+
+    def __init__(self, stream_name: str) -> None:
+        super().__init__(
+            f"The position in stream {stream_name} is known once the transaction is committed"
+        )
+
+
+class SavepointLeftOpen(MessageStoreError):
+    """A transaction was committed from outside of a savepoint that holds messages.
+
+    Nothing was committed. Leave the savepoint (`with session.begin_nested():`) before the commit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Messages were handed in inside a savepoint that was still open at COMMIT; "
+            "commit or roll back the savepoint first. Nothing was committed"
+        )
+
+
+class Refusal(MessageStoreError):
+    """The server refused a call; the transaction is as after any failed statement."""
+
+    def __init__(self, message: str, **values: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(values)
+
+
+class WrongExpectedVersion(Refusal):
+    """The stream's version is not the expected one, so nothing was written.
+
+    Attributes:
+        stream_name: the stream.
+        expected_version: what the writer expected; `NO_STREAM` (-1) if it expected no stream.
+        stream_version: what the stream is at; `NO_STREAM` (-1) if there is none.
+    """
+
+    stream_name: str
+    expected_version: int
+    stream_version: int
+
+
+class NotAStream(Refusal):
+    """The name of a category, where a stream's was needed.
+
+    Attributes:
+        stream_name: the name.
+    """
+
+    stream_name: str
+
+
+class NotACategory(Refusal):
+    """The name of a stream, where a category's was needed.
+
+    Attributes:
+        category: the name.
+    """
+
+    category: str
+
+
+class InvalidCorrelation(Refusal):
+    """The name of a stream for the correlation, where a category's was needed.
+
+    Attributes:
+        correlation: the name.
+    """
+
+    correlation: str
+
+
+class InvalidConsumerGroup(Refusal):
+    """A consumer group's member or size is missing or out of range.
+
+    Attributes:
+        member: the member, from 0; None if it was missing.
+        size: the number of members; None if it was missing.
+    """
+
+    member: int | None
+    size: int | None
+
+
+class ConditionNotActivated(Refusal):
+    """A condition was given, but the setting `message_store.sql_condition` is not `on`."""
+
+
+class DuplicateMessageId(Refusal):
+    """A message with the same id is stored already, so nothing was written.
+
+    Attributes:
+        id: the id, as the server reports it.
+    """
+
+    id: str
+
+
+class TransactionConflict(Refusal):
+    """A concurrent transaction came first, and PostgreSQL asks to run this one again, all of it.
+
+    Attributes:
+        sqlstate: 40001 for a serialization failure, 40P01 for a deadlock.
+    """
+
+    sqlstate: str
+
+
+class StoreNotInstalled(Refusal):
+    """The schema, a function or the table of the message store is missing in this database."""
+
+
+class UnrecognizedStore(Refusal):
+    """What is in the schema is not a store that can be adopted; nothing was changed."""
+
+
+class MessagesExist(Refusal):
+    """A downgrade would delete messages; nothing was changed."""

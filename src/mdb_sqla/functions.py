@@ -1,0 +1,182 @@
+"""A typed construct for every function of the server, for use in any statement.
+
+Arguments are values, bind parameters or SQL expressions. The functions that return messages are
+tables: select from them, join them with the application's own tables, use them `.lateral()`. Their
+columns are those of the composite type `message`.
+
+    select(orders, m.c.type).join(m := get_stream_messages("order-1"), m.c.position == orders.c.version)
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from sqlalchemy import BigInteger, Boolean, Text, column, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import Function
+from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy.types import TypeEngine
+
+from mdb_sqla import tables
+from mdb_sqla.column_types import JSONText, UTCDateTime, UUIDText
+
+__all__ = [
+    "acquire_lock",
+    "cardinal_id",
+    "category",
+    "get_category_messages",
+    "get_last_stream_message",
+    "get_stream_messages",
+    "hash_64",
+    "id",
+    "is_category",
+    "message_store_version",
+    "stream_version",
+    "write_message",
+]
+
+_T = TypeVar("_T")
+
+
+class _ServerFunction(Function[_T]):
+    """A function in the schema of the table `messages`, wherever `schema_translate_map` puts that."""
+
+    inherit_cache = True
+
+
+@compiles(_ServerFunction)
+def _compile(element: _ServerFunction[Any], compiler: SQLCompiler, **kw: Any) -> str:
+    # What follows `schema_translate_map` is the schema of a table, so the table is asked.
+    qualified = element._clone()
+    qualified.packagenames = (compiler.preparer.schema_for_object(tables.messages),)
+    return compiler.visit_function(qualified, **kw)
+
+
+def _call(
+    name: str, result: TypeEngine[_T], *arguments: tuple[Any, TypeEngine[Any]]
+) -> _ServerFunction[_T]:
+    typed = (type_coerce(value, type_) for value, type_ in arguments)
+    return _ServerFunction(name, *typed, type_=result)
+
+
+def _messages(name: str, *arguments: tuple[Any, TypeEngine[Any]]) -> TableValuedAlias:
+    return _call(name, Text(), *arguments).table_valued(
+        column("id", UUIDText),
+        column("stream_name", Text),
+        column("type", Text),
+        column("position", BigInteger),
+        column("global_position", BigInteger),
+        column("data", JSONText),
+        column("metadata", JSONText),
+        column("time", UTCDateTime),
+        name=name,
+    )
+
+
+_TEXT = Text()
+_BIGINT = BigInteger()
+_JSON = JSONB(none_as_null=True)
+
+
+def category(stream_name: Any) -> Function[str]:
+    """The category of a stream name: what stands before the first `-`."""
+    return _call("category", _TEXT, (stream_name, _TEXT))
+
+
+def id(stream_name: Any) -> Function[str | None]:  # noqa: A001
+    """The id of a stream name: what stands behind the first `-`; NULL for a category."""
+    return _call("id", _TEXT, (stream_name, _TEXT))
+
+
+def cardinal_id(stream_name: Any) -> Function[str | None]:
+    """The first part of the id of a stream name; NULL for a category."""
+    return _call("cardinal_id", _TEXT, (stream_name, _TEXT))
+
+
+def is_category(stream_name: Any) -> Function[bool]:
+    """Whether a name has no id."""
+    return _call("is_category", Boolean(), (stream_name, _TEXT))
+
+
+def hash_64(value: Any) -> Function[int]:
+    """The first 64 bits of the MD5 of a text, as a signed integer."""
+    return _call("hash_64", _BIGINT, (value, _TEXT))
+
+
+def message_store_version() -> Function[str]:
+    """The version of the server contract: 1.3.0."""
+    return _call("message_store_version", _TEXT)
+
+
+def acquire_lock(stream_name: Any) -> Function[int]:
+    """Lock the category of a stream until the transaction ends; returns the lock's key."""
+    return _call("acquire_lock", _BIGINT, (stream_name, _TEXT))
+
+
+def stream_version(stream_name: Any) -> Function[int | None]:
+    """The position of a stream's last message; NULL where there is none."""
+    return _call("stream_version", _BIGINT, (stream_name, _TEXT))
+
+
+def write_message(
+    id: Any,  # noqa: A002
+    stream_name: Any,
+    type: Any,  # noqa: A002
+    data: Any,
+    metadata: Any = None,
+    expected_version: Any = None,
+) -> Function[int]:
+    """Write a message; returns its position in the stream."""
+    return _call(
+        "write_message",
+        _BIGINT,
+        (id, UUIDText()),
+        (stream_name, _TEXT),
+        (type, _TEXT),
+        (data, _JSON),
+        (metadata, _JSON),
+        (expected_version, _BIGINT),
+    )
+
+
+def get_stream_messages(
+    stream_name: Any, position: Any = None, batch_size: Any = None, condition: Any = None
+) -> TableValuedAlias:
+    """The messages of a stream from a position on, in order."""
+    return _messages(
+        "get_stream_messages",
+        (stream_name, _TEXT),
+        (position, _BIGINT),
+        (batch_size, _BIGINT),
+        (condition, _TEXT),
+    )
+
+
+def get_category_messages(
+    category: Any,
+    position: Any = None,
+    batch_size: Any = None,
+    correlation: Any = None,
+    consumer_group_member: Any = None,
+    consumer_group_size: Any = None,
+    condition: Any = None,
+) -> TableValuedAlias:
+    """The messages of a category from a global position on, in order."""
+    return _messages(
+        "get_category_messages",
+        (category, _TEXT),
+        (position, _BIGINT),
+        (batch_size, _BIGINT),
+        (correlation, _TEXT),
+        (consumer_group_member, _BIGINT),
+        (consumer_group_size, _BIGINT),
+        (condition, _TEXT),
+    )
+
+
+def get_last_stream_message(stream_name: Any, type: Any = None) -> TableValuedAlias:  # noqa: A002
+    """The last message of a stream, or the last of a type in it; no row where there is none."""
+    return _messages("get_last_stream_message", (stream_name, _TEXT), (type, _TEXT))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple, TypedDict, cast
+from uuid import UUID
+
+from mdb_sqla.errors import InvalidMessage, NoReplyStream
+from mdb_sqla.stream_name import StreamName
+
+if sys.version_info >= (3, 14):
+    from uuid import uuid7
+else:
+    from uuid_utils.compat import uuid7
+
+__all__ = ["Message", "Metadata", "StoredMessage"]
+
+
+class Metadata(TypedDict, total=False):
+    """What is known about a message beside its data, under the keys that are stored.
+
+    Keys beyond these are allowed, and are stored and read as they are.
+    """
+
+    causationMessageStreamName: str  # noqa: N815
+    causationMessagePosition: int  # noqa: N815
+    causationMessageGlobalPosition: int  # noqa: N815
+    correlationStreamName: str  # noqa: N815
+    replyStreamName: str  # noqa: N815
+    schemaVersion: str  # noqa: N815
+    properties: dict[str, Any]
+    localProperties: dict[str, Any]  # noqa: N815
+
+
+class StoredMessage(NamedTuple):
+    """A message as it is read.
+
+    `position` counts from 0 in the stream without gaps, `global_position` orders the whole store and
+    may have gaps. `time` is when the writing transaction began, in UTC. NULL `data` and `metadata`
+    read as empty objects.
+    """
+
+    id: UUID
+    stream_name: str
+    type: str
+    position: int
+    global_position: int
+    data: Any
+    metadata: Metadata
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to be written.
+
+    `data` and `metadata` are whatever the engine's JSON serializer takes; metadata is an object. The
+    id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch neighbouring
+    pages of the unique index.
+
+    Raises:
+        InvalidMessage: the type is empty, the id is no UUID, or the metadata no mapping.
+    """
+
+    type: str
+    data: Any = None
+    metadata: Metadata | Mapping[str, Any] | None = None
+    id: UUID = field(default_factory=uuid7)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.type, str) or not self.type:
+            raise InvalidMessage(self, f"the type must be a string that is not empty: {self.type!r}")
+        if not isinstance(self.id, UUID):
+            raise InvalidMessage(self, f"the id must be a uuid.UUID: {self.id!r}")
+        if self.metadata is not None and not isinstance(self.metadata, Mapping):
+            raise InvalidMessage(self, f"the metadata must be a mapping: {self.metadata!r}")
+
+    def follow(self, preceding: StoredMessage) -> Message:
+        """Return this message as one that was caused by another.
+
+        The causation keys name the preceding message; its correlation, its reply stream and, where
+        it has any, its properties replace this message's own. Its local properties are left behind.
+        """
+        metadata = cast(Metadata, dict(self.metadata or {}))
+        metadata["causationMessageStreamName"] = preceding.stream_name
+        metadata["causationMessagePosition"] = preceding.position
+        metadata["causationMessageGlobalPosition"] = preceding.global_position
+        for key in ("correlationStreamName", "replyStreamName"):
+            metadata.pop(key, None)
+            if preceding.metadata.get(key) is not None:
+                metadata[key] = preceding.metadata[key]
+        properties = preceding.metadata.get("properties")
+        if properties is not None:
+            metadata["properties"] = properties
+        return replace(self, metadata=metadata)
+
+    def reply(self, preceding: StoredMessage) -> tuple[StreamName, Message]:
+        """Return the stream that a preceding message asks to be answered in, and the answer.
+
+        The answer follows the preceding message, without its reply stream.
+
+        Raises:
+            NoReplyStream: the preceding message names none.
+        """
+        stream_name = preceding.metadata.get("replyStreamName")
+        if not stream_name:
+            raise NoReplyStream(preceding)
+        answer = self.follow(preceding)
+        metadata = cast(Metadata, dict(answer.metadata or {}))
+        del metadata["replyStreamName"]
+        return StreamName(stream_name), replace(answer, metadata=metadata)

@@ -1,0 +1,140 @@
+"""Install, upgrade and remove the store where the application has no Alembic history of its own.
+
+The version table of this history, `mdb_sqla_version`, is in the schema of the store. An application
+that has a history composes the revisions with it instead.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TextIO
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select
+
+from mdb_sqla import revisions
+from mdb_sqla.errors import StoreNotInstalled
+from mdb_sqla.refusals import translated
+
+__all__ = ["VERSION_TABLE", "downgrade", "upgrade", "write_upgrade_script"]
+
+VERSION_TABLE = "mdb_sqla_version"
+
+_FIRST_REVISION = "message_store_0001"
+_ROLE_REVISIONS = "message_store_role"
+
+
+def upgrade(
+    bind: Engine | Connection, *, schema: str = revisions.DEFAULT_SCHEMA, role: bool = False
+) -> None:
+    """Bring the store up to date: install it, or adopt one that Message DB 1.2 or 1.3 installed.
+
+    It is one transaction; on a connection that is in one already it becomes part of that. Several
+    processes may do it at once: the others wait for the first and find nothing left to do.
+
+    Args:
+        bind: an engine or a connection; in an async application
+            `await connection.run_sync(migrate.upgrade)`.
+        schema: the schema of the store; it is created if need be.
+        role: also create the role `message_store` for clients of Message DB in other languages, or
+            grant it what it needs if there is one.
+
+    Raises:
+        UnrecognizedStore: there is something else in the schema; nothing was changed.
+        InvalidSchemaName: the name of the schema can't be one.
+    """
+    with translated(), _transaction(bind, schema) as connection:
+        revisions.execute(connection, revisions.statement(_FIRST_REVISION, "schema", schema))
+        _run(_upgrade_steps(role), schema, connection=connection)
+
+
+def downgrade(
+    bind: Engine | Connection,
+    *,
+    schema: str = revisions.DEFAULT_SCHEMA,
+    delete_messages: bool = False,
+) -> None:
+    """Remove the store, and its schema if the upgrade created it and nothing else is in it.
+
+    Raises:
+        MessagesExist: there are messages and `delete_messages` is False; nothing was changed.
+        StoreNotInstalled: the schema has no store that `upgrade` installed.
+    """
+    with translated(), _transaction(bind, schema) as connection:
+        version_table = Table(VERSION_TABLE, MetaData(), schema=schema)
+        if not inspect(connection).has_table(VERSION_TABLE, schema):
+            raise StoreNotInstalled(f"There is no store in schema {schema!r} that upgrade installed")
+        _run(_downgrade_steps, schema, delete_messages=delete_messages, connection=connection)
+        version_table.drop(connection)
+        revisions.execute(connection, revisions.statement(_FIRST_REVISION, "drop_schema", schema))
+
+
+def write_upgrade_script(
+    output: TextIO, *, schema: str = revisions.DEFAULT_SCHEMA, role: bool = False
+) -> None:
+    """Write what `upgrade` does to a database without a store of its own as a script for psql."""
+    output.write(revisions.statement(_FIRST_REVISION, "schema", schema))
+    _run(_upgrade_steps(role), schema, output_buffer=output)
+
+
+_Steps = Callable[[ScriptDirectory, Any], Any]
+
+
+def _upgrade_steps(role: bool) -> _Steps:
+    def steps(script: ScriptDirectory, current: Any) -> Any:
+        has_role = any(revision.startswith(_ROLE_REVISIONS) for revision in current)
+        target = "heads" if role or has_role else "message_store@head"
+        return script._upgrade_revs(target, current)
+
+    return steps
+
+
+def _downgrade_steps(script: ScriptDirectory, current: Any) -> Any:
+    return script._downgrade_revs("base", current)
+
+
+def _run(
+    steps: _Steps,
+    schema: str,
+    *,
+    delete_messages: bool = False,
+    connection: Connection | None = None,
+    output_buffer: TextIO | None = None,
+) -> None:
+    arguments = [f"{revisions.DELETE_MESSAGES_OPTION}=yes"] if delete_messages else []
+    config = Config(cmd_opts=Namespace(x=arguments))
+    config.set_main_option("script_location", "mdb_sqla.versions:")
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "mdb_sqla.versions:\nmdb_sqla.versions.role:")
+    config.set_main_option(revisions.SCHEMA_OPTION, schema.replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
+    with EnvironmentContext(
+        config, script, fn=lambda current, _: steps(script, current), as_sql=connection is None
+    ) as environment:
+        environment.configure(
+            connection=connection,
+            dialect_name="postgresql",
+            output_buffer=output_buffer,
+            version_table=VERSION_TABLE,
+            version_table_schema=schema,
+        )
+        with environment.begin_transaction():
+            environment.run_migrations()
+
+
+@contextmanager
+def _transaction(bind: Engine | Connection, schema: str) -> Iterator[Connection]:
+    with ExitStack() as stack:
+        if isinstance(bind, Engine):
+            connection = stack.enter_context(bind.begin())
+        else:
+            connection = bind
+            if not connection.in_transaction():
+                stack.enter_context(connection.begin())
+        key = func.hashtextextended(f"mdb_sqla:{schema}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
+        yield connection

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from mdb_sqla.errors import InvalidStreamName
+
+__all__ = ["NO_STREAM", "StreamName"]
+
+NO_STREAM = -1
+"""The version of a stream without messages; as expected version: the stream must not exist yet."""
+
+
+class StreamName(str):
+    """The name of a stream or category: `category[:type[+type…]][-id[+id…]]`.
+
+    It is a string, so it goes wherever a string goes. The first `-` parts the category from the id;
+    dashes after it belong to the id. A name without `-` is a category.
+
+    Raises:
+        InvalidStreamName: the category is empty, or there is a NUL in the name.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> StreamName:
+        """Check the name; a stream name is returned as it is."""
+        if isinstance(name, StreamName):
+            return name
+        if not isinstance(name, str):
+            raise InvalidStreamName(name, "it must be a string")
+        if not name or name[0] == "-":
+            raise InvalidStreamName(name, "the category must not be empty")
+        if "\0" in name:
+            raise InvalidStreamName(name, "it must not contain NUL")
+        return super().__new__(cls, name)
+
+    @classmethod
+    def build(cls, category: str, *ids: object, types: tuple[str, ...] | str = ()) -> StreamName:
+        """Put a name together: `build("account", 1, 2, types="command")` is `account:command-1+2`.
+
+        Without ids it is a category's name. The parts must be free of the separators around them.
+
+        Raises:
+            InvalidStreamName: a part is empty or contains a separator.
+        """
+        types = (types,) if isinstance(types, str) else types
+        parts = [str(part) for part in ids]
+        _check(category, "category", "-:")
+        for part in types:
+            _check(part, "type", "-+")
+        for part in parts:
+            _check(part, "id", "+")
+        name = category
+        if types:
+            name += ":" + "+".join(types)
+        if parts:
+            name += "-" + "+".join(parts)
+        return cls(name)
+
+    @property
+    def category(self) -> StreamName:
+        """What stands before the first `-`, types included."""
+        return StreamName(self.partition("-")[0])
+
+    @property
+    def entity(self) -> str:
+        """The category without its types."""
+        return self.category.partition(":")[0]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types of the category, such as `command`; empty where there are none."""
+        types = self.category.partition(":")[2]
+        return tuple(types.split("+")) if types else ()
+
+    @property
+    def id(self) -> str | None:
+        """What stands behind the first `-`; None for a category."""
+        _, separator, id_ = self.partition("-")
+        return id_ if separator else None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The parts of a compound id; empty for a category."""
+        return () if self.id is None else tuple(self.id.split("+"))
+
+    @property
+    def cardinal_id(self) -> str | None:
+        """The first part of the id, by which consumer groups share the work; None for a category."""
+        return None if self.id is None else self.ids[0]
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the name has no id."""
+        return "-" not in self
+
+
+def _check(part: str, what: str, separators: str) -> None:
+    if not part:
+        raise InvalidStreamName(part, f"a {what} must not be empty")
+    for separator in separators:
+        if separator in part:
+            raise InvalidStreamName(part, f"a {what} must not contain {separator!r}")

@@ -1,0 +1,62 @@
+"""The table and the report views, for use in any statement.
+
+They are in a `MetaData` of their own, which belongs to the store's revisions: an application leaves
+it out of its own `target_metadata`. Another schema is chosen as for every SQLAlchemy table, with
+`schema_translate_map={"message_store": "events"}` on the engine; the functions follow it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, MetaData, Numeric, Table, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
+
+from mdb_sqla.column_types import UTCDateTime
+
+__all__ = [
+    "SCHEMA",
+    "category_type_summary",
+    "messages",
+    "metadata",
+    "stream_summary",
+    "stream_type_summary",
+    "type_category_summary",
+    "type_stream_summary",
+    "type_summary",
+]
+
+SCHEMA = "message_store"
+
+metadata = MetaData(schema=SCHEMA)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("global_position", BigInteger, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column(
+        "time", UTCDateTime, nullable=False, server_default=func.timezone("utc", func.now())
+    ),
+    Column("stream_name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("data", JSONB(none_as_null=True)),
+    Column("metadata", JSONB(none_as_null=True)),
+    Column("id", Uuid, nullable=False, server_default=func.gen_random_uuid()),
+)
+
+
+def _report(name: str, *columns: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        *(Column(column, Text) for column in columns),
+        Column("message_count", BigInteger),
+        Column("percent", Numeric),
+    )
+
+
+stream_summary = _report("stream_summary", "stream_name")
+type_summary = _report("type_summary", "type")
+stream_type_summary = _report("stream_type_summary", "stream_name", "type")
+type_stream_summary = _report("type_stream_summary", "type", "stream_name")
+category_type_summary = _report("category_type_summary", "category", "type")
+type_category_summary = _report("type_category_summary", "type", "category")

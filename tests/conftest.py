@@ -1,0 +1,225 @@
+"""The servers, databases and flavours of SQLAlchemy that the tests run with."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from mdb_sqla import migrate
+from mdb_sqla.embedded import EmbeddedPostgres
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        metavar="WHERE",
+        help="where the tests find PostgreSQL: 'docker', or a folder of PostgreSQL binaries; "
+        "the default is MDB_TEST_DATABASE_URL if that is set, else the embedded server",
+    )
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
+    """A database of a server on which the tests may create databases and roles."""
+    where = request.config.getoption("--postgres")
+    url = os.environ.get("MDB_TEST_DATABASE_URL")
+    if where == "docker":
+        from testcontainers.community.postgres import PostgresContainer
+
+        image = os.environ.get("MDB_TEST_POSTGRES_IMAGE", "postgres:18")
+        with PostgresContainer(image, driver="psycopg") as container:
+            yield make_url(container.get_connection_url())
+    elif url and where is None:
+        yield make_url(url)
+    else:
+        binaries = Path(where) if where else None
+        # Nothing of a test's database has to outlive a power failure.
+        settings = {"fsync": "off", "max_connections": "200"}
+        with EmbeddedPostgres(binaries=binaries, settings=settings) as server:
+            yield server.url()
+
+
+class Databases:
+    """Creates databases on the server, and drops them."""
+
+    def __init__(self, server: URL) -> None:
+        self._server = server
+        self._names = (f"mdb_sqla_test_{os.getpid()}_{number}" for number in count())
+
+    def execute(self, statement: str) -> None:
+        engine = create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+
+    @contextmanager
+    def create(self, template: URL | None = None) -> Iterator[URL]:
+        name = next(self._names)
+        source = f'TEMPLATE "{template.database}"' if template else ""
+        self.execute(f'CREATE DATABASE "{name}" {source}')
+        yield self._server.set(database=name)
+        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def databases(server_url: URL) -> Databases:
+    return Databases(server_url)
+
+
+@pytest.fixture(scope="session")
+def server_version(server_url: URL) -> int:
+    """The server's major version."""
+    with create_engine(server_url, poolclass=NullPool).connect() as connection:
+        return int(connection.scalar(text("SHOW server_version_num"))) // 10_000
+
+
+@pytest.fixture(scope="session")
+def template(databases: Databases) -> Iterator[URL]:
+    """A database with the store and nothing in it, to copy."""
+    with databases.create() as url:
+        engine = create_engine(url, poolclass=NullPool)
+        migrate.upgrade(engine)
+        yield url
+
+
+@pytest.fixture
+def empty_database(databases: Databases) -> Iterator[URL]:
+    """A database without a store."""
+    with databases.create() as url:
+        yield url
+
+
+@pytest.fixture
+def database(databases: Databases, template: URL) -> Iterator[URL]:
+    """A database with an empty store, the test's own."""
+    with databases.create(template) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database: URL) -> Iterator[Engine]:
+    """An engine on the test's own database."""
+    engine = create_engine(database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_engine(databases: Databases, template: URL) -> Iterator[Engine]:
+    with databases.create(template) as url:
+        engine = create_engine(url)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def connection(shared_engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that is rolled back when the test is over."""
+    with shared_engine.connect() as connection, connection.begin() as transaction:
+        yield connection
+        if transaction.is_active:
+            transaction.rollback()
+
+
+class Flavour:
+    """An application in one of the ways to use SQLAlchemy, for tests that are written once.
+
+    `run` gives the result of a call, awaiting it where the flavour is asynchronous; `collect` does
+    the same for an iterator.
+    """
+
+    def __init__(self, driver: str, asynchronous: bool, database: URL, runner: asyncio.Runner) -> None:
+        self.asynchronous = asynchronous
+        self._runner = runner
+        url = database.set(drivername=f"postgresql+{driver}")
+        self.engine: Any = create_async_engine(url) if asynchronous else create_engine(url)
+
+    def run(self, call: Any) -> Any:
+        if not inspect.isawaitable(call):
+            return call
+
+        async def wait() -> Any:
+            return await call
+
+        return self._runner.run(wait())
+
+    def collect(self, iterator: Any, at_most: int | None = None) -> list[Any]:
+        numbers = range(at_most) if at_most is not None else count()
+        if not self.asynchronous:
+            return [item for _, item in zip(numbers, iterator, strict=False)]
+
+        async def gather() -> list[Any]:
+            items: list[Any] = []
+            async for item in iterator:
+                items.append(item)
+                if len(items) == at_most:
+                    break
+            await iterator.aclose()
+            return items
+
+        return self._runner.run(gather())
+
+    @contextmanager
+    def session(self, **options: Any) -> Iterator[Any]:
+        kind: Any = AsyncSession if self.asynchronous else Session
+        session = kind(self.engine, **options)
+        yield session
+        self.run(session.close())
+
+    @contextmanager
+    def connection(self, **options: Any) -> Iterator[Any]:
+        connection = self.engine.connect()
+        if self.asynchronous:
+            connection = self.run(connection.start())
+        connection = self.run(connection.execution_options(**options)) if options else connection
+        yield connection
+        self.run(connection.close())
+
+    @contextmanager
+    def unit_of_work(self, source: Any, **options: Any) -> Iterator[Any]:
+        kind: Any = AsyncUnitOfWork if self.asynchronous else UnitOfWork
+        unit = kind(source, **options)
+        if not self.asynchronous:
+            with unit:
+                yield unit
+            return
+        self.run(unit.__aenter__())
+        try:
+            yield unit
+        except BaseException as error:
+            self.run(unit.__aexit__(type(error), error, error.__traceback__))
+            raise
+        self.run(unit.__aexit__(None, None, None))
+
+    def store(self, source: Any) -> Any:
+        return AsyncMessageStore(source) if self.asynchronous else MessageStore(source)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(
+    params=[("psycopg", False), ("psycopg", True), ("asyncpg", True)],
+    ids=["sync", "async", "asyncpg"],
+)
+def flavour(
+    request: pytest.FixtureRequest, database: URL, runner: asyncio.Runner
+) -> Iterator[Flavour]:
+    """The test's own database, used in one of three ways."""
+    driver, asynchronous = request.param
+    flavour = Flavour(driver, asynchronous, database, runner)
+    yield flavour
+    flavour.run(flavour.engine.dispose())
