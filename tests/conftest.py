@@ -16,8 +16,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_ur
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from mdb_sqla import migrate
-from mdb_sqla.embedded import EmbeddedPostgres
+from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrate
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,9 +42,15 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
     elif url and where is None:
         yield make_url(url)
     else:
+        from mdb_sqla.embedded import EmbeddedPostgres
+
         binaries = Path(where) if where else None
         # Nothing of a test's database has to outlive a power failure.
-        settings = {"fsync": "off", "max_connections": "200"}
+        settings = {
+            "fsync": "off",
+            "max_connections": "200",
+            "max_prepared_transactions": "10",
+        }
         with EmbeddedPostgres(binaries=binaries, settings=settings) as server:
             yield server.url()
 
@@ -138,11 +143,14 @@ class Flavour:
     the same for an iterator.
     """
 
-    def __init__(self, driver: str, asynchronous: bool, database: URL, runner: asyncio.Runner) -> None:
+    def __init__(
+        self, driver: str, asynchronous: bool, database: URL, runner: asyncio.Runner
+    ) -> None:
         self.asynchronous = asynchronous
         self._runner = runner
         url = database.set(drivername=f"postgresql+{driver}")
         self.engine: Any = create_async_engine(url) if asynchronous else create_engine(url)
+        self.sync_engine: Engine = self.engine.sync_engine if asynchronous else self.engine
 
     def run(self, call: Any) -> Any:
         if not inspect.isawaitable(call):
@@ -153,21 +161,23 @@ class Flavour:
 
         return self._runner.run(wait())
 
-    def collect(self, iterator: Any, at_most: int | None = None) -> list[Any]:
-        numbers = range(at_most) if at_most is not None else count()
+    def collect(self, iterator: Any) -> list[Any]:
+        items: list[Any] = []
+        self.consume(iterator, items.append)
+        return items
+
+    def consume(self, iterator: Any, take: Any) -> None:
+        """Call `take` with every item."""
         if not self.asynchronous:
-            return [item for _, item in zip(numbers, iterator, strict=False)]
+            for item in iterator:
+                take(item)
+            return
 
-        async def gather() -> list[Any]:
-            items: list[Any] = []
+        async def take_all() -> None:
             async for item in iterator:
-                items.append(item)
-                if len(items) == at_most:
-                    break
-            await iterator.aclose()
-            return items
+                take(item)
 
-        return self._runner.run(gather())
+        self._runner.run(take_all())
 
     @contextmanager
     def session(self, **options: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The message store: table, type, indexes, functions and report views of the server contract 1.3.0."""
+"""The message store: table, type, indexes, functions and views of server contract 1.3.0."""
 
 from mdb_sqla import revisions
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Text
+from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-__all__ = ["JSONText", "UTCDateTime", "UUIDText"]
+__all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_serializer"]
+
+
+# SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
+# type JSON does not serve here: it leaves to psycopg what psycopg reads by itself, not text.
+
+
+def json_serializer(dialect: Dialect) -> Callable[[Any], str]:
+    """Return the function that the engine serializes JSON with."""
+    serializer: Callable[[Any], str] | None = getattr(dialect, "_json_serializer", None)
+    return serializer or json.dumps
+
+
+def json_deserializer(dialect: Dialect) -> Callable[[str], Any]:
+    """Return the function that the engine deserializes JSON with."""
+    deserializer: Callable[[str], Any] | None = getattr(dialect, "_json_deserializer", None)
+    return deserializer or json.loads
 
 
 class JSONText(TypeDecorator[Any]):
@@ -22,9 +40,14 @@ class JSONText(TypeDecorator[Any]):
     impl = Text
     cache_ok = True
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Any]:
         """Return what turns the text into a value; None stays None."""
-        return JSON().result_processor(dialect, coltype)
+        deserialize = json_deserializer(dialect)
+
+        def process(value: str | None) -> Any:
+            return None if value is None else deserialize(value)
+
+        return process
 
 
 class UUIDText(TypeDecorator[UUID]):

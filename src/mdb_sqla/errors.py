@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mdb_sqla.message import Message, StoredMessage
 
 __all__ = [
     "ConditionNotActivated",
@@ -14,15 +17,16 @@ __all__ = [
     "InvalidSchemaName",
     "InvalidStreamName",
     "MessageStoreError",
+    "MessagesExist",
     "NoReplyStream",
     "NotACategory",
     "NotAStream",
     "NotCommitted",
+    "Refusal",
     "SavepointLeftOpen",
     "StoreNotInstalled",
     "TransactionConflict",
     "UnrecognizedStore",
-    "MessagesExist",
     "WrongExpectedVersion",
 ]
 
@@ -61,15 +65,18 @@ class InvalidSchemaName(InvalidArgument):
         self.value = value
 
 
-class InvalidMessage(InvalidArgument):
-    """A message that can't be stored: its type is empty, or its data or metadata is not JSON.
+class InvalidMessage(MessageStoreError, ValueError):
+    """A message that can't be stored, for its type, id, data or metadata.
+
+    Where it comes from a write, nothing is written, and the transaction is as after any failed
+    statement.
 
     Attributes:
         message: the message.
     """
 
-    def __init__(self, message: object, rule: str) -> None:
-        super().__init__(f"Invalid message {message!r}: {rule}")
+    def __init__(self, message: Message, rule: str) -> None:
+        super().__init__(f"Invalid message of type {message.type!r} and id {message.id}: {rule}")
         self.message = message
 
 
@@ -80,8 +87,11 @@ class NoReplyStream(InvalidArgument):
         message: the message that was to be answered.
     """
 
-    def __init__(self, message: object) -> None:
-        super().__init__(f"There is no replyStreamName in the metadata of {message!r}")
+    def __init__(self, message: StoredMessage) -> None:
+        super().__init__(
+            f"There is no replyStreamName in the metadata of message {message.position} "
+            f"of stream {message.stream_name}"
+        )
         self.message = message
 
 

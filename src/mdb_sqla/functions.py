@@ -4,7 +4,8 @@ Arguments are values, bind parameters or SQL expressions. The functions that ret
 tables: select from them, join them with the application's own tables, use them `.lateral()`. Their
 columns are those of the composite type `message`.
 
-    select(orders, m.c.type).join(m := get_stream_messages("order-1"), m.c.position == orders.c.version)
+    told = get_stream_messages("order-1")
+    select(orders, told.c.type).join(told, told.c.position == orders.c.version)
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from sqlalchemy import BigInteger, Boolean, Text, column, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 
 class _ServerFunction(Function[_T]):
-    """A function in the schema of the table `messages`, wherever `schema_translate_map` puts that."""
+    """A function in the schema that the table `messages` is in."""
 
     inherit_cache = True
 
@@ -56,8 +56,8 @@ def _compile(element: _ServerFunction[Any], compiler: SQLCompiler, **kw: Any) ->
 
 
 def _call(
-    name: str, result: TypeEngine[_T], *arguments: tuple[Any, TypeEngine[Any]]
-) -> _ServerFunction[_T]:
+    name: str, result: TypeEngine[Any], *arguments: tuple[Any, TypeEngine[Any]]
+) -> _ServerFunction[Any]:
     typed = (type_coerce(value, type_) for value, type_ in arguments)
     return _ServerFunction(name, *typed, type_=result)
 

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 
 from mdb_sqla.errors import InvalidMessage, NoReplyStream
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.stream_name import StreamName, is_storable
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -18,28 +18,31 @@ else:
 __all__ = ["Message", "Metadata", "StoredMessage"]
 
 
+_TAKEN_OVER = ("correlationStreamName", "replyStreamName", "properties")
+
+
 class Metadata(TypedDict, total=False):
     """What is known about a message beside its data, under the keys that are stored.
 
     Keys beyond these are allowed, and are stored and read as they are.
     """
 
-    causationMessageStreamName: str  # noqa: N815
-    causationMessagePosition: int  # noqa: N815
-    causationMessageGlobalPosition: int  # noqa: N815
-    correlationStreamName: str  # noqa: N815
-    replyStreamName: str  # noqa: N815
-    schemaVersion: str  # noqa: N815
+    causationMessageStreamName: str
+    causationMessagePosition: int
+    causationMessageGlobalPosition: int
+    correlationStreamName: str
+    replyStreamName: str
+    schemaVersion: str
     properties: dict[str, Any]
-    localProperties: dict[str, Any]  # noqa: N815
+    localProperties: dict[str, Any]
 
 
 class StoredMessage(NamedTuple):
     """A message as it is read.
 
-    `position` counts from 0 in the stream without gaps, `global_position` orders the whole store and
-    may have gaps. `time` is when the writing transaction began, in UTC. NULL `data` and `metadata`
-    read as empty objects.
+    `position` counts from 0 in the stream without gaps, `global_position` orders the whole store
+    and may have gaps. `time` is when the writing transaction began, in UTC. A NULL
+    reads as an empty object, in `data` and in `metadata`.
     """
 
     id: UUID
@@ -56,8 +59,8 @@ class StoredMessage(NamedTuple):
 class Message:
     """A message to be written.
 
-    `data` and `metadata` are whatever the engine's JSON serializer takes; metadata is an object. The
-    id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch neighbouring
+    `data` and `metadata` are whatever the engine's JSON serializer takes; metadata is an object.
+    The id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch neighbouring
     pages of the unique index.
 
     Raises:
@@ -70,8 +73,10 @@ class Message:
     id: UUID = field(default_factory=uuid7)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.type, str) or not self.type:
-            raise InvalidMessage(self, f"the type must be a string that is not empty: {self.type!r}")
+        if not isinstance(self.type, str) or not self.type or not is_storable(self.type):
+            raise InvalidMessage(
+                self, "the type must be a string that is not empty, without NUL and surrogates"
+            )
         if not isinstance(self.id, UUID):
             raise InvalidMessage(self, f"the id must be a uuid.UUID: {self.id!r}")
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
@@ -80,20 +85,17 @@ class Message:
     def follow(self, preceding: StoredMessage) -> Message:
         """Return this message as one that was caused by another.
 
-        The causation keys name the preceding message; its correlation, its reply stream and, where
-        it has any, its properties replace this message's own. Its local properties are left behind.
+        The causation keys name the preceding message; the correlation, reply stream and properties
+        that it has replace this message's own. Its local properties are left behind.
         """
-        metadata = cast(Metadata, dict(self.metadata or {}))
-        metadata["causationMessageStreamName"] = preceding.stream_name
-        metadata["causationMessagePosition"] = preceding.position
-        metadata["causationMessageGlobalPosition"] = preceding.global_position
-        for key in ("correlationStreamName", "replyStreamName"):
-            metadata.pop(key, None)
-            if preceding.metadata.get(key) is not None:
-                metadata[key] = preceding.metadata[key]
-        properties = preceding.metadata.get("properties")
-        if properties is not None:
-            metadata["properties"] = properties
+        metadata = {
+            **(self.metadata or {}),
+            "causationMessageStreamName": preceding.stream_name,
+            "causationMessagePosition": preceding.position,
+            "causationMessageGlobalPosition": preceding.global_position,
+        }
+        taken = {key: preceding.metadata.get(key) for key in _TAKEN_OVER}
+        metadata.update({key: value for key, value in taken.items() if value is not None})
         return replace(self, metadata=metadata)
 
     def reply(self, preceding: StoredMessage) -> tuple[StreamName, Message]:
@@ -108,6 +110,6 @@ class Message:
         if not stream_name:
             raise NoReplyStream(preceding)
         answer = self.follow(preceding)
-        metadata = cast(Metadata, dict(answer.metadata or {}))
+        metadata = {**(answer.metadata or {})}
         del metadata["replyStreamName"]
         return StreamName(stream_name), replace(answer, metadata=metadata)

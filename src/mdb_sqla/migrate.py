@@ -67,7 +67,9 @@ def downgrade(
     with translated(), _transaction(bind, schema) as connection:
         version_table = Table(VERSION_TABLE, MetaData(), schema=schema)
         if not inspect(connection).has_table(VERSION_TABLE, schema):
-            raise StoreNotInstalled(f"There is no store in schema {schema!r} that upgrade installed")
+            raise StoreNotInstalled(
+                f"There is no store in schema {schema!r} that upgrade installed"
+            )
         _run(_downgrade_steps, schema, delete_messages=delete_messages, connection=connection)
         version_table.drop(connection)
         revisions.execute(connection, revisions.statement(_FIRST_REVISION, "drop_schema", schema))

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import errors
 
-__all__ = ["translated"]
+__all__ = ["conflicts_translated", "translated"]
 
 # The texts are part of the server contract, so the values are taken from them. An adopted store
 # raises P0001 for every kind: there the text tells the kind, too.
@@ -58,43 +58,60 @@ _MISSING = {"3F000", "42883", "42P01", "42704"}
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the package's error for each refusal of the server, from the driver's error.
+    """Raise our own error for each refusal of the server, from the driver's error.
 
     Everything else, a lost connection among it, passes through as SQLAlchemy raised it.
     """
     try:
         yield
     except DBAPIError as error:
-        refusal = _refusal(error)
+        refusal = _conflict(error) or _refusal(error)
         if refusal is None:
             raise
         raise refusal from error
 
 
-def _refusal(error: DBAPIError) -> errors.MessageStoreError | None:
+@contextmanager
+def conflicts_translated() -> Iterator[None]:
+    """Raise `TransactionConflict` for what PostgreSQL asks to run again; around any statements."""
+    try:
+        yield
+    except DBAPIError as error:
+        conflict = _conflict(error)
+        if conflict is None:
+            raise
+        raise conflict from error
+
+
+def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate not in _CONFLICTS:
+        return None
+    return errors.TransactionConflict(
+        f"PostgreSQL asks to run the transaction again ({_CONFLICTS[sqlstate]}): {error.orig}",
+        sqlstate=sqlstate,
+    )
+
+
+def _refusal(error: DBAPIError) -> errors.Refusal | None:
     sqlstate = getattr(error.orig, "sqlstate", None)
     text = str(error.orig)
-    if sqlstate in _CONFLICTS:
-        return errors.TransactionConflict(
-            f"PostgreSQL asks to run the transaction again after a {_CONFLICTS[sqlstate]}: {text}",
-            sqlstate=sqlstate,
-        )
     if sqlstate == "23505" and "messages_id" in text:
         # psycopg has the detail in the text, asyncpg beside it.
-        detail = f"{text}\n{getattr(error.orig, 'detail', None)}"
-        if match := _DUPLICATE_ID.search(detail):
+        duplicate = _DUPLICATE_ID.search(f"{text} {getattr(error.orig, 'detail', '')}")
+        if duplicate:
             return errors.DuplicateMessageId(
-                f"A message with the id {match['id']} is stored already", **match.groupdict()
+                f"A message with the id {duplicate['id']} is stored already", id=duplicate["id"]
             )
-    if sqlstate in _MISSING and "message" in text:
+    if sqlstate in _MISSING:
         return errors.StoreNotInstalled(
-            f"The message store is not installed in this database and schema, or not up to date; "
+            "The message store is not installed in this database and schema, or not up to date; "
             f"run its migrations (alembic upgrade heads, or mdb upgrade): {text}"
         )
     for own, kind, pattern in _PATTERNS:
         if sqlstate in {own, "P0001"} and (match := pattern.match(text)):
-            values = match.groupdict()
+            values: dict[str, object] = match.groupdict()
             for name in _NUMBERS & values.keys():
-                values[name] = None if values[name] == "<NULL>" else int(values[name])
+                values[name] = None if values[name] == "<NULL>" else int(str(values[name]))
             return kind(match[0], **values)
     return None

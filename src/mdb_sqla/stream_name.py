@@ -15,7 +15,7 @@ class StreamName(str):
     dashes after it belong to the id. A name without `-` is a category.
 
     Raises:
-        InvalidStreamName: the category is empty, or there is a NUL in the name.
+        InvalidStreamName: the category is empty, or the name can't be stored: NUL, surrogates.
     """
 
     __slots__ = ()
@@ -28,8 +28,8 @@ class StreamName(str):
             raise InvalidStreamName(name, "it must be a string")
         if not name or name[0] == "-":
             raise InvalidStreamName(name, "the category must not be empty")
-        if "\0" in name:
-            raise InvalidStreamName(name, "it must not contain NUL")
+        if not is_storable(name):
+            raise InvalidStreamName(name, "it must not contain NUL and surrogates")
         return super().__new__(cls, name)
 
     @classmethod
@@ -84,13 +84,24 @@ class StreamName(str):
 
     @property
     def cardinal_id(self) -> str | None:
-        """The first part of the id, by which consumer groups share the work; None for a category."""
+        """The first part of the id, by which consumer groups share work; None for a category."""
         return None if self.id is None else self.ids[0]
 
     @property
     def is_category(self) -> bool:
         """Whether the name has no id."""
         return "-" not in self
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL stores this text: there is no NUL in it and it has a UTF-8 form."""
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check(part: str, what: str, separators: str) -> None:

@@ -33,9 +33,7 @@ messages = Table(
     metadata,
     Column("global_position", BigInteger, primary_key=True),
     Column("position", BigInteger, nullable=False),
-    Column(
-        "time", UTCDateTime, nullable=False, server_default=func.timezone("utc", func.now())
-    ),
+    Column("time", UTCDateTime, nullable=False, server_default=func.timezone("utc", func.now())),
     Column("stream_name", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("data", JSONB(none_as_null=True)),

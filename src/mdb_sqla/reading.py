@@ -1,0 +1,188 @@
+"""The reads of a message store, written once for the sync and the async store."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from sqlalchemy import Executable, bindparam, select
+
+from mdb_sqla import functions
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import Database, execute
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.stream_name import NO_STREAM, StreamName
+
+__all__ = [
+    "DEFAULT_BATCH_SIZE",
+    "CategoryFilters",
+    "Pages",
+    "last_message",
+    "read_category",
+    "read_stream",
+    "version",
+]
+
+DEFAULT_BATCH_SIZE = 1000
+
+_STREAM = select(
+    functions.get_stream_messages(
+        bindparam("stream_name"),
+        bindparam("position"),
+        bindparam("batch_size"),
+        bindparam("condition"),
+    )
+)
+
+_CATEGORY = select(
+    functions.get_category_messages(
+        bindparam("category"),
+        bindparam("position"),
+        bindparam("batch_size"),
+        bindparam("correlation"),
+        bindparam("consumer_group_member"),
+        bindparam("consumer_group_size"),
+        bindparam("condition"),
+    )
+)
+
+_LAST = select(functions.get_last_stream_message(bindparam("stream_name"), bindparam("type")))
+
+_VERSION = select(functions.stream_version(bindparam("stream_name")))
+
+
+class CategoryFilters(TypedDict, total=False):
+    """What narrows the messages of a category that are read.
+
+    - `correlation`: only messages whose `correlationStreamName` is of this category.
+    - `consumer_group_member`, from 0, and `consumer_group_size`: only messages that fall to this
+      member of a group of this size, by the cardinal id of their stream.
+    - `condition`: only messages for which this SQL expression over the columns of `messages` is
+      true; the setting `message_store.sql_condition` must be `on`.
+    """
+
+    correlation: str | None
+    consumer_group_member: int | None
+    consumer_group_size: int | None
+    condition: str | None
+
+
+def read_stream(
+    db: Database,
+    stream_name: str,
+    position: int,
+    batch_size: int,
+    *,
+    condition: str | None = None,
+) -> list[StoredMessage]:
+    return _messages(
+        db,
+        _STREAM,
+        stream_name=StreamName(stream_name),
+        position=_position(position),
+        batch_size=_batch_size(batch_size),
+        condition=condition,
+    )
+
+
+def read_category(
+    db: Database,
+    category: str,
+    position: int,
+    batch_size: int,
+    *,
+    correlation: str | None = None,
+    consumer_group_member: int | None = None,
+    consumer_group_size: int | None = None,
+    condition: str | None = None,
+) -> list[StoredMessage]:
+    return _messages(
+        db,
+        _CATEGORY,
+        category=StreamName(category),
+        position=_position(position),
+        batch_size=_batch_size(batch_size),
+        correlation=None if correlation is None else StreamName(correlation),
+        consumer_group_member=_int64("consumer_group_member", consumer_group_member),
+        consumer_group_size=_int64("consumer_group_size", consumer_group_size),
+        condition=condition,
+    )
+
+
+def last_message(db: Database, stream_name: str, type: str | None) -> StoredMessage | None:  # noqa: A002
+    messages = _messages(db, _LAST, stream_name=StreamName(stream_name), type=type)
+    return messages[0] if messages else None
+
+
+def version(db: Database, stream_name: str) -> int:
+    position: int | None = execute(
+        db, _VERSION, {"stream_name": StreamName(stream_name)}
+    ).scalar_one()
+    return NO_STREAM if position is None else position
+
+
+class Pages:
+    """A read that goes on where the last batch ended; holds one batch at a time.
+
+    Args:
+        read: `read_stream` or `read_category`.
+        key: the column that the position counts: `position` or `global_position`.
+    """
+
+    def __init__(
+        self, read: Any, key: str, name: str, position: int, batch_size: int, **filters: Any
+    ) -> None:
+        if batch_size == -1:
+            raise InvalidArgument("batch_size must be at least 1 for an iterator: -1")
+        self._read = read
+        self._key = key
+        self._name = name
+        self._position = position
+        self._batch_size = batch_size
+        self._filters = filters
+        self._ended = False
+
+    def next(self, db: Database) -> list[StoredMessage]:
+        """Return the next batch; it is empty when there is nothing more."""
+        if self._ended:
+            return []
+        page: list[StoredMessage] = self._read(
+            db, self._name, self._position, self._batch_size, **self._filters
+        )
+        self._ended = len(page) < self._batch_size
+        if page:
+            self._position = getattr(page[-1], self._key) + 1
+        return page
+
+
+def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:
+    messages = [StoredMessage._make(row) for row in execute(db, statement, parameters)]
+    return [
+        message
+        if message.data is not None and message.metadata is not None
+        else message._replace(data=_or_empty(message.data), metadata=_or_empty(message.metadata))
+        for message in messages
+    ]
+
+
+def _or_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _int64(name: str, value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or not -(2**63) <= value < 2**63):
+        raise InvalidArgument(f"{name} must be a 64-bit integer: {value!r}")
+    return value
+
+
+def _position(value: int) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InvalidArgument(f"position must be an integer from 0 to 2^63 - 1: {value!r}")
+    return value
+
+
+def _batch_size(value: int) -> int:
+    if not isinstance(value, int) or not (value == -1 or 1 <= value < 2**63):
+        raise InvalidArgument(
+            f"batch_size must be an integer of at least 1, or -1 for no limit: {value!r}"
+        )
+    return value

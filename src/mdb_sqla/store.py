@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, scoped_session
+
+from mdb_sqla import reading, writing
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message import Message, StoredMessage
+from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters, Pages
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from typing_extensions import Unpack
+
+__all__ = ["AsyncMessageStore", "MessageStore"]
+
+
+class MessageStore:
+    """Writes and reads messages over a session or connection, in its transaction.
+
+    Every method may raise a `Refusal` of the server. The transaction is then in the state that any
+    failed statement leaves it in: nothing more can be done in it until it is rolled back, or rolled
+    back to a savepoint (`with session.begin_nested():`) around the call. An `InvalidArgument` is
+    raised before anything is sent, and leaves the transaction as it was.
+
+    Args:
+        db: a `Session`, a `scoped_session` or a `Connection`.
+    """
+
+    def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
+        if isinstance(db, scoped_session):
+            db = db()
+        if not isinstance(db, Session | Connection):
+            raise InvalidArgument(f"A MessageStore needs a Session or a Connection: {db!r}")
+        self._db = db
+
+    def write(
+        self,
+        stream_name: str,
+        messages: Message | Iterable[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> int:
+        """Write one message or several to a stream, all or none.
+
+        It locks the stream's category until the transaction ends, so it belongs near the end; a
+        unit of work takes care of that.
+
+        Args:
+            stream_name: the stream.
+            messages: what to write, in this order.
+            expected_version: the position that the stream's last message must have; `NO_STREAM` for
+                a stream that must not exist yet; None for any.
+
+        Returns:
+            The position of the last message written: the stream's new version.
+
+        Raises:
+            WrongExpectedVersion: the stream is at another version.
+            DuplicateMessageId: a message with the same id is stored already.
+            InvalidMessage: data or metadata is not JSON.
+            TransactionConflict: run the whole transaction again.
+        """
+        return writing.write(self._db, stream_name, messages, expected_version)
+
+    def read_stream(
+        self,
+        stream_name: str,
+        position: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        *,
+        condition: str | None = None,
+    ) -> list[StoredMessage]:
+        """Read messages of a stream from a position on, in order.
+
+        Args:
+            stream_name: the stream.
+            position: where to start; that position is included.
+            batch_size: how many at most; -1 for no limit.
+            condition: an SQL expression over the columns of `messages`, where the setting
+                `message_store.sql_condition` is `on`.
+
+        Raises:
+            NotAStream: the name is a category's.
+            ConditionNotActivated: there is a condition, but the setting is not `on`.
+        """
+        return reading.read_stream(self._db, stream_name, position, batch_size, condition=condition)
+
+    def read_category(
+        self,
+        category: str,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> list[StoredMessage]:
+        """Read messages of a category from a global position on, in order.
+
+        Args:
+            category: the category.
+            position: the global position to start at; it is included.
+            batch_size: how many at most; -1 for no limit.
+            filters: see `CategoryFilters`.
+
+        Raises:
+            NotACategory: the name is a stream's.
+            InvalidCorrelation: the correlation is a stream's name.
+            InvalidConsumerGroup: member or size is missing or out of range.
+            ConditionNotActivated: there is a condition, but the setting is not `on`.
+        """
+        return reading.read_category(
+            self._db,
+            category,
+            position,
+            batch_size,
+            **filters,
+        )
+
+    def iterate_stream(
+        self,
+        stream_name: str,
+        position: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        *,
+        condition: str | None = None,
+    ) -> Iterator[StoredMessage]:
+        """Iterate over a stream; holds one batch at a time. See `read_stream`."""
+        return self._iterate(
+            Pages(
+                reading.read_stream,
+                "position",
+                stream_name,
+                position,
+                batch_size,
+                condition=condition,
+            )
+        )
+
+    def iterate_category(
+        self,
+        category: str,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> Iterator[StoredMessage]:
+        """Iterate over a category; holds one batch at a time. See `read_category`."""
+        return self._iterate(
+            Pages(
+                reading.read_category,
+                "global_position",
+                category,
+                position,
+                batch_size,
+                **filters,
+            )
+        )
+
+    def last_message(self, stream_name: str, type: str | None = None) -> StoredMessage | None:  # noqa: A002
+        """Return the last message of a stream, or the last of a type in it; None without any."""
+        return reading.last_message(self._db, stream_name, type)
+
+    def version(self, stream_name: str) -> int:
+        """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
+        return reading.version(self._db, stream_name)
+
+    def _iterate(self, pages: Pages) -> Iterator[StoredMessage]:
+        while page := pages.next(self._db):
+            yield from page
+
+
+class AsyncMessageStore:
+    """The `MessageStore` of an async application: the same methods, awaited.
+
+    Args:
+        db: an `AsyncSession`, an `async_scoped_session` or an `AsyncConnection`.
+    """
+
+    def __init__(
+        self, db: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
+    ) -> None:
+        from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
+        if isinstance(db, async_scoped_session):
+            db = db()
+        if not isinstance(db, AsyncSession | AsyncConnection):
+            raise InvalidArgument(
+                f"An AsyncMessageStore needs an AsyncSession or an AsyncConnection: {db!r}"
+            )
+        self._db = db
+
+    async def write(
+        self,
+        stream_name: str,
+        messages: Message | Iterable[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> int:
+        """Write one message or several to a stream, all or none. See `MessageStore.write`."""
+        return await self._db.run_sync(writing.write, stream_name, messages, expected_version)
+
+    async def read_stream(
+        self,
+        stream_name: str,
+        position: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        *,
+        condition: str | None = None,
+    ) -> list[StoredMessage]:
+        """Read messages of a stream. See `MessageStore.read_stream`."""
+        return await self._db.run_sync(
+            reading.read_stream, stream_name, position, batch_size, condition=condition
+        )
+
+    async def read_category(
+        self,
+        category: str,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> list[StoredMessage]:
+        """Read messages of a category. See `MessageStore.read_category`."""
+        return await self._db.run_sync(
+            reading.read_category,
+            category,
+            position,
+            batch_size,
+            **filters,
+        )
+
+    def iterate_stream(
+        self,
+        stream_name: str,
+        position: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        *,
+        condition: str | None = None,
+    ) -> AsyncIterator[StoredMessage]:
+        """Iterate over the messages of a stream; holds one batch at a time."""
+        return self._iterate(
+            Pages(
+                reading.read_stream,
+                "position",
+                stream_name,
+                position,
+                batch_size,
+                condition=condition,
+            )
+        )
+
+    def iterate_category(
+        self,
+        category: str,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> AsyncIterator[StoredMessage]:
+        """Iterate over the messages of a category; holds one batch at a time."""
+        return self._iterate(
+            Pages(
+                reading.read_category,
+                "global_position",
+                category,
+                position,
+                batch_size,
+                **filters,
+            )
+        )
+
+    async def last_message(
+        self,
+        stream_name: str,
+        type: str | None = None,  # noqa: A002
+    ) -> StoredMessage | None:
+        """Return the last message of a stream, or the last of a type in it; None without any."""
+        return await self._db.run_sync(reading.last_message, stream_name, type)
+
+    async def version(self, stream_name: str) -> int:
+        """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
+        return await self._db.run_sync(reading.version, stream_name)
+
+    async def _iterate(self, pages: Pages) -> AsyncIterator[StoredMessage]:
+        while page := await self._db.run_sync(pages.next):
+            for message in page:
+                yield message

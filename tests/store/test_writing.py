@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mdb_sqla import (
+    NO_STREAM,
+    DuplicateMessageId,
+    InvalidArgument,
+    InvalidMessage,
+    InvalidStreamName,
+    Message,
+    WrongExpectedVersion,
+)
+
+
+def test_what_is_written_is_read_back(flavour: Any) -> None:
+    message = Message("Opened", {"owner": "é", "amount": 1.5}, {"properties": {"a": [1, None]}})
+
+    with flavour.session() as session:
+        store = flavour.store(session)
+        assert flavour.run(store.write("account-1", message)) == 0
+        flavour.run(session.commit())
+        (stored,) = flavour.run(store.read_stream("account-1"))
+
+    assert stored.id == message.id
+    assert stored.stream_name == "account-1"
+    assert stored.type == "Opened"
+    assert (stored.position, stored.global_position) == (0, 1)
+    assert stored.data == {"owner": "é", "amount": 1.5}
+    assert stored.metadata == {"properties": {"a": [1, None]}}
+    assert abs(stored.time - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_without_data_and_metadata_both_read_as_empty_objects(flavour: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        flavour.run(store.write("account-1", Message("Opened")))
+        flavour.run(store.write("account-1", [Message("Closed"), Message("Closed")]))
+        stored = flavour.run(store.read_stream("account-1"))
+
+    assert [(message.data, message.metadata) for message in stored] == [({}, {})] * 3
+
+
+def test_it_works_on_a_connection(flavour: Any) -> None:
+    with flavour.connection() as connection:
+        store = flavour.store(connection)
+        assert flavour.run(store.write("account-1", [Message("A"), Message("B")])) == 1
+        flavour.run(connection.commit())
+
+    with flavour.connection() as connection:
+        assert flavour.run(flavour.store(connection).version("account-1")) == 1
+
+
+def test_several_messages_are_written_in_order(flavour: Any) -> None:
+    messages = [Message("T", {"n": n}) for n in range(50)]
+
+    with flavour.session() as session:
+        store = flavour.store(session)
+        assert flavour.run(store.write("account-1", messages[:20])) == 19
+        assert flavour.run(store.write("account-1", iter(messages[20:]), expected_version=19)) == 49
+        stored = flavour.run(store.read_stream("account-1"))
+
+    assert [message.data["n"] for message in stored] == list(range(50))
+    assert [message.position for message in stored] == list(range(50))
+    assert [message.id for message in stored] == [message.id for message in messages]
+
+
+def test_nothing_is_written_on_rollback(flavour: Any) -> None:
+    with flavour.session() as session:
+        flavour.run(flavour.store(session).write("account-1", Message("Opened")))
+        flavour.run(session.rollback())
+        assert flavour.run(flavour.store(session).version("account-1")) == NO_STREAM
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("isolation_level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_wrong_expected_version_is_refused(
+    flavour: Any, count: int, isolation_level: str
+) -> None:
+    messages = [Message("T") for _ in range(count)]
+    with flavour.session() as session:
+        flavour.run(flavour.store(session).write("account-1", [Message("A"), Message("B")]))
+        flavour.run(session.commit())
+
+    with flavour.connection(isolation_level=isolation_level) as connection:
+        store = flavour.store(connection)
+        with pytest.raises(WrongExpectedVersion) as error:
+            flavour.run(store.write("account-1", messages, expected_version=0))
+        assert error.value.stream_name == "account-1"
+        assert error.value.expected_version == 0
+        assert error.value.stream_version == 1
+        assert str(error.value) == (
+            "Wrong expected version: 0 (Stream: account-1, Stream Version: 1)"
+        )
+        assert error.value.__cause__ is not None
+        flavour.run(connection.rollback())
+        with pytest.raises(WrongExpectedVersion):
+            flavour.run(store.write("account-1", messages, expected_version=NO_STREAM))
+        flavour.run(connection.rollback())
+        assert flavour.run(store.version("account-1")) == 1
+
+
+def test_no_stream_means_that_there_is_none(flavour: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        assert flavour.run(store.version("account-1")) == NO_STREAM
+        position = flavour.run(store.write("account-1", Message("A"), expected_version=NO_STREAM))
+        assert position == 0
+        assert flavour.run(store.version("account-1")) == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_savepoint_contains_a_refusal(flavour: Any, count: int) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        flavour.run(store.write("account-1", Message("A")))
+        savepoint = flavour.run(session.begin_nested())
+        with pytest.raises(WrongExpectedVersion):
+            flavour.run(store.write("account-1", [Message("B")] * count, expected_version=7))
+        flavour.run(savepoint.rollback())
+        flavour.run(store.write("account-1", Message("C"), expected_version=0))
+        flavour.run(session.commit())
+        stored = flavour.run(store.read_stream("account-1"))
+
+    assert [message.type for message in stored] == ["A", "C"]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_repeated_id_is_refused(flavour: Any, count: int) -> None:
+    message = Message("T")
+    with flavour.session() as session:
+        store = flavour.store(session)
+        flavour.run(store.write("account-1", message))
+        flavour.run(session.commit())
+        with pytest.raises(DuplicateMessageId) as error:
+            flavour.run(store.write("account-2", [Message("T")] * count + [message]))
+        assert error.value.id in str(error.value)
+        flavour.run(session.rollback())
+        assert flavour.run(store.version("account-2")) == NO_STREAM
+
+
+def test_the_id_of_the_duplicate_is_named(flavour: Any) -> None:
+    message = Message("T")
+    with flavour.session() as session:
+        store = flavour.store(session)
+        with pytest.raises(DuplicateMessageId) as error:
+            flavour.run(store.write("account-1", [message, Message("T"), message]))
+
+    assert error.value.id == str(message.id)
+
+
+BAD_JSON = [object(), float("nan"), float("-inf"), "a\0b", {"k": "\ud800"}, {"k": {1, 2}}]
+
+
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("data", BAD_JSON, ids=repr)
+def test_data_that_is_not_json_is_refused_whole(flavour: Any, data: Any, before: int) -> None:
+    bad = Message("Bad", data)
+    with flavour.session() as session:
+        store = flavour.store(session)
+        with pytest.raises(InvalidMessage) as error:
+            flavour.run(store.write("account-1", [Message("T") for _ in range(before)] + [bad]))
+        assert error.value.message is bad
+        assert "data" in str(error.value)
+        assert str(bad.id) in str(error.value)
+        flavour.run(session.rollback())
+        assert flavour.run(store.version("account-1")) == NO_STREAM
+
+
+def test_nothing_is_half_written_where_the_serializer_fails(flavour: Any) -> None:
+    """The transaction is sound then, and the application may well commit it."""
+    with flavour.session() as session:
+        store = flavour.store(session)
+        flavour.run(store.write("account-1", Message("A")))
+        with pytest.raises(InvalidMessage):
+            flavour.run(store.write("account-1", [Message("B"), Message("C", object())]))
+        flavour.run(session.commit())
+        stored = flavour.run(store.read_stream("account-1"))
+
+    assert [message.type for message in stored] == ["A"]
+
+
+@pytest.mark.parametrize("name", ["", "-", "-1", None, 7, "a\0-1"])
+def test_a_stream_name_must_be_one(flavour: Any, name: Any) -> None:
+    with flavour.session() as session, pytest.raises(InvalidStreamName, match="Invalid stream"):
+        flavour.run(flavour.store(session).write(name, Message("T")))
+
+
+@pytest.mark.parametrize("messages", [[], (), "T", [None], [{"type": "T"}], 3])
+def test_messages_must_be_messages(flavour: Any, messages: Any) -> None:
+    with flavour.session() as session, pytest.raises(InvalidArgument):
+        flavour.run(flavour.store(session).write("account-1", messages))
+
+
+@pytest.mark.parametrize("expected_version", [-2, 2**63, 1.0, "1"])
+def test_an_expected_version_must_be_one(flavour: Any, expected_version: Any) -> None:
+    with flavour.session() as session, pytest.raises(InvalidArgument, match="expected_version"):
+        flavour.run(
+            flavour.store(session).write(
+                "account-1", Message("T"), expected_version=expected_version
+            )
+        )
+
+
+def test_a_store_needs_a_session_or_a_connection(flavour: Any) -> None:
+    with pytest.raises(InvalidArgument, match="Engine"):
+        flavour.store(flavour.engine)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from mdb_sqla import InvalidMessage, Message, Metadata, NoReplyStream, StoredMessage
+
+ID = UUID(int=1)
+
+
+def stored(metadata: Metadata) -> StoredMessage:
+    return StoredMessage(ID, "account-1", "Opened", 3, 17, {}, metadata, datetime.now(UTC))
+
+
+def test_ids_are_ordered_in_time() -> None:
+    ids = [Message("T").id for _ in range(100)]
+
+    assert [id_.version for id_ in ids] == [7] * 100
+    assert sorted(ids) == ids
+
+
+@pytest.mark.parametrize("type_", ["", None, 1, "a\0", "\ud800"])
+def test_a_type_must_be_storable_text(type_: Any) -> None:
+    with pytest.raises(InvalidMessage, match="the type must be a string"):
+        Message(type_)
+
+
+def test_an_id_must_be_a_uuid() -> None:
+    with pytest.raises(InvalidMessage, match="the id must be a uuid.UUID: 'x'"):
+        Message("T", id="x")  # type: ignore[arg-type]  # what is tested
+
+
+def test_metadata_must_be_a_mapping() -> None:
+    with pytest.raises(InvalidMessage, match=r"the metadata must be a mapping: \[1\]"):
+        Message("T", metadata=[1])  # type: ignore[arg-type]  # what is tested
+
+
+def test_follow_copies_where_it_comes_from_and_what_it_belongs_to() -> None:
+    preceding = stored(
+        {
+            "causationMessageStreamName": "other-1",
+            "causationMessagePosition": 1,
+            "causationMessageGlobalPosition": 2,
+            "correlationStreamName": "transfer-9",
+            "replyStreamName": "client-5",
+            "schemaVersion": "7",
+            "properties": {"trace": "abc"},
+            "localProperties": {"secret": 1},
+        }
+    )
+
+    message = Message("Closed", {"x": 1}, {"schemaVersion": "2", "custom": True}).follow(preceding)  # type: ignore[typeddict-unknown-key]
+
+    assert message.metadata == {
+        "causationMessageStreamName": "account-1",
+        "causationMessagePosition": 3,
+        "causationMessageGlobalPosition": 17,
+        "correlationStreamName": "transfer-9",
+        "replyStreamName": "client-5",
+        "properties": {"trace": "abc"},
+        "schemaVersion": "2",
+        "custom": True,
+    }
+    assert message.data == {"x": 1}
+
+
+def test_follow_keeps_its_own_where_the_preceding_message_has_none() -> None:
+    message = Message("T", metadata={"correlationStreamName": "own-1"}).follow(stored({}))
+
+    assert message.metadata == {
+        "causationMessageStreamName": "account-1",
+        "causationMessagePosition": 3,
+        "causationMessageGlobalPosition": 17,
+        "correlationStreamName": "own-1",
+    }
+
+
+def test_a_reply_goes_to_the_reply_stream_and_clears_it() -> None:
+    preceding = stored({"replyStreamName": "client-5", "correlationStreamName": "transfer-9"})
+
+    stream_name, message = Message("Done").reply(preceding)
+
+    assert stream_name == "client-5"
+    assert message.metadata == {
+        "causationMessageStreamName": "account-1",
+        "causationMessagePosition": 3,
+        "causationMessageGlobalPosition": 17,
+        "correlationStreamName": "transfer-9",
+    }
+
+
+def test_there_is_no_reply_without_a_reply_stream() -> None:
+    with pytest.raises(NoReplyStream, match="message 3 of stream account-1"):
+        Message("Done").reply(stored({}))
