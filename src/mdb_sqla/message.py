@@ -60,8 +60,8 @@ class Message:
     """A message to be written.
 
     `data` and `metadata` are whatever the engine's JSON serializer takes; metadata is an object.
-    The id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch neighbouring
-    pages of the unique index.
+    The id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch
+    neighbouring pages of the unique index.
 
     Raises:
         InvalidMessage: the type is empty, the id is no UUID, or the metadata no mapping.

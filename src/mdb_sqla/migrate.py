@@ -30,7 +30,7 @@ _ROLE_REVISIONS = "message_store_role"
 
 def upgrade(
     bind: Engine | Connection, *, schema: str = revisions.DEFAULT_SCHEMA, role: bool = False
-) -> None:
+) -> list[str]:
     """Bring the store up to date: install it, or adopt one that Message DB 1.2 or 1.3 installed.
 
     It is one transaction; on a connection that is in one already it becomes part of that. Several
@@ -43,13 +43,16 @@ def upgrade(
         role: also create the role `message_store` for clients of Message DB in other languages, or
             grant it what it needs if there is one.
 
+    Returns:
+        The ids of the revisions that were run, in order; none if the store was up to date.
+
     Raises:
         UnrecognizedStore: there is something else in the schema; nothing was changed.
         InvalidSchemaName: the name of the schema can't be one.
     """
     with translated(), _transaction(bind, schema) as connection:
         revisions.execute(connection, revisions.statement(_FIRST_REVISION, "schema", schema))
-        _run(_upgrade_steps(role), schema, connection=connection)
+        return _run(_upgrade_steps(role), schema, connection=connection)
 
 
 def downgrade(
@@ -57,8 +60,11 @@ def downgrade(
     *,
     schema: str = revisions.DEFAULT_SCHEMA,
     delete_messages: bool = False,
-) -> None:
+) -> list[str]:
     """Remove the store, and its schema if the upgrade created it and nothing else is in it.
+
+    Returns:
+        The ids of the revisions that were taken back, in order.
 
     Raises:
         MessagesExist: there are messages and `delete_messages` is False; nothing was changed.
@@ -70,9 +76,12 @@ def downgrade(
             raise StoreNotInstalled(
                 f"There is no store in schema {schema!r} that upgrade installed"
             )
-        _run(_downgrade_steps, schema, delete_messages=delete_messages, connection=connection)
+        done = _run(
+            _downgrade_steps, schema, delete_messages=delete_messages, connection=connection
+        )
         version_table.drop(connection)
         revisions.execute(connection, revisions.statement(_FIRST_REVISION, "drop_schema", schema))
+        return done
 
 
 def write_upgrade_script(
@@ -106,7 +115,7 @@ def _run(
     delete_messages: bool = False,
     connection: Connection | None = None,
     output_buffer: TextIO | None = None,
-) -> None:
+) -> list[str]:
     arguments = [f"{revisions.DELETE_MESSAGES_OPTION}=yes"] if delete_messages else []
     config = Config(cmd_opts=Namespace(x=arguments))
     config.set_main_option("script_location", "mdb_sqla.versions:")
@@ -114,6 +123,7 @@ def _run(
     config.set_main_option("version_locations", "mdb_sqla.versions:\nmdb_sqla.versions.role:")
     config.set_main_option(revisions.SCHEMA_OPTION, schema.replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
+    done: list[str] = []
     with EnvironmentContext(
         config, script, fn=lambda current, _: steps(script, current), as_sql=connection is None
     ) as environment:
@@ -123,9 +133,11 @@ def _run(
             output_buffer=output_buffer,
             version_table=VERSION_TABLE,
             version_table_schema=schema,
+            on_version_apply=lambda *, step, **_: done.extend(step.up_revision_ids),
         )
         with environment.begin_transaction():
             environment.run_migrations()
+    return done
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def committed(database: Any) -> Iterator[Committed]:
 
 
 @pytest.fixture
-def statements(flavour: Any) -> Iterator[Callable[[], list[str]]]:
+def statements(flavour: Any) -> Callable[[], list[str]]:
     """The statements that the flavour's engine has sent, COMMIT and savepoints included."""
     from sqlalchemy import event
 
@@ -71,4 +71,4 @@ def statements(flavour: Any) -> Iterator[Callable[[], list[str]]]:
     )
     event.listen(engine, "commit", lambda c: sent.append("COMMIT"))
     event.listen(engine, "rollback", lambda c: sent.append("ROLLBACK"))
-    yield lambda: sent
+    return lambda: sent

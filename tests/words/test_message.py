@@ -29,7 +29,7 @@ def test_a_type_must_be_storable_text(type_: Any) -> None:
 
 
 def test_an_id_must_be_a_uuid() -> None:
-    with pytest.raises(InvalidMessage, match="the id must be a uuid.UUID: 'x'"):
+    with pytest.raises(InvalidMessage, match=r"the id must be a uuid\.UUID: 'x'"):
         Message("T", id="x")  # type: ignore[arg-type]  # what is tested
 
 
@@ -52,7 +52,7 @@ def test_follow_copies_where_it_comes_from_and_what_it_belongs_to() -> None:
         }
     )
 
-    message = Message("Closed", {"x": 1}, {"schemaVersion": "2", "custom": True}).follow(preceding)  # type: ignore[typeddict-unknown-key]
+    message = Message("Closed", {"x": 1}, {"schemaVersion": "2", "custom": True}).follow(preceding)
 
     assert message.metadata == {
         "causationMessageStreamName": "account-1",

