@@ -149,8 +149,9 @@ class Flavour:
         self.asynchronous = asynchronous
         self._runner = runner
         url = database.set(drivername=f"postgresql+{driver}")
-        self.engine: Any = create_async_engine(url) if asynchronous else create_engine(url)
-        self.sync_engine: Engine = self.engine if not asynchronous else self.engine.sync_engine
+        engine: Any = create_async_engine(url) if asynchronous else create_engine(url)
+        self.engine = engine
+        self.sync_engine: Engine = engine.sync_engine if asynchronous else engine
 
     def run(self, call: Any) -> Any:
         if not inspect.isawaitable(call):

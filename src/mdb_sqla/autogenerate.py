@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# Alembic loads this module while it is being imported itself: nothing else of it is there yet.
-from alembic.util import DispatchPriority, PriorityDispatchResult
-
+# Alembic loads this module while it is being imported itself, so nothing of it is imported up here.
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
     from alembic.runtime.plugins import Plugin
+    from alembic.util import PriorityDispatchResult
 
 __all__ = ["setup"]
 
@@ -23,6 +22,8 @@ _TABLES = {"messages", "mdb_sqla_version"}
 
 def setup(plugin: Plugin) -> None:
     """Register the comparator; Alembic calls this for the entry point."""
+    from alembic.util import DispatchPriority
+
     plugin.add_autogenerate_comparator(
         _remove_own_tables, "autogenerate", priority=DispatchPriority.LAST
     )
@@ -31,6 +32,8 @@ def setup(plugin: Plugin) -> None:
 def _remove_own_tables(
     autogen_context: AutogenContext, upgrade_ops: UpgradeOps
 ) -> PriorityDispatchResult:
+    from alembic.util import PriorityDispatchResult
+
     from mdb_sqla.revisions import configured_schema
 
     context = autogen_context.migration_context

@@ -76,8 +76,8 @@ class EmbeddedPostgres:
             stays after `stop()`; None for a temporary one.
         binaries: a folder with `postgres` and `initdb`, version 14 or later; None for those of the
             extra `embedded`.
-        settings: as in `postgresql.conf`, units and all; those of address, port and socket are not
-            theirs to change. Unless they say otherwise, what is committed is durable.
+        settings: as in `postgresql.conf`, units and all, except that address, port and socket stay
+            as they are. Without settings, what is committed is durable.
 
     Raises:
         EmbeddedPostgresError: no binaries were given, and the extra isn't installed.
@@ -107,12 +107,12 @@ class EmbeddedPostgres:
         """
         program = self._binaries / "postgres"
         try:
-            answer = subprocess.check_output([program, "--version"], text=True)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise EmbeddedPostgresError(f"{program} can't be run: {error}") from error
-        match = re.search(r"\(PostgreSQL\) (\d+)", answer)
+            answer = subprocess.run([program, "--version"], capture_output=True, text=True)  # noqa: S603
+        except OSError as error:
+            raise EmbeddedPostgresError(f"{program} can't be run: {error.strerror}") from error
+        match = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
         if match is None:
-            raise EmbeddedPostgresError(f"{program} isn't PostgreSQL's, but {answer}")
+            raise EmbeddedPostgresError(f"{program} can't be run: {answer.stderr or answer.stdout}")
         return int(match[1])
 
     def start(self) -> Self:
@@ -174,7 +174,7 @@ class EmbeddedPostgres:
 
     def _surroundings(self) -> dict[str, Any]:
         """Return the arguments of `Popen` that every program of the server is run with."""
-        # PGDATA, PGPORT and their like are meant for another server.
+        # PGDATESTYLE and its like would be this server's settings, and are meant for another's.
         environment = {name: os.environ[name] for name in os.environ if not name.startswith("PG")}
         surroundings: dict[str, Any] = {"cwd": "/", "env": environment}
         if self._user:
@@ -182,6 +182,12 @@ class EmbeddedPostgres:
             surroundings["group"] = self._user.pw_gid
             surroundings["extra_groups"] = []
         return surroundings
+
+    def _ask(self, *command: str | Path) -> str:
+        answer: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, **self._surroundings()
+        )
+        return answer.stdout
 
     def _spawn(
         self, stack: ExitStack, folder: Path, other: Path, program: str, *arguments: str
@@ -214,18 +220,15 @@ class EmbeddedPostgres:
         name = f"postgresql-{self.version}"
         if self._user is None:
             return
-        surroundings = self._surroundings()
         try:
-            question = [self._binaries / "initdb", "--version"]
-            subprocess.run(question, capture_output=True, **surroundings)  # noqa: S603
+            self._ask(self._binaries / "initdb", "--version")
         except PermissionError:
             self._binaries = _copy(self._binaries, name)
-        parents = [str(parent) for path in (data, folder) for parent in reversed(path.parents)]
-        search = ["/bin/sh", "-c", _FIND_CLOSED, "sh", *parents]
-        answer = subprocess.run(search, capture_output=True, text=True, **surroundings)  # noqa: S603
-        if answer.stdout:
+        parents = [parent for path in (data, folder) for parent in reversed(path.parents)]
+        closed = self._ask("/bin/sh", "-c", _FIND_CLOSED, "sh", *parents)
+        if closed:
             raise EmbeddedPostgresError(
-                f"{answer.stdout} is closed to the user {self._user.pw_name}, as whom PostgreSQL "
+                f"{closed} is closed to the user {self._user.pw_name}, as whom PostgreSQL "
                 f"runs when root starts it: every folder above {data} must let that user in"
             )
 

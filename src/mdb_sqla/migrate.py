@@ -50,8 +50,9 @@ def upgrade(
         UnrecognizedStore: there is something else in the schema; nothing was changed.
         InvalidSchemaName: the name of the schema can't be one.
     """
+    create_schema = revisions.statement(_FIRST_REVISION, "schema", schema)
     with translated(), _transaction(bind, schema) as connection:
-        revisions.execute(connection, revisions.statement(_FIRST_REVISION, "schema", schema))
+        revisions.execute(connection, create_schema)
         return _run(_upgrade_steps(role), schema, connection=connection)
 
 
@@ -70,6 +71,7 @@ def downgrade(
         MessagesExist: there are messages and `delete_messages` is False; nothing was changed.
         StoreNotInstalled: the schema has no store that `upgrade` installed.
     """
+    drop_schema = revisions.statement(_FIRST_REVISION, "drop_schema", schema)
     with translated(), _transaction(bind, schema) as connection:
         version_table = Table(VERSION_TABLE, MetaData(), schema=schema)
         if not inspect(connection).has_table(VERSION_TABLE, schema):
@@ -80,7 +82,7 @@ def downgrade(
             _downgrade_steps, schema, delete_messages=delete_messages, connection=connection
         )
         version_table.drop(connection)
-        revisions.execute(connection, revisions.statement(_FIRST_REVISION, "drop_schema", schema))
+        revisions.execute(connection, drop_schema)
         return done
 
 

@@ -81,15 +81,15 @@ def write_on_commit(
         if not sync_session.autobegin:
             raise InvalidArgument("The session has autobegin=False: begin a transaction first")
         sync_session.begin()
-    Outbox.of(sync_session).add(pending)
+    _Outbox.of(sync_session).add(pending)
     return pending
 
 
-class Outbox:
+class _Outbox:
     """The messages that a session holds back, and the events of the session that write them."""
 
     @classmethod
-    def of(cls, session: Session) -> Outbox:
+    def of(cls, session: Session) -> _Outbox:
         """Return the session's outbox; the first call attaches one."""
         outbox = session.info.get(cls)
         if outbox is None:

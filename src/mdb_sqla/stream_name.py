@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from mdb_sqla.errors import InvalidStreamName
 
-__all__ = ["NO_STREAM", "StreamName"]
+__all__ = ["NO_STREAM", "StreamName", "is_storable"]
 
 NO_STREAM = -1
 """The version of a stream without messages; as expected version: the stream must not exist yet."""

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, inspect
+
+from mdb_sqla import Message, MessageStore
+
+MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
+
+
+def mdb(
+    *arguments: str, url: URL | str | None = None, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    if url is not None:
+        text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+        environment["MDB_DATABASE_URL"] = text
+    done = subprocess.run(
+        [*MDB, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def write(url: URL) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        MessageStore(connection).write("account-1", Message("Opened"))
+    engine.dispose()
+
+
+def test_upgrade_and_downgrade(empty_database: URL) -> None:
+    url = empty_database.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    first = mdb("upgrade", "--url", url)
+    assert "Ran message_store_0001" in first.stdout
+    assert f"The store in schema message_store of database {empty_database.database} is ready." in (
+        first.stdout
+    )
+    assert "was up to date" in mdb("upgrade", url=url).stdout
+
+    write(empty_database)
+    refused = mdb("downgrade", url=url, code=1)
+    assert "would delete all messages" in refused.stderr
+
+    assert "is gone" in mdb("downgrade", "--delete-messages", url=url).stdout
+    engine = create_engine(empty_database)
+    assert "message_store" not in inspect(engine).get_schema_names()
+    engine.dispose()
+
+
+def test_another_schema(empty_database: URL) -> None:
+    mdb("upgrade", "--schema", "events", url=empty_database)
+
+    engine = create_engine(empty_database)
+    assert "messages" in inspect(engine).get_table_names("events")
+    engine.dispose()
+
+
+def test_sql(empty_database: URL) -> None:
+    script = mdb("upgrade", "--sql", url=empty_database).stdout
+
+    assert 'FUNCTION "message_store".write_message' in script
+    assert "%%" not in script
+    engine = create_engine(empty_database)
+    assert "message_store" not in inspect(engine).get_schema_names()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "expected"),
+    [
+        ((), "sqlite://", "not in sqlite"),
+        ((), "nonsense", "can't be used"),
+        ((), "postgresql://localhost:1/nothing", "connection"),
+        (("--schema", "a$b"), "postgresql://localhost:1/nothing", "Invalid schema name 'a$b'"),
+    ],
+)
+def test_what_goes_wrong_is_one_message(
+    arguments: tuple[str, ...], url: str, expected: str
+) -> None:
+    assert expected in mdb("upgrade", *arguments, url=url, code=1).stderr
+
+
+def test_a_downgrade_of_nothing(empty_database: URL) -> None:
+    assert "There is no store" in mdb("downgrade", url=empty_database, code=1).stderr
+
+
+def test_help_has_an_example_for_each() -> None:
+    commands = ["upgrade", "downgrade", "dev", "demo"]
+    overview = mdb("--help").stdout
+    for command in commands:
+        assert command in overview
+        assert f"Example: mdb {command}" in mdb(command, "--help").stdout
+
+
+def test_demo() -> None:
+    output = mdb("demo").stdout
+
+    assert "wrote Opened at position 0" in output
+    assert "Wrong expected version: 0 (Stream: account-1, Stream Version: 3)" in output
+    assert "a balance of 85" in output
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that an unprivileged server can reach, as pytest's own is not for root."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_dev_runs_until_it_is_told_to_end(folder: Path, ending: signal.Signals) -> None:
+    for expected in (0, 1):
+        process = subprocess.Popen(
+            [*MDB, "dev"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        (url,) = [line.strip() for line in lines if line.strip().startswith("postgresql")]
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            assert MessageStore(connection).write("account-1", Message("T")) == expected
+        engine.dispose()
+        process.send_signal(ending)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert "Stopped." in output
+        assert errors == ""

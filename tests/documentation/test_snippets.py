@@ -1,0 +1,78 @@
+"""Runs the snippets of the README and of every page below docs/, each page from top to bottom."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine
+
+from mdb_sqla import migrate
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """Return each block with the number of its first line."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (text.count("\n", 0, match.start(2)) + 1, match[2])
+        for match in BLOCK.finditer(text)
+        if match[1] == language
+    ]
+
+
+def names(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=names)
+def test_python(page: Path, empty_database: URL, capsys: pytest.CaptureFixture[str]) -> None:
+    url = empty_database.render_as_string(hide_password=False)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    if page.name != "README.md":
+        # A page is for those who have followed the README, and starts with its engine and store.
+        engine = create_engine(empty_database)
+        migrate.upgrade(engine)
+        namespace["engine"] = engine
+    try:
+        for line, source in blocks(page, "python"):
+            source = source.replace("postgresql+psycopg://localhost/shop", url)
+            # Line numbers of the page in every traceback.
+            code = compile("\n" * (line - 1) + source, page.name, "exec", dont_inherit=True)
+            exec(code, namespace)
+    finally:
+        if isinstance(used := namespace.get("engine"), Engine):
+            used.dispose()
+    if page.name == "README.md":
+        assert "'order-1'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "ini")], ids=names)
+def test_ini(page: Path) -> None:
+    for _, source in blocks(page, "ini"):
+        parser = configparser.ConfigParser()
+        parser.read_string(source)
+        assert parser.sections() == ["alembic"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sql")], ids=names)
+def test_sql(page: Path, database: URL) -> None:
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        for _, source in blocks(page, "sql"):
+            for statement in source.split(";\n"):
+                if statement.strip():
+                    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+    engine.dispose()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_links_within_the_project(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []

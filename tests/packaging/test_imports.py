@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import mdb_sqla
+
+MODULES = [module.name for module in pkgutil.iter_modules(mdb_sqla.__path__, "mdb_sqla.")]
+
+
+def run(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_alembic_loads_the_plug_in() -> None:
+    """Alembic loads it while it is itself half imported."""
+    code = "import alembic.command, alembic.runtime.plugins as p; print(*p._all_plugins)"
+
+    assert "alembic.autogenerate.mdb_sqla" in run(code).split()
+
+
+@pytest.mark.parametrize("name", ["alembic", "typer", "rich", "sqlalchemy.ext.asyncio", "psycopg"])
+def test_the_package_imports_only_what_it_needs(name: str) -> None:
+    assert run(f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_can_be_imported_first(name: str) -> None:
+    run(f"import {name}")
+
+
+@pytest.mark.parametrize("name", ["mdb_sqla", *MODULES])
+def test_the_names_of_a_module_are_its_all(name: str) -> None:
+    module = importlib.import_module(name)
+    if name == "mdb_sqla.versions":
+        return
+
+    defined = {
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and (getattr(value, "__module__", None) == name or name == "mdb_sqla")
+        and not key.startswith("mdb_sqla")
+        and type(value).__name__ != "module"
+    }
+
+    assert set(module.__all__) >= defined - {"app", "upgrade", "downgrade", "dev", "demo"}
+    assert all(hasattr(module, key) for key in module.__all__)
+    assert len(module.__all__) == len(set(module.__all__))

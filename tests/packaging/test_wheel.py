@@ -1,0 +1,127 @@
+"""What a user installs: the wheel, in an environment that has nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of a new environment with the wheel and the driver's binary in it."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    run(folder / "bin/pip", "install", "--quiet", f"{wheel}[binary]", cwd=folder)
+    return folder / "bin"
+
+
+def test_the_wheel_has_every_revision_and_statement(wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    revisions = ROOT / "alembic/versions"
+    expected = {
+        f"mdb_sqla/versions/{path.relative_to(revisions).as_posix()}"
+        for pattern in ("**/*.py", "**/*.sql")
+        for path in revisions.glob(pattern)
+    }
+
+    assert len(expected) > 20
+    assert expected <= packed
+    assert "mdb_sqla/py.typed" in packed
+    assert not [name for name in packed if name.startswith(("tests", "examples", "alembic"))]
+
+
+def test_an_application_upgrades_with_it(
+    environment: Path, empty_database: URL, tmp_path: Path
+) -> None:
+    url = empty_database.render_as_string(hide_password=False)
+    run(environment / "alembic", "init", "migrations", cwd=tmp_path)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(
+        "[alembic]\n"
+        "script_location = %(here)s/migrations\n"
+        "path_separator = newline\n"
+        "version_locations =\n"
+        "    %(here)s/migrations/versions\n"
+        "    mdb_sqla.versions:\n"
+        f"sqlalchemy.url = {url.replace('%', '%%')}\n"
+        "[loggers]\nkeys = root\n[handlers]\nkeys =\n[formatters]\nkeys =\n"
+        "[logger_root]\nlevel = WARNING\nhandlers =\n"
+    )
+    env = tmp_path / "migrations/env.py"
+    env.write_text(
+        env.read_text().replace(
+            "target_metadata = None", "import sqlalchemy; target_metadata = sqlalchemy.MetaData()"
+        )
+    )
+    run(environment / "alembic", "upgrade", "heads", cwd=tmp_path)
+
+    assert "message_store_0001" in run(environment / "alembic", "current", cwd=tmp_path)
+    assert "No new upgrade operations" in run(environment / "alembic", "check", cwd=tmp_path)
+    code = (
+        "import sqlalchemy as sa; from mdb_sqla import *; "
+        f"connection = sa.create_engine({url!r}).connect(); "
+        "print(MessageStore(connection).write('a-1', Message('T')))"
+    )
+    assert run(environment / "python", "-c", code, cwd=tmp_path) == "0\n"
+
+
+def test_the_command_works_without_extras(
+    environment: Path, empty_database: URL, tmp_path: Path
+) -> None:
+    url = empty_database.render_as_string(hide_password=False)
+
+    assert "is ready" in run(environment / "mdb", "upgrade", cwd=tmp_path, MDB_DATABASE_URL=url)
+    failed = subprocess.run(
+        [environment / "mdb", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert "mdb_sqla[embedded]" in failed.stderr
+
+
+def test_the_editable_install_finds_the_revisions() -> None:
+    """The environment of the tests has one."""
+    from mdb_sqla import revisions
+
+    assert "CREATE" in revisions.statement("message_store_0001", "category", "message_store")
+
+
+def test_python_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    minors = [
+        classifier.rpartition(" ")[2]
+        for classifier in project["classifiers"]
+        if "Python :: 3." in classifier
+    ]
+
+    assert project["requires-python"] == f">={minors[0]}"
