@@ -174,7 +174,7 @@ class EmbeddedPostgres:
 
     def _surroundings(self) -> dict[str, Any]:
         """Return the arguments of `Popen` that every program of the server is run with."""
-        # PGDATESTYLE and its like would be this server's settings, and are meant for another's.
+        # PGCLIENTENCODING and its like would be this server's settings, and are meant for another's.
         environment = {name: os.environ[name] for name in os.environ if not name.startswith("PG")}
         surroundings: dict[str, Any] = {"cwd": "/", "env": environment}
         if self._user:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mdb_sqla.message import Message, StoredMessage
+from typing import Any
 
 __all__ = [
     "ConditionNotActivated",
@@ -75,7 +72,7 @@ class InvalidMessage(MessageStoreError, ValueError):
         message: the message.
     """
 
-    def __init__(self, message: Message, rule: str) -> None:
+    def __init__(self, message: Any, rule: str) -> None:
         super().__init__(f"Invalid message of type {message.type!r} and id {message.id}: {rule}")
         self.message = message
 
@@ -87,7 +84,7 @@ class NoReplyStream(InvalidArgument):
         message: the message that was to be answered.
     """
 
-    def __init__(self, message: StoredMessage) -> None:
+    def __init__(self, message: Any) -> None:
         super().__init__(
             f"There is no replyStreamName in the metadata of message {message.position} "
             f"of stream {message.stream_name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 from sqlalchemy import Executable, bindparam, select
@@ -16,9 +17,11 @@ __all__ = [
     "DEFAULT_BATCH_SIZE",
     "CategoryFilters",
     "Pages",
+    "category_pages",
     "last_message",
     "read_category",
     "read_stream",
+    "stream_pages",
     "version",
 ]
 
@@ -71,8 +74,7 @@ def read_stream(
     stream_name: str,
     position: int,
     batch_size: int,
-    *,
-    condition: str | None = None,
+    condition: str | None,
 ) -> list[StoredMessage]:
     return _messages(
         db,
@@ -121,37 +123,48 @@ def version(db: Database, stream_name: str) -> int:
 
 
 class Pages:
-    """A read that goes on where the last batch ended; holds one batch at a time.
-
-    Args:
-        read: `read_stream` or `read_category`.
-        key: the column that the position counts: `position` or `global_position`.
-    """
+    """A read that goes on where the last batch ended; it holds one batch at a time."""
 
     def __init__(
-        self, read: Any, key: str, name: str, position: int, batch_size: int, **filters: Any
+        self,
+        read: Callable[[Database, int], list[StoredMessage]],
+        position_of: Callable[[StoredMessage], int],
+        position: int,
+        batch_size: int,
     ) -> None:
         if batch_size == -1:
             raise InvalidArgument("batch_size must be at least 1 for an iterator: -1")
         self._read = read
-        self._key = key
-        self._name = name
+        self._position_of = position_of
         self._position = position
         self._batch_size = batch_size
-        self._filters = filters
         self._ended = False
 
     def next(self, db: Database) -> list[StoredMessage]:
         """Return the next batch; it is empty when there is nothing more."""
         if self._ended:
             return []
-        page: list[StoredMessage] = self._read(
-            db, self._name, self._position, self._batch_size, **self._filters
-        )
+        page = self._read(db, self._position)
         self._ended = len(page) < self._batch_size
         if page:
-            self._position = getattr(page[-1], self._key) + 1
+            self._position = self._position_of(page[-1]) + 1
         return page
+
+
+def stream_pages(stream_name: str, position: int, batch_size: int, condition: str | None) -> Pages:
+    def read(db: Database, position: int) -> list[StoredMessage]:
+        return read_stream(db, stream_name, position, batch_size, condition)
+
+    return Pages(read, lambda message: message.position, position, batch_size)
+
+
+def category_pages(
+    category: str, position: int, batch_size: int, filters: CategoryFilters
+) -> Pages:
+    def read(db: Database, position: int) -> list[StoredMessage]:
+        return read_category(db, category, position, batch_size, **filters)
+
+    return Pages(read, lambda message: message.global_position, position, batch_size)
 
 
 def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:

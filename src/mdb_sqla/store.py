@@ -9,7 +9,13 @@ from sqlalchemy.orm import Session, scoped_session
 from mdb_sqla import reading, writing
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import Message, StoredMessage
-from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters, Pages
+from mdb_sqla.reading import (
+    DEFAULT_BATCH_SIZE,
+    CategoryFilters,
+    Pages,
+    category_pages,
+    stream_pages,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -87,7 +93,7 @@ class MessageStore:
             NotAStream: the name is a category's.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
-        return reading.read_stream(self._db, stream_name, position, batch_size, condition=condition)
+        return reading.read_stream(self._db, stream_name, position, batch_size, condition)
 
     def read_category(
         self,
@@ -127,16 +133,7 @@ class MessageStore:
         condition: str | None = None,
     ) -> Iterator[StoredMessage]:
         """Iterate over a stream; holds one batch at a time. See `read_stream`."""
-        return self._iterate(
-            Pages(
-                reading.read_stream,
-                "position",
-                stream_name,
-                position,
-                batch_size,
-                condition=condition,
-            )
-        )
+        return self._iterate(stream_pages(stream_name, position, batch_size, condition))
 
     def iterate_category(
         self,
@@ -146,16 +143,7 @@ class MessageStore:
         **filters: Unpack[CategoryFilters],
     ) -> Iterator[StoredMessage]:
         """Iterate over a category; holds one batch at a time. See `read_category`."""
-        return self._iterate(
-            Pages(
-                reading.read_category,
-                "global_position",
-                category,
-                position,
-                batch_size,
-                **filters,
-            )
-        )
+        return self._iterate(category_pages(category, position, batch_size, filters))
 
     def last_message(self, stream_name: str, type: str | None = None) -> StoredMessage | None:  # noqa: A002
         """Return the last message of a stream, or the last of a type in it; None without any."""
@@ -210,7 +198,7 @@ class AsyncMessageStore:
     ) -> list[StoredMessage]:
         """Read messages of a stream. See `MessageStore.read_stream`."""
         return await self._db.run_sync(
-            reading.read_stream, stream_name, position, batch_size, condition=condition
+            reading.read_stream, stream_name, position, batch_size, condition
         )
 
     async def read_category(
@@ -238,16 +226,7 @@ class AsyncMessageStore:
         condition: str | None = None,
     ) -> AsyncIterator[StoredMessage]:
         """Iterate over the messages of a stream; holds one batch at a time."""
-        return self._iterate(
-            Pages(
-                reading.read_stream,
-                "position",
-                stream_name,
-                position,
-                batch_size,
-                condition=condition,
-            )
-        )
+        return self._iterate(stream_pages(stream_name, position, batch_size, condition))
 
     def iterate_category(
         self,
@@ -257,16 +236,7 @@ class AsyncMessageStore:
         **filters: Unpack[CategoryFilters],
     ) -> AsyncIterator[StoredMessage]:
         """Iterate over the messages of a category; holds one batch at a time."""
-        return self._iterate(
-            Pages(
-                reading.read_category,
-                "global_position",
-                category,
-                position,
-                batch_size,
-                **filters,
-            )
-        )
+        return self._iterate(category_pages(category, position, batch_size, filters))
 
     async def last_message(
         self,
