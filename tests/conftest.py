@@ -72,8 +72,10 @@ class Databases:
         name = next(self._names)
         source = f'TEMPLATE "{template.database}"' if template else ""
         self.execute(f'CREATE DATABASE "{name}" {source}')
-        yield self._server.set(database=name)
-        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        try:
+            yield self._server.set(database=name)
+        finally:
+            self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if not revisions.may_delete_messages():
+    if not revisions.current().may_delete_messages:
         revisions.run(revision, "refuse_with_messages")
     revisions.run(revision, "drop", "drop_schema")

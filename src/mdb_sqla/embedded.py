@@ -6,9 +6,9 @@ import atexit
 import hashlib
 import importlib.util
 import os
-import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -21,6 +21,7 @@ from weakref import WeakSet
 from sqlalchemy import URL
 
 if TYPE_CHECKING:
+    import pwd
     from collections.abc import Mapping
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
@@ -29,20 +30,22 @@ _TIMEOUT = 60.0  # seconds
 _PORT = 5432  # no more than a part of the socket's name
 _COPIES = Path("/var/cache/mdb_sqla")  # root's alone to write to
 
-# Runs a program, and interrupts it when nobody holds the other end of the standard input any more;
-# then two folders go as well. However the process at that end dies, the kernel lets go for it. Both
-# initdb and postgres take an interrupt as the order to end quickly and cleanly.
+# Becomes a program, beside which a watcher waits for a line that says that the program has ended.
+# If there's no line, but nobody holds the other end of the standard input any more, the process at
+# that end is dead, however it died: the watcher interrupts the program, and removes two folders.
+# The watcher is no child of the program, for PostgreSQL minds what becomes of its children.
 _SUPERVISE = """
-trap '' HUP INT TERM
 folder=$1 other=$2; shift 2
-exec 3<&0
-"$@" </dev/null 3<&- & program=$!
-{ read line; trap '' PIPE; kill -INT $program; :; } <&3 & watcher=$!
-exec >/dev/null 2>&1
-wait $program; status=$?
-kill -PIPE $watcher
-wait $watcher && rm -rf "$folder" "$other"
-exit $status
+exec 3<&0 </dev/null
+(
+    trap '' HUP INT TERM
+    {
+        read line && exit
+        while kill -INT $$ && ! grep -q '^State:.*Z' /proc/$$/status; do sleep 1; done
+        rm -rf "$folder" "$other"
+    } <&3 >/dev/null 2>&1 &
+)
+exec "$@" 3<&-
 """
 
 _FIND_CLOSED = 'for folder; do test -x "$folder" || { printf %s "$folder"; exit 1; }; done'
@@ -174,7 +177,7 @@ class EmbeddedPostgres:
 
     def _surroundings(self) -> dict[str, Any]:
         """Return the arguments of `Popen` that every program of the server is run with."""
-        # PGCLIENTENCODING and its like would be this server's settings, and are meant for another's.
+        # PGCLIENTENCODING and its like would become settings, and are meant for another server.
         environment = {name: os.environ[name] for name in os.environ if not name.startswith("PG")}
         surroundings: dict[str, Any] = {"cwd": "/", "env": environment}
         if self._user:
@@ -207,7 +210,8 @@ class EmbeddedPostgres:
                 **self._surroundings(),
             )
         _supervised.add(process)
-        return stack.enter_context(process)
+        stack.callback(_end, process)
+        return process
 
     def _make_folder(self, prefix: str, parent: Path) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
@@ -274,6 +278,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + _TIMEOUT
         while _is_stopping(data) and time.monotonic() < deadline:
             time.sleep(0.01)
+        deadline = time.monotonic() + _TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
         # The folder tells this server's notes from those of one that crashed.
         while (notes := _notes(data))[4:5] != [str(folder)] or notes[7:8] != ["ready"]:
@@ -296,6 +301,8 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     """Return the user that root runs the server as; None if this process isn't root's."""
     if os.geteuid() != 0:
         return None
+    import pwd  # Windows has none, and can import this module all the same
+
     try:
         return pwd.getpwnam("postgres")
     except KeyError:
@@ -355,6 +362,16 @@ def _is_stopping(data: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        # Both initdb and postgres take it as the order to end quickly and cleanly; again and again,
+        # because it may come before they listen.
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+    process.communicate(b"\n")
 
 
 def _tail(folder: Path) -> str:

@@ -20,7 +20,6 @@ __all__ = [
     "NotAStream",
     "NotCommitted",
     "Refusal",
-    "SavepointLeftOpen",
     "StoreNotInstalled",
     "TransactionConflict",
     "UnrecognizedStore",
@@ -30,6 +29,18 @@ __all__ = [
 
 class MessageStoreError(Exception):
     """What every error of this package is."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The constructors take values, not the message that they make of them.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    cls: type[MessageStoreError], args: tuple[object, ...], values: dict[str, object]
+) -> MessageStoreError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(values)
+    return error
 
 
 class InvalidArgument(MessageStoreError, ValueError):
@@ -98,19 +109,6 @@ class NotCommitted(MessageStoreError):
     def __init__(self, stream_name: str) -> None:
         super().__init__(
             f"The position in stream {stream_name} is known once the transaction is committed"
-        )
-
-
-class SavepointLeftOpen(MessageStoreError):
-    """A transaction was committed from outside of a savepoint that holds messages.
-
-    Nothing was committed. Leave the savepoint (`with session.begin_nested():`) before the commit.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Messages were handed in inside a savepoint that was still open at COMMIT; "
-            "commit or roll back the savepoint first. Nothing was committed"
         )
 
 
@@ -186,10 +184,10 @@ class DuplicateMessageId(Refusal):
     """A message with the same id is stored already, so nothing was written.
 
     Attributes:
-        id: the id, as the server reports it.
+        id: the id; None where row-level security keeps the server from telling it.
     """
 
-    id: str
+    id: str | None
 
 
 class TransactionConflict(Refusal):

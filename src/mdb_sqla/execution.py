@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Result
+from sqlalchemy import ClauseElement, Connection, Executable, Row
 from sqlalchemy.orm import Session
 
-from mdb_sqla import tables
 from mdb_sqla.refusals import translated
 
 __all__ = ["Database", "execute"]
@@ -13,12 +13,19 @@ __all__ = ["Database", "execute"]
 Database = Session | Connection
 
 
-def execute(db: Database, statement: Executable, parameters: dict[str, Any]) -> Result[Any]:
-    """Execute a statement about the store, and raise the server's refusals as our errors.
+def execute(
+    db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
+) -> Sequence[Row[Any]]:
+    """Execute a statement, fetch its rows and raise the server's refusals as our errors.
 
-    A session that is bound to several databases uses the one that the table `messages` is bound to.
+    A session that has several engines picks the one for `bound_as`: a write goes where an insert
+    into `messages` goes.
     """
+    # A cursor on the server would run the function only as far as its rows are fetched.
+    statement = statement.execution_options(stream_results=False)
     with translated():
         if isinstance(db, Session):
-            return db.execute(statement, parameters, bind_arguments={"clause": tables.messages})
-        return db.execute(statement, parameters)
+            result = db.execute(statement, parameters, bind_arguments={"clause": bound_as})
+        else:
+            result = db.execute(statement, parameters)
+        return result.all()

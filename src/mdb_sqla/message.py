@@ -94,7 +94,9 @@ class Message:
             "causationMessagePosition": preceding.position,
             "causationMessageGlobalPosition": preceding.global_position,
         }
-        taken = {key: preceding.metadata.get(key) for key in _TAKEN_OVER}
+        # Metadata that another client wrote may be any JSON.
+        known = preceding.metadata if isinstance(preceding.metadata, dict) else {}
+        taken = {key: known.get(key) for key in _TAKEN_OVER}
         metadata.update({key: value for key, value in taken.items() if value is not None})
         return replace(self, metadata=metadata)
 
@@ -106,10 +108,8 @@ class Message:
         Raises:
             NoReplyStream: the preceding message names none.
         """
-        stream_name = preceding.metadata.get("replyStreamName")
-        if not stream_name:
+        metadata = {**(self.follow(preceding).metadata or {})}
+        stream_name = metadata.pop("replyStreamName", None)
+        if not isinstance(stream_name, str) or not stream_name:
             raise NoReplyStream(preceding)
-        answer = self.follow(preceding)
-        metadata = {**(answer.metadata or {})}
-        del metadata["replyStreamName"]
-        return StreamName(stream_name), replace(answer, metadata=metadata)
+        return StreamName(stream_name), replace(self, metadata=metadata)

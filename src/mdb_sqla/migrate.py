@@ -6,18 +6,17 @@ that has a history composes the revisions with it instead.
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select
 
 from mdb_sqla import revisions
-from mdb_sqla.errors import StoreNotInstalled
+from mdb_sqla.errors import InvalidArgument, StoreNotInstalled
 from mdb_sqla.refusals import translated
 
 __all__ = ["VERSION_TABLE", "downgrade", "upgrade", "write_upgrade_script"]
@@ -118,27 +117,31 @@ def _run(
     connection: Connection | None = None,
     output_buffer: TextIO | None = None,
 ) -> list[str]:
-    arguments = [f"{revisions.DELETE_MESSAGES_OPTION}=yes"] if delete_messages else []
-    config = Config(cmd_opts=Namespace(x=arguments))
+    # Alembic's `op` and `context` belong to the whole process, and two threads may migrate two
+    # databases: hence a context of our own, and no environment.
+    config = Config()
     config.set_main_option("script_location", "mdb_sqla.versions:")
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", "mdb_sqla.versions:\nmdb_sqla.versions.role:")
-    config.set_main_option(revisions.SCHEMA_OPTION, schema.replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
     done: list[str] = []
-    with EnvironmentContext(
-        config, script, fn=lambda current, _: steps(script, current), as_sql=connection is None
-    ) as environment:
-        environment.configure(
-            connection=connection,
-            dialect_name="postgresql",
-            output_buffer=output_buffer,
-            version_table=VERSION_TABLE,
-            version_table_schema=schema,
-            on_version_apply=lambda *, step, **_: done.extend(step.up_revision_ids),
-        )
-        with environment.begin_transaction():
-            environment.run_migrations()
+    options = {
+        "fn": lambda current, _context: steps(script, current),
+        "as_sql": connection is None,
+        "output_buffer": output_buffer,
+        "version_table": VERSION_TABLE,
+        "version_table_schema": schema,
+        "on_version_apply": (lambda *, step, **_: done.extend(step.up_revision_ids),),
+        "script": script,
+    }
+    context = MigrationContext.configure(
+        connection, dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, opts=options
+    )
+    with (
+        revisions.running(revisions.Migration(context, schema, delete_messages)),
+        context.begin_transaction(),
+    ):
+        context.run_migrations()
     return done
 
 
@@ -146,11 +149,20 @@ def _run(
 def _transaction(bind: Engine | Connection, schema: str) -> Iterator[Connection]:
     with ExitStack() as stack:
         if isinstance(bind, Engine):
-            connection = stack.enter_context(bind.begin())
-        else:
+            connection = stack.enter_context(bind.connect())
+            # Whatever the engine's own is: AUTOCOMMIT would leave a half-made store behind.
+            connection = connection.execution_options(isolation_level="READ COMMITTED")
+        elif isinstance(bind, Connection):
             connection = bind
-            if not connection.in_transaction():
-                stack.enter_context(connection.begin())
+        else:
+            raise InvalidArgument(
+                f"A migration needs an Engine or a Connection: {bind!r}. In an async application: "
+                "await connection.run_sync(migrate.upgrade)"
+            )
+        if not connection.in_transaction():
+            stack.enter_context(connection.begin())
+        if getattr(connection.connection.dbapi_connection, "autocommit", False):
+            raise InvalidArgument("A migration needs a transaction; the connection is AUTOCOMMIT")
         key = func.hashtextextended(f"mdb_sqla:{schema}", 0)
         connection.execute(select(func.pg_advisory_xact_lock(key)))
         yield connection

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, insert
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from mdb_sqla import tables
-from mdb_sqla.errors import InvalidArgument, NotCommitted, SavepointLeftOpen
+from mdb_sqla.errors import InvalidArgument, NotCommitted
 from mdb_sqla.message import Message
 from mdb_sqla.stream_name import StreamName
 from mdb_sqla.writing import Write, write_all
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["PendingWrite", "write_on_commit"]
+
+_MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
 
 
 class PendingWrite:
@@ -63,7 +65,7 @@ def write_on_commit(
     commits all of it; a rollback forgets them, and so does a rollback to a savepoint for those that
     were handed in since it was set. If the write is refused, `session.commit()` raises the refusal,
     nothing is committed, and the session is to be rolled back. Like `session.add()` it begins the
-    session's transaction.
+    session's transaction. Data and metadata are serialized now: later changes to them don't count.
 
     Args:
         session: a `Session` or an `AsyncSession`, or a scoped one.
@@ -73,102 +75,180 @@ def write_on_commit(
             `NO_STREAM` for a stream that must not exist yet; None for any.
 
     Raises:
-        InvalidArgument: the session is none, the stream name is none, there is no message.
+        InvalidArgument: the session is none, or its transaction is committed already; the stream
+            name is none; there is no message.
+        InvalidMessage: data or metadata is not JSON.
     """
     sync_session = _sync_session(session)
-    pending = PendingWrite(Write.checked(stream_name, messages, expected_version))
+    write = Write.checked(sync_session, stream_name, messages, expected_version)
     if not sync_session.in_transaction():
         if not sync_session.autobegin:
             raise InvalidArgument("The session has autobegin=False: begin a transaction first")
         sync_session.begin()
+    pending = PendingWrite(write)
     _Outbox.of(sync_session).add(pending)
     return pending
 
 
 class _Outbox:
-    """The messages that a session holds back, and the events of the session that write them."""
+    """The messages that a session holds back, for as long as its transaction lasts."""
 
     @classmethod
     def of(cls, session: Session) -> _Outbox:
-        """Return the session's outbox; the first call attaches one."""
-        outbox = session.info.get(cls)
+        """Return the outbox of the session's transaction; the first call makes it."""
+        outbox = cls.existing(session)
         if outbox is None:
             outbox = session.info[cls] = cls(session)
         return outbox
+
+    @classmethod
+    def existing(cls, session: Session) -> _Outbox | None:
+        """Return the outbox of the session's transaction, if it has one."""
+        outbox = session.info.get(cls)
+        # Another session's is here where its `info` was handed on.
+        if isinstance(outbox, cls) and outbox._session is session:
+            return outbox
+        return None
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._pending: list[PendingWrite] = []
         self._written: list[tuple[PendingWrite, int]] = []
-        self._committing = False
+        self._writes_at_once = False
+        self._committed = False
+        self._ending_savepoint: SessionTransaction | None = None
+        self._watched: Connection | None = None
         # How long both lists were when each open savepoint was set. Savepoints end last in, first
         # out, so a rollback cuts the lists to that length.
         self._lengths: dict[SessionTransaction, tuple[int, int]] = {}
         transaction = session.get_nested_transaction()
         while transaction is not None:
-            self._after_transaction_create(session, transaction)
+            self.began(transaction)
             transaction = transaction.parent
-        for name in (
-            "after_transaction_create",
-            "before_commit",
-            "after_commit",
-            "after_transaction_end",
-        ):
-            event.listen(session, name, getattr(self, f"_{name}"))
 
     def add(self, pending: PendingWrite) -> None:
+        if self._committed:
+            raise InvalidArgument(
+                f"The transaction is committed already: messages to {pending.stream_name} must be "
+                "handed in before that"
+            )
         self._pending.append(pending)
-        if self._committing:
+        if self._writes_at_once:
             # Handed in by an event handler that runs after ours did: there is no later moment.
-            self._write()
+            try:
+                self._write()
+            except BaseException:
+                self._pending.remove(pending)
+                raise
 
-    def _write(self) -> None:
-        if self._pending:
-            positions = write_all(self._session, [pending.write for pending in self._pending])
-            self._written.extend(zip(self._pending, positions, strict=True))
-            self._pending.clear()
-
-    def _after_transaction_create(self, session: Session, transaction: SessionTransaction) -> None:
-        if transaction.nested:
-            self._lengths[transaction] = (len(self._pending), len(self._written))
-
-    def _before_commit(self, session: Session) -> None:
-        if session.in_nested_transaction():
-            # Either a savepoint is released, or the session is committed while one is open: then
-            # there is no further event before the COMMIT, and what is pending would be lost.
-            if self._pending:
-                self._guard(session.connection(bind_arguments={"clause": tables.messages}))
-            return
-        session.flush()
-        self._write()
-        self._committing = True
-
-    def _guard(self, connection: Connection) -> None:
-        if not event.contains(connection, "commit", self._refuse_pending):
-            event.listen(connection, "commit", self._refuse_pending)
-
-    def _refuse_pending(self, connection: Connection) -> None:
-        if self._pending:
-            raise SavepointLeftOpen
-
-    def _after_commit(self, session: Session) -> None:
+    def before_commit(self) -> None:
+        session = self._session
         savepoint = session.get_nested_transaction()
+        if savepoint is not None:
+            # A savepoint is released, or an outer transaction is committed while it is open: that
+            # brings this event twice, and none for the outer one, before its connection commits.
+            if self._pending or savepoint is self._ending_savepoint:
+                self._watch()
+            self._ending_savepoint = savepoint
+            return
+        for _ in range(_MOST_FLUSHES):
+            if not (session.new or session.dirty or session.deleted):
+                break
+            session.flush()
+        self._write()
+        self._writes_at_once = True
+
+    def after_commit(self) -> None:
+        savepoint = self._session.get_nested_transaction()
         if savepoint is not None:
             self._lengths.pop(savepoint, None)
             return
+        self._committed = True
         for pending, position in self._written:
             pending._position = position
 
-    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
+    def began(self, transaction: SessionTransaction) -> None:
+        if transaction.nested:
+            self._lengths[transaction] = (len(self._pending), len(self._written))
+
+    def ended(self, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
-            self._pending.clear()
-            self._written.clear()
-            self._lengths.clear()
-            self._committing = False
+            self._unwatch()
+            del self._session.info[_Outbox]
         elif transaction in self._lengths:
             pending, written = self._lengths.pop(transaction)
             del self._pending[pending:]
             del self._written[written:]
+
+    def _write(self) -> None:
+        if self._pending:
+            dbapi_connection = self._connection().connection.dbapi_connection
+            if getattr(dbapi_connection, "autocommit", False):
+                raise InvalidArgument(
+                    "The session's isolation level is AUTOCOMMIT: it has no transaction that its "
+                    "rows and messages could share"
+                )
+            self._write_over(self._session)
+
+    def _write_over(self, db: Session | Connection) -> None:
+        positions = write_all(db, [pending.write for pending in self._pending])
+        self._written.extend(zip(self._pending, positions, strict=True))
+        self._pending.clear()
+
+    def _connection(self) -> Connection:
+        return self._session.connection(bind_arguments={"clause": insert(tables.messages)})
+
+    def _watch(self) -> None:
+        if self._watched is None:
+            self._watched = self._connection()
+            event.listen(self._watched, "commit", self._connection_commits)
+            event.listen(self._watched, "prepare_twophase", self._connection_prepares)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            event.remove(self._watched, "commit", self._connection_commits)
+            event.remove(self._watched, "prepare_twophase", self._connection_prepares)
+            self._watched = None
+
+    def _connection_commits(self, connection: Connection) -> None:
+        if self._pending:
+            try:
+                self._write_over(connection)
+            except BaseException:
+                # SQLAlchemy takes the transaction for ended, whatever happens in this event.
+                connection.connection.rollback()
+                raise
+
+    def _connection_prepares(self, connection: Connection, _xid: object) -> None:
+        if self._pending:
+            self._write_over(connection)
+
+
+# On the class, and not on sessions that have been handed a message: the first may be handed in by a
+# handler of the application's while the session commits, when it is too late to begin listening.
+
+
+@event.listens_for(Session, "before_commit")
+def _before_commit(session: Session) -> None:
+    _Outbox.of(session).before_commit()
+
+
+@event.listens_for(Session, "after_commit")
+def _after_commit(session: Session) -> None:
+    if outbox := _Outbox.existing(session):
+        outbox.after_commit()
+
+
+@event.listens_for(Session, "after_transaction_create")
+def _after_transaction_create(session: Session, transaction: SessionTransaction) -> None:
+    if outbox := _Outbox.existing(session):
+        outbox.began(transaction)
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    if outbox := _Outbox.existing(session):
+        outbox.ended(transaction)
 
 
 def _sync_session(session: Any) -> Session:

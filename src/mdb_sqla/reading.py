@@ -7,11 +7,11 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Executable, bindparam, select
 
-from mdb_sqla import functions
+from mdb_sqla import functions, tables
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import Database, execute
 from mdb_sqla.message import StoredMessage
-from mdb_sqla.stream_name import NO_STREAM, StreamName
+from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
@@ -82,7 +82,7 @@ def read_stream(
         stream_name=StreamName(stream_name),
         position=_position(position),
         batch_size=_batch_size(batch_size),
-        condition=condition,
+        condition=_text("condition", condition),
     )
 
 
@@ -106,19 +106,18 @@ def read_category(
         correlation=None if correlation is None else StreamName(correlation),
         consumer_group_member=_int64("consumer_group_member", consumer_group_member),
         consumer_group_size=_int64("consumer_group_size", consumer_group_size),
-        condition=condition,
+        condition=_text("condition", condition),
     )
 
 
 def last_message(db: Database, stream_name: str, type: str | None) -> StoredMessage | None:  # noqa: A002
-    messages = _messages(db, _LAST, stream_name=StreamName(stream_name), type=type)
+    messages = _messages(db, _LAST, stream_name=StreamName(stream_name), type=_text("type", type))
     return messages[0] if messages else None
 
 
 def version(db: Database, stream_name: str) -> int:
-    position: int | None = execute(
-        db, _VERSION, {"stream_name": StreamName(stream_name)}
-    ).scalar_one()
+    parameters = {"stream_name": StreamName(stream_name)}
+    ((position,),) = execute(db, _VERSION, parameters, tables.messages)
     return NO_STREAM if position is None else position
 
 
@@ -136,8 +135,8 @@ class Pages:
             raise InvalidArgument("batch_size must be at least 1 for an iterator: -1")
         self._read = read
         self._position_of = position_of
-        self._position = position
-        self._batch_size = batch_size
+        self._position = _position(position)
+        self._batch_size = _batch_size(batch_size)
         self._ended = False
 
     def next(self, db: Database) -> list[StoredMessage]:
@@ -152,8 +151,10 @@ class Pages:
 
 
 def stream_pages(stream_name: str, position: int, batch_size: int, condition: str | None) -> Pages:
+    name = StreamName(stream_name)
+
     def read(db: Database, position: int) -> list[StoredMessage]:
-        return read_stream(db, stream_name, position, batch_size, condition)
+        return read_stream(db, name, position, batch_size, condition)
 
     return Pages(read, lambda message: message.position, position, batch_size)
 
@@ -161,14 +162,18 @@ def stream_pages(stream_name: str, position: int, batch_size: int, condition: st
 def category_pages(
     category: str, position: int, batch_size: int, filters: CategoryFilters
 ) -> Pages:
+    name = StreamName(category)
+
     def read(db: Database, position: int) -> list[StoredMessage]:
-        return read_category(db, category, position, batch_size, **filters)
+        return read_category(db, name, position, batch_size, **filters)
 
     return Pages(read, lambda message: message.global_position, position, batch_size)
 
 
 def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:
-    messages = [StoredMessage._make(row) for row in execute(db, statement, parameters)]
+    messages = [
+        StoredMessage._make(row) for row in execute(db, statement, parameters, tables.messages)
+    ]
     return [
         message
         if message.data is not None and message.metadata is not None
@@ -181,21 +186,31 @@ def _or_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _text(name: str, value: str | None) -> str | None:
+    if value is not None and (not isinstance(value, str) or not is_storable(value)):
+        raise InvalidArgument(f"{name} must be a string without NUL and surrogates: {value!r}")
+    return value
+
+
 def _int64(name: str, value: int | None) -> int | None:
-    if value is not None and (not isinstance(value, int) or not -(2**63) <= value < 2**63):
+    if value is not None and not (_is_integer(value) and -(2**63) <= value < 2**63):
         raise InvalidArgument(f"{name} must be a 64-bit integer: {value!r}")
     return value
 
 
 def _position(value: int) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**63:
+    if not (_is_integer(value) and 0 <= value < 2**63):
         raise InvalidArgument(f"position must be an integer from 0 to 2^63 - 1: {value!r}")
     return value
 
 
 def _batch_size(value: int) -> int:
-    if not isinstance(value, int) or not (value == -1 or 1 <= value < 2**63):
+    if not (_is_integer(value) and (value == -1 or 1 <= value < 2**63)):
         raise InvalidArgument(
             f"batch_size must be an integer of at least 1, or -1 for no limit: {value!r}"
         )
     return value
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

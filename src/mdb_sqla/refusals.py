@@ -21,17 +21,17 @@ _REFUSALS: tuple[tuple[str, type[errors.Refusal], str], ...] = (
         r"Wrong expected version: (?P<expected_version>\S+) "
         r"\(Stream: (?P<stream_name>.*), Stream Version: (?P<stream_version>-?\d+)\)",
     ),
-    ("MS002", errors.NotAStream, r"Must be a stream name: (?P<stream_name>[^\n]*)"),
-    ("MS003", errors.NotACategory, r"Must be a category: (?P<category>[^\n]*)"),
+    ("MS002", errors.NotAStream, r"Must be a stream name: (?P<stream_name>.*)"),
+    ("MS003", errors.NotACategory, r"Must be a category: (?P<category>.*)"),
     (
         "MS004",
         errors.InvalidCorrelation,
-        r"Correlation must be a category \(Correlation: (?P<correlation>[^\n]*)\)",
+        r"Correlation must be a category \(Correlation: (?P<correlation>.*)\)",
     ),
     (
         "MS005",
         errors.InvalidConsumerGroup,
-        r"Consumer group [^\n]*\(Consumer Group Member: (?P<member>\S+), "
+        r"Consumer group .*\(Consumer Group Member: (?P<member>\S+), "
         r"Consumer Group Size: (?P<size>\S+)\)",
     ),
     (
@@ -40,7 +40,7 @@ _REFUSALS: tuple[tuple[str, type[errors.Refusal], str], ...] = (
         r"Retrieval with SQL condition is not activated",
     ),
     ("MS010", errors.UnrecognizedStore, r"(Schema|The message store in schema) \".*"),
-    ("MS011", errors.MessagesExist, r"The downgrade would delete all messages [^\n]*"),
+    ("MS011", errors.MessagesExist, r"The downgrade would delete all messages .*"),
 )
 _PATTERNS = [
     (sqlstate, error, re.compile(pattern, re.DOTALL)) for sqlstate, error, pattern in _REFUSALS
@@ -48,12 +48,19 @@ _PATTERNS = [
 
 _NUMBERS = {"expected_version", "stream_version", "member", "size"}
 
-_DUPLICATE_ID = re.compile(r"\(id\)=\((?P<id>[0-9a-f-]{36})\)")
+_DUPLICATE = re.compile(r"\bmessages_id\b")
+_DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
 
 _CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 
-_MISSING = {"3F000", "42883", "42P01", "42704"}
-"""SQLSTATEs of an unknown schema, function, table and type."""
+_MISSING = {"42883", "42P01", "42704"}
+"""SQLSTATEs of an unknown function, table and type."""
+
+_OWN_OBJECT = re.compile(
+    r"\.(acquire_lock|cardinal_id|category|get_category_messages|get_last_stream_message"
+    r"|get_stream_messages|hash_64|id|is_category|message_store_version|messages|stream_version"
+    r"|write_message|\w+_summary)\b"
+)
 
 
 @contextmanager
@@ -84,34 +91,47 @@ def conflicts_translated() -> Iterator[None]:
 
 
 def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
-    sqlstate = getattr(error.orig, "sqlstate", None)
+    sqlstate, text, _, _ = _diagnostics(error)
     if sqlstate not in _CONFLICTS:
         return None
     return errors.TransactionConflict(
-        f"PostgreSQL asks to run the transaction again ({_CONFLICTS[sqlstate]}): {error.orig}",
+        f"PostgreSQL asks to run the transaction again ({_CONFLICTS[sqlstate]}): {text}",
         sqlstate=sqlstate,
     )
 
 
 def _refusal(error: DBAPIError) -> errors.Refusal | None:
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    text = str(error.orig)
-    if sqlstate == "23505" and "messages_id" in text:
-        # psycopg has the detail in the text, asyncpg beside it.
-        duplicate = _DUPLICATE_ID.search(f"{text} {getattr(error.orig, 'detail', '')}")
-        if duplicate:
-            return errors.DuplicateMessageId(
-                f"A message with the id {duplicate['id']} is stored already", id=duplicate["id"]
-            )
-    if sqlstate in _MISSING:
+    sqlstate, text, detail, hint = _diagnostics(error)
+    if sqlstate == "23505" and _DUPLICATE.search(text):
+        id_ = match[1] if (match := _DUPLICATE_ID.search(detail)) else None
+        which = f"the id {id_}" if id_ else "the same id"
+        return errors.DuplicateMessageId(f"A message with {which} is stored already", id=id_)
+    if sqlstate == "3F000" or (sqlstate in _MISSING and _OWN_OBJECT.search(text)):
         return errors.StoreNotInstalled(
             "The message store is not installed in this database and schema, or not up to date; "
             f"run its migrations (alembic upgrade heads, or mdb upgrade): {text}"
         )
     for own, kind, pattern in _PATTERNS:
-        if sqlstate in {own, "P0001"} and (match := pattern.match(text)):
+        if sqlstate in {own, "P0001"} and (match := pattern.fullmatch(text)):
             values: dict[str, object] = match.groupdict()
             for name in _NUMBERS & values.keys():
                 values[name] = None if values[name] == "<NULL>" else int(str(values[name]))
-            return kind(match[0], **values)
+            refusal = kind(text, **values)
+            if hint:
+                refusal.add_note(hint)
+            return refusal
     return None
+
+
+def _diagnostics(error: DBAPIError) -> tuple[str | None, str, str, str]:
+    """Return the SQLSTATE, the primary message, the detail and the hint of what the server said."""
+    original = error.orig
+    sqlstate = getattr(original, "sqlstate", None)
+    # psycopg has them in `diag`; SQLAlchemy raises its asyncpg errors from asyncpg's own.
+    psycopg = getattr(original, "diag", None)
+    if psycopg is not None:
+        said = [getattr(psycopg, f"message_{name}") for name in ("primary", "detail", "hint")]
+    else:
+        asyncpg = getattr(original, "__cause__", None)
+        said = [getattr(asyncpg, name, None) for name in ("message", "detail", "hint")]
+    return sqlstate, said[0] or str(original), said[1] or "", said[2] or ""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alembic import op
+from alembic.util import CommandError
 
-from mdb_sqla.errors import InvalidSchemaName
+from mdb_sqla.errors import InvalidSchemaName, Refusal
+from mdb_sqla.refusals import translated
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -17,10 +22,12 @@ __all__ = [
     "DEFAULT_SCHEMA",
     "DELETE_MESSAGES_OPTION",
     "SCHEMA_OPTION",
+    "Migration",
     "configured_schema",
+    "current",
     "execute",
-    "may_delete_messages",
     "run",
+    "running",
     "statement",
 ]
 
@@ -33,19 +40,45 @@ DELETE_MESSAGES_OPTION = "delete_messages"
 """The `-x` argument of Alembic that lets a downgrade delete messages: `-x delete_messages=yes`."""
 
 
+class Migration(NamedTuple):
+    """What a revision needs to know while it runs."""
+
+    context: MigrationContext
+    schema: str
+    may_delete_messages: bool
+
+
+_current: ContextVar[Migration | None] = ContextVar("_current", default=None)
+
+
+@contextmanager
+def running(migration: Migration) -> Iterator[None]:
+    """Run revisions without an Alembic environment, which the whole process would share."""
+    token = _current.set(migration)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Migration:
+    """Return the migration under way: ours, or that of the application's Alembic environment."""
+    migration = _current.get()
+    if migration is not None:
+        return migration
+    context = op.get_context()
+    environment = context.environment_context
+    arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
+    return Migration(
+        context, configured_schema(context), arguments.get(DELETE_MESSAGES_OPTION) == "yes"
+    )
+
+
 def configured_schema(context: MigrationContext) -> str:
     """Return the name of the schema that the store lives in, as Alembic is configured."""
     if context.config is None:
         return DEFAULT_SCHEMA
     return context.config.get_alembic_option(SCHEMA_OPTION, DEFAULT_SCHEMA)
-
-
-def may_delete_messages() -> bool:
-    """Whether the downgrade under way was told that it may delete messages."""
-    environment = op.get_context().environment_context
-    if environment is None:
-        return False
-    return environment.get_x_argument(as_dictionary=True).get(DELETE_MESSAGES_OPTION) == "yes"
 
 
 def run(revision: str, *names: str) -> None:
@@ -54,14 +87,23 @@ def run(revision: str, *names: str) -> None:
     The text reaches the server, or the script of `--sql`, exactly as it stands in the file: `:name`
     is no bind parameter and `%` is not doubled, whatever parameter style the environment uses.
     """
-    context = op.get_context()
-    schema = configured_schema(context)
+    migration = current()
     for name in names:
-        sql = statement(revision, name, schema)
-        if context.as_sql:
-            context.impl.static_output(sql)
+        sql = statement(revision, name, migration.schema)
+        if migration.context.as_sql:
+            migration.context.impl.static_output(sql)
         else:
-            execute(op.get_bind(), sql)
+            connection = migration.context.connection
+            assert connection is not None  # noqa: S101 (only a script has none)
+            try:
+                with translated():
+                    execute(connection, sql)
+            except Refusal as refusal:
+                if _current.get() is not None:
+                    raise
+                # What Alembic's command prints without a traceback.
+                hint = " ".join(getattr(refusal, "__notes__", ()))
+                raise CommandError(f"{refusal}. {hint}") from refusal
 
 
 def execute(connection: Connection, sql: str) -> None:
@@ -78,7 +120,12 @@ def statement(revision: str, name: str, schema: str) -> str:
     Raises:
         InvalidSchemaName: the name is empty, longer than 63 bytes, or has a `$` or a NUL in it.
     """
-    if not 0 < len(schema.encode()) <= 63 or "$" in schema or "\0" in schema:
+    if (
+        not isinstance(schema, str)
+        or not 0 < len(schema.encode()) <= 63
+        or "$" in schema
+        or "\0" in schema
+    ):
         raise InvalidSchemaName(schema)
     identifier = '"' + schema.replace('"', '""') + '"'
     literal = "'" + identifier.replace("'", "''") + "'"

@@ -37,11 +37,13 @@ class MessageStore:
     """
 
     def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
-        if isinstance(db, scoped_session):
-            db = db()
-        if not isinstance(db, Session | Connection):
+        if not isinstance(db, Session | scoped_session | Connection):
             raise InvalidArgument(f"A MessageStore needs a Session or a Connection: {db!r}")
-        self._db = db
+        self._given = db
+
+    @property
+    def _db(self) -> Session | Connection:
+        return self._given() if isinstance(self._given, scoped_session) else self._given
 
     def write(
         self,
@@ -170,13 +172,15 @@ class AsyncMessageStore:
     ) -> None:
         from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-        if isinstance(db, async_scoped_session):
-            db = db()
-        if not isinstance(db, AsyncSession | AsyncConnection):
+        if not isinstance(db, AsyncSession | async_scoped_session | AsyncConnection):
             raise InvalidArgument(
                 f"An AsyncMessageStore needs an AsyncSession or an AsyncConnection: {db!r}"
             )
-        self._db = db
+        self._given = db
+
+    @property
+    def _db(self) -> AsyncSession | AsyncConnection:
+        return self._given() if callable(self._given) else self._given
 
     async def write(
         self,

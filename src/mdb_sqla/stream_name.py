@@ -42,6 +42,8 @@ class StreamName(str):
             InvalidStreamName: a part is empty or contains a separator.
         """
         types = (types,) if isinstance(types, str) else types
+        if None in ids:
+            raise InvalidStreamName(None, "an id must not be None")
         parts = [str(part) for part in ids]
         _check(category, "category", "-:")
         for part in types:
@@ -105,8 +107,8 @@ def is_storable(text: str) -> bool:
 
 
 def _check(part: str, what: str, separators: str) -> None:
-    if not part:
-        raise InvalidStreamName(part, f"a {what} must not be empty")
+    if not isinstance(part, str) or not part:
+        raise InvalidStreamName(part, f"a {what} must be a string that is not empty")
     for separator in separators:
         if separator in part:
             raise InvalidStreamName(part, f"a {what} must not contain {separator!r}")

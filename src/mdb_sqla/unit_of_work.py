@@ -47,9 +47,10 @@ class UnitOfWork:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.rollback()
         if isinstance(self._source, sessionmaker):
             self.session.close()
+        else:
+            self.session.rollback()
 
     def write(
         self,
@@ -113,9 +114,10 @@ class AsyncUnitOfWork:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.rollback()
         if self._owns_session:
             await self.session.close()
+        else:
+            await self.session.rollback()
 
     def write(
         self,

@@ -170,13 +170,25 @@ def test_data_that_is_not_json_commits_nothing(
     with flavour.unit_of_work(factory) as unit:
         unit.session.add(order(state="new"))
         unit.write("order-1", Message("Opened"))
-        unit.write("order-2", Message("Opened", object()))
-        for _ in range(2):
-            with pytest.raises(InvalidMessage):
-                flavour.run(unit.commit())
+        with pytest.raises(InvalidMessage, match="the data must be JSON"):
+            unit.write("order-2", Message("Opened", object()))
+        unit.write("order-2", Message("Opened", float("nan")))
+        with pytest.raises(InvalidMessage, match="NaN is no JSON value"):
+            flavour.run(unit.commit())
 
     assert committed.orders() == []
     assert committed.messages() == []
+
+
+def test_what_was_loaded_can_be_used_afterwards(
+    flavour: Any, factory: Any, committed: Any, order: Any
+) -> None:
+    with flavour.unit_of_work(factory) as unit:
+        unit.session.add(order(state="new"))
+        flavour.run(unit.commit())
+        loaded = flavour.run(unit.session.get_one(order, 1))
+
+    assert loaded.state == "new"
 
 
 def test_it_can_be_used_again_after_commit_and_rollback(

@@ -7,15 +7,16 @@ import weakref
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import Delete, Insert, Update, create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.orm import Session, object_session, scoped_session, sessionmaker
 
 from mdb_sqla import (
     InvalidArgument,
+    InvalidMessage,
     Message,
+    MessageStore,
     NotCommitted,
-    SavepointLeftOpen,
     WrongExpectedVersion,
     write_on_commit,
 )
@@ -133,23 +134,65 @@ def test_commit_inside_of_a_savepoint_commits_all(flavour: Any, committed: Any) 
     assert committed.messages() == [("order-1", "A", 0)]
 
 
-def test_a_savepoint_left_open_loses_nothing_silently(
+def test_a_savepoint_left_open_is_committed_with_its_messages(
     flavour: Any, committed: Any, order: Any
 ) -> None:
-    """The outer transaction, committed from outside, has no event once the savepoint is gone."""
+    """Committed from outside, the session has no event between the savepoint's end and COMMIT."""
     with flavour.session() as session:
         transaction = flavour.run(session.begin())
+        first = write_on_commit(session, "order-1", Message("A"))
         session.add(order(state="new"))
         flavour.run(session.begin_nested())
-        write_on_commit(session, "order-1", Message("A"))
-        with pytest.raises(SavepointLeftOpen):
-            flavour.run(transaction.commit())
-        flavour.run(session.rollback())
-        write_on_commit(session, "order-1", Message("B"))
+        flavour.run(session.begin_nested())
+        last = write_on_commit(session, "order-1", Message("B"))
+        flavour.run(transaction.commit())
+        write_on_commit(session, "order-1", Message("C"))
         flavour.run(session.commit())
 
-    assert committed.orders() == []
-    assert committed.messages() == [("order-1", "B", 0)]
+    assert (first.position, last.position) == (0, 1)
+    assert [type_ for _, type_, _ in committed.messages()] == ["A", "B", "C"]
+    assert committed.orders() == ["new"]
+
+
+def test_a_message_from_a_flush_hook_under_a_savepoint_left_open(
+    flavour: Any, committed: Any, order: Any
+) -> None:
+    with flavour.session() as session:
+        transaction = flavour.run(session.begin())
+        flavour.run(session.begin_nested())
+        session.add(order(state="new"))
+        event.listen(
+            sync(session),
+            "after_flush",
+            lambda s, *_: write_on_commit(s, "order-1", Message("AfterFlush")),
+        )
+        flavour.run(transaction.commit())
+
+    assert committed.messages() == [("order-1", "AfterFlush", 0)]
+    assert committed.orders() == ["new"]
+
+
+@pytest.mark.parametrize("message", [Message("A"), Message("A", float("nan"))])
+def test_a_refusal_under_a_savepoint_left_open_commits_nothing(
+    flavour: Any, committed: Any, order: Any, message: Message
+) -> None:
+    """The connection goes on in a transaction of its own."""
+    with flavour.connection() as connection:
+        session = (AsyncSession if flavour.asynchronous else Session)(bind=connection)
+        transaction = flavour.run(session.begin())
+        session.add(order(state="ghost"))
+        flavour.run(session.flush())
+        flavour.run(session.begin_nested())
+        write_on_commit(session, "order-1", message, expected_version=None if message.data else 3)
+        with pytest.raises((WrongExpectedVersion, InvalidMessage)):
+            flavour.run(transaction.commit())
+        flavour.run(session.close())
+        flavour.run(connection.rollback())
+        flavour.run(connection.execute(text("INSERT INTO orders (state) VALUES ('next')")))
+        flavour.run(connection.commit())
+
+    assert committed.orders() == ["next"]
+    assert committed.messages() == []
 
 
 def test_a_refusal_is_raised_from_commit(flavour: Any, committed: Any, order: Any) -> None:
@@ -166,32 +209,155 @@ def test_a_refusal_is_raised_from_commit(flavour: Any, committed: Any, order: An
     assert committed.messages() == [("order-2", "B", 0)]
 
 
+@pytest.mark.parametrize("earlier", [False, True])
 def test_messages_handed_in_by_the_applications_own_events(
-    flavour: Any, committed: Any, order: Any
+    flavour: Any, committed: Any, order: Any, earlier: bool
 ) -> None:
     """Domain events that are gathered while the session is flushed are a common pattern."""
     with flavour.session() as session:
-        event.listen(
-            sync(session),
-            "before_flush",
-            lambda s, *_: write_on_commit(s, "order-1", Message("BeforeFlush")),
-        )
-        event.listen(
-            sync(session),
-            "after_flush",
-            lambda s, *_: write_on_commit(s, "order-1", Message("AfterFlush")),
-        )
-        write_on_commit(session, "order-1", Message("First"))
-        event.listen(
-            sync(session),
-            "before_commit",
-            lambda s: write_on_commit(s, "order-1", Message("BeforeCommit")),
-        )
+        for name in ("before_flush", "after_flush", "before_commit"):
+
+            def hand_in(s: Session, *_: object, name: str = name) -> None:
+                write_on_commit(s, "order-1", Message(name))
+
+            event.listen(sync(session), name, hand_in)
+        if earlier:
+            write_on_commit(session, "order-1", Message("first"))
         session.add(order(state="new"))
         flavour.run(session.commit())
 
     types = [type_ for _, type_, _ in committed.messages()]
-    assert types == ["First", "BeforeFlush", "AfterFlush", "BeforeCommit"]
+    assert types == ["first"] * earlier + ["before_flush", "after_flush", "before_commit"]
+
+
+def test_messages_handed_in_by_a_mapper(flavour: Any, committed: Any, order: Any) -> None:
+    def hand_in(mapper: object, connection: object, row: Any) -> None:
+        session = object_session(row)
+        assert session is not None
+        write_on_commit(session, f"order-{row.id}", Message("Placed"))
+
+    event.listen(order, "after_insert", hand_in)
+    try:
+        with flavour.session() as session:
+            session.add(order(state="new"))
+            flavour.run(session.commit())
+    finally:
+        event.remove(order, "after_insert", hand_in)
+
+    assert committed.messages() == [("order-1", "Placed", 0)]
+
+
+def test_what_a_flush_creates_is_flushed_before_the_messages(
+    flavour: Any, committed: Any, order: Any, statements: Any
+) -> None:
+    with flavour.session() as session:
+
+        def add_another(s: Session, _: object) -> None:
+            if not s.info.setdefault("added", False):
+                s.info["added"] = True
+                s.add(order(state="second"))
+
+        event.listen(sync(session), "after_flush_postexec", add_another)
+        session.add(order(state="first"))
+        write_on_commit(session, "order-1", Message("A"))
+        flavour.run(session.commit())
+
+    assert ["INSERT INTO orders" in statement for statement in statements()[-4:]] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert "write_message" in statements()[-2]
+
+
+def test_after_the_commit_it_is_too_late(flavour: Any, committed: Any) -> None:
+    refused = []
+
+    def hand_in(s: Session) -> None:
+        with pytest.raises(InvalidArgument, match="committed already") as error:
+            write_on_commit(s, "order-1", Message("B"))
+        refused.append(error)
+
+    with flavour.session() as session:
+        event.listen(sync(session), "after_commit", hand_in)
+        write_on_commit(session, "order-1", Message("A"))
+        flavour.run(session.commit())
+
+    assert len(refused) == 1
+    assert committed.messages() == [("order-1", "A", 0)]
+
+
+def test_data_is_what_it_was_when_it_was_handed_in(flavour: Any, committed: Any) -> None:
+    with flavour.session() as session:
+        data = {"n": 0}
+        for data["n"] in range(3):
+            write_on_commit(session, "order-1", Message("T", data))
+        flavour.run(session.commit())
+        stored = flavour.run(flavour.store(session).read_stream("order-1"))
+
+    assert [message.data["n"] for message in stored] == [0, 1, 2]
+
+
+def test_info_that_is_handed_on_is_no_shared_outbox(flavour: Any, committed: Any) -> None:
+    with flavour.session() as one:
+        write_on_commit(one, "order-1", Message("one"))
+        with flavour.session(info=one.info) as other:
+            write_on_commit(other, "order-2", Message("other"))
+            flavour.run(other.commit())
+        assert committed.messages() == [("order-2", "other", 0)]
+        flavour.run(one.commit())
+
+    assert committed.messages() == [("order-2", "other", 0), ("order-1", "one", 0)]
+
+
+def test_autocommit_is_refused(flavour: Any, committed: Any) -> None:
+    engine = flavour.engine.execution_options(isolation_level="AUTOCOMMIT")
+    session = (AsyncSession if flavour.asynchronous else Session)(engine)
+    write_on_commit(session, "order-1", Message("A"))
+    with pytest.raises(InvalidArgument, match="AUTOCOMMIT"):
+        flavour.run(session.commit())
+    flavour.run(session.rollback())
+    flavour.run(session.close())
+
+    assert committed.messages() == []
+
+
+def test_reads_and_writes_on_engines_of_their_own(database: Any, committed: Any) -> None:
+    """SQLAlchemy's recipe for a leader and its followers."""
+    leader = create_engine(database)
+    follower = create_engine(
+        database, connect_args={"options": "-c default_transaction_read_only=on"}
+    )
+
+    class Routed(Session):
+        def get_bind(self, mapper: Any = None, *, clause: Any = None, **kw: Any) -> Any:
+            writes = self._flushing or isinstance(clause, Update | Delete | Insert)
+            return leader if writes else follower
+
+    with Routed() as session:
+        write_on_commit(session, "order-1", [Message("A"), Message("B")])
+        session.commit()
+        assert MessageStore(session).version("order-1") == 1
+    leader.dispose()
+    follower.dispose()
+
+
+def test_a_connection_is_left_as_it_was(flavour: Any, committed: Any) -> None:
+    with flavour.connection() as connection:
+        for _ in range(3):
+            session = (AsyncSession if flavour.asynchronous else Session)(bind=connection)
+            flavour.run(session.begin())
+            savepoint = flavour.run(session.begin_nested())
+            write_on_commit(session, "order-1", Message("A"))
+            flavour.run(savepoint.commit())
+            flavour.run(session.commit())
+            flavour.run(session.close())
+        listeners = list(getattr(connection, "sync_connection", connection).dispatch.commit)
+        flavour.run(connection.rollback())
+
+    assert listeners == []
+    assert len(committed.messages()) == 3
 
 
 def test_a_session_joined_to_an_outer_transaction(flavour: Any, committed: Any) -> None:
@@ -228,12 +394,15 @@ def test_scoped_sessions(flavour: Any, committed: Any) -> None:
         registry: Any = async_scoped_session(async_sessionmaker(flavour.engine), lambda: 1)
     else:
         registry = scoped_session(sessionmaker(flavour.engine))
-    write_on_commit(registry, "order-1", Message("A"))
-    flavour.run(registry.commit())
-    assert flavour.run(flavour.store(registry).version("order-1")) == 0
-    flavour.run(registry.remove())
+    store = flavour.store(registry)
+    for type_ in ("A", "B"):
+        write_on_commit(registry, "order-1", Message(type_))
+        flavour.run(registry.commit())
+        flavour.run(store.write("order-2", Message(type_)))
+        flavour.run(registry.commit())
+        flavour.run(registry.remove())
 
-    assert committed.messages() == [("order-1", "A", 0)]
+    assert [type_ for _, type_, _ in committed.messages()] == ["A", "A", "B", "B"]
 
 
 def test_a_session_without_autobegin_must_have_begun(flavour: Any, committed: Any) -> None:
@@ -254,7 +423,8 @@ def test_it_needs_a_session(session: Any) -> None:
 
 
 def test_a_session_is_not_kept_alive(committed: Any, database: Any) -> None:
-    session = Session()
+    engine = create_engine(database)
+    session = Session(engine)
     write_on_commit(session, "order-1", Message("A"))
     session.close()
     reference = weakref.ref(session)

@@ -1,0 +1,1 @@
+"""An application that keeps its own tables and a message store in one transaction."""

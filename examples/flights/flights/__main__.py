@@ -1,0 +1,160 @@
+"""The command: `python -m flights`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from time import monotonic
+from typing import Annotated, NoReturn
+
+import typer
+from alembic.util import CommandError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+from sqlalchemy import Engine
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+
+from flights import report
+from flights.data import NoFlights, read_flights
+from flights.database import connected, upgrade
+from flights.load import load, remaining
+from flights.models import rows
+from flights.replay import Replay, totals
+from mdb_sqla import MessageStoreError, WrongExpectedVersion
+from mdb_sqla.embedded import EmbeddedPostgresError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+output = Console(highlight=False)
+
+
+def _count(value: object) -> int:
+    text = str(value)  # the default comes as a number
+    if text == "all":
+        return 0
+    if not text.isdecimal():
+        raise typer.BadParameter("it must be a number, or all")
+    return int(text)
+
+
+@app.command()
+def main(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLIGHTS_DATABASE_URL",
+            help="The database. Without one a server is started, and removed at the end.",
+            show_default=False,
+        ),
+    ] = None,
+    flights: Annotated[
+        int, typer.Option(parser=_count, metavar="N|all", help="How many flights to load.")
+    ] = 5000,
+    writers: Annotated[int, typer.Option(min=1, help="How many transactions at a time.")] = 4,
+) -> None:
+    """Load real flights, each in one transaction over rows and messages, and read them back.
+
+    Run again, it goes on where it was stopped, or with the flights that come next.
+    """
+    try:
+        with ExitStack() as stack:
+            with output.status("Connecting" if url else "Starting PostgreSQL"):
+                engine = stack.enter_context(connected(url, writers))
+                upgrade(engine)
+            version = ".".join(map(str, engine.dialect.server_version_info or ()))
+            place = f"database {engine.url.database}" if url else "a server for this run only"
+            output.print(f"PostgreSQL {version}, {place}", markup=False)
+            _load(engine, flights or None, writers)
+            same = _read_back(engine)
+    except KeyboardInterrupt:
+        again = " Run again, and it goes on from there." if url else ""
+        _end(f"Stopped: each flight is recorded as a whole or not at all.{again}", 130)
+    except (WrongExpectedVersion, IntegrityError) as error:
+        _end(f"Another run seems to record the same flights; none is recorded twice.\n{error}", 1)
+    except OperationalError as error:
+        _end(f"The database can't be used: {error.orig}", 1)
+    except ArgumentError as error:
+        _end(f"The URL can't be used: {error}", 1)
+    except (NoFlights, EmbeddedPostgresError, MessageStoreError, CommandError) as error:
+        _end(str(error), 1)
+    if not same:
+        raise typer.Exit(1)
+
+
+def _load(engine: Engine, count: int | None, writers: int) -> None:
+    with output.status("Reading the flights"):
+        flights = read_flights(count)
+        with Session(engine) as session:
+            left = list(remaining(session, flights))
+    begin, end = (
+        f"{flight.scheduled:%B} {flight.scheduled.day}" for flight in (flights[0], flights[-1])
+    )
+    output.print(f"{len(flights):,} flights left New York from {begin} to {end}, 2013, or were to.")
+    if len(left) < len(flights):
+        output.print(f"{len(flights) - len(left):,} of them were recorded before.")
+    if not left:
+        return
+    began = monotonic()
+    with _progress() as progress:
+        task = progress.add_task("Recording flights", total=len(left))
+        load(engine, left, writers, lambda: progress.advance(task))
+    rate = len(left) / (monotonic() - began)
+    output.print(f"Each was one transaction over its rows and messages: {rate:,.0f} a second.")
+
+
+def _read_back(engine: Engine) -> bool:
+    replay = Replay()
+    with Session(engine) as session:
+        with _progress() as progress:
+            messages = sum(row.version + 1 for row in rows(session).values())
+            task = progress.add_task("Reading messages", total=messages)
+            replay.run(session, lambda: progress.advance(task))
+        sums = totals(session)
+        differing = replay.differing(session)
+        output.print(report.by_type(session))
+        output.print(report.by_hour(replay))
+        output.print(report.latest_aircraft(session))
+        output.print(report.history(session))
+        output.print(report.comparison(sums))
+    if differing or any(total.messages != total.tables for total in sums):
+        names = ", ".join(differing[:5])
+        output.print(f"\n[red]✗[/] The tables and the messages tell different stories: {names}.")
+        return False
+    output.print(
+        f"\n[green]✓[/] Rebuilt from the messages alone, all {len(replay.rows):,} rows "
+        "of the tables come out the same."
+    )
+    return True
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        _Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=output,
+    )
+
+
+def _end(message: str, code: int) -> NoReturn:
+    output.print(message, markup=False)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m flights")

@@ -1,0 +1,112 @@
+"""The application's own tables: how things stand. How they came to that is told in the messages."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
+
+from flights.events import Arrived, Cancelled, Departed, Diverted, Event
+from mdb_sqla import StreamName
+
+__all__ = ["Aircraft", "Airline", "Base", "new_row", "rows", "stored_row"]
+
+
+class Base(MappedAsDataclass, DeclarativeBase):
+    """The application's metadata; the message store has its own."""
+
+
+class Aircraft(Base):
+    """An aircraft that left New York, or was to; `airport` is None when no one knows where it is.
+
+    Each of the four counters counts the messages of one type in the aircraft's stream.
+    """
+
+    __tablename__ = "aircraft"
+
+    category: ClassVar[str] = "aircraft"
+
+    tail_number: Mapped[str] = mapped_column(primary_key=True)
+    airport: Mapped[str | None] = mapped_column(default=None)
+    departed: Mapped[int] = mapped_column(default=0)
+    arrived: Mapped[int] = mapped_column(default=0)
+    diverted: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    minutes_late: Mapped[int] = mapped_column(default=0)
+    last_delay: Mapped[int | None] = mapped_column(default=None)
+
+    @property
+    def stream_name(self) -> StreamName:
+        """The stream with the aircraft's history."""
+        return StreamName.build(self.category, self.tail_number)
+
+    @property
+    def version(self) -> int:
+        """The position of the last message in the stream; the first is at 0."""
+        return self.departed + self.arrived + self.diverted + self.cancelled - 1
+
+    def apply(self, event: Event) -> None:
+        """Change what the event changes."""
+        match event:
+            case Departed():
+                self.departed += 1
+                self.airport = None
+            case Arrived(airport=airport, delay=delay):
+                self.arrived += 1
+                self.airport = airport
+                self.minutes_late += max(delay or 0, 0)
+                self.last_delay = delay
+            case Diverted():
+                self.diverted += 1
+            case Cancelled():
+                self.cancelled += 1
+
+
+class Airline(Base):
+    """An airline that cancelled flights before it assigned an aircraft to them."""
+
+    __tablename__ = "airlines"
+
+    category: ClassVar[str] = "airline"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    cancelled: Mapped[int] = mapped_column(default=0)
+
+    @property
+    def stream_name(self) -> StreamName:
+        """The stream with those cancellations."""
+        return StreamName.build(self.category, self.code)
+
+    @property
+    def version(self) -> int:
+        """The position of the last message in the stream; the first is at 0."""
+        return self.cancelled - 1
+
+    def apply(self, event: Event) -> None:
+        """Change what the event changes."""
+        match event:
+            case Cancelled():
+                self.cancelled += 1
+            case _:
+                raise ValueError(f"Without an aircraft there is only cancellation: {event}")
+
+
+def new_row(stream_name: StreamName) -> Aircraft | Airline:
+    """Return the row of a stream as it is before the first message."""
+    key = stream_name.ids[0]
+    return Airline(key) if stream_name.category == Airline.category else Aircraft(key)
+
+
+def stored_row(session: Session, stream_name: StreamName) -> Aircraft | Airline | None:
+    """Return the row of a stream from its table; None if there is none yet."""
+    key = stream_name.ids[0]
+    if stream_name.category == Airline.category:
+        return session.get(Airline, key)
+    return session.get(Aircraft, key)
+
+
+def rows(session: Session) -> dict[str, Aircraft | Airline]:
+    """Return all rows, each under the name of its stream."""
+    found = (*session.scalars(select(Aircraft)), *session.scalars(select(Airline)))
+    return {row.stream_name: row for row in found}

