@@ -12,6 +12,10 @@ __all__ = ["Database", "execute"]
 
 Database = Session | Connection
 
+# A cursor on the server, which the application may have asked for, would run a function only as far
+# as its rows are fetched.
+_OPTIONS = {"stream_results": False}
+
 
 def execute(
     db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
@@ -21,11 +25,14 @@ def execute(
     A session that has several engines picks the one for `bound_as`: a write goes where an insert
     into `messages` goes.
     """
-    # A cursor on the server would run the function only as far as its rows are fetched.
-    statement = statement.execution_options(stream_results=False)
     with translated():
         if isinstance(db, Session):
-            result = db.execute(statement, parameters, bind_arguments={"clause": bound_as})
+            result = db.execute(
+                statement,
+                parameters,
+                bind_arguments={"clause": bound_as},
+                execution_options=_OPTIONS,
+            )
         else:
-            result = db.execute(statement, parameters)
+            result = db.execute(statement, parameters, execution_options=_OPTIONS)
         return result.all()

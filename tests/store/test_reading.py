@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import (
     ConditionNotActivated,
@@ -15,6 +16,7 @@ from mdb_sqla import (
     Message,
     NotACategory,
     NotAStream,
+    StoreNotInstalled,
 )
 
 
@@ -166,7 +168,7 @@ def test_a_consumer_group_must_be_sound(flavour: Any, member: int | None, size: 
     assert (error.value.member, error.value.size) == (member, size)
 
 
-@pytest.mark.parametrize("position", [-1, 2**63, "0", None, 0.5])
+@pytest.mark.parametrize("position", [-1, 2**63, "0", None, 0.5, True])
 def test_a_position_must_be_one(flavour: Any, position: Any) -> None:
     with flavour.session() as session:
         store = flavour.store(session)
@@ -176,7 +178,7 @@ def test_a_position_must_be_one(flavour: Any, position: Any) -> None:
             flavour.run(store.read_category("account", position))
 
 
-@pytest.mark.parametrize("batch_size", [0, -2, "1", None, 2**63])
+@pytest.mark.parametrize("batch_size", [0, -2, "1", None, 2**63, True])
 def test_a_batch_size_must_be_one(flavour: Any, batch_size: Any) -> None:
     with flavour.session() as session:
         store = flavour.store(session)
@@ -184,6 +186,60 @@ def test_a_batch_size_must_be_one(flavour: Any, batch_size: Any) -> None:
             flavour.run(store.read_stream("account-1", 0, batch_size))
         with pytest.raises(InvalidArgument, match="batch_size"):
             flavour.run(store.read_category("account", 1, batch_size))
+
+
+def test_an_iterator_complains_when_it_is_made(flavour: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        for iterate in (store.iterate_stream, store.iterate_category):
+            with pytest.raises(InvalidArgument):
+                iterate("account", -5)
+            with pytest.raises(InvalidArgument):
+                iterate("account", 1, 0)
+            with pytest.raises(InvalidStreamName):
+                iterate("")
+
+
+@pytest.mark.parametrize("text_", [5, "a\0", b"a"])
+def test_a_type_and_a_condition_must_be_text(flavour: Any, text_: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        with pytest.raises(InvalidArgument, match="type"):
+            flavour.run(store.last_message("account-1", text_))
+        with pytest.raises(InvalidArgument, match="condition"):
+            flavour.run(store.read_stream("account-1", condition=text_))
+
+
+def test_a_condition_that_fails_is_no_missing_store(flavour: Any) -> None:
+    with flavour.session() as session:
+        flavour.run(session.execute(text("SET LOCAL message_store.sql_condition = 'on'")))
+        with pytest.raises(DBAPIError, match="nothing_like_it"):
+            flavour.run(
+                flavour.store(session).read_category("a", condition="nothing_like_it(type)")
+            )
+
+
+def test_a_missing_store_is_named(flavour: Any) -> None:
+    with flavour.connection(schema_translate_map={"message_store": "elsewhere"}) as connection:
+        store = flavour.store(connection)
+        with pytest.raises(StoreNotInstalled, match="elsewhere"):
+            flavour.run(store.version("a-1"))
+        flavour.run(connection.rollback())
+        with pytest.raises(StoreNotInstalled, match="elsewhere"):
+            flavour.run(store.write("a-1", Message("T")))
+        flavour.run(connection.rollback())
+
+
+def test_a_name_may_have_a_newline(flavour: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        with pytest.raises(NotAStream) as not_a_stream:
+            flavour.run(store.read_stream("a\nb"))
+        assert not_a_stream.value.stream_name == "a\nb"
+        flavour.run(session.rollback())
+        with pytest.raises(InvalidCorrelation) as correlation:
+            flavour.run(store.read_category("a", correlation="c\nd-1"))
+        assert correlation.value.correlation == "c\nd-1"
 
 
 def test_an_iterator_has_a_batch_size(flavour: Any) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
+from sqlalchemy import JSON, create_engine, func, select
 
 from mdb_sqla import (
     NO_STREAM,
@@ -12,7 +15,9 @@ from mdb_sqla import (
     InvalidMessage,
     InvalidStreamName,
     Message,
+    MessageStore,
     WrongExpectedVersion,
+    tables,
 )
 
 
@@ -195,7 +200,7 @@ def test_messages_must_be_messages(flavour: Any, messages: Any) -> None:
         flavour.run(flavour.store(session).write("account-1", messages))
 
 
-@pytest.mark.parametrize("expected_version", [-2, 2**63, 1.0, "1"])
+@pytest.mark.parametrize("expected_version", [-2, 2**63, 1.0, "1", False])
 def test_an_expected_version_must_be_one(flavour: Any, expected_version: Any) -> None:
     with flavour.session() as session, pytest.raises(InvalidArgument, match="expected_version"):
         flavour.run(
@@ -208,3 +213,56 @@ def test_an_expected_version_must_be_one(flavour: Any, expected_version: Any) ->
 def test_a_store_needs_a_session_or_a_connection(flavour: Any) -> None:
     with pytest.raises(InvalidArgument, match="Engine"):
         flavour.store(flavour.engine)
+
+
+def test_a_cursor_on_the_server_is_not_used(flavour: Any) -> None:
+    """With a cursor on the server the function would run only as far as rows are fetched."""
+    with flavour.connection(stream_results=True) as connection:
+        store = flavour.store(connection)
+        flavour.run(store.write("account-1", [Message("A"), Message("B")]))
+        with pytest.raises(DuplicateMessageId):
+            flavour.run(store.write("account-1", [Message("C")] * 2))
+        flavour.run(connection.rollback())
+
+
+def test_json_null_is_no_null(flavour: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        flavour.run(store.write("account-1", Message("A", JSON.NULL)))
+        flavour.run(store.write("account-1", [Message("B", JSON.NULL), Message("C", [None])]))
+        stored = flavour.run(
+            session.scalars(select(func.jsonb_typeof(tables.messages.c.data)).order_by("position"))
+        ).all()
+
+    assert stored == ["null", "null", "array"]
+
+
+def drop_what_is_false(value: Any) -> str:
+    """A serializer as applications have them: zeros and empty strings go, keys are renamed."""
+
+    def tidy(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key.upper(): tidy(item) for key, item in value.items() if item}
+        return value
+
+    return json.dumps(tidy(value))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("serializer", "stored"),
+    [(drop_what_is_false, {"N": 1}), (lambda value: orjson.dumps(value), {"n": 1, "z": 0})],
+)
+def test_the_serializer_sees_data_and_nothing_else(
+    database: Any, count: int, serializer: Any, stored: Any
+) -> None:
+    engine = create_engine(database, json_serializer=serializer, json_deserializer=orjson.loads)
+    with engine.connect() as connection:
+        store = MessageStore(connection)
+        messages = [Message("T", {"n": 1, "z": 0}) for _ in range(count)]
+        store.write("account-1", messages, expected_version=NO_STREAM)
+        store.write("account-1", Message("T"))
+        assert store.read_stream("account-1")[0].data == stored
+        with pytest.raises(WrongExpectedVersion):
+            store.write("account-1", [Message("T"), Message("T")], expected_version=0)
+    engine.dispose()

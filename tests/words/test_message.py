@@ -95,3 +95,15 @@ def test_a_reply_goes_to_the_reply_stream_and_clears_it() -> None:
 def test_there_is_no_reply_without_a_reply_stream() -> None:
     with pytest.raises(NoReplyStream, match="message 3 of stream account-1"):
         Message("Done").reply(stored({}))
+
+
+def test_metadata_of_another_client_may_be_anything() -> None:
+    preceding = stored([1, 2])  # type: ignore[arg-type]  # what is tested
+
+    assert set(Message("T").follow(preceding).metadata or {}) == {
+        "causationMessageStreamName",
+        "causationMessagePosition",
+        "causationMessageGlobalPosition",
+    }
+    with pytest.raises(NoReplyStream):
+        Message("T").reply(preceding)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,10 +68,12 @@ def test_what_is_no_name_is_refused(name: str) -> None:
         ("a", (), ("b-c",)),
         ("a", (), ("b+c",)),
         ("a", (), ("",)),
+        ("a", (None,), ()),
+        (5, (1,), ()),
     ],
 )
 def test_a_part_with_a_separator_is_refused(
-    category: str, ids: tuple[str, ...], types: tuple[str, ...]
+    category: Any, ids: tuple[Any, ...], types: tuple[str, ...]
 ) -> None:
     with pytest.raises(InvalidStreamName):
         StreamName.build(category, *ids, types=types)
