@@ -113,6 +113,29 @@ def database(databases: Databases, template: URL) -> Iterator[URL]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def reused_database(databases: Databases, template: URL) -> Iterator[URL]:
+    with databases.create(template) as url:
+        yield url
+
+
+@pytest.fixture
+def clean_database(reused_database: URL) -> URL:
+    """A database with an empty store; the test may leave messages and tables of its own in it."""
+    engine = create_engine(reused_database, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        connection.execute(text("TRUNCATE message_store.messages RESTART IDENTITY"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    return reused_database
+
+
 @pytest.fixture
 def engine(database: URL) -> Iterator[Engine]:
     """An engine on the test's own database."""
@@ -229,10 +252,10 @@ def runner() -> Iterator[asyncio.Runner]:
     ids=["sync", "async", "asyncpg"],
 )
 def flavour(
-    request: pytest.FixtureRequest, database: URL, runner: asyncio.Runner
+    request: pytest.FixtureRequest, clean_database: URL, runner: asyncio.Runner
 ) -> Iterator[Flavour]:
-    """The test's own database, used in one of three ways."""
+    """A database with an empty store, used in one of three ways."""
     driver, asynchronous = request.param
-    flavour = Flavour(driver, asynchronous, database, runner)
+    flavour = Flavour(driver, asynchronous, clean_database, runner)
     yield flavour
     flavour.run(flavour.engine.dispose())

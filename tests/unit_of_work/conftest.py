@@ -52,8 +52,8 @@ class Committed:
 
 
 @pytest.fixture
-def committed(database: Any) -> Iterator[Committed]:
-    engine = create_engine(database)
+def committed(clean_database: Any) -> Iterator[Committed]:
+    engine = create_engine(clean_database)
     Base.metadata.create_all(engine)
     yield Committed(engine)
     engine.dispose()

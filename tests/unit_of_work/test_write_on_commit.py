@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Delete, Insert, Update, create_engine, event, text
+from sqlalchemy import URL, Delete, Engine, Insert, Update, create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, object_session, scoped_session, sessionmaker
 
@@ -323,11 +324,11 @@ def test_autocommit_is_refused(flavour: Any, committed: Any) -> None:
     assert committed.messages() == []
 
 
-def test_reads_and_writes_on_engines_of_their_own(database: Any, committed: Any) -> None:
+def test_reads_and_writes_on_engines_of_their_own(clean_database: Any, committed: Any) -> None:
     """SQLAlchemy's recipe for a leader and its followers."""
-    leader = create_engine(database)
+    leader = create_engine(clean_database)
     follower = create_engine(
-        database, connect_args={"options": "-c default_transaction_read_only=on"}
+        clean_database, connect_args={"options": "-c default_transaction_read_only=on"}
     )
 
     class Routed(Session):
@@ -376,15 +377,34 @@ def test_a_session_joined_to_an_outer_transaction(flavour: Any, committed: Any) 
     assert committed.messages() == []
 
 
-def test_two_phase_commit(database: Any, committed: Any) -> None:
-    engine = create_engine(database)
-    with Session(engine, twophase=True) as session:
-        if session.scalar(text("SHOW max_prepared_transactions")) == "0":
-            pytest.skip("the server has max_prepared_transactions = 0")
-        session.rollback()
+@pytest.fixture
+def two_phase_engine(clean_database: URL) -> Iterator[Engine]:
+    engine = create_engine(clean_database)
+    try:
+        with engine.connect() as connection:
+            if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
+                pytest.skip("the server has max_prepared_transactions = 0")
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def test_two_phase_commit(two_phase_engine: Engine, committed: Any) -> None:
+    with Session(two_phase_engine, twophase=True) as session:
         write_on_commit(session, "order-1", Message("A"))
         session.commit()
-    engine.dispose()
+
+    assert committed.messages() == [("order-1", "A", 0)]
+
+
+def test_two_phase_commit_with_a_savepoint_left_open(
+    two_phase_engine: Engine, committed: Any
+) -> None:
+    with Session(two_phase_engine, twophase=True) as session:
+        transaction = session.begin()
+        session.begin_nested()
+        write_on_commit(session, "order-1", Message("A"))
+        transaction.commit()
 
     assert committed.messages() == [("order-1", "A", 0)]
 
@@ -422,8 +442,8 @@ def test_it_needs_a_session(session: Any) -> None:
         write_on_commit(session, "order-1", Message("A"))
 
 
-def test_a_session_is_not_kept_alive(committed: Any, database: Any) -> None:
-    engine = create_engine(database)
+def test_a_session_is_not_kept_alive(committed: Any, clean_database: Any) -> None:
+    engine = create_engine(clean_database)
     session = Session(engine)
     write_on_commit(session, "order-1", Message("A"))
     session.close()

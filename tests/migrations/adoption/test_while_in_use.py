@@ -1,0 +1,113 @@
+"""Clients that go on while their store is adopted notice nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL
+
+from mdb_sqla import migrate
+from tests.migrations.conftest import connected, contents, engine_of
+
+Client = Callable[[psycopg.Connection[tuple[Any, ...]]], None]
+
+
+class Worker(Thread):
+    """A client that does one thing again and again, in a session of its own."""
+
+    def __init__(self, database: URL, stop: Event, work: Client) -> None:
+        super().__init__()
+        self._database = database
+        self._stop_asked = stop
+        self._work = work
+        self.done = 0
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with connected(self._database, role="message_store") as connection:
+                while not self._stop_asked.is_set():
+                    self._work(connection)
+                    self.done += 1
+        except Exception as error:
+            self.error = error
+
+
+@contextmanager
+def working(database: URL, *work: Client) -> Iterator[list[Worker]]:
+    """Clients that work before, during and after the block."""
+    stop = Event()
+    workers = [Worker(database, stop, one) for one in work]
+    for worker in workers:
+        worker.start()
+    try:
+        _wait_for_more(workers)
+        yield workers
+        _wait_for_more(workers)
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    assert [worker.error for worker in workers if worker.error] == []
+
+
+def _wait_for_more(workers: list[Worker], more: int = 10) -> None:
+    targets = [worker.done + more for worker in workers]
+    deadline = time.monotonic() + 20
+    while any(
+        worker.done < target and worker.is_alive()
+        for worker, target in zip(workers, targets, strict=True)
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def writer(stream_name: str) -> Client:
+    def write(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        with connection.transaction():
+            for _ in range(2):
+                connection.execute(
+                    "SELECT write_message(gen_random_uuid()::varchar, %s, 'Written', '{}')",
+                    [stream_name],
+                )
+
+    return write
+
+
+def read_all(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    for call in (
+        "get_last_stream_message('account-1')",
+        "get_stream_messages('account-1')",
+        "get_category_messages('account')",
+    ):
+        assert connection.execute(f"SELECT * FROM {call}".encode()).fetchall()
+
+
+def test_no_write_is_lost_and_none_fails(original: URL) -> None:
+    before = contents(original)
+    with working(
+        original, writer("busy-1"), writer("busy-1"), writer("busy-2"), read_all
+    ) as workers:
+        migrate.upgrade(engine_of(original))
+
+    after = contents(original)
+    written = [row for row in after[:-1] if row[6] == "Written"]
+    assert after[: len(before) - 1] == before[:-1]
+    assert len(written) == sum(2 * worker.done for worker in workers[:-1])
+    for stream_name in ("busy-1", "busy-2"):
+        positions = sorted(row[3] for row in written if row[5] == stream_name)
+        assert positions == list(range(len(positions)))
+
+
+def test_no_report_fails(original_1_3: URL) -> None:
+    # A view is locked before the table it reads: whoever locks them the other way round deadlocks.
+    def report(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        assert connection.execute("SELECT * FROM type_summary").fetchall()
+
+    with working(original_1_3, report, report):
+        migrate.upgrade(engine_of(original_1_3))
