@@ -25,7 +25,10 @@ def setup(plugin: Plugin) -> None:
     from alembic.util import DispatchPriority
 
     plugin.add_autogenerate_comparator(
-        _remove_own_tables, "autogenerate", priority=DispatchPriority.LAST
+        _remove_own_tables,
+        "autogenerate",
+        qualifier="postgresql",
+        priority=DispatchPriority.LAST,
     )
 
 
@@ -33,17 +36,25 @@ def _remove_own_tables(
     autogen_context: AutogenContext, upgrade_ops: UpgradeOps
 ) -> PriorityDispatchResult:
     from alembic.util import PriorityDispatchResult
+    from sqlalchemy import text
 
     from mdb_sqla.revisions import configured_schema
 
     context = autogen_context.migration_context
     store_schema = configured_schema(context)
-    default_schema = context.dialect.default_schema_name
+    # Without a schema, Alembic means what the search_path leads to.
+    found = text(
+        "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE pg_class.oid = to_regclass(quote_ident(:name))"
+    )
+    assert context.connection is not None  # noqa: S101 (there is no comparison without one)
+    schemas = {name: context.connection.scalar(found, {"name": name}) for name in _TABLES}
 
     def is_own(operation: MigrateOperation) -> bool:
-        # With a search_path that starts with the store's schema, Alembic names it None.
-        schema = getattr(operation, "schema", None) or default_schema
-        return schema == store_schema and getattr(operation, "table_name", None) in _TABLES
+        name = getattr(operation, "table_name", None)
+        if name not in _TABLES:
+            return False
+        return bool((getattr(operation, "schema", None) or schemas[name]) == store_schema)
 
     upgrade_ops.ops[:] = [operation for operation in upgrade_ops.ops if not is_own(operation)]
     return PriorityDispatchResult.CONTINUE

@@ -275,8 +275,10 @@ class EmbeddedPostgres:
             "unix_socket_directories": str(folder),
         }
         options = [word for item in settings.items() for word in ("-c", "=".join(item))]
-        deadline = time.monotonic() + _TIMEOUT
-        while _is_stopping(data) and time.monotonic() < deadline:
+        # A killed process's server has yet to hear of it, and then to shut down.
+        begin = time.monotonic()
+        patience = {"": 0.0, "stopping": _TIMEOUT}
+        while time.monotonic() - begin < patience.get(_status(data), 1):
             time.sleep(0.01)
         deadline = time.monotonic() + _TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
@@ -353,15 +355,14 @@ def _notes(data: Path) -> list[str]:
     return [line.strip() for line in os.fsdecode(notes).split("\n")]
 
 
-def _is_stopping(data: Path) -> bool:
+def _status(data: Path) -> str:
+    """Return what a living server in a data folder says that it does; nothing if there is none."""
     notes = _notes(data)
-    if notes[7:8] != ["stopping"]:
-        return False
     try:
         os.kill(int(notes[0]), 0)
-    except OSError:
-        return False
-    return True
+        return notes[7]
+    except (OSError, IndexError):
+        return ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -131,4 +132,5 @@ def statement(revision: str, name: str, schema: str) -> str:
     literal = "'" + identifier.replace("'", "''") + "'"
     file = files("mdb_sqla.versions").joinpath("sql", revision, f"{name}.sql")
     sql = file.read_text(encoding="utf-8")
-    return sql.replace("{schema}", identifier).replace("{schema_literal}", literal)
+    values = {"{schema}": identifier, "{schema_literal}": literal}
+    return re.sub(r"\{schema(_literal)?\}", lambda match: values[match[0]], sql)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -121,7 +122,7 @@ def no_store_role(server_url: URL, databases: Databases) -> Iterator[None]:
 
     Ask for it before the database, for the same reason.
     """
-    aside = "message_store_set_aside"
+    aside = f"message_store_aside_{os.getpid()}"
     with connected(server_url) as connection:
 
         def rename(old: str, new: str) -> None:
@@ -130,7 +131,11 @@ def no_store_role(server_url: URL, databases: Databases) -> Iterator[None]:
 
         rename("message_store", aside)
         yield
-        connection.execute("DROP ROLE IF EXISTS message_store")
+        try:
+            connection.execute("DROP ROLE IF EXISTS message_store")
+        except psycopg.errors.DependentObjectsStillExist:
+            # A test failed and left a database behind.
+            rename("message_store", f"message_store_left_{os.getpid()}_{uuid4().hex[:8]}")
         rename(aside, "message_store")
 
 

@@ -109,7 +109,7 @@ _CONDITION = st.sampled_from(
         "stream_name LIKE 'account-1%'",
         "split_part(stream_name, '-', 1) = 'account'",
         "stream_name = $1 AND position = $2",
-        "true) OR (true",
+        "true) AND (true",
         "nope = 1",
         "1",
         "",

@@ -118,28 +118,89 @@ BEGIN
 
     UNION ALL
 
-    SELECT 'column global_position does not draw from the sequence messages_global_position_seq'
+    SELECT 'column global_position does not draw from the sequence messages_global_position_seq, or does not own it'
     WHERE NOT EXISTS (
-      SELECT
-      FROM pg_depend
-      JOIN pg_attrdef ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
-      JOIN pg_attribute ON (attrelid, attnum) = (adrelid, adnum)
-      WHERE adrelid = _messages
-        AND attname = 'global_position'
-        AND refobjid = to_regclass({schema_literal} || '.messages_global_position_seq')
-    )
+        SELECT
+        FROM pg_depend
+        JOIN pg_attrdef ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+        JOIN pg_attribute ON (attrelid, attnum) = (adrelid, adnum)
+        WHERE adrelid = _messages
+          AND attname = 'global_position'
+          AND refobjid = to_regclass({schema_literal} || '.messages_global_position_seq')
+      )
+      OR to_regclass(pg_get_serial_sequence({schema_literal} || '.messages', 'global_position'))
+        IS DISTINCT FROM to_regclass({schema_literal} || '.messages_global_position_seq')
 
     UNION ALL
 
-    SELECT format('function %s is missing', signature)
-    FROM unnest(ARRAY[
-      'acquire_lock(varchar)', 'cardinal_id(varchar)', 'category(varchar)',
-      'get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar)',
-      'get_stream_messages(varchar, bigint, bigint, varchar)',
-      'hash_64(varchar)', 'id(varchar)', 'is_category(varchar)', 'message_store_version()',
-      'stream_version(varchar)', 'write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)'
-    ]) AS signature
-    WHERE to_regprocedure({schema_literal} || '.' || signature) IS NULL
+    -- Functions: kind, names and types of the parameters, and the result.
+    SELECT format('function %s is %s, not %s', signature, coalesce(actual.definition, 'missing'), expected.definition)
+    FROM (
+      VALUES
+        ('acquire_lock(varchar)', 'f(stream_name character varying) bigint'),
+        ('cardinal_id(varchar)', 'f(stream_name character varying) character varying'),
+        ('category(varchar)', 'f(stream_name character varying) character varying'),
+        (
+          'get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar)',
+          'f(category character varying, "position" bigint, batch_size bigint, correlation character varying, '
+          'consumer_group_member bigint, consumer_group_size bigint, condition character varying) SETOF message'
+        ),
+        (
+          CASE WHEN _old_last IS NULL THEN 'get_last_stream_message(varchar, varchar)' ELSE 'get_last_stream_message(varchar)' END,
+          CASE
+            WHEN _old_last IS NULL THEN 'f(stream_name character varying, type character varying) SETOF message'
+            ELSE 'f(stream_name character varying) SETOF message'
+          END
+        ),
+        (
+          'get_stream_messages(varchar, bigint, bigint, varchar)',
+          'f(stream_name character varying, "position" bigint, batch_size bigint, condition character varying) '
+          'SETOF message'
+        ),
+        ('hash_64(varchar)', 'f(value character varying) bigint'),
+        ('id(varchar)', 'f(stream_name character varying) character varying'),
+        ('is_category(varchar)', 'f(stream_name character varying) boolean'),
+        ('message_store_version()', 'f() character varying'),
+        ('stream_version(varchar)', 'f(stream_name character varying) bigint'),
+        (
+          'write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)',
+          'f(id character varying, stream_name character varying, type character varying, data jsonb, '
+          'metadata jsonb, expected_version bigint) bigint'
+        )
+    ) AS expected (signature, definition)
+    LEFT JOIN LATERAL (
+      SELECT format(
+        '%s(%s) %s', prokind, pg_get_function_identity_arguments(oid),
+        replace(pg_get_function_result(oid), _schema || '.', '')
+      )
+      FROM pg_proc
+      WHERE oid = to_regprocedure({schema_literal} || '.' || expected.signature)
+    ) AS actual (definition) ON true
+    WHERE actual.definition IS DISTINCT FROM expected.definition
+
+    UNION ALL
+
+    -- Report views, as far as they are there: kind and columns.
+    SELECT format('view %s is %s, not %s', expected.name, actual.definition, expected.definition)
+    FROM (
+      VALUES
+        ('stream_summary', 'v(stream_name text, message_count bigint, percent numeric)'),
+        ('type_summary', 'v(type text, message_count bigint, percent numeric)'),
+        ('stream_type_summary', 'v(stream_name text, type text, message_count bigint, percent numeric)'),
+        ('type_stream_summary', 'v(type text, stream_name text, message_count bigint, percent numeric)'),
+        ('category_type_summary', 'v(category character varying, type text, message_count bigint, percent numeric)'),
+        ('type_category_summary', 'v(type text, category character varying, message_count bigint, percent numeric)')
+    ) AS expected (name, definition)
+    JOIN (
+      SELECT
+        relname::text,
+        relkind::text || '(' || string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) || ')'
+      FROM pg_class
+      JOIN pg_attribute ON attrelid = pg_class.oid
+      WHERE relnamespace = _schema AND attnum > 0 AND NOT attisdropped
+      GROUP BY relname, relkind
+    ) AS actual (name, definition) USING (name)
+    WHERE actual.definition <> expected.definition
   ) AS found (problem);
 
   IF _problems IS NULL THEN
@@ -167,7 +228,9 @@ BEGIN
       REVOKE ALL ON FUNCTION {schema}.get_last_stream_message(varchar, varchar) FROM PUBLIC;
 
       FOR _grantee IN
-        SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+        SELECT
+          CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+            || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
         FROM pg_proc, aclexplode(proacl)
         WHERE oid = _old_last
       LOOP
@@ -178,8 +241,29 @@ BEGIN
     DROP FUNCTION {schema}.get_last_stream_message(varchar);
   END IF;
 
-  -- The original's default may be the one of the extension pgcrypto, which nothing else here needs.
-  ALTER TABLE {schema}.messages ALTER COLUMN id SET DEFAULT gen_random_uuid();
+  -- The default may be the function of the extension pgcrypto, which nothing else here needs. One of
+  -- PostgreSQL's own leaves no dependency.
+  IF EXISTS (
+    SELECT
+    FROM pg_depend
+    JOIN pg_attrdef ON pg_depend.classid = 'pg_attrdef'::regclass AND pg_depend.objid = pg_attrdef.oid
+    JOIN pg_attribute ON (attrelid, attnum) = (adrelid, adnum)
+    WHERE adrelid = _messages AND attname = 'id' AND refclassid = 'pg_proc'::regclass
+  ) THEN
+    ALTER TABLE {schema}.messages ALTER COLUMN id SET DEFAULT pg_catalog.gen_random_uuid();
+  END IF;
+
+  -- The function category() becomes one that is inlined, in queries and in the expression of this
+  -- index. Sessions keep that expression as it was until something about the index changes: what it
+  -- is set to here is what it has.
+  EXECUTE format(
+    $sql$ALTER INDEX {schema}.messages_category ALTER COLUMN 1 SET STATISTICS %s$sql$,
+    (
+      SELECT coalesce(attstattarget, -1)
+      FROM pg_attribute
+      WHERE attrelid = to_regclass({schema_literal} || '.messages_category') AND attnum = 1
+    )
+  );
 
   -- Clients of the original may rely on its one SQLSTATE: see error_code.sql.
   CREATE FUNCTION {schema}.error_code(code text)

@@ -1,9 +1,16 @@
-CREATE OR REPLACE VIEW {schema}.type_stream_summary AS
-SELECT
-  type,
-  stream_name,
-  count(*) AS message_count,
-  round(count(*) * 100 / sum(count(*)) OVER (), 2) AS percent
-FROM {schema}.messages
-GROUP BY 1, 2
-ORDER BY 1, 2;
+-- An adopted store keeps its own: replacing it would wait for readers who wait for the table.
+DO $do$
+BEGIN
+  IF to_regclass({schema_literal} || '.type_stream_summary') IS NULL THEN
+    CREATE VIEW {schema}.type_stream_summary AS
+    SELECT
+      type,
+      stream_name,
+      count(*) AS message_count,
+      round(count(*) * 100 / sum(count(*)) OVER (), 2) AS percent
+    FROM {schema}.messages
+    GROUP BY 1, 2
+    ORDER BY 1, 2;
+  END IF;
+END
+$do$;

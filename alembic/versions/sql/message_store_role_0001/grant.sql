@@ -3,8 +3,12 @@
 DO $do$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'message_store') THEN
-    CREATE ROLE message_store WITH LOGIN;
-    COMMENT ON ROLE message_store IS 'Message store, created by mdb_sqla';
+    BEGIN
+      CREATE ROLE message_store WITH LOGIN;
+      COMMENT ON ROLE message_store IS 'Message store, created by mdb_sqla';
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+      NULL; -- Another database's upgrade was faster.
+    END;
   END IF;
 
   GRANT USAGE ON SCHEMA {schema} TO message_store;
