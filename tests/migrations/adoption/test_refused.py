@@ -41,11 +41,11 @@ CHANGED_STORES = {
     "ALTER TABLE messages ALTER type DROP NOT NULL": "column type is text, not text NOT NULL",
     "ALTER TABLE messages ALTER id DROP NOT NULL": "column id is uuid, not uuid NOT NULL",
     # The sequence
-    "ALTER TABLE messages ALTER global_position DROP DEFAULT": "does not draw from the sequence",
+    "ALTER TABLE messages ALTER global_position DROP DEFAULT": "draw from the sequence",
     "CREATE SEQUENCE other; ALTER TABLE messages ALTER global_position "
-    "SET DEFAULT nextval('other')": "does not draw from the sequence",
+    "SET DEFAULT nextval('other')": "draw from the sequence",
     "ALTER TABLE messages ALTER global_position DROP DEFAULT, "
-    "ALTER global_position ADD GENERATED ALWAYS AS IDENTITY": "does not draw from the sequence",
+    "ALTER global_position ADD GENERATED ALWAYS AS IDENTITY": "draw from the sequence",
     "ALTER SEQUENCE messages_global_position_seq OWNED BY NONE": "sequence",
     # Indexes
     "ALTER TABLE messages DROP CONSTRAINT messages_pkey": "index messages_pkey is missing",
