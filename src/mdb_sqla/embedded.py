@@ -126,12 +126,14 @@ class EmbeddedPostgres:
         """
         if self._folder is not None:
             return self
+        root = _temporary_root()
+        parent = self._data.parent if self._data else root
+        parent.mkdir(parents=True, exist_ok=True)
+        self._make_reachable(parent, root)
         with ExitStack() as running:
-            folder = self._make_folder("mdb_sqla-", _temporary_root())
+            folder = self._make_folder("mdb_sqla-", root)
             running.callback(shutil.rmtree, folder, ignore_errors=True)
             data = self._data or folder / "data"
-            data.parent.mkdir(parents=True, exist_ok=True)
-            self._make_reachable(data, folder)
             if not data.exists() or not any(data.iterdir()):
                 self._initialize(data, folder)
             self._check_version(data)
@@ -219,8 +221,8 @@ class EmbeddedPostgres:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
         return folder
 
-    def _make_reachable(self, data: Path, folder: Path) -> None:
-        """See that the server's user gets at everything, with a copy of the binaries if need be."""
+    def _make_reachable(self, *folders: Path) -> None:
+        """See that the server's user gets everywhere, to a copy of the binaries if need be."""
         name = f"postgresql-{self.version}"
         if self._user is None:
             return
@@ -228,12 +230,12 @@ class EmbeddedPostgres:
             self._ask(self._binaries / "initdb", "--version")
         except PermissionError:
             self._binaries = _copy(self._binaries, name)
-        parents = [parent for path in (data, folder) for parent in reversed(path.parents)]
-        closed = self._ask("/bin/sh", "-c", _FIND_CLOSED, "sh", *parents)
+        way = [step for folder in folders for step in (*reversed(folder.parents), folder)]
+        closed = self._ask("/bin/sh", "-c", _FIND_CLOSED, "sh", *way)
         if closed:
             raise EmbeddedPostgresError(
                 f"{closed} is closed to the user {self._user.pw_name}, as whom PostgreSQL "
-                f"runs when root starts it: every folder above {data} must let that user in"
+                "runs when root starts it: it needs a folder for its data that this user can reach"
             )
 
     def _initialize(self, data: Path, folder: Path) -> None:

@@ -170,7 +170,27 @@ def calls(draw: st.DrawFn) -> Call:
     return Call(function, arguments, draw(st.booleans()), draw(_SETTINGS))
 
 
+# Reads of an empty store all look alike.
+_FIRST_CALLS = [
+    Call(
+        "write_message",
+        {
+            "id": f"0123abcd-0000-0000-0000-0000000001{number:02}",
+            "stream_name": stream_name,
+            "type": "AB"[number % 2],
+            "data": dumps({"n": number}),
+            "metadata": dumps({"correlationStreamName": "account-1"}) if number % 3 else None,
+        },
+    )
+    for number, stream_name in enumerate(
+        ["account-1", "account-1", "account", "account-2", "account-1", "account-1+2", "ü-😀"]
+    )
+]
+
+
 def many_calls() -> st.SearchStrategy[list[Call]]:
     """Some twenty calls; a list of lists, for Hypothesis keeps a plain list shorter."""
     some = st.lists(calls(), min_size=1, max_size=10)
-    return st.lists(some, min_size=1, max_size=10).map(lambda lists: list(chain(*lists)))
+    first = st.sampled_from([[], _FIRST_CALLS, _FIRST_CALLS])
+    more = st.lists(some, min_size=1, max_size=10)
+    return st.builds(lambda first, more: list(chain(first, *more)), first, more)

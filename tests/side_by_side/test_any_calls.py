@@ -9,7 +9,7 @@ from tests.side_by_side.pair import Pair
 
 
 # Under CI the examples are always the same: that is Hypothesis's own profile for it.
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     many_calls(),
     st.sampled_from(["", "public", "message_store, public"]),
