@@ -1,4 +1,4 @@
-"""An Alembic plug-in that keeps autogenerate away from the store's own tables.
+"""An Alembic plug-in that keeps autogenerate away from the store's own tables and history.
 
 The store's revisions own them, and no application's metadata has them, so that `alembic check` and
 `revision --autogenerate` would propose to drop them wherever they look into the store's schema.
@@ -30,6 +30,30 @@ def setup(plugin: Plugin) -> None:
         qualifier="postgresql",
         priority=DispatchPriority.LAST,
     )
+    plugin.add_autogenerate_comparator(
+        _refuse_own_history, "autogenerate", priority=DispatchPriority.FIRST
+    )
+
+
+def _refuse_own_history(autogen_context: AutogenContext, _: UpgradeOps) -> PriorityDispatchResult:
+    """Refuse a revision of the application's that would follow one of ours, in our own folder.
+
+    Alembic makes it so where the application has no revision yet and names no head.
+    """
+    from alembic.util import CommandError, PriorityDispatchResult
+
+    environment = autogen_context.migration_context.environment_context
+    options = environment.config.cmd_opts if environment else None
+    # Only the command that makes a revision has this option.
+    if environment is not None and options is not None and "head" in options:
+        for script in environment.script.get_revisions(options.head or "head"):
+            if script is not None and "message_store" in script.branch_labels:
+                raise CommandError(
+                    "The new revision would become part of the history of mdb_sqla. For the first "
+                    "of your own pass --head base, --version-path and --branch-label, later "
+                    "--head LABEL@head"
+                )
+    return PriorityDispatchResult.CONTINUE
 
 
 def _remove_own_tables(

@@ -61,10 +61,9 @@ def test_the_wheel_has_every_revision_and_statement(wheel: Path) -> None:
     assert not [name for name in packed if name.startswith(("tests", "examples", "alembic"))]
 
 
-def test_an_application_upgrades_with_it(
-    environment: Path, empty_database: URL, tmp_path: Path
-) -> None:
-    url = empty_database.render_as_string(hide_password=False)
+def start_application(environment: Path, database: URL, tmp_path: Path) -> None:
+    """Do what the README says in a folder that `alembic init` made."""
+    url = database.render_as_string(hide_password=False)
     run(environment / "alembic", "init", "migrations", cwd=tmp_path)
     ini = tmp_path / "alembic.ini"
     ini.write_text(
@@ -84,10 +83,17 @@ def test_an_application_upgrades_with_it(
             "target_metadata = None", "import sqlalchemy; target_metadata = sqlalchemy.MetaData()"
         )
     )
+
+
+def test_an_application_upgrades_with_it(
+    environment: Path, empty_database: URL, tmp_path: Path
+) -> None:
+    start_application(environment, empty_database, tmp_path)
     run(environment / "alembic", "upgrade", "heads", cwd=tmp_path)
 
     assert "message_store_0001" in run(environment / "alembic", "current", cwd=tmp_path)
     assert "No new upgrade operations" in run(environment / "alembic", "check", cwd=tmp_path)
+    url = empty_database.render_as_string(hide_password=False)
     code = (
         "import sqlalchemy as sa; from mdb_sqla import *; "
         f"connection = sa.create_engine({url!r}).connect(); "
@@ -125,3 +131,22 @@ def test_python_versions_agree() -> None:
     ]
 
     assert project["requires-python"] == f">={minors[0]}"
+
+
+def test_the_first_revision_of_an_application(
+    environment: Path, empty_database: URL, tmp_path: Path
+) -> None:
+    """Without a head named, Alembic would put it into this package's history and folder."""
+    start_application(environment, empty_database, tmp_path)
+    run(environment / "alembic", "upgrade", "heads", cwd=tmp_path)
+    command = [str(environment / "alembic"), "revision", "--autogenerate", "-m", "orders"]
+
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    first = ("--head", "base", "--version-path", "migrations/versions", "--branch-label", "shop")
+    run(*command, *first, cwd=tmp_path)
+    run(environment / "alembic", "upgrade", "heads", cwd=tmp_path)
+    run(*command, "--head", "shop@head", cwd=tmp_path)
+
+    assert refused.returncode != 0
+    assert "the history of mdb_sqla" in refused.stdout + refused.stderr
+    assert len(list((tmp_path / "migrations/versions").glob("*_orders.py"))) == 2

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, create_engine
 
 from mdb_sqla import migrate
 from tests.migrations.conftest import connected, contents, engine_of
@@ -111,3 +111,18 @@ def test_no_report_fails(original_1_3: URL) -> None:
 
     with working(original_1_3, report, report):
         migrate.upgrade(engine_of(original_1_3))
+
+
+def test_an_open_transaction_does_not_hold_it_up(original: URL) -> None:
+    engine = create_engine(
+        original, poolclass=NullPool, connect_args={"options": "-c lock_timeout=1000"}
+    )
+    with connected(original, role="message_store") as client:
+        with client.transaction():
+            writer("account-1")(client)
+            client.execute("SELECT * FROM type_summary").fetchall()
+            migrate.upgrade(engine)
+            writer("account-1")(client)
+
+        last = client.execute("SELECT position FROM get_last_stream_message('account-1')")
+        assert last.fetchone() == (2 + 4,)
