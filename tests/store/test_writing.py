@@ -16,6 +16,7 @@ from mdb_sqla import (
     InvalidStreamName,
     Message,
     MessageStore,
+    TransactionConflict,
     WrongExpectedVersion,
     tables,
 )
@@ -266,3 +267,22 @@ def test_the_serializer_sees_data_and_nothing_else(
         with pytest.raises(WrongExpectedVersion):
             store.write("account-1", [Message("T"), Message("T")], expected_version=0)
     engine.dispose()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("expected_version", [None, NO_STREAM, 0])
+def test_a_snapshot_that_is_too_old_asks_for_another_try(
+    flavour: Any, count: int, isolation_level: str, expected_version: int | None
+) -> None:
+    with flavour.connection(isolation_level=isolation_level) as connection:
+        store = flavour.store(connection)
+        assert flavour.run(store.version("account-1")) == NO_STREAM
+        with flavour.session() as other:
+            flavour.run(flavour.store(other).write("account-1", Message("Other")))
+            flavour.run(other.commit())
+        messages = [Message("T") for _ in range(count)]
+        with pytest.raises(TransactionConflict) as conflict:
+            flavour.run(store.write("account-1", messages, expected_version=expected_version))
+
+    assert conflict.value.sqlstate == "40001"

@@ -38,9 +38,12 @@ def test_it_goes_if_the_upgrade_created_it(empty_database: URL) -> None:
 
 @pytest.mark.usefixtures("store_role")
 @pytest.mark.parametrize("schema", ["message_store", "My 'Ev\"ents% :x"])
-def test_it_stays_if_it_was_there(empty_database: URL, schema: str) -> None:
+@pytest.mark.parametrize(
+    "more", ["SELECT", "CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO message_store"]
+)
+def test_it_stays_if_it_was_there(empty_database: URL, schema: str, more: str) -> None:
     with connected(empty_database) as connection:
-        connection.execute("CREATE SCHEMA other; GRANT USAGE ON SCHEMA other TO message_store")
+        connection.execute(more.encode())
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
