@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -59,8 +60,9 @@ def _let_go() -> None:
             process.stdin.close()
 
 
-# A fork would hold that end beyond the life of the process that started the server.
-os.register_at_fork(after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):
+    # A fork would hold that end beyond the life of the process that started the server.
+    os.register_at_fork(after_in_child=_let_go)
 
 
 class EmbeddedPostgresError(Exception):
@@ -83,7 +85,8 @@ class EmbeddedPostgres:
             as they are. Without settings, what is committed is durable.
 
     Raises:
-        EmbeddedPostgresError: no binaries were given, and the extra isn't installed.
+        EmbeddedPostgresError: no binaries were given, and the extra isn't installed; or this is
+            Windows.
     """
 
     def __init__(
@@ -277,10 +280,10 @@ class EmbeddedPostgres:
             "unix_socket_directories": str(folder),
         }
         options = [word for item in settings.items() for word in ("-c", "=".join(item))]
-        # A killed process's server has yet to hear of it, and then to shut down.
-        begin = time.monotonic()
+        # A killed process's server may have yet to hear of it, and then to shut down.
         patience = {"": 0.0, "stopping": _TIMEOUT}
-        while time.monotonic() - begin < patience.get(_status(data), 1):
+        begin = time.monotonic()
+        while time.monotonic() - begin < patience.get(_status(data), 1.0):
             time.sleep(0.01)
         deadline = time.monotonic() + _TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
@@ -303,6 +306,8 @@ def _installed_binaries() -> Path:
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
     """Return the user that root runs the server as; None if this process isn't root's."""
+    if sys.platform == "win32":
+        raise EmbeddedPostgresError("On Windows there is no embedded server; WSL has one")
     if os.geteuid() != 0:
         return None
     import pwd  # Windows has none, and can import this module all the same
@@ -363,7 +368,7 @@ def _status(data: Path) -> str:
     try:
         os.kill(int(notes[0]), 0)
         return notes[7]
-    except (OSError, IndexError):
+    except (OSError, IndexError, ValueError):
         return ""
 
 

