@@ -1,0 +1,19 @@
+CREATE OR REPLACE FUNCTION {schema}.acquire_lock(stream_name varchar)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $function$
+DECLARE
+  _key bigint := {schema}.hash_64({schema}.category(stream_name));
+BEGIN
+  PERFORM pg_advisory_xact_lock(_key);
+
+  IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
+    RAISE NOTICE '» acquire_lock';
+    RAISE NOTICE 'stream_name: %', stream_name;
+    RAISE NOTICE 'category: %', {schema}.category(stream_name);
+    RAISE NOTICE 'key: %', _key;
+  END IF;
+
+  RETURN _key;
+END
+$function$;
