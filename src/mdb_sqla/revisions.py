@@ -116,7 +116,8 @@ def statement(revision: str, name: str, schema: str) -> str:
     """Return the statement in an SQL file of a revision, with the name of the schema put in.
 
     `{schema}` stands for the name as an identifier, `{schema_literal}` for the identifier as a
-    string, which is what `to_regclass` and its like read.
+    string, which is what `to_regclass` and its like read, and `{schema_literal.messages}` for the
+    same with the name of an object in the schema.
 
     Raises:
         InvalidSchemaName: the name is empty, longer than 63 bytes, or has a `$` or a NUL in it.
@@ -129,8 +130,11 @@ def statement(revision: str, name: str, schema: str) -> str:
     ):
         raise InvalidSchemaName(schema)
     identifier = '"' + schema.replace('"', '""') + '"'
-    literal = "'" + identifier.replace("'", "''") + "'"
+    literal = identifier.replace("'", "''")
     file = files("mdb_sqla.versions").joinpath("sql", revision, f"{name}.sql")
     sql = file.read_text(encoding="utf-8")
-    values = {"{schema}": identifier, "{schema_literal}": literal}
-    return re.sub(r"\{schema(_literal)?\}", lambda match: values[match[0]], sql)
+
+    def value(match: re.Match[str]) -> str:
+        return identifier if match[1] is None else f"'{literal}{match[2]}'"
+
+    return re.sub(r"\{schema(?:(_literal)([^}]*))?\}", value, sql)

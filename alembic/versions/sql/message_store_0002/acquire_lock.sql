@@ -6,6 +6,8 @@ DECLARE
   _key bigint := {schema}.hash_64({schema}.category(stream_name));
 BEGIN
   PERFORM pg_advisory_xact_lock(_key);
+  -- Who takes this lock by itself may insert by itself.
+  PERFORM {schema}.take_floor();
 
   IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
     RAISE NOTICE '» acquire_lock';

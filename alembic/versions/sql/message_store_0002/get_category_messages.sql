@@ -9,11 +9,18 @@ CREATE OR REPLACE FUNCTION {schema}.get_category_messages(
 )
 RETURNS SETOF {schema}.message
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET jit = off
 AS $function$
 DECLARE
   _position bigint := coalesce(get_category_messages.position, 1);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
-  _problem text;
+  _debug boolean := 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true));
+  _by_category boolean := {schema}.lock_granularity() = 'category';
+  _bound bigint := 9223372036854775807;
   _command text;
 BEGIN
   IF NOT {schema}.is_category(category) THEN
@@ -21,64 +28,79 @@ BEGIN
       USING ERRCODE = {schema}.error_code('MS003');
   END IF;
 
-  IF NOT {schema}.is_category(correlation) THEN
-    RAISE EXCEPTION 'Correlation must be a category (Correlation: %)', correlation
-      USING ERRCODE = {schema}.error_code('MS004');
+  PERFORM {schema}.check_filters(correlation, consumer_group_member, consumer_group_size);
+
+  -- Rows are compared and sorted by category and global position together, so that no index but
+  -- messages_category serves. For a category that is a large part of the table, but not of the part
+  -- that is read, the planner would take the primary key, and read all that.
+  IF correlation IS NOT NULL OR condition IS NOT NULL OR _debug THEN
+    _command := $sql$
+      SELECT
+        id::varchar, stream_name::varchar, type::varchar, position, global_position,
+        data::varchar, metadata::varchar, time
+      FROM {schema}.messages
+      WHERE ({schema}.category(stream_name), global_position) >= ($1, $2)
+        AND ({schema}.category(stream_name), global_position) <= ($1, $7)
+        AND ($8 IS NOT TRUE OR {schema}.granularity_of_snapshot() = 'category')$sql$;
+
+    IF correlation IS NOT NULL THEN
+      _command := _command || $sql$
+        AND {schema}.category(metadata ->> 'correlationStreamName') = $4$sql$;
+    END IF;
+
+    IF consumer_group_size IS NOT NULL THEN
+      _command := _command || $sql$
+        AND {schema}.is_member(stream_name, $5, $6)$sql$;
+    END IF;
+
+    _command := {schema}.conditional_command(_command, condition) || $sql$
+      ORDER BY {schema}.category(stream_name), global_position
+      LIMIT $3$sql$;
   END IF;
 
-  _problem := CASE
-    WHEN (consumer_group_member IS NULL) <> (consumer_group_size IS NULL)
-      THEN 'Consumer group member and size must be specified'
-    WHEN consumer_group_size < 1
-      THEN 'Consumer group size must not be less than 1'
-    WHEN consumer_group_member < 0
-      THEN 'Consumer group member must not be less than 0'
-    WHEN consumer_group_member >= consumer_group_size
-      THEN 'Consumer group member must be less than the group size'
-  END;
+  LOOP
+    IF NOT _by_category THEN
+      _bound := {schema}.read_bound(ARRAY[category]);
+    END IF;
 
-  IF _problem IS NOT NULL THEN
-    RAISE EXCEPTION '% (Consumer Group Member: %, Consumer Group Size: %)',
-      _problem, consumer_group_member, consumer_group_size
-      USING ERRCODE = {schema}.error_code('MS005');
-  END IF;
+    IF _debug THEN
+      RAISE NOTICE '» get_category_messages';
+      RAISE NOTICE 'category ($1): %', category;
+      RAISE NOTICE 'position ($2): %', _position;
+      RAISE NOTICE 'batch_size ($3): %', coalesce(batch_size, 1000);
+      RAISE NOTICE 'correlation ($4): %', correlation;
+      RAISE NOTICE 'consumer_group_member ($5): %', consumer_group_member;
+      RAISE NOTICE 'consumer_group_size ($6): %', consumer_group_size;
+      RAISE NOTICE 'condition: %', condition;
+      RAISE NOTICE 'bound ($7): %', _bound;
+      RAISE NOTICE 'locked by category ($8): %', _by_category;
+      RAISE NOTICE 'Generated Command: %', _command;
+    END IF;
 
-  -- Dynamic on purpose: a generic plan can't know whether a category is large or small.
-  _command := $sql$
-    SELECT
-      id::varchar, stream_name::varchar, type::varchar, position, global_position,
-      data::varchar, metadata::varchar, time
-    FROM {schema}.messages
-    WHERE {schema}.category(stream_name) = $1 AND global_position >= $2$sql$;
+    IF _command IS NULL THEN
+      RETURN QUERY
+        SELECT
+          m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+          m.data::varchar, m.metadata::varchar, m.time
+        FROM {schema}.messages AS m
+        WHERE ({schema}.category(m.stream_name), m.global_position) >= (get_category_messages.category, _position)
+          AND ({schema}.category(m.stream_name), m.global_position) <= (get_category_messages.category, _bound)
+          AND (_by_category IS NOT TRUE OR {schema}.granularity_of_snapshot() = 'category')
+          AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
+        ORDER BY {schema}.category(m.stream_name), m.global_position
+        LIMIT _limit;
+    ELSE
+      RETURN QUERY EXECUTE _command
+        USING
+          category, _position, _limit, correlation, consumer_group_member, consumer_group_size,
+          _bound, _by_category;
+    END IF;
 
-  IF correlation IS NOT NULL THEN
-    _command := _command || $sql$
-      AND {schema}.category(metadata ->> 'correlationStreamName') = $4$sql$;
-  END IF;
-
-  IF consumer_group_size IS NOT NULL THEN
-    -- A stream without an id has no cardinal id; its name stands in, so that one member reads it.
-    _command := _command || $sql$
-      AND abs({schema}.hash_64(coalesce({schema}.cardinal_id(stream_name), stream_name)) % $6) = $5$sql$;
-  END IF;
-
-  _command := {schema}.conditional_command(_command, condition) || $sql$
-    ORDER BY global_position
-    LIMIT $3$sql$;
-
-  IF 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true)) THEN
-    RAISE NOTICE '» get_category_messages';
-    RAISE NOTICE 'category ($1): %', category;
-    RAISE NOTICE 'position ($2): %', _position;
-    RAISE NOTICE 'batch_size ($3): %', coalesce(batch_size, 1000);
-    RAISE NOTICE 'correlation ($4): %', correlation;
-    RAISE NOTICE 'consumer_group_member ($5): %', consumer_group_member;
-    RAISE NOTICE 'consumer_group_size ($6): %', consumer_group_size;
-    RAISE NOTICE 'condition: %', condition;
-    RAISE NOTICE 'Generated Command: %', _command;
-  END IF;
-
-  RETURN QUERY EXECUTE _command
-    USING category, _position, _limit, correlation, consumer_group_member, consumer_group_size;
+    -- While each category has one writer at a time, any snapshot that sees this granularity has the
+    -- category's messages in order. One that sees the other returns nothing, and it is done again.
+    EXIT WHEN FOUND OR NOT _by_category;
+    _by_category := {schema}.granularity_of_snapshot() = 'category';
+    EXIT WHEN _by_category;
+  END LOOP;
 END
 $function$;

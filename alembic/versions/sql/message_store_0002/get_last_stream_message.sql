@@ -4,6 +4,8 @@ CREATE OR REPLACE FUNCTION {schema}.get_last_stream_message(
 )
 RETURNS SETOF {schema}.message
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $function$
 DECLARE
   _command text;

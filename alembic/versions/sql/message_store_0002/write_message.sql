@@ -11,51 +11,75 @@ LANGUAGE plpgsql VOLATILE
 AS $function$
 #variable_conflict use_column
 DECLARE
+  _key constant bigint := {schema}.hash_64({schema}.category(write_message.stream_name));
+  _locked boolean;
   _version bigint;
   _position bigint;
 BEGIN
-  -- A statement of its own: under READ COMMITTED the next one sees what the lock's last holder wrote.
-  PERFORM {schema}.acquire_lock(write_message.stream_name);
+  -- Touches the sequence, so that the granularity stays what it is until the transaction ends. This
+  -- and the locks are expressions, not statements, for these cost a tenth of one.
+  _locked := pg_sequence_last_value({schema_literal.messages_global_position_seq}::regclass) IS NULL;
 
-  SELECT coalesce(max(m.position), -1)
-  INTO _version
-  FROM {schema}.messages AS m
-  WHERE m.stream_name = write_message.stream_name;
-
-  IF write_message.expected_version <> _version THEN
-    IF write_message.stream_name IS NOT NULL
-      AND current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
-    THEN
-      -- The snapshot may be older than the lock, and the version with it. This insert fails with a
-      -- serialization failure if it is; if it is not, the error below takes it back.
-      INSERT INTO {schema}.messages (stream_name, position, type)
-      VALUES (write_message.stream_name, _version + 1, '')
-      ON CONFLICT (stream_name, position) DO NOTHING;
-    END IF;
-
-    RAISE EXCEPTION 'Wrong expected version: % (Stream: %, Stream Version: %)',
-      write_message.expected_version, write_message.stream_name, _version
-      USING ERRCODE = {schema}.error_code('MS001');
+  IF {schema}.lock_granularity() = 'category' THEN
+    _locked := pg_advisory_xact_lock(_key) IS NOT NULL;
+  ELSE
+    _locked := pg_advisory_xact_lock_shared(_key) IS NOT NULL;
+    _locked := pg_advisory_xact_lock(
+      hashtextextended(write_message.stream_name, {schema_literal.messages}::regclass::oid::bigint)
+    ) IS NOT NULL;
   END IF;
 
-  -- ON CONFLICT turns the position that a newer transaction took, unseen by an older snapshot, into a
-  -- serialization failure, where a plain insert reports a unique violation that no retry would cure.
-  INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
-  VALUES (
-    write_message.id::uuid,
-    write_message.stream_name,
-    _version + 1,
-    write_message.type,
-    write_message.data,
-    write_message.metadata
-  )
-  ON CONFLICT (stream_name, position) DO NOTHING
-  RETURNING position INTO _position;
+  -- A statement of its own: under READ COMMITTED it sees what the lock's last holder wrote.
+  IF write_message.expected_version IS NOT NULL THEN
+    SELECT coalesce(max(m.position), -1)
+    INTO _version
+    FROM {schema}.messages AS m
+    WHERE m.stream_name = write_message.stream_name;
 
-  IF _position IS NULL THEN
-    RAISE EXCEPTION 'Position % was taken by a writer without the lock (Stream: %)',
-      _version + 1, write_message.stream_name
-      USING ERRCODE = 'serialization_failure';
+    IF write_message.expected_version <> _version THEN
+      PERFORM {schema}.refuse_version(write_message.stream_name, write_message.expected_version, _version);
+    END IF;
+  END IF;
+
+  -- What take_floor() would find out, without calling it for every message.
+  IF current_setting('message_store.floor_' || {schema_literal.messages}::regclass::oid::text, true)
+    IS DISTINCT FROM pg_current_xact_id()::text
+  THEN
+    PERFORM {schema}.take_floor();
+  END IF;
+
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+    VALUES (
+      write_message.id::uuid,
+      write_message.stream_name,
+      coalesce(
+        (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name = write_message.stream_name),
+        -1
+      ) + 1,
+      write_message.type,
+      write_message.data,
+      write_message.metadata
+    )
+    RETURNING position INTO _position;
+  ELSE
+    -- ON CONFLICT turns the position that a newer transaction took, unseen by an older snapshot, into
+    -- a serialization failure, where a plain insert reports a unique violation that no retry would
+    -- cure.
+    INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+    VALUES (
+      write_message.id::uuid,
+      write_message.stream_name,
+      coalesce(
+        (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name = write_message.stream_name),
+        -1
+      ) + 1,
+      write_message.type,
+      write_message.data,
+      write_message.metadata
+    )
+    ON CONFLICT (stream_name, position) DO NOTHING
+    RETURNING position INTO _position;
   END IF;
 
   IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
@@ -66,7 +90,7 @@ BEGIN
     RAISE NOTICE 'data ($4): %', write_message.data;
     RAISE NOTICE 'metadata ($5): %', write_message.metadata;
     RAISE NOTICE 'expected_version ($6): %', write_message.expected_version;
-    RAISE NOTICE 'stream version: %', _version;
+    RAISE NOTICE 'lock granularity: %', {schema}.lock_granularity();
     RAISE NOTICE 'position: %', _position;
   END IF;
 

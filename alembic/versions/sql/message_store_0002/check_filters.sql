@@ -1,0 +1,34 @@
+CREATE FUNCTION {schema}.check_filters(
+  correlation varchar,
+  consumer_group_member bigint,
+  consumer_group_size bigint
+)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $function$
+DECLARE
+  _problem text;
+BEGIN
+  IF NOT {schema}.is_category(correlation) THEN
+    RAISE EXCEPTION 'Correlation must be a category (Correlation: %)', correlation
+      USING ERRCODE = {schema}.error_code('MS004');
+  END IF;
+
+  _problem := CASE
+    WHEN (consumer_group_member IS NULL) <> (consumer_group_size IS NULL)
+      THEN 'Consumer group member and size must be specified'
+    WHEN consumer_group_size < 1
+      THEN 'Consumer group size must not be less than 1'
+    WHEN consumer_group_member < 0
+      THEN 'Consumer group member must not be less than 0'
+    WHEN consumer_group_member >= consumer_group_size
+      THEN 'Consumer group member must be less than the group size'
+  END;
+
+  IF _problem IS NOT NULL THEN
+    RAISE EXCEPTION '% (Consumer Group Member: %, Consumer Group Size: %)',
+      _problem, consumer_group_member, consumer_group_size
+      USING ERRCODE = {schema}.error_code('MS005');
+  END IF;
+END
+$function$;

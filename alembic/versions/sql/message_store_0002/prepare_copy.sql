@@ -1,0 +1,19 @@
+-- What a writer who inserts with COPY must do first: locks the streams, takes the floor, and draws
+-- global positions. The messages of each stream then follow its version without a gap.
+CREATE FUNCTION {schema}.prepare_copy(
+  stream_names text[],
+  number bigint,
+  OUT versions bigint[],
+  OUT global_positions bigint[]
+)
+LANGUAGE plpgsql VOLATILE
+AS $function$
+BEGIN
+  versions := {schema}.lock_streams(stream_names);
+  PERFORM {schema}.take_floor();
+  global_positions := ARRAY(
+    SELECT nextval({schema_literal.messages_global_position_seq}::regclass)
+    FROM generate_series(1, number)
+  );
+END
+$function$;

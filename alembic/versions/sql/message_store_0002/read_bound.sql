@@ -1,0 +1,65 @@
+-- The global position up to which everything is settled, in these categories, or in all for NULL: what
+-- was drawn up to there is committed and visible to the caller's next statement, or never will be.
+--
+-- A writer holds its floor from before it draws a position until it has ended, and its commit becomes
+-- visible before its locks are released. So of what is drawn before the first step, everything is
+-- above a floor that the second step sees, or has ended by then.
+CREATE FUNCTION {schema}.read_bound(categories varchar[])
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $function$
+DECLARE
+  _messages constant oid := {schema_literal.messages}::regclass;
+  _isolation constant text := current_setting('transaction_isolation');
+  _keys constant bigint[] := ARRAY(SELECT {schema}.hash_64(name) FROM unnest(categories) AS name);
+  _last bigint;
+BEGIN
+  IF pg_is_in_recovery() THEN
+    RAISE EXCEPTION 'Must be read on the primary server, which knows its writers (Lock Granularity: %)',
+      {schema}.lock_granularity()
+      USING
+        ERRCODE = {schema}.error_code('MS008'),
+        HINT = 'On a standby, one category can be read while the lock granularity is category.';
+  ELSIF _isolation IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'Must be read at isolation level read committed, with a snapshot newer than its writers (Isolation Level: %, Lock Granularity: %)',
+      _isolation, {schema}.lock_granularity()
+      USING
+        ERRCODE = {schema}.error_code('MS008'),
+        HINT = 'Read on a connection of its own at read committed.';
+  END IF;
+
+  _last := {schema}.last_global_position();
+
+  -- All locks at one moment: hence MATERIALIZED. A transaction that is being prepared for two-phase
+  -- commit hands its locks over one by one, so that a floor may seem to have another holder than its
+  -- category's lock.
+  RETURN (
+    WITH advisory_lock AS MATERIALIZED (
+      SELECT classid::bigint, objid::bigint, objsubid, virtualtransaction, pid
+      FROM pg_locks
+      WHERE locktype = 'advisory'
+        AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND pid IS DISTINCT FROM pg_backend_pid()
+    ), category_lock AS (
+      SELECT virtualtransaction, pid
+      FROM advisory_lock
+      WHERE objsubid = 1 AND (classid << 32) | objid = ANY (_keys)
+    )
+    -- A floor has the low 32 bits of a position, and is less than 2^31 away from the last one.
+    SELECT least(_last, min(_last - (_last - objid)::bit(32)::integer))
+    FROM advisory_lock AS floor
+    WHERE objsubid = 2
+      AND classid = _messages::bigint
+      AND (
+        categories IS NULL
+        OR pid IS NULL
+        OR EXISTS (
+          SELECT
+          FROM category_lock
+          WHERE category_lock.pid IS NULL OR category_lock.virtualtransaction = floor.virtualtransaction
+        )
+      )
+  );
+END
+$function$;

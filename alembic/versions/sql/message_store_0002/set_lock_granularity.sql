@@ -1,0 +1,27 @@
+CREATE FUNCTION {schema}.set_lock_granularity(granularity varchar)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $function$
+BEGIN
+  IF granularity IS NULL OR granularity NOT IN ('category', 'stream') THEN
+    RAISE EXCEPTION 'Lock granularity must be category or stream: %', granularity
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+
+  -- The barrier. It waits for every transaction that has touched the sequence, as each writer does
+  -- before it looks at the granularity, and until this one ends no other gets past it.
+  ALTER SEQUENCE {schema}.messages_global_position_seq NO CYCLE;
+
+  IF granularity = 'stream' THEN
+    CREATE OR REPLACE FUNCTION {schema}.lock_granularity()
+    RETURNS varchar
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS 'SELECT ''stream''';
+  ELSE
+    CREATE OR REPLACE FUNCTION {schema}.lock_granularity()
+    RETURNS varchar
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS 'SELECT ''category''';
+  END IF;
+END
+$function$;

@@ -1,0 +1,97 @@
+-- Writes the messages of a document, [{"id", "stream_name", "type", "data", "metadata"}, ...], in its
+-- order, all or none; `expected_versions` is {"stream name": version, ...}. Returns the positions of
+-- each. With `idempotent`, a message that is stored already is not written again, and has the
+-- positions that it has had since; where all are, versions don't matter.
+CREATE FUNCTION {schema}.write_messages(
+  messages jsonb,
+  expected_versions jsonb DEFAULT NULL,
+  idempotent boolean DEFAULT true
+)
+RETURNS TABLE ("position" bigint, global_position bigint)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+  _streams constant text[] := ARRAY(
+    SELECT value ->> 'stream_name' FROM jsonb_array_elements(messages)
+    UNION
+    SELECT jsonb_object_keys(expected_versions)
+  );
+  _versions constant bigint[] := {schema}.lock_streams(_streams);
+  _wrong_stream text;
+  _expected_version bigint;
+  _version bigint;
+  _repeats bigint[] := '{}';
+  _known_repeats bigint[];
+  _positions bigint[];
+  _global_positions bigint[];
+  _index text;
+BEGIN
+  SELECT name, value::bigint, version
+  INTO _wrong_stream, _expected_version, _version
+  FROM unnest(_streams, _versions) AS stream (name, version)
+  JOIN jsonb_each_text(expected_versions) AS expected (name, value) USING (name)
+  WHERE value::bigint <> version
+  ORDER BY name
+  LIMIT 1;
+
+  IF _wrong_stream IS NOT NULL THEN
+    IF idempotent THEN
+      _repeats := {schema}.find_repeats(messages);
+    END IF;
+
+    IF cardinality(_repeats) < jsonb_array_length(messages) OR _repeats = '{}' THEN
+      PERFORM {schema}.refuse_version(_wrong_stream, _expected_version, _version);
+    END IF;
+  END IF;
+
+  WHILE cardinality(_repeats) < jsonb_array_length(messages) LOOP
+    PERFORM {schema}.take_floor();
+
+    BEGIN
+      WITH written AS (
+        INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+        SELECT
+          id, stream_name, version + row_number() OVER (PARTITION BY stream_name ORDER BY number),
+          type, data, metadata
+        FROM {schema}.message_entries(write_messages.messages)
+        LEFT JOIN unnest(_streams, _versions) AS stream (name, version) ON name = stream_name
+        WHERE NOT EXISTS (SELECT FROM unnest(_repeats) AS repeat (number) WHERE repeat.number = message_entries.number)
+        ORDER BY number
+        RETURNING position, global_position
+      )
+      SELECT array_agg(position), array_agg(global_position)
+      INTO _positions, _global_positions
+      FROM written;
+
+      EXIT;
+    EXCEPTION WHEN unique_violation THEN
+      GET STACKED DIAGNOSTICS _index = CONSTRAINT_NAME;
+
+      IF _index = 'messages_id' AND idempotent THEN
+        _known_repeats := _repeats;
+        _repeats := {schema}.find_repeats(messages);
+      ELSIF _index IS DISTINCT FROM 'messages_stream' THEN
+        RAISE;
+      END IF;
+
+      -- What is in the way was written by a transaction that this one's snapshot does not see.
+      IF _index = 'messages_stream' OR _repeats = _known_repeats THEN
+        RAISE EXCEPTION '%', SQLERRM USING ERRCODE = 'serialization_failure';
+      END IF;
+    END;
+  END LOOP;
+
+  IF _repeats = '{}' THEN
+    RETURN QUERY SELECT * FROM unnest(_positions, _global_positions);
+  ELSE
+    RETURN QUERY
+      SELECT m.position, m.global_position
+      FROM {schema}.message_entries(write_messages.messages) AS entry
+      JOIN {schema}.messages AS m ON m.id = entry.id
+      ORDER BY number;
+  END IF;
+END
+$function$;
