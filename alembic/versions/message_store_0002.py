@@ -1,4 +1,4 @@
-"""Writers of one category side by side, exact reads of several categories, and batches of writes."""
+"""Writers of one category side by side, exact reads of several categories, batches of writes."""
 
 from mdb_sqla import revisions
 

@@ -15,14 +15,15 @@ from mdb_sqla.errors import (
     NotACategory,
     NotAStream,
     NotCommitted,
+    ReadNotExact,
     Refusal,
     StoreNotInstalled,
     TransactionConflict,
     UnrecognizedStore,
     WrongExpectedVersion,
 )
-from mdb_sqla.message import Message, Metadata, StoredMessage
-from mdb_sqla.outbox import PendingWrite, write_on_commit
+from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
+from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.store import AsyncMessageStore, MessageStore
 from mdb_sqla.stream_name import NO_STREAM, StreamName
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -40,6 +41,7 @@ __all__ = [
     "InvalidSchemaName",
     "InvalidStreamName",
     "Message",
+    "MessagePosition",
     "MessageStore",
     "MessageStoreError",
     "MessagesExist",
@@ -49,6 +51,7 @@ __all__ = [
     "NotAStream",
     "NotCommitted",
     "PendingWrite",
+    "ReadNotExact",
     "Refusal",
     "StoreNotInstalled",
     "StoredMessage",
@@ -57,5 +60,6 @@ __all__ = [
     "UnitOfWork",
     "UnrecognizedStore",
     "WrongExpectedVersion",
+    "expect_on_commit",
     "write_on_commit",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "NotACategory",
     "NotAStream",
     "NotCommitted",
+    "ReadNotExact",
     "Refusal",
     "StoreNotInstalled",
     "TransactionConflict",
@@ -181,7 +182,9 @@ class ConditionNotActivated(Refusal):
 
 
 class DuplicateMessageId(Refusal):
-    """A message with the same id is stored already, so nothing was written.
+    """Another message has the same id, so nothing was written.
+
+    Where repeats are recognised, it is one with another stream, type, data or metadata.
 
     Attributes:
         id: the id; None where row-level security keeps the server from telling it.
@@ -198,6 +201,13 @@ class TransactionConflict(Refusal):
     """
 
     sqlstate: str
+
+
+class ReadNotExact(Refusal):
+    """Here it can't be told which messages are settled, so that some might be skipped.
+
+    Read at isolation level READ COMMITTED, on the primary server.
+    """
 
 
 class StoreNotInstalled(Refusal):

@@ -3,14 +3,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Executable, Row
+from sqlalchemy import ClauseElement, Connection, Dialect, Executable, insert
+from sqlalchemy import Row as ResultRow
 from sqlalchemy.orm import Session
 
+from mdb_sqla import tables
 from mdb_sqla.refusals import translated
 
-__all__ = ["Database", "execute"]
+__all__ = ["WRITES", "Database", "connection_of", "dialect_of", "execute", "is_autocommit"]
 
 Database = Session | Connection
+
+WRITES = insert(tables.messages)
+"""What a session that has several engines picks the one for a write by."""
 
 # A cursor on the server, which the application may have asked for, would run a function only as far
 # as its rows are fetched.
@@ -19,7 +24,7 @@ _OPTIONS = {"stream_results": False}
 
 def execute(
     db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
-) -> Sequence[Row[Any]]:
+) -> Sequence[ResultRow[Any]]:
     """Execute a statement, fetch its rows and raise the server's refusals as our errors.
 
     A session that has several engines picks the one for `bound_as`: a write goes where an insert
@@ -36,3 +41,18 @@ def execute(
         else:
             result = db.execute(statement, parameters, execution_options=_OPTIONS)
         return result.all()
+
+
+def dialect_of(db: Database) -> Dialect:
+    """Return the dialect of the engine that messages are written with."""
+    return (db.get_bind(clause=WRITES) if isinstance(db, Session) else db).dialect
+
+
+def connection_of(db: Database) -> Connection:
+    """Return the connection that messages are written over."""
+    return db.connection(bind_arguments={"clause": WRITES}) if isinstance(db, Session) else db
+
+
+def is_autocommit(connection: Connection) -> bool:
+    """Whether each statement is a transaction of its own."""
+    return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))

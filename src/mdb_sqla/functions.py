@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Boolean, Text, column, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.selectable import TableValuedAlias
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 from mdb_sqla import tables
 from mdb_sqla.column_types import JSONText, UTCDateTime, UUIDText
@@ -29,13 +29,19 @@ __all__ = [
     "category",
     "get_category_messages",
     "get_last_stream_message",
+    "get_messages",
     "get_stream_messages",
     "hash_64",
     "id",
     "is_category",
+    "lock_granularity",
     "message_store_version",
+    "prepare_copy",
+    "set_lock_granularity",
+    "settled_position",
     "stream_version",
     "write_message",
+    "write_messages",
 ]
 
 _T = TypeVar("_T")
@@ -77,6 +83,7 @@ def _messages(name: str, *arguments: tuple[Any, TypeEngine[Any]]) -> TableValued
 
 
 _TEXT = Text()
+_TEXTS = ARRAY(Text)
 _BIGINT = BigInteger()
 _JSON = JSONB(none_as_null=True)
 
@@ -142,6 +149,56 @@ def write_message(
     )
 
 
+def write_messages(
+    messages: Any, expected_versions: Any = None, idempotent: Any = None
+) -> TableValuedAlias:
+    """Write the messages of a JSON document; a row for each, with its positions.
+
+    `messages` is `[{"id", "stream_name", "type", "data", "metadata"}, ...]`, `expected_versions`
+    `{"stream name": version, ...}`. Unless `idempotent` is false, a message that is stored already
+    is not written again.
+    """
+    idempotent = True if idempotent is None else idempotent
+    return _call(
+        "write_messages",
+        _TEXT,
+        (messages, _JSON),
+        (expected_versions, _JSON),
+        (idempotent, Boolean()),
+    ).table_valued(
+        column("position", BigInteger),
+        column("global_position", BigInteger),
+        name="write_messages",
+    )
+
+
+def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
+    """Lock streams and draw global positions for who inserts messages into the table by itself.
+
+    A row of two arrays: the streams' versions, in the order of the names, and the positions.
+    """
+    return _call("prepare_copy", _TEXT, (stream_names, _TEXTS), (number, _BIGINT)).table_valued(
+        column("versions", ARRAY(BigInteger)),
+        column("global_positions", ARRAY(BigInteger)),
+        name="prepare_copy",
+    )
+
+
+def lock_granularity() -> Function[str]:
+    """What a writer locks: `category` or `stream`."""
+    return _call("lock_granularity", _TEXT)
+
+
+def set_lock_granularity(granularity: Any) -> Function[None]:
+    """Have writers lock the `category` or the `stream`; waits for those that are writing."""
+    return _call("set_lock_granularity", NullType(), (granularity, _TEXT))
+
+
+def settled_position(category: Any = None) -> Function[int]:
+    """The global position up to which nothing can appear any more, in a category or in all."""
+    return _call("settled_position", _BIGINT, (category, _TEXT))
+
+
 def get_stream_messages(
     stream_name: Any, position: Any = None, batch_size: Any = None, condition: Any = None
 ) -> TableValuedAlias:
@@ -168,6 +225,28 @@ def get_category_messages(
     return _messages(
         "get_category_messages",
         (category, _TEXT),
+        (position, _BIGINT),
+        (batch_size, _BIGINT),
+        (correlation, _TEXT),
+        (consumer_group_member, _BIGINT),
+        (consumer_group_size, _BIGINT),
+        (condition, _TEXT),
+    )
+
+
+def get_messages(
+    categories: Any = None,
+    position: Any = None,
+    batch_size: Any = None,
+    correlation: Any = None,
+    consumer_group_member: Any = None,
+    consumer_group_size: Any = None,
+    condition: Any = None,
+) -> TableValuedAlias:
+    """The messages of several categories, or of all, from a global position on, in order."""
+    return _messages(
+        "get_messages",
+        (categories, _TEXTS),
         (position, _BIGINT),
         (batch_size, _BIGINT),
         (correlation, _TEXT),

@@ -15,7 +15,7 @@ if sys.version_info >= (3, 14):
 else:
     from uuid_utils.compat import uuid7
 
-__all__ = ["Message", "Metadata", "StoredMessage"]
+__all__ = ["Message", "MessagePosition", "Metadata", "StoredMessage"]
 
 
 _TAKEN_OVER = ("correlationStreamName", "replyStreamName", "properties")
@@ -53,6 +53,13 @@ class StoredMessage(NamedTuple):
     data: Any
     metadata: Metadata
     time: datetime
+
+
+class MessagePosition(NamedTuple):
+    """Where a message was written: its position in the stream, from 0, and in the whole store."""
+
+    position: int
+    global_position: int
 
 
 @dataclass(frozen=True, slots=True)

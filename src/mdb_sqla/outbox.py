@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-from mdb_sqla import tables
 from mdb_sqla.errors import InvalidArgument, NotCommitted
-from mdb_sqla.message import Message
+from mdb_sqla.execution import connection_of, is_autocommit
+from mdb_sqla.message import Message, MessagePosition
 from mdb_sqla.stream_name import StreamName
 from mdb_sqla.writing import Write, write_all
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Session | scoped_session[Session] | AsyncSession | async_scoped_session[AsyncSession]
     )
 
-__all__ = ["PendingWrite", "write_on_commit"]
+__all__ = ["PendingWrite", "expect_on_commit", "write_on_commit"]
 
 _MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
 
@@ -29,11 +29,11 @@ _MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
 class PendingWrite:
     """What was handed in to be written at commit."""
 
-    __slots__ = ("_position", "write")
+    __slots__ = ("_positions", "write")
 
     def __init__(self, write: Write) -> None:
         self.write = write
-        self._position: int | None = None
+        self._positions: Sequence[MessagePosition] | None = None
 
     @property
     def stream_name(self) -> StreamName:
@@ -47,9 +47,18 @@ class PendingWrite:
         Raises:
             NotCommitted: it isn't committed, or was rolled back.
         """
-        if self._position is None:
+        return self.positions[-1].position
+
+    @property
+    def positions(self) -> Sequence[MessagePosition]:
+        """The positions of each message, once the transaction is committed.
+
+        Raises:
+            NotCommitted: it isn't committed, or was rolled back.
+        """
+        if self._positions is None:
             raise NotCommitted(self.stream_name)
-        return self._position
+        return self._positions
 
 
 def write_on_commit(
@@ -80,13 +89,37 @@ def write_on_commit(
         InvalidMessage: data or metadata is not JSON.
     """
     sync_session = _sync_session(session)
-    write = Write.checked(sync_session, stream_name, messages, expected_version)
-    if not sync_session.in_transaction():
-        if not sync_session.autobegin:
+    return _hand_in(
+        sync_session, Write.checked(sync_session, stream_name, messages, expected_version)
+    )
+
+
+def expect_on_commit(session: AnySession, stream_name: str, version: int) -> None:
+    """Have the session commit only if a stream that it has read is still at this version.
+
+    The stream is locked and compared with those that are written to, before anything is written.
+    All else is as with `write_on_commit`.
+
+    Args:
+        session: a `Session` or an `AsyncSession`, or a scoped one.
+        stream_name: the stream.
+        version: the position that the stream's last message must have at commit; `NO_STREAM` for a
+            stream that must not exist.
+
+    Raises:
+        InvalidArgument: the session is none, or its transaction is committed already; the stream
+            name is none; the version is no integer from -1 on.
+    """
+    _hand_in(_sync_session(session), Write.expecting(stream_name, version))
+
+
+def _hand_in(session: Session, write: Write) -> PendingWrite:
+    if not session.in_transaction():
+        if not session.autobegin:
             raise InvalidArgument("The session has autobegin=False: begin a transaction first")
-        sync_session.begin()
+        session.begin()
     pending = PendingWrite(write)
-    _Outbox.of(sync_session).add(pending)
+    _Outbox.of(session).add(pending)
     return pending
 
 
@@ -113,7 +146,7 @@ class _Outbox:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._pending: list[PendingWrite] = []
-        self._written: list[tuple[PendingWrite, int]] = []
+        self._written: list[tuple[PendingWrite, list[MessagePosition]]] = []
         self._writes_at_once = False
         self._committed = False
         self._ending_savepoint: SessionTransaction | None = None
@@ -164,8 +197,8 @@ class _Outbox:
             self._lengths.pop(savepoint, None)
             return
         self._committed = True
-        for pending, position in self._written:
-            pending._position = position
+        for pending, positions in self._written:
+            pending._positions = positions
 
     def began(self, transaction: SessionTransaction) -> None:
         if transaction.nested:
@@ -182,8 +215,7 @@ class _Outbox:
 
     def _write(self) -> None:
         if self._pending:
-            dbapi_connection = self._connection().connection.dbapi_connection
-            if getattr(dbapi_connection, "autocommit", False):
+            if is_autocommit(connection_of(self._session)):
                 raise InvalidArgument(
                     "The session's isolation level is AUTOCOMMIT: it has no transaction that its "
                     "rows and messages could share"
@@ -195,12 +227,9 @@ class _Outbox:
         self._written.extend(zip(self._pending, positions, strict=True))
         self._pending.clear()
 
-    def _connection(self) -> Connection:
-        return self._session.connection(bind_arguments={"clause": insert(tables.messages)})
-
     def _watch(self) -> None:
         if self._watched is None:
-            self._watched = self._connection()
+            self._watched = connection_of(self._session)
             event.listen(self._watched, "commit", self._connection_commits)
             event.listen(self._watched, "prepare_twophase", self._connection_prepares)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sqlalchemy import Executable, bindparam, select
 
@@ -13,14 +13,20 @@ from mdb_sqla.execution import Database, execute
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = [
     "DEFAULT_BATCH_SIZE",
     "CategoryFilters",
     "Pages",
     "category_pages",
     "last_message",
+    "message_pages",
     "read_category",
+    "read_messages",
     "read_stream",
+    "settled_position",
     "stream_pages",
     "version",
 ]
@@ -48,13 +54,27 @@ _CATEGORY = select(
     )
 )
 
+_MESSAGES = select(
+    functions.get_messages(
+        bindparam("categories"),
+        bindparam("position"),
+        bindparam("batch_size"),
+        bindparam("correlation"),
+        bindparam("consumer_group_member"),
+        bindparam("consumer_group_size"),
+        bindparam("condition"),
+    )
+)
+
+_SETTLED = select(functions.settled_position(bindparam("category")))
+
 _LAST = select(functions.get_last_stream_message(bindparam("stream_name"), bindparam("type")))
 
 _VERSION = select(functions.stream_version(bindparam("stream_name")))
 
 
 class CategoryFilters(TypedDict, total=False):
-    """What narrows the messages of a category that are read.
+    """What narrows the messages that are read of a category, of several, or of all.
 
     - `correlation`: only messages whose `correlationStreamName` is of this category.
     - `consumer_group_member`, from 0, and `consumer_group_size`: only messages that fall to this
@@ -87,15 +107,7 @@ def read_stream(
 
 
 def read_category(
-    db: Database,
-    category: str,
-    position: int,
-    batch_size: int,
-    *,
-    correlation: str | None = None,
-    consumer_group_member: int | None = None,
-    consumer_group_size: int | None = None,
-    condition: str | None = None,
+    db: Database, category: str, position: int, batch_size: int, **filters: Unpack[CategoryFilters]
 ) -> list[StoredMessage]:
     return _messages(
         db,
@@ -103,11 +115,31 @@ def read_category(
         category=StreamName(category),
         position=_position(position),
         batch_size=_batch_size(batch_size),
-        correlation=None if correlation is None else StreamName(correlation),
-        consumer_group_member=_int64("consumer_group_member", consumer_group_member),
-        consumer_group_size=_int64("consumer_group_size", consumer_group_size),
-        condition=_text("condition", condition),
+        **_filters(**filters),
     )
+
+
+def read_messages(
+    db: Database,
+    categories: Iterable[str] | None,
+    position: int,
+    batch_size: int,
+    **filters: Unpack[CategoryFilters],
+) -> list[StoredMessage]:
+    return _messages(
+        db,
+        _MESSAGES,
+        categories=_categories(categories),
+        position=_position(position),
+        batch_size=_batch_size(batch_size),
+        **_filters(**filters),
+    )
+
+
+def settled_position(db: Database, category: str | None) -> int:
+    parameters = {"category": None if category is None else StreamName(category)}
+    ((position,),) = execute(db, _SETTLED, parameters, tables.messages)
+    return position  # type: ignore[no-any-return]
 
 
 def last_message(db: Database, stream_name: str, type: str | None) -> StoredMessage | None:  # noqa: A002
@@ -168,6 +200,42 @@ def category_pages(
         return read_category(db, name, position, batch_size, **filters)
 
     return Pages(read, lambda message: message.global_position, position, batch_size)
+
+
+def message_pages(
+    categories: Iterable[str] | None, position: int, batch_size: int, filters: CategoryFilters
+) -> Pages:
+    names = _categories(categories)
+
+    def read(db: Database, position: int) -> list[StoredMessage]:
+        return read_messages(db, names, position, batch_size, **filters)
+
+    return Pages(read, lambda message: message.global_position, position, batch_size)
+
+
+def _filters(
+    *,
+    correlation: str | None = None,
+    consumer_group_member: int | None = None,
+    consumer_group_size: int | None = None,
+    condition: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "correlation": None if correlation is None else StreamName(correlation),
+        "consumer_group_member": _int64("consumer_group_member", consumer_group_member),
+        "consumer_group_size": _int64("consumer_group_size", consumer_group_size),
+        "condition": _text("condition", condition),
+    }
+
+
+def _categories(categories: Iterable[str] | None) -> list[str] | None:
+    if categories is None:
+        return None
+    if isinstance(categories, str) or not isinstance(categories, Iterable):
+        raise InvalidArgument(
+            f"categories must be names of categories, or None for all: {categories!r}"
+        )
+    return [StreamName(category) for category in categories]
 
 
 def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:

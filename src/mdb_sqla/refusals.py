@@ -39,6 +39,12 @@ _REFUSALS: tuple[tuple[str, type[errors.Refusal], str], ...] = (
         errors.ConditionNotActivated,
         r"Retrieval with SQL condition is not activated",
     ),
+    (
+        "MS007",
+        errors.DuplicateMessageId,
+        r"Message id is taken by a message with other content: (?P<id>\S+) \(Stream: .*\)",
+    ),
+    ("MS008", errors.ReadNotExact, r"Must be read (on the primary server|at isolation level).*"),
     ("MS010", errors.UnrecognizedStore, r"(Schema|The message store in schema) \".*"),
     ("MS011", errors.MessagesExist, r"The downgrade would delete all messages .*"),
 )
@@ -48,6 +54,7 @@ _PATTERNS = [
 
 _NUMBERS = {"expected_version", "stream_version", "member", "size"}
 
+_TAKEN_POSITION = re.compile(r"\bmessages_stream\b")
 _DUPLICATE = re.compile(r"\bmessages_id\b")
 _DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
 
@@ -57,9 +64,9 @@ _MISSING = {"42883", "42P01", "42704"}
 """SQLSTATEs of an unknown function, table and type."""
 
 _OWN_OBJECT = re.compile(
-    r"\.(acquire_lock|cardinal_id|category|get_category_messages|get_last_stream_message"
-    r"|get_stream_messages|hash_64|id|is_category|message_store_version|messages|stream_version"
-    r"|write_message|\w+_summary)\b"
+    r"\.(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
+    r"|(set_)?lock_granularity|message_store_version|messages|prepare_copy|settled_position"
+    r"|stream_version|write_messages?|\w+_summary)\b"
 )
 
 
@@ -92,6 +99,9 @@ def conflicts_translated() -> Iterator[None]:
 
 def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
     sqlstate, text, _, _ = _diagnostics(error)
+    if sqlstate == "23505" and _TAKEN_POSITION.search(text):
+        # By a writer without the lock.
+        sqlstate = "40001"
     if sqlstate not in _CONFLICTS:
         return None
     return errors.TransactionConflict(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -8,12 +8,14 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import reading, writing
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.message import Message, StoredMessage
+from mdb_sqla.loading import Load
+from mdb_sqla.message import Message, MessagePosition, StoredMessage
 from mdb_sqla.reading import (
     DEFAULT_BATCH_SIZE,
     CategoryFilters,
     Pages,
     category_pages,
+    message_pages,
     stream_pages,
 )
 
@@ -51,28 +53,92 @@ class MessageStore:
         messages: Message | Iterable[Message],
         *,
         expected_version: int | None = None,
+        idempotent: bool = True,
     ) -> int:
-        """Write one message or several to a stream, all or none.
+        """Write one message or several to a stream, all or none, in one round trip.
 
-        It locks the stream's category until the transaction ends, so it belongs near the end; a
-        unit of work takes care of that.
+        It locks the stream, or its category, until the transaction ends, so it belongs near the
+        end; a unit of work takes care of that.
 
         Args:
             stream_name: the stream.
             messages: what to write, in this order.
             expected_version: the position that the stream's last message must have; `NO_STREAM` for
                 a stream that must not exist yet; None for any.
+            idempotent: see `write_messages`.
 
         Returns:
             The position of the last message written: the stream's new version.
 
         Raises:
             WrongExpectedVersion: the stream is at another version.
-            DuplicateMessageId: a message with the same id is stored already.
+            DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON.
             TransactionConflict: run the whole transaction again.
         """
-        return writing.write(self._db, stream_name, messages, expected_version)
+        return writing.write(self._db, stream_name, messages, expected_version, idempotent)
+
+    def write_messages(
+        self,
+        messages: Iterable[tuple[str, Message]],
+        *,
+        expected_versions: Mapping[str, int] | None = None,
+        idempotent: bool = True,
+    ) -> list[MessagePosition]:
+        """Write messages to any streams, all or none.
+
+        All locks are taken at once, in one order for all writers. Up to some hundred messages are
+        one round trip; more are copied, for which a savepoint is set.
+
+        Args:
+            messages: pairs of a stream name and a message, written in this order.
+            expected_versions: the position that the last message of a stream must have before
+                anything is written, also of streams that are only read; `NO_STREAM` for one that
+                must not exist.
+            idempotent: a message that is stored already, with the same id, stream, type, data and
+                metadata, is not written again, and its positions are returned. If all of them are,
+                the expected versions don't matter. With False, a repeated id is an error.
+
+        Returns:
+            The positions of each message.
+
+        Raises:
+            WrongExpectedVersion: a stream is at another version.
+            DuplicateMessageId: another message has the same id.
+            InvalidMessage: data or metadata is not JSON.
+            TransactionConflict: run the whole transaction again.
+        """
+        return writing.write_messages(self._db, messages, expected_versions, idempotent)
+
+    def load(
+        self,
+        messages: Iterable[tuple[str, Message]],
+        *,
+        idempotent: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Write any number of messages, all or none; holds some thousand of them at a time.
+
+        The streams are locked as they turn up, so that two such transactions may deadlock.
+
+        Args:
+            messages: pairs of a stream name and a message, written in this order.
+            idempotent: see `write_messages`.
+            progress: is told, again and again, how many messages have been written so far.
+
+        Returns:
+            The number of messages.
+
+        Raises:
+            DuplicateMessageId: another message has the same id.
+            InvalidMessage: data or metadata is not JSON.
+            TransactionConflict: run the whole transaction again.
+        """
+        load = Load(idempotent, progress)
+        for pair in messages:
+            if load.add(pair):
+                load.write(self._db)
+        return load.write(self._db)
 
     def read_stream(
         self,
@@ -114,6 +180,8 @@ class MessageStore:
 
         Raises:
             NotACategory: the name is a stream's.
+            ReadNotExact: the lock granularity is `stream`, and the isolation level is not READ
+                COMMITTED, or the server is a standby.
             InvalidCorrelation: the correlation is a stream's name.
             InvalidConsumerGroup: member or size is missing or out of range.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
@@ -125,6 +193,42 @@ class MessageStore:
             batch_size,
             **filters,
         )
+
+    def read_messages(
+        self,
+        categories: Iterable[str] | None = None,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> list[StoredMessage]:
+        """Read messages of several categories, or of all, from a global position on, in order.
+
+        Args:
+            categories: the categories; None for all there are.
+            position: the global position to start at; it is included.
+            batch_size: how many at most; -1 for no limit.
+            filters: see `CategoryFilters`.
+
+        Raises:
+            NotACategory: a name is a stream's.
+            ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
+            InvalidCorrelation: the correlation is a stream's name.
+            InvalidConsumerGroup: member or size is missing or out of range.
+            ConditionNotActivated: there is a condition, but the setting is not `on`.
+        """
+        return reading.read_messages(self._db, categories, position, batch_size, **filters)
+
+    def settled_position(self, category: str | None = None) -> int:
+        """Return the global position up to which no message can appear any more.
+
+        Args:
+            category: the category; None for all there are.
+
+        Raises:
+            NotACategory: the name is a stream's.
+            ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
+        """
+        return reading.settled_position(self._db, category)
 
     def iterate_stream(
         self,
@@ -146,6 +250,19 @@ class MessageStore:
     ) -> Iterator[StoredMessage]:
         """Iterate over a category; holds one batch at a time. See `read_category`."""
         return self._iterate(category_pages(category, position, batch_size, filters))
+
+    def iterate_messages(
+        self,
+        categories: Iterable[str] | None = None,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> Iterator[StoredMessage]:
+        """Iterate over several categories, or all; holds one batch at a time. See `read_messages`.
+
+        It ends with the message that was settled when it got there.
+        """
+        return self._iterate(message_pages(categories, position, batch_size, filters))
 
     def last_message(self, stream_name: str, type: str | None = None) -> StoredMessage | None:  # noqa: A002
         """Return the last message of a stream, or the last of a type in it; None without any."""
@@ -188,9 +305,43 @@ class AsyncMessageStore:
         messages: Message | Iterable[Message],
         *,
         expected_version: int | None = None,
+        idempotent: bool = True,
     ) -> int:
         """Write one message or several to a stream, all or none. See `MessageStore.write`."""
-        return await self._db.run_sync(writing.write, stream_name, messages, expected_version)
+        return await self._db.run_sync(
+            writing.write, stream_name, messages, expected_version, idempotent
+        )
+
+    async def write_messages(
+        self,
+        messages: Iterable[tuple[str, Message]],
+        *,
+        expected_versions: Mapping[str, int] | None = None,
+        idempotent: bool = True,
+    ) -> list[MessagePosition]:
+        """Write messages to any streams, all or none. See `MessageStore.write_messages`."""
+        return await self._db.run_sync(
+            writing.write_messages, messages, expected_versions, idempotent
+        )
+
+    async def load(
+        self,
+        messages: Iterable[tuple[str, Message]] | AsyncIterable[tuple[str, Message]],
+        *,
+        idempotent: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Write any number of messages, all or none. See `MessageStore.load`."""
+        load = Load(idempotent, progress)
+        if isinstance(messages, AsyncIterable):
+            async for pair in messages:
+                if load.add(pair):
+                    await self._db.run_sync(load.write)
+        else:
+            for pair in messages:
+                if load.add(pair):
+                    await self._db.run_sync(load.write)
+        return await self._db.run_sync(load.write)
 
     async def read_stream(
         self,
@@ -221,6 +372,22 @@ class AsyncMessageStore:
             **filters,
         )
 
+    async def read_messages(
+        self,
+        categories: Iterable[str] | None = None,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> list[StoredMessage]:
+        """Read messages of several categories, or of all. See `MessageStore.read_messages`."""
+        return await self._db.run_sync(
+            reading.read_messages, categories, position, batch_size, **filters
+        )
+
+    async def settled_position(self, category: str | None = None) -> int:
+        """Return the position up to which all is settled. See `MessageStore.settled_position`."""
+        return await self._db.run_sync(reading.settled_position, category)
+
     def iterate_stream(
         self,
         stream_name: str,
@@ -241,6 +408,16 @@ class AsyncMessageStore:
     ) -> AsyncIterator[StoredMessage]:
         """Iterate over the messages of a category; holds one batch at a time."""
         return self._iterate(category_pages(category, position, batch_size, filters))
+
+    def iterate_messages(
+        self,
+        categories: Iterable[str] | None = None,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> AsyncIterator[StoredMessage]:
+        """Iterate over several categories, or all. See `MessageStore.iterate_messages`."""
+        return self._iterate(message_pages(categories, position, batch_size, filters))
 
     async def last_message(
         self,

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import Message
-from mdb_sqla.outbox import PendingWrite, write_on_commit
+from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.refusals import conflicts_translated
 from mdb_sqla.store import AsyncMessageStore, MessageStore
 
@@ -63,6 +63,10 @@ class UnitOfWork:
         return write_on_commit(
             self.session, stream_name, messages, expected_version=expected_version
         )
+
+    def expect(self, stream_name: str, version: int) -> None:
+        """Have `commit` refused if a stream is not at this version. See `expect_on_commit`."""
+        expect_on_commit(self.session, stream_name, version)
 
     def commit(self) -> None:
         """Write the messages and commit.
@@ -130,6 +134,10 @@ class AsyncUnitOfWork:
         return write_on_commit(
             self.session, stream_name, messages, expected_version=expected_version
         )
+
+    def expect(self, stream_name: str, version: int) -> None:
+        """Have `commit` refused if a stream is not at this version. See `expect_on_commit`."""
+        expect_on_commit(self.session, stream_name, version)
 
     async def commit(self) -> None:
         """Write the messages and commit. See `UnitOfWork.commit`."""

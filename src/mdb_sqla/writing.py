@@ -3,61 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, BigInteger, Text, bindparam, cast, column, func, insert, select
+from sqlalchemy import JSON, Text, bindparam, cast, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
-from mdb_sqla import functions, tables
+from mdb_sqla import functions
 from mdb_sqla.column_types import json_serializer
-from mdb_sqla.errors import InvalidArgument, InvalidMessage
-from mdb_sqla.execution import Database, execute
-from mdb_sqla.message import Message
+from mdb_sqla.copying import LEAST_TO_COPY, Row, copy
+from mdb_sqla.errors import InvalidArgument, InvalidMessage, WrongExpectedVersion
+from mdb_sqla.execution import WRITES, Database, connection_of, dialect_of, execute
+from mdb_sqla.message import Message, MessagePosition
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
-__all__ = ["Write", "write", "write_all"]
+__all__ = ["Write", "write", "write_all", "write_messages"]
 
-_BOUND_AS = insert(tables.messages)
-
-_ONE = select(
-    functions.write_message(
-        bindparam("id"),
-        bindparam("stream_name"),
-        bindparam("type"),
-        cast(bindparam("data", type_=Text), JSONB),
-        cast(bindparam("metadata", type_=Text), JSONB),
-        bindparam("expected_version"),
+# One document for all messages: one parameter, one round trip.
+_WRITE_MESSAGES = select(
+    functions.write_messages(
+        cast(bindparam("messages", type_=Text), JSONB),
+        cast(bindparam("expected_versions", type_=Text), JSONB),
+        bindparam("idempotent"),
     )
 )
-
-# One document for all messages: one parameter, one round trip, all or nothing. A key that is left
-# out is NULL, whereas a JSON null stays one.
-_entry = (
-    func.jsonb_array_elements(cast(bindparam("entries", type_=Text), JSONB))
-    .table_valued(column("value", JSONB), with_ordinality="number", name="entry")
-    .render_derived()
-)
-_value = _entry.c.value
-_SEVERAL = select(
-    functions.write_message(
-        _value["id"].astext,
-        _value["stream_name"].astext,
-        _value["type"].astext,
-        _value["data"],
-        _value["metadata"],
-        cast(_value["expected_version"].astext, BigInteger),
-    )
-).order_by(_entry.c.number)
-
-_category = (
-    func.jsonb_array_elements_text(cast(bindparam("categories", type_=Text), JSONB))
-    .table_valued(column("name", Text), with_ordinality="number", name="category")
-    .render_derived()
-)
-_LOCKS = select(functions.acquire_lock(_category.c.name)).order_by(_category.c.number)
 
 
 class _Entry(NamedTuple):
@@ -69,7 +40,7 @@ class _Entry(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Messages for one stream, checked and serialized."""
+    """Messages for one stream, checked and serialized; without any, it is an expected version."""
 
     stream_name: StreamName
     entries: Sequence[_Entry]
@@ -96,21 +67,24 @@ class Write(NamedTuple):
             messages = (messages,)
         elif not isinstance(messages, Iterable):
             raise InvalidArgument(f"What is written must be a Message: {messages!r}")
-        if expected_version is not None and (
-            not isinstance(expected_version, int)
-            or isinstance(expected_version, bool)
-            or not NO_STREAM <= expected_version < 2**63
-        ):
-            raise InvalidArgument(
-                f"expected_version must be an integer from {NO_STREAM} (NO_STREAM) on, or None: "
-                f"{expected_version!r}"
-            )
-        bind = db.get_bind(clause=_BOUND_AS) if isinstance(db, Session) else db
-        serialize = json_serializer(bind.dialect)
+        if expected_version is not None:
+            _check_version(expected_version)
+        serialize = json_serializer(dialect_of(db))
         entries = [_entry_of(message, serialize) for message in messages]
         if not entries:
             raise InvalidArgument(f"There must be at least one message to write to {name!r}")
         return cls(name, entries, expected_version)
+
+    @classmethod
+    def expecting(cls, stream_name: str, version: int) -> Write:
+        """Return what writes nothing, and is refused where the stream has another version.
+
+        Raises:
+            InvalidStreamName: the stream name is none.
+            InvalidArgument: the version is no integer from -1 on.
+        """
+        _check_version(version)
+        return cls(StreamName(stream_name), (), version)
 
 
 def write(
@@ -118,23 +92,79 @@ def write(
     stream_name: str,
     messages: Message | Iterable[Message],
     expected_version: int | None,
+    idempotent: bool,
 ) -> int:
-    return write_all(db, [Write.checked(db, stream_name, messages, expected_version)])[0]
+    write = Write.checked(db, stream_name, messages, expected_version)
+    ((*_, last),) = write_all(db, [write], idempotent=idempotent)
+    return last.position
 
 
-def write_all(db: Database, writes: Sequence[Write]) -> list[int]:
-    """Write all messages or none, in the order given; returns the last position of each write.
+def write_messages(
+    db: Database,
+    messages: Iterable[tuple[str, Message]],
+    expected_versions: Mapping[str, int] | None,
+    idempotent: bool,
+) -> list[MessagePosition]:
+    writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
+    serialize = json_serializer(dialect_of(db))
+    for pair in messages:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise InvalidArgument(f"What is written must be a stream name and a Message: {pair!r}")
+        stream_name, message = pair
+        writes.append(Write(StreamName(stream_name), (_entry_of(message, serialize),), None))
+    if not writes:
+        return []
+    return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
 
-    The locks of several categories are taken first, in one order for all writers, so that no two of
-    them wait for each other.
+
+def write_all(
+    db: Database, writes: Sequence[Write], *, idempotent: bool = True
+) -> list[list[MessagePosition]]:
+    """Write all messages or none, in the order given; returns the positions of each write.
+
+    Raises:
+        WrongExpectedVersion: a stream is at another version.
+        DuplicateMessageId: a message with the same id, and, if `idempotent`, with other content, is
+            stored already.
+        InvalidMessage: PostgreSQL does not take the JSON of a message.
+        TransactionConflict: run the whole transaction again.
     """
+    expectations = _expectations(writes)
+    number = sum(len(write.entries) for write in writes)
+    positions = None
+    if number >= LEAST_TO_COPY:
+        positions = copy(
+            connection_of(db),
+            _rows(writes),
+            {name: version for name, (version, _) in expectations.items()},
+        )
+    if positions is None:
+        positions = _call(db, writes, expectations, idempotent)
+    following = iter(positions)
+    return [[next(following) for _ in write.entries] for write in writes]
+
+
+def _call(
+    db: Database,
+    writes: Sequence[Write],
+    expectations: Mapping[str, tuple[int, int]],
+    idempotent: bool,
+) -> list[MessagePosition]:
+    versions = {name: version for name, (version, _) in expectations.items()}
+    parameters = {
+        "messages": _document(writes),
+        "expected_versions": json.dumps(versions) if versions else None,
+        "idempotent": idempotent,
+    }
     try:
-        if len(writes) == 1 and len(writes[0].entries) == 1:
-            return [_write_one(db, writes[0])]
-        categories = sorted({write.stream_name.category for write in writes})
-        if len(categories) > 1:
-            execute(db, _LOCKS, {"categories": json.dumps(categories)}, _BOUND_AS)
-        rows = execute(db, _SEVERAL, {"entries": _document(writes)}, _BOUND_AS)
+        rows = execute(db, _WRITE_MESSAGES, parameters, WRITES)
+    except WrongExpectedVersion as error:
+        _, before = expectations[error.stream_name]
+        if not before:
+            raise
+        raise _wrong_version(
+            error.stream_name, error.expected_version + before, error.stream_version + before
+        ) from error
     except DBAPIError as error:
         # Class 22 is SQL's "data exception".
         if not (getattr(error.orig, "sqlstate", None) or "").startswith("22"):
@@ -143,49 +173,66 @@ def write_all(db: Database, writes: Sequence[Write]) -> list[int]:
         if invalid is None:
             raise
         raise invalid from error
-    ends = []
-    end = -1
+    return [MessagePosition._make(row) for row in rows]
+
+
+def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
+    """Return the version that each stream is expected to have before anything is written.
+
+    With it stands how many messages come before the write that expects it: that one expects as
+    much more.
+
+    Raises:
+        WrongExpectedVersion: of two writes to one stream, one can't be right.
+    """
+    before: Counter[str] = Counter()
+    expectations: dict[str, tuple[int, int]] = {}
     for write in writes:
-        end += len(write.entries)
-        ends.append(rows[end][0])
-    return ends
+        name = write.stream_name
+        if write.expected_version is not None:
+            version = write.expected_version - before[name]
+            known, _ = expectations.setdefault(name, (version, before[name]))
+            if known != version:
+                raise _wrong_version(name, write.expected_version, known + before[name])
+        before[name] += len(write.entries)
+    return expectations
 
 
-def _write_one(db: Database, write: Write) -> int:
-    (entry,) = write.entries
-    parameters = {
-        "id": entry.message.id,
-        "stream_name": write.stream_name,
-        "type": entry.message.type,
-        "data": entry.data,
-        "metadata": entry.metadata,
-        "expected_version": write.expected_version,
-    }
-    ((position,),) = execute(db, _ONE, parameters, _BOUND_AS)
-    return position  # type: ignore[no-any-return]
+def _wrong_version(
+    stream_name: str, expected_version: int, stream_version: int
+) -> WrongExpectedVersion:
+    return WrongExpectedVersion(
+        f"Wrong expected version: {expected_version} "
+        f"(Stream: {stream_name}, Stream Version: {stream_version})",
+        stream_name=stream_name,
+        expected_version=expected_version,
+        stream_version=stream_version,
+    )
 
 
 def _document(writes: Sequence[Write]) -> str:
     """Return the array of all messages; data and metadata go into it as the text that they are."""
     objects = []
     for write in writes:
-        expected_version = write.expected_version
-        for entry in write.entries:
-            members = [
-                f'"id":"{entry.message.id}"',
-                f'"stream_name":{json.dumps(str(write.stream_name))}',
-                f'"type":{json.dumps(entry.message.type)}',
-            ]
-            if entry.data is not None:
-                members.append(f'"data":{entry.data}')
-            if entry.metadata is not None:
-                members.append(f'"metadata":{entry.metadata}')
-            if expected_version is not None:
-                members.append(f'"expected_version":{expected_version}')
-            objects.append("{" + ",".join(members) + "}")
-            # The lock is held from the first message on, so its version is the only one to check.
-            expected_version = None
+        stream_name = json.dumps(str(write.stream_name))
+        for message, data, metadata in write.entries:
+            # A key that is left out is NULL, whereas a JSON null stays one.
+            objects.append(
+                f'{{"id":"{message.id}","stream_name":{stream_name},'
+                f'"type":{json.dumps(message.type)}'
+                + (f',"data":{data}' if data is not None else "")
+                + (f',"metadata":{metadata}' if metadata is not None else "")
+                + "}"
+            )
     return "[" + ",".join(objects) + "]"
+
+
+def _rows(writes: Sequence[Write]) -> list[Row]:
+    return [
+        (write.stream_name, entry.message.id, entry.message.type, entry.data, entry.metadata)
+        for write in writes
+        for entry in write.entries
+    ]
 
 
 def _entry_of(message: object, serialize: Callable[[Any], str | bytes]) -> _Entry:
@@ -203,6 +250,18 @@ def _entry_of(message: object, serialize: Callable[[Any], str | bytes]) -> _Entr
         return text.decode() if isinstance(text, bytes) else text
 
     return _Entry(message, text_of("data", message.data), text_of("metadata", message.metadata))
+
+
+def _check_version(version: object) -> None:
+    if (
+        not isinstance(version, int)
+        or isinstance(version, bool)
+        or not NO_STREAM <= version < 2**63
+    ):
+        raise InvalidArgument(
+            f"expected_version must be an integer from {NO_STREAM} (NO_STREAM) on, or None: "
+            f"{version!r}"
+        )
 
 
 def _first_invalid(entries: Iterable[_Entry]) -> InvalidMessage | None:

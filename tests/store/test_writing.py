@@ -142,7 +142,8 @@ def test_a_repeated_id_is_refused(flavour: Any, count: int) -> None:
         flavour.run(store.write("account-1", message))
         flavour.run(session.commit())
         with pytest.raises(DuplicateMessageId) as error:
-            flavour.run(store.write("account-2", [Message("T")] * count + [message]))
+            messages = [*(Message("T") for _ in range(count)), message]
+            flavour.run(store.write("account-2", messages, idempotent=False))
         assert str(error.value.id) in str(error.value)
         flavour.run(session.rollback())
         assert flavour.run(store.version("account-2")) == NO_STREAM
@@ -153,7 +154,8 @@ def test_the_id_of_the_duplicate_is_named(flavour: Any) -> None:
     with flavour.session() as session:
         store = flavour.store(session)
         with pytest.raises(DuplicateMessageId) as error:
-            flavour.run(store.write("account-1", [message, Message("T"), message]))
+            messages = [message, Message("T"), message]
+            flavour.run(store.write("account-1", messages, idempotent=False))
 
     assert error.value.id == str(message.id)
 
