@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from mdb_sqla import (
     StreamName,
     WrongExpectedVersion,
     write_on_commit,
+    writing,
 )
 
 stream_names = st.sampled_from(
@@ -69,14 +71,29 @@ class Model:
     def write(
         self, stream_name: str, batch: list[Message], expected_version: int | None
     ) -> type[Exception] | int:
-        version = len(self.stream(stream_name)) - 1
-        if expected_version is not None and expected_version != version:
-            return WrongExpectedVersion
-        known = {message.id for _, message in self.rows}
-        if any(message.id in known for message in batch):
+        versions = {} if expected_version is None else {stream_name: expected_version}
+        positions = self.write_messages([(stream_name, message) for message in batch], versions)
+        return positions if isinstance(positions, type) else positions[-1]
+
+    def write_messages(
+        self, pairs: list[tuple[str, Message]], expected_versions: dict[str, int]
+    ) -> type[Exception] | list[int]:
+        first = {message.id: (name, message) for name, message in reversed(self.rows + pairs)}
+        if any(first[message.id] != (name, message) for name, message in pairs):
             return DuplicateMessageId
-        self.rows += [(stream_name, message) for message in batch]
-        return version + len(batch)
+        known = {message.id for _, message in self.rows}
+        is_repeat = bool(pairs) and all(message.id in known for _, message in pairs)
+        if not is_repeat and any(
+            version != len(self.stream(name)) - 1 for name, version in expected_versions.items()
+        ):
+            return WrongExpectedVersion
+        for name, message in pairs:
+            if message.id not in known:
+                known.add(message.id)
+                self.rows.append((name, message))
+        return [
+            [other.id for other in self.stream(name)].index(message.id) for name, message in pairs
+        ]
 
 
 def in_group(stream_name: str, member: int, size: int) -> bool:
@@ -102,7 +119,7 @@ def machine(engine: Engine) -> type[RuleBasedStateMachine]:
             self.transaction.rollback()
             self.connection.close()
 
-        def _same(self, expected: type[Exception] | int, call: Callable[[], Any]) -> None:
+        def _same(self, expected: Any, call: Callable[[], Any]) -> None:
             try:
                 assert call() == expected
             except (WrongExpectedVersion, DuplicateMessageId) as error:
@@ -138,14 +155,38 @@ def machine(engine: Engine) -> type[RuleBasedStateMachine]:
             write_on_commit(self.session, stream_name, batch)
             self.session.rollback()
 
-        @rule(batch=batches)
-        def repeat_an_id(self, batch: list[Message]) -> None:
-            if self.model.rows:
-                repeated = [*batch, Message("A", id=self.model.rows[0][1].id)]
-                self._same(
-                    self.model.write("account-1", repeated, None),
-                    lambda: self.store.write("account-1", repeated),
-                )
+        @rule(
+            pairs=st.lists(st.tuples(stream_names, messages), max_size=5),
+            expected_versions=st.dictionaries(stream_names, st.integers(-1, 3), max_size=2),
+            repeats=st.lists(st.integers(0, 5), max_size=3),
+            changed=st.booleans(),
+            bulk=st.booleans(),
+        )
+        def write_messages(
+            self,
+            pairs: list[tuple[str, Message]],
+            expected_versions: dict[str, int],
+            repeats: list[int],
+            changed: bool,
+            bulk: bool,
+        ) -> None:
+            """Messages of several streams, some of them stored already, at times all of them."""
+            stored = [
+                self.model.rows[number] for number in repeats if number < len(self.model.rows)
+            ]
+            if changed and stored:
+                name, message = stored[0]
+                stored[0] = (name, replace(message, type="Changed"))
+            pairs = stored + pairs[: 0 if len(repeats) == 3 else None]
+            expected = self.model.write_messages(pairs, expected_versions)
+
+            def call() -> list[int]:
+                positions = self.store.write_messages(pairs, expected_versions=expected_versions)
+                self.session.commit()
+                return [position.position for position in positions]
+
+            with patch.object(writing, "LEAST_TO_COPY", 1 if bulk else 200):
+                self._same(expected, call)
 
         @rule(stream_name=stream_names, position=st.integers(0, 6), batch_size=st.integers(-1, 4))
         def read_stream(self, stream_name: str, position: int, batch_size: int) -> None:
@@ -169,44 +210,48 @@ def machine(engine: Engine) -> type[RuleBasedStateMachine]:
             )
 
         @rule(
+            several=st.none() | st.lists(categories, max_size=3),
             category=categories,
             batch_size=st.integers(1, 4),
             correlation=st.none() | categories,
             size=st.none() | st.integers(1, 3),
         )
-        def iterate_category(
-            self, category: str, batch_size: int, correlation: str | None, size: int | None
+        def iterate(
+            self,
+            several: list[str] | None,
+            category: str,
+            batch_size: int,
+            correlation: str | None,
+            size: int | None,
         ) -> None:
-            expected = [
-                (name, message)
-                for name, message in self.model.rows
-                if StreamName(name).category == category
-                and (
-                    correlation is None
-                    or StreamName(
-                        (message.metadata or {}).get("correlationStreamName", "none")
-                    ).category
-                    == correlation
-                )
-            ]
-            for member in range(size or 1):
-                group: dict[str, Any] = {}
-                if size is not None:
-                    group = {"consumer_group_member": member, "consumer_group_size": size}
-                read = list(
-                    self.store.iterate_category(
-                        category,
-                        batch_size=batch_size,
-                        correlation=correlation,
-                        **group,
-                    )
-                )
-                assert [message.id for message in read] == [
+            """Each category by itself, several, and all."""
+
+            def expected(categories: list[str] | None, member: int) -> list[Any]:
+                return [
                     message.id
-                    for name, message in expected
-                    if size is None or in_group(name, member, size)
+                    for name, message in self.model.rows
+                    if (categories is None or StreamName(name).category in categories)
+                    and (
+                        correlation is None
+                        or StreamName(
+                            (message.metadata or {}).get("correlationStreamName", "none")
+                        ).category
+                        == correlation
+                    )
+                    and (size is None or in_group(name, member, size))
                 ]
-                assert all(a.global_position < b.global_position for a, b in pairwise(read))
+
+            for member in range(size or 1):
+                filters: dict[str, Any] = {"batch_size": batch_size, "correlation": correlation}
+                if size is not None:
+                    filters |= {"consumer_group_member": member, "consumer_group_size": size}
+                of_one = list(self.store.iterate_category(category, **filters))
+                of_several = list(self.store.iterate_messages(several, **filters))
+
+                assert [message.id for message in of_one] == expected([category], member)
+                assert [message.id for message in of_several] == expected(several, member)
+                for read in (of_one, of_several):
+                    assert all(a.global_position < b.global_position for a, b in pairwise(read))
 
         @rule(stream_name=stream_names, type_=st.none() | types)
         def last_message(self, stream_name: str, type_: str | None) -> None:

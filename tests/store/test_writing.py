@@ -141,8 +141,8 @@ def test_a_repeated_id_is_refused(flavour: Any, count: int) -> None:
         store = flavour.store(session)
         flavour.run(store.write("account-1", message))
         flavour.run(session.commit())
+        messages = [*(Message("T") for _ in range(count)), message]
         with pytest.raises(DuplicateMessageId) as error:
-            messages = [*(Message("T") for _ in range(count)), message]
             flavour.run(store.write("account-2", messages, idempotent=False))
         assert str(error.value.id) in str(error.value)
         flavour.run(session.rollback())
@@ -153,8 +153,8 @@ def test_the_id_of_the_duplicate_is_named(flavour: Any) -> None:
     message = Message("T")
     with flavour.session() as session:
         store = flavour.store(session)
+        messages = [message, Message("T"), message]
         with pytest.raises(DuplicateMessageId) as error:
-            messages = [message, Message("T"), message]
             flavour.run(store.write("account-1", messages, idempotent=False))
 
     assert error.value.id == str(message.id)
@@ -224,7 +224,7 @@ def test_a_cursor_on_the_server_is_not_used(flavour: Any) -> None:
         store = flavour.store(connection)
         flavour.run(store.write("account-1", [Message("A"), Message("B")]))
         with pytest.raises(DuplicateMessageId):
-            flavour.run(store.write("account-1", [Message("C")] * 2))
+            flavour.run(store.write("account-1", [Message("C")] * 2, idempotent=False))
         flavour.run(connection.rollback())
 
 

@@ -17,6 +17,7 @@ from mdb_sqla import (
     TransactionConflict,
     WrongExpectedVersion,
 )
+from mdb_sqla.copying import LEAST_TO_COPY
 
 
 @pytest.fixture
@@ -84,26 +85,32 @@ def test_messages_are_the_last_statements(
         flavour.run(unit.commit())
 
     kinds = [
-        next(
-            kind
-            for kind in ("INSERT INTO orders", "acquire_lock", "write_message", "COMMIT")
-            if kind in statement
-        )
-        for statement in statements()
+        next(kind for kind in ("INSERT INTO orders", "write_messages", "COMMIT") if kind in sent)
+        for sent in statements()
     ]
-    assert kinds == ["INSERT INTO orders", "acquire_lock", "write_message", "COMMIT"]
+    assert kinds == ["INSERT INTO orders", "write_messages", "COMMIT"]
 
 
-def test_one_message_is_one_round_trip(
-    flavour: Any, factory: Any, committed: Any, statements: Any
+@pytest.mark.parametrize("count", [1, 2, LEAST_TO_COPY // 2])
+def test_any_messages_are_one_round_trip(
+    flavour: Any, factory: Any, committed: Any, statements: Any, count: int
 ) -> None:
     with flavour.unit_of_work(factory) as unit:
-        unit.write("order-1", Message("Opened"))
+        unit.expect("shop-1", NO_STREAM)
+        for number in range(count):
+            unit.write(f"order-{number % 7}", Message("Opened"))
+            unit.write(f"invoice-{number % 7}", Message("Opened"))
         flavour.run(unit.commit())
 
-    assert len(statements()) == 2
-    assert "write_message" in statements()[0]
-    assert statements()[1] == "COMMIT"
+    if 2 * count < LEAST_TO_COPY:
+        assert len(statements()) == 2
+        assert "write_messages" in statements()[0]
+    else:
+        # And COPY itself, which is no statement of SQLAlchemy's.
+        kinds = ["prepare_copy", "SAVEPOINT", "RELEASE", "COMMIT"]
+        assert [kind in sent for kind, sent in zip(kinds, statements(), strict=True)] == [True] * 4
+    assert statements()[-1] == "COMMIT"
+    assert len(committed.messages()) == 2 * count
 
 
 def test_messages_keep_the_order_in_which_they_were_handed_in(
