@@ -19,6 +19,12 @@ from tests.side_by_side.message_db import MessageDB, conninfo
 
 Originals = Callable[[str], URL]
 
+REVISIONS = ["message_store_0001", "message_store_0002"]
+"""The revisions of the store, in the order in which they are run."""
+
+ROLE_REVISIONS = ["message_store_role_0001", "message_store_role_0002"]
+"""Those of the role, which come last."""
+
 
 @contextmanager
 def connected(

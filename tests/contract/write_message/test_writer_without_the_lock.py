@@ -12,21 +12,32 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import OpenClient
 
+UNIQUE_VIOLATION = "23505"
 SERIALIZATION_FAILURE = "40001"
 
 
 @pytest.mark.parametrize("expected_version", [None, -1])
-def test_taken_position_is_a_serialization_failure(
+@pytest.mark.parametrize(
+    ("isolation_level", "sqlstate"),
+    [
+        ("READ COMMITTED", UNIQUE_VIOLATION),
+        ("REPEATABLE READ", SERIALIZATION_FAILURE),
+        ("SERIALIZABLE", SERIALIZATION_FAILURE),
+    ],
+)
+def test_taken_position_is_refused(
     open_committing_client: OpenClient,
     blocked_attempt: Callable[..., Future[int | str]],
     attempt: Callable[..., int | str],
+    isolation_level: str,
+    sqlstate: str,
     expected_version: int | None,
 ) -> None:
-    without_lock, client = open_committing_client(), open_committing_client()
+    without_lock, client = open_committing_client(), open_committing_client(isolation_level)
     without_lock.insert("account-1", 1)
     waiting = blocked_attempt(client, "account-1", expected_version)
 
     without_lock.connection.commit()
 
-    assert waiting.result() == SERIALIZATION_FAILURE
+    assert waiting.result() == sqlstate
     assert attempt(client, "account-1") == 1

@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from mdb_sqla import migrate
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
-from tests.migrations.conftest import connected, engine_of
+from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, connected, engine_of
 
 
 def role_exists(database: URL) -> bool:
@@ -29,9 +29,9 @@ def test_it_goes_if_the_upgrade_created_it(empty_database: URL) -> None:
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
-    assert migrate.upgrade(engine, role=True) == ["message_store_0001", "message_store_role_0001"]
+    assert migrate.upgrade(engine, role=True) == REVISIONS + ROLE_REVISIONS
     assert role_exists(empty_database)
-    assert migrate.downgrade(engine) == ["message_store_role_0001", "message_store_0001"]
+    assert migrate.downgrade(engine) == [*reversed(REVISIONS + ROLE_REVISIONS)]
 
     assert catalog(empty_database) == before
 
@@ -87,7 +87,7 @@ def test_it_can_come_later(empty_database: URL) -> None:
 
     migrate.upgrade(engine)
     assert not role_exists(empty_database)
-    assert migrate.upgrade(engine, role=True) == ["message_store_role_0001"]
+    assert migrate.upgrade(engine, role=True) == ROLE_REVISIONS
     with_role = catalog(empty_database)
     assert migrate.upgrade(engine) == []
     assert catalog(empty_database) == with_role
@@ -120,7 +120,7 @@ def test_two_databases_may_ask_for_it_at_once(empty_database: URL, databases: Da
             second = pool.submit(migrate.upgrade, engine_of(another), role=True)
             wait_until_it_waits(another)
 
-        assert second.result() == ["message_store_0001", "message_store_role_0001"]
+        assert second.result() == REVISIONS + ROLE_REVISIONS
         migrate.downgrade(engine_of(another))
 
 

@@ -5,7 +5,7 @@ from sqlalchemy import URL, text
 
 from mdb_sqla import MessagesExist, UnrecognizedStore, migrate
 from tests.migrations.catalog import catalog
-from tests.migrations.conftest import connected, engine_of
+from tests.migrations.conftest import REVISIONS, connected, engine_of
 
 
 def test_a_rollback_undoes_an_upgrade(empty_database: URL) -> None:
@@ -59,7 +59,7 @@ def test_in_a_savepoint(empty_database: URL) -> None:
         savepoint = connection.begin_nested()
         migrate.upgrade(connection)
         savepoint.rollback()
-        assert migrate.upgrade(connection) == ["message_store_0001"]
+        assert migrate.upgrade(connection) == REVISIONS
         connection.execute(
             text("SELECT message_store.write_message(gen_random_uuid()::text, 'a-1', 'A', '{}')")
         )

@@ -150,7 +150,10 @@ class Application:
     def upgrade_script(self, revision: str = "heads") -> str:
         return self._script(command.upgrade, revision, self.config())
 
-    def downgrade_script(self, revision: str = "heads:base", **arguments: str) -> str:
+    def downgrade_script(
+        self, revision: str = "message_store@head:message_store@base", **arguments: str
+    ) -> str:
+        # Without a database there can be one revision to begin with, and there are two heads.
         return self._script(command.downgrade, revision, self.config(**arguments))
 
     def _script(self, run: Any, revision: str, config: Config) -> str:

@@ -16,6 +16,17 @@ DECLARE
   _version bigint;
   _position bigint;
 BEGIN
+  -- Before anything can be refused.
+  IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
+    RAISE NOTICE '» write_message';
+    RAISE NOTICE 'id ($1): %', write_message.id;
+    RAISE NOTICE 'stream_name ($2): %', write_message.stream_name;
+    RAISE NOTICE 'type ($3): %', write_message.type;
+    RAISE NOTICE 'data ($4): %', write_message.data;
+    RAISE NOTICE 'metadata ($5): %', write_message.metadata;
+    RAISE NOTICE 'expected_version ($6): %', write_message.expected_version;
+  END IF;
+
   -- Touches the sequence, so that the granularity stays what it is until the transaction ends. This
   -- and the locks are expressions, not statements, for these cost a tenth of one.
   _locked := pg_sequence_last_value({schema_literal.messages_global_position_seq}::regclass) IS NULL;
@@ -80,18 +91,6 @@ BEGIN
     )
     ON CONFLICT (stream_name, position) DO NOTHING
     RETURNING position INTO _position;
-  END IF;
-
-  IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
-    RAISE NOTICE '» write_message';
-    RAISE NOTICE 'id ($1): %', write_message.id;
-    RAISE NOTICE 'stream_name ($2): %', write_message.stream_name;
-    RAISE NOTICE 'type ($3): %', write_message.type;
-    RAISE NOTICE 'data ($4): %', write_message.data;
-    RAISE NOTICE 'metadata ($5): %', write_message.metadata;
-    RAISE NOTICE 'expected_version ($6): %', write_message.expected_version;
-    RAISE NOTICE 'lock granularity: %', {schema}.lock_granularity();
-    RAISE NOTICE 'position: %', _position;
   END IF;
 
   RETURN _position;
