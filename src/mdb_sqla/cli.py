@@ -19,6 +19,7 @@ from mdb_sqla import demo as tour
 from mdb_sqla import migrate
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
+from mdb_sqla.granularity import LockGranularity, lock_granularity, set_lock_granularity
 from mdb_sqla.revisions import DEFAULT_SCHEMA
 
 __all__ = ["main"]
@@ -98,6 +99,28 @@ def downgrade(
         for revision in migrate.downgrade(engine, schema=schema, delete_messages=delete_messages):
             _output.print(f"Took back {revision}")
         _output.print(f"The store in schema {schema} of database {engine.url.database} is gone.")
+
+
+@app.command(name="lock-granularity")
+def granularity(
+    url: _Url,
+    choice: Annotated[
+        LockGranularity | None,
+        typer.Argument(metavar="[category|stream]", help="What to lock; without it, it is told."),
+    ] = None,
+    schema: _Schema = DEFAULT_SCHEMA,
+    wait: Annotated[float, typer.Option(min=0.001, help="For how many seconds to try.")] = 60.0,
+) -> None:
+    """Tell or choose what writers lock: a category each, or a stream each, side by side.
+
+    It waits for the transactions that are writing, and may be done while others write.
+
+    Example: mdb lock-granularity stream
+    """
+    with _engine(url) as engine:
+        if choice is not None:
+            set_lock_granularity(engine, choice, schema=schema, wait=wait)
+        _output.print(f"Writers lock the {lock_granularity(engine, schema=schema)}.")
 
 
 @app.command()

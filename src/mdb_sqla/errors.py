@@ -21,6 +21,7 @@ __all__ = [
     "NotCommitted",
     "ReadNotExact",
     "Refusal",
+    "StoreBusy",
     "StoreNotInstalled",
     "TransactionConflict",
     "UnrecognizedStore",
@@ -111,6 +112,10 @@ class NotCommitted(MessageStoreError):
         super().__init__(
             f"The position in stream {stream_name} is known once the transaction is committed"
         )
+
+
+class StoreBusy(MessageStoreError):
+    """Other transactions kept a change from being made; nothing was changed."""
 
 
 class Refusal(MessageStoreError):
