@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import errors
 
-__all__ = ["conflicts_translated", "translated"]
+__all__ = ["conflicts_translated", "raise_conflict", "translated"]
 
 # The texts are part of the server contract, so the values are taken from them. An adopted store
 # raises P0001 for every kind: there the text tells the kind, too.
@@ -91,9 +91,13 @@ def conflicts_translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        conflict = _conflict(error)
-        if conflict is None:
-            raise
+        raise_conflict(error)
+        raise
+
+
+def raise_conflict(error: BaseException | None) -> None:
+    """Raise `TransactionConflict` if this is PostgreSQL asking to run the transaction again."""
+    if isinstance(error, DBAPIError) and (conflict := _conflict(error)):
         raise conflict from error
 
 

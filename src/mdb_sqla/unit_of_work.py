@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import Message
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
-from mdb_sqla.refusals import conflicts_translated
+from mdb_sqla.refusals import conflicts_translated, raise_conflict
 from mdb_sqla.store import AsyncMessageStore, MessageStore
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ class UnitOfWork:
     Work with `session`, hand in messages with `write`, then `commit`: the session is flushed, the
     messages are written as the last statements, and all of it is committed. What isn't committed is
     rolled back when the block is left.
+
+    Where PostgreSQL asks to run the transaction again, at any statement of the session's, the block
+    raises `TransactionConflict`.
 
     Args:
         source: a `sessionmaker`, whose session is closed when the block is left, or a `Session` or
@@ -51,6 +54,7 @@ class UnitOfWork:
             self.session.close()
         else:
             self.session.rollback()
+        raise_conflict(exc)
 
     def write(
         self,
@@ -122,6 +126,7 @@ class AsyncUnitOfWork:
             await self.session.close()
         else:
             await self.session.rollback()
+        raise_conflict(exc)
 
     def write(
         self,

@@ -21,8 +21,8 @@ BEGIN
   ), repeat AS (
     SELECT
       entry.number, entry.id, known.stream_name,
-      (known.stream_name, known.type) <> (entry.stream_name, entry.type)
-        OR (known.data, known.metadata) IS DISTINCT FROM (entry.data, entry.metadata) AS differs
+      (known.stream_name, known.type, known.data, known.metadata)
+        IS DISTINCT FROM (entry.stream_name, entry.type, entry.data, entry.metadata) AS differs
     FROM entry
     JOIN known ON known.id = entry.id AND known.number < entry.number
   )
