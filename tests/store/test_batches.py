@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -352,6 +353,21 @@ class TestLoad:
 
         assert flavour.run(store.load(pairs())) == 7
         assert [row[3] for row in stored(flavour, session)] == list(range(7))
+
+    def test_memory_does_not_grow(
+        self, flavour: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mdb_sqla.loading._CHUNK", 400)
+
+        def peak_of(number: int) -> int:
+            tracemalloc.start()
+            flavour.run(store.load(("a-1", Message("T", "x" * 500)) for _ in range(number)))
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            return peak
+
+        peak_of(800)  # imports, caches
+        assert peak_of(6000) < 1.5 * peak_of(800)
 
     def test_repeats_are_recognised(self, flavour: Any, store: Any, session: Any) -> None:
         pairs = [("a-1", Message("T", index)) for index in range(7)]
