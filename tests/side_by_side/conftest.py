@@ -10,6 +10,7 @@ from sqlalchemy import URL, NullPool, create_engine
 from mdb_sqla import migrate
 from tests.conftest import Databases
 from tests.side_by_side.differences import Mode
+from tests.side_by_side.fetching import fetched
 from tests.side_by_side.message_db import MessageDB
 from tests.side_by_side.pair import Pair
 from tests.side_by_side.store import Store
@@ -17,7 +18,7 @@ from tests.side_by_side.store import Store
 
 @pytest.fixture(scope="session")
 def message_db(tmp_path_factory: pytest.TempPathFactory) -> MessageDB:
-    return MessageDB.fetch("1.3.0", tmp_path_factory.mktemp("message_db") / "1.3.0")
+    return fetched("1.3.0", tmp_path_factory.mktemp("message_db") / "1.3.0")
 
 
 @pytest.fixture(scope="session")

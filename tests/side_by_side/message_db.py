@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 from sqlalchemy import URL
 
 PACKAGES = {"1.2.6": "@eventide/message-db@1.2.6", "1.3.0": "@eventide/message-db@1.3.1"}
 """The npm package of each version; package 1.3.1 has the database of version 1.3.0."""
+
+
+class MessageDBUnavailable(Exception):
+    """It can't be fetched; the message says why."""
 
 
 class MessageDB:
@@ -27,14 +29,13 @@ class MessageDB:
 
     @classmethod
     def fetch(cls, version: str, folder: Path) -> MessageDB:
-        """Fetch it with npm; the test is skipped where that can't be done, but fails under CI."""
+        """Fetch it with npm, into a folder that is made.
+
+        Raises:
+            MessageDBUnavailable: that can't be done.
+        """
         folder.mkdir()
-        reason = _why_unavailable.get(version) or _pack(PACKAGES[version], folder)
-        if reason is not None:
-            _why_unavailable[version] = reason
-            if os.environ.get("CI"):
-                pytest.fail(f"Message DB is needed: {reason}")
-            pytest.skip(f"Message DB is not at hand: {reason}")
+        _pack(PACKAGES[version], folder)
         with tarfile.open(next(folder.glob("*.tgz"))) as archive:
             archive.extractall(folder, filter="data")
         return cls(version, folder)
@@ -54,6 +55,12 @@ class MessageDB:
                     continue
                 connection.execute((self._database / name).read_bytes())
 
+    def install_benchmark(self, database: URL) -> None:
+        """Install the functions of its benchmark.sh, beside any store, in the schema `public`."""
+        with psycopg.connect(conninfo(database), autocommit=True) as connection:
+            for name in ("benchmark_write.sql", "benchmark_get.sql"):
+                connection.execute((self._database / name).read_bytes())
+
     def _files(self, script: str) -> Iterator[str]:
         text = (self._database / script).read_text(encoding="utf-8")
         for name in re.findall(r"\$base/([\w/-]+\.(?:sql|sh))", text):
@@ -68,20 +75,18 @@ def conninfo(database: URL) -> str:
     return database.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-_why_unavailable: dict[str, str] = {}
-
-
-def _pack(package: str, folder: Path) -> str | None:
-    """Have npm put a package into a folder; returns why it could not."""
+def _pack(package: str, folder: Path) -> None:
+    """Have npm put a package into a folder."""
     npm = shutil.which("npm")
     if npm is None:
-        return "npm is not installed"
+        raise MessageDBUnavailable("npm is not installed")
     options = ["--loglevel=error", "--prefer-offline", "--fetch-retries=0", "--pack-destination=."]
     try:
         done = subprocess.run(
             [npm, "pack", *options, package], cwd=folder, capture_output=True, text=True, timeout=60
         )
     except subprocess.TimeoutExpired:
-        return f"npm takes too long to fetch {package}"
-    why, *_ = (done.stderr or "?").splitlines()
-    return None if done.returncode == 0 else f"npm can't fetch {package}: {why}"
+        raise MessageDBUnavailable(f"npm takes too long to fetch {package}") from None
+    if done.returncode != 0:
+        why, *_ = (done.stderr or "?").splitlines()
+        raise MessageDBUnavailable(f"npm can't fetch {package}: {why}")

@@ -1,0 +1,90 @@
+"""The command: `python -m benchmarks`, or `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks import chart, page, results, table
+from benchmarks.batches import batches
+from benchmarks.comparison import Experiment, Outcome
+from benchmarks.concurrency import application_transactions, writers_16, writers_64
+from benchmarks.growth import growth
+from benchmarks.reads import category_reads
+from benchmarks.server import Server
+from benchmarks.server_functions import consumer_group, single_reads, writes
+from benchmarks.single_writes import sequential_writes, writers_of_packages
+from benchmarks.size import FULL, SMALL, Size
+
+EXPERIMENTS: Sequence[Experiment] = (
+    writes,
+    single_reads,
+    application_transactions,
+    writers_16,
+    writers_64,
+    batches,
+    category_reads,
+    consumer_group,
+    growth,
+    sequential_writes,
+    writers_of_packages,
+)
+
+ROUNDS = 7
+DOCUMENTATION = Path(__file__).parents[1] / "docs"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+output = Console(highlight=False)
+
+
+@app.command()
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds of each side.")] = ROUNDS,
+    small: Annotated[bool, typer.Option("--small", help="Less of everything, for a try.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Where results.json and chart.svg go. Without one, a run at full size with as "
+            "many rounds as by default goes into the documentation; others are only printed.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"One of {', '.join(item.__name__ for item in EXPERIMENTS)}; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Measure this store beside the original, PostgreSQL's own limits, and other packages."""
+    size = SMALL if small else FULL
+    chosen = [item for item in EXPERIMENTS if not only or item.__name__ in only]
+    with TemporaryDirectory() as temporary, Server.running(Path(temporary, "original")) as server:
+        outcomes = [_run(experiment, server, size, rounds) for experiment in chosen]
+        document = results.document(outcomes, size, rounds, server.version())
+    output.print(table.of(outcomes))
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, document, outcomes)
+    elif size is FULL and rounds == ROUNDS and not only:
+        _write(DOCUMENTATION / "benchmarks", document, outcomes)
+        page.update(DOCUMENTATION / "benchmarks.md", document, outcomes)
+
+
+def _run(experiment: Experiment, server: Server, size: Size, rounds: int) -> Outcome:
+    with output.status(experiment.__name__) as status, experiment(server, size) as comparison:
+        return comparison.run(rounds, lambda side: status.update(f"{comparison.what}: {side}"))
+
+
+def _write(folder: Path, document: results.Document, outcomes: Sequence[Outcome]) -> None:
+    results.write(folder / "results.json", document)
+    chart.write(folder / "chart.svg", outcomes)
+
+
+if __name__ == "__main__":
+    app()

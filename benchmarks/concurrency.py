@@ -1,0 +1,126 @@
+"""Writers side by side, clients of either store through psycopg (S3, S4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from uuid import uuid4
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import URL
+
+from benchmarks.client import connect
+from benchmarks.comparison import OURS, Bar, Comparison
+from benchmarks.content import DATA, METADATA, TYPE
+from benchmarks.server import Server
+from benchmarks.size import Size
+from benchmarks.writers import Crew
+
+__all__ = ["application_transactions", "writers_16", "writers_64"]
+
+_WRITE = "SELECT write_message(%s, %s, %s, %s, %s)"
+
+
+@dataclass(frozen=True)
+class SingleMessages:
+    """Writes a message to a new stream, in a transaction of its own.
+
+    Attributes:
+        category: with `{}` in it, each writer has its own.
+    """
+
+    url: URL
+    category: str
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator[Callable[[], object]]:
+        category = self.category.format(number)
+        streams = (f"{category}-{uuid4()}" for _ in count())
+        data, metadata = Jsonb(DATA), Jsonb(METADATA)
+        with connect(self.url) as connection:
+            yield lambda: connection.execute(
+                _WRITE, (str(uuid4()), next(streams), TYPE, data, metadata)
+            )
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Inserts a row, writes a message to a new stream, updates the row, and commits."""
+
+    url: URL
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator[Callable[[], object]]:
+        data, metadata = Jsonb(DATA), Jsonb(METADATA)
+        with connect(self.url, autocommit=False) as connection:
+
+            def place() -> None:
+                order = uuid4()
+                connection.execute("INSERT INTO orders (id, state) VALUES (%s, 'new')", (order,))
+                connection.execute(_WRITE, (str(uuid4()), f"order-{order}", TYPE, data, metadata))
+                connection.execute("UPDATE orders SET state = 'placed' WHERE id = %s", (order,))
+                connection.commit()
+
+            yield place
+
+
+@contextmanager
+def application_transactions(server: Server, size: Size) -> Iterator[Comparison]:
+    number = 16
+    with (
+        server.ours("stream") as ours,
+        server.original() as original,
+        server.setting(commit_delay="2000", commit_siblings="0"),
+        Crew.hired() as crew,
+    ):
+        for url in (ours, original):
+            with connect(url) as connection:
+                connection.execute("CREATE TABLE public.orders (id uuid PRIMARY KEY, state text)")
+
+        def side(url: URL) -> float:
+            return crew.rate(Orders(url), number, size.seconds)
+
+        yield Comparison(
+            f"{number} application transactions at once, one category, a commit takes 2 ms",
+            "transactions/s",
+            {OURS: lambda: side(ours), "original": lambda: side(original)},
+            [Bar("S3", "original", 7)],
+        )
+
+
+@contextmanager
+def _writers(server: Server, size: Size, number: int) -> Iterator[Comparison]:
+    with (
+        server.ours("stream") as ours,
+        server.ours("stream") as apart,
+        server.original() as original,
+        Crew.hired() as crew,
+    ):
+
+        def side(url: URL, category: str) -> float:
+            return crew.rate(SingleMessages(url, category), number, size.seconds)
+
+        yield Comparison(
+            f"{number} writers of single messages, one category",
+            "messages/s",
+            {
+                OURS: lambda: side(ours, "order"),
+                "a category for each writer": lambda: side(apart, "order{}"),
+                "original": lambda: side(original, "order"),
+            },
+            [Bar("S4", "a category for each writer", 0.9), Bar("S4", "original", 2.5)],
+        )
+
+
+@contextmanager
+def writers_16(server: Server, size: Size) -> Iterator[Comparison]:
+    with _writers(server, size, 16) as comparison:
+        yield comparison
+
+
+@contextmanager
+def writers_64(server: Server, size: Size) -> Iterator[Comparison]:
+    with _writers(server, size, 64) as comparison:
+        yield comparison

@@ -1,0 +1,59 @@
+"""How much is measured: at full size, or for a try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FULL", "SMALL", "Size"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much one round of each side does.
+
+    Attributes:
+        name: what the size is called.
+        cycles: of the original's own benchmark.
+        seconds: how long concurrent writers write.
+        writes: one after another.
+        batches: of 1,000 messages.
+        read: messages in the store that is read.
+        reads: of batches.
+        few: messages in the small one of two stores; each has 1,000 categories.
+        many: messages in the large one.
+    """
+
+    name: str
+    cycles: int
+    seconds: float
+    writes: int
+    batches: int
+    read: int
+    reads: int
+    few: int
+    many: int
+
+
+FULL = Size(
+    "full",
+    cycles=5_000,
+    seconds=3,
+    writes=500,
+    batches=10,
+    read=100_000,
+    reads=30,
+    few=100_000,
+    many=10_000_000,
+)
+
+SMALL = Size(
+    "small",
+    cycles=500,
+    seconds=0.5,
+    writes=50,
+    batches=2,
+    read=20_000,
+    reads=5,
+    few=50_000,
+    many=500_000,
+)
