@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -49,6 +52,28 @@ class Client:
         message = {"id": str(uuid4()), "type": "Opened", "data": "{}"}
         return self.call("write_message", **message | arguments, stream_name=stream_name)
 
+    def write_batch(
+        self,
+        *messages: str | dict[str, Any],
+        expected_versions: dict[str, int] | None = None,
+        **arguments: Any,
+    ) -> list[tuple[int, int]]:
+        """Write messages at once, each given as its stream's name or as what it is to contain.
+
+        Returns:
+            The position and the global position of each.
+        """
+        usual = {"type": "Opened", "data": {}}
+        documents = [
+            {"id": str(uuid4()), **usual}
+            | ({"stream_name": message} if isinstance(message, str) else message)
+            for message in messages
+        ]
+        if expected_versions is not None:
+            arguments["expected_versions"] = json.dumps(expected_versions)
+        rows = self.read("write_messages", json.dumps(documents), **arguments)
+        return [(position, global_position) for position, global_position in rows]
+
     def insert(self, stream_name: str, number: int) -> None:
         """Put many messages into a new stream at once."""
         self.execute(
@@ -75,6 +100,13 @@ class Client:
         assert error.sqlstate == sqlstate
         if message is not None:
             assert error.diag.message_primary == message
+
+    @property
+    def pid(self) -> int:
+        """The server's process, without a query, which would begin a transaction."""
+        driver_connection = self.connection.connection.driver_connection
+        assert isinstance(driver_connection, psycopg.Connection)
+        return driver_connection.info.backend_pid
 
     def _call(
         self, function: str, arguments: tuple[Any, ...], named: dict[str, Any]
@@ -125,12 +157,85 @@ def committed_database(databases: Databases, template: URL) -> Iterator[URL]:
 @pytest.fixture
 def open_committing_client(committed_database: URL) -> Iterator[OpenClient]:
     """Opens clients of a store whose messages go when the test is over."""
-    with _clients(committed_database) as open_client:
+    with _emptied(committed_database) as open_client:
         yield open_client
-    with _clients(committed_database) as open_client:
+
+
+@contextmanager
+def _with_granularity(databases: Databases, template: URL, granularity: str) -> Iterator[URL]:
+    with databases.create(template) as url:
+        with _clients(url) as open_client:
+            owner = open_client()
+            owner.call("set_lock_granularity", granularity)
+            owner.connection.commit()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def stream_database(databases: Databases, template: URL) -> Iterator[URL]:
+    with _with_granularity(databases, template, "stream") as url:
+        yield url
+
+
+@contextmanager
+def _emptied(database: URL) -> Iterator[OpenClient]:
+    with _clients(database) as open_client:
+        yield open_client
+    with _clients(database) as open_client:
         cleaner = open_client()
         cleaner.execute("TRUNCATE message_store.messages")
         cleaner.connection.commit()
+
+
+@pytest.fixture
+def open_stream_client(stream_database: URL) -> Iterator[OpenClient]:
+    """Opens clients of a store that locks streams; its messages go when the test is over."""
+    with _emptied(stream_database) as open_client:
+        yield open_client
+
+
+@pytest.fixture(params=["category", "stream"])
+def open_any_client(
+    committed_database: URL, stream_database: URL, request: pytest.FixtureRequest
+) -> Iterator[OpenClient]:
+    """Opens clients of a store of each granularity; its messages go when the test is over."""
+    with _emptied(
+        committed_database if request.param == "category" else stream_database
+    ) as open_client:
+        yield open_client
+
+
+@pytest.fixture
+def open_switching_client(committed_database: URL) -> Iterator[OpenClient]:
+    """Opens clients of a store that locks categories until the test changes that."""
+    with _emptied(committed_database) as open_client:
+        yield open_client
+    with _clients(committed_database) as open_client:
+        owner = open_client()
+        owner.call("set_lock_granularity", "category")
+        owner.connection.commit()
+
+
+Blocked = Callable[[Client, Callable[[], Any]], "Future[Any]"]
+
+
+@pytest.fixture
+def blocked(shared_engine: Engine) -> Iterator[Blocked]:
+    """Starts what a client does in the background; goes on once it waits for another client."""
+    with _clients(shared_engine.url) as open_client, ThreadPoolExecutor() as executor:
+        observer = open_client()
+
+        def start(client: Client, work: Callable[[], Any]) -> Future[Any]:
+            pid = client.pid
+            future = executor.submit(work)
+            deadline = time.monotonic() + 10
+            while not observer.value("SELECT cardinality(pg_blocking_pids(:pid))", pid=pid):
+                assert not future.done(), f"it did not wait: {future.result()}"
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            return future
+
+        yield start
 
 
 def _hash_64(value: str) -> int:
@@ -180,6 +285,26 @@ _CALLS: dict[str, tuple[str, Any]] = {
         "SELECT stream_name FROM {schema}.get_last_stream_message('account-1', 'Opened')",
         "account-1",
     ),
+    "get_messages": ("SELECT stream_name FROM {schema}.get_messages()", "account-1"),
+    "get_messages with everything": (
+        "SELECT stream_name FROM {schema}.get_messages("
+        "ARRAY['account', 'shop'], 1, 1000, 'shop', 0, 1, condition => 'position = 0')",
+        "account-1",
+    ),
+    "settled_position": ("SELECT {schema}.settled_position('account') > 0", True),
+    "write_messages": (
+        "SELECT position FROM {schema}.write_messages(jsonb_build_array(jsonb_build_object("
+        "'id', gen_random_uuid(), 'stream_name', 'account-1', 'type', 'Opened')),"
+        "jsonb_build_object('account-1', 0), false)",
+        1,
+    ),
+    "write_messages again": (
+        "SELECT position FROM {schema}.write_messages((SELECT jsonb_agg("
+        "to_jsonb(m) - 'time' - 'position' - 'global_position') FROM {schema}.messages AS m))",
+        0,
+    ),
+    "prepare_copy": ("SELECT versions FROM {schema}.prepare_copy(ARRAY['account-1'], 2)", [0]),
+    "lock_granularity": ("SELECT {schema}.lock_granularity()", "category"),
     "messages": ("SELECT stream_name FROM {schema}.messages", "account-1"),
     "stream_summary": ("SELECT stream_name FROM {schema}.stream_summary", "account-1"),
     "type_summary": ("SELECT type FROM {schema}.type_summary", "Opened"),

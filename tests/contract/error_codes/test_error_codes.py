@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.conftest import Client, OpenClient
 
 REFUSALS = {
     "MS001": (
@@ -33,10 +33,27 @@ REFUSALS = {
         "SELECT message_store.get_stream_messages('account-1', condition => 'true')",
         "Retrieval with SQL condition is not activated",
     ),
+    "MS007": (
+        "SELECT message_store.write_messages(jsonb_build_array("
+        "jsonb_build_object('id', :id ::text, 'stream_name', 'account-1', 'type', 'Opened'),"
+        "jsonb_build_object('id', :id ::text, 'stream_name', 'account-1', 'type', 'Closed')))",
+        "Message id is taken by a message with other content: "
+        "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e (Stream: account-1)",
+    ),
+    "MS008": (
+        "SELECT message_store.get_messages()",
+        "Must be read at isolation level read committed, with a snapshot newer than its writers "
+        "(Isolation Level: repeatable read, Lock Granularity: category)",
+    ),
 }
 ID = {"id": "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"}
 
 pytestmark = pytest.mark.parametrize("sqlstate", REFUSALS)
+
+
+@pytest.fixture
+def client(open_client: OpenClient, sqlstate: str) -> Client:
+    return open_client("REPEATABLE READ" if sqlstate == "MS008" else "READ COMMITTED")
 
 
 def refused(client: Client, sqlstate: str, kind: str) -> None:

@@ -54,6 +54,8 @@ def test_role_may(as_role: Callable[[], Client], sql: str) -> None:
         "CREATE FUNCTION message_store.other() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "DROP SCHEMA message_store CASCADE",
         "SELECT message_store.use_error_codes(false)",
+        "SELECT message_store.set_lock_granularity('stream')",
+        "SELECT message_store.set_lock_granularity('category')",
     ],
 )
 def test_role_may_not(as_role: Callable[[], Client], sql: str) -> None:

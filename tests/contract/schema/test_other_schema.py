@@ -40,6 +40,14 @@ def test_error_codes_are_switched(other: Client) -> None:
         other.write("account-1", expected_version=5)
 
 
+def test_granularity_is_switched(other: Client) -> None:
+    other.call("set_lock_granularity", "stream")
+
+    assert other.call("lock_granularity") == "stream"
+    assert other.write("account-1") == 0
+    assert len(other.read("get_category_messages", "account")) == 1
+
+
 def test_stores_side_by_side_are_apart(client: Client) -> None:
     migrate.upgrade(client.connection, schema="events")
     other = type(client)(client.connection, "events")

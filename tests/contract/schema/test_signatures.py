@@ -43,6 +43,30 @@ SIGNATURES = {
         "stream_name character varying, type character varying DEFAULT NULL::character varying",
         "SETOF message_store.message",
     ),
+    "get_messages": (
+        "categories character varying[] DEFAULT NULL::character varying[], "
+        '"position" bigint DEFAULT 1, batch_size bigint DEFAULT 1000, '
+        "correlation character varying DEFAULT NULL::character varying, "
+        "consumer_group_member bigint DEFAULT NULL::bigint, "
+        "consumer_group_size bigint DEFAULT NULL::bigint, "
+        "condition character varying DEFAULT NULL::character varying",
+        "SETOF message_store.message",
+    ),
+    "settled_position": (
+        "category character varying DEFAULT NULL::character varying",
+        "bigint",
+    ),
+    "write_messages": (
+        "messages jsonb, expected_versions jsonb DEFAULT NULL::jsonb, "
+        "idempotent boolean DEFAULT true",
+        'TABLE("position" bigint, global_position bigint)',
+    ),
+    "prepare_copy": (
+        "stream_names text[], number bigint, OUT versions bigint[], OUT global_positions bigint[]",
+        "record",
+    ),
+    "lock_granularity": ("", "character varying"),
+    "set_lock_granularity": ("granularity character varying", "void"),
 }
 
 

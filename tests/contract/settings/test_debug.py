@@ -37,10 +37,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "consumer_group_size": 3,
         "condition": "position > 2",
     },
+    "get_messages": {
+        "categories": "{account,shop}",
+        "position": 5,
+        "batch_size": 7,
+        "correlation": "shop",
+        "consumer_group_member": 1,
+        "consumer_group_size": 3,
+        "condition": "position > 2",
+    },
     "get_last_stream_message": {"stream_name": "account-1", "type": "Opened"},
 }
 WRITES = ["acquire_lock", "write_message"]
-READS = ["get_stream_messages", "get_category_messages", "get_last_stream_message"]
+READS = ["get_stream_messages", "get_category_messages", "get_messages", "get_last_stream_message"]
 
 
 @pytest.fixture
@@ -85,6 +94,17 @@ def test_writes_tell_their_arguments(
     assert expected.items() <= values_of(notices).items()
 
 
+def test_write_tells_its_arguments_when_it_is_refused(session: Client, notices: list[str]) -> None:
+    session.set_local("message_store.debug_write", "on")
+
+    with session.refused("MS001"):
+        session.write("account-1", expected_version=5)
+
+    assert {"stream_name": "account-1", "expected_version": "5"}.items() <= (
+        values_of(notices).items()
+    )
+
+
 @pytest.mark.parametrize("setting", ["debug_get", "debug"])
 @pytest.mark.parametrize("function", READS)
 def test_reads_tell_their_arguments(
@@ -104,6 +124,17 @@ def test_reads_tell_their_arguments(
         ("get_stream_messages", {"position": "0", "batch_size": "1000", "condition": "<NULL>"}),
         (
             "get_category_messages",
+            {
+                "position": "1",
+                "batch_size": "1000",
+                "correlation": "<NULL>",
+                "consumer_group_member": "<NULL>",
+                "consumer_group_size": "<NULL>",
+                "condition": "<NULL>",
+            },
+        ),
+        (
+            "get_messages",
             {
                 "position": "1",
                 "batch_size": "1000",

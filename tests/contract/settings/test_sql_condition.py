@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Client, OpenClient
 
 SETTING = "message_store.sql_condition"
-READS = [("get_stream_messages", "account-1"), ("get_category_messages", "account")]
+READS = [
+    ("get_stream_messages", "account-1"),
+    ("get_category_messages", "account"),
+    ("get_messages", "{account}"),
+]
 
 pytestmark = pytest.mark.parametrize(("function", "name"), READS)
 

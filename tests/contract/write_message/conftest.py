@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.conftest import Blocked, Client
 
 
 def _attempt(client: Client, stream_name: str, expected_version: int | None = None) -> int | str:
@@ -29,21 +28,10 @@ def attempt() -> Callable[..., int | str]:
 
 
 @pytest.fixture
-def blocked_attempt(open_committing_client: OpenClient) -> Iterator[Callable[..., Future[Any]]]:
+def blocked_attempt(blocked: Blocked) -> Callable[..., Future[Any]]:
     """Start an attempt in the background; go on once it waits for another client."""
-    observer = open_committing_client()
 
-    with ThreadPoolExecutor() as executor:
+    def start(client: Client, *arguments: Any, **named: Any) -> Future[int | str]:
+        return blocked(client, lambda: _attempt(client, *arguments, **named))
 
-        def start(client: Client, *arguments: Any, **named: Any) -> Future[int | str]:
-            pid = client.value("SELECT pg_backend_pid()")
-            client.connection.rollback()
-            future = executor.submit(_attempt, client, *arguments, **named)
-            deadline = time.monotonic() + 10
-            while not observer.value("SELECT cardinality(pg_blocking_pids(:pid))", pid=pid):
-                assert not future.done(), f"it did not wait: {future.result()}"
-                assert time.monotonic() < deadline
-                time.sleep(0.005)
-            return future
-
-        yield start
+    return start

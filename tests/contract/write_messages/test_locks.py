@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.contract.conftest import Blocked, Client, OpenClient
+
+LOCK_NOT_AVAILABLE = "55P03"
+MOST_STREAMS = 100
+
+
+def impatient(client: Client) -> Client:
+    client.set_local("lock_timeout", "20ms")
+    return client
+
+
+def locks_of(client: Client, expected_hash: Callable[[str], int], category: str) -> str:
+    """The mode in which the client holds the lock of a category."""
+    mode: str = client.value(
+        "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+        "AND (classid::bigint << 32) | objid::bigint = :key AND pid = pg_backend_pid()",
+        key=expected_hash(category),
+    )
+    return mode
+
+
+def test_batches_in_opposite_order_do_not_deadlock(
+    open_any_client: OpenClient, blocked: Blocked
+) -> None:
+    first, second = open_any_client(), open_any_client()
+    names = ["account-1", "shop-1", "account-2", "order-1"]
+    first.write_batch(*names)
+
+    waiting = blocked(second, lambda: second.write_batch(*reversed(names)))
+    # What the second has by now must not be in the way of the first.
+    first.write_batch(*reversed(names))
+    first.connection.commit()
+
+    assert [position for position, _ in waiting.result()] == [2, 2, 2, 2]
+
+
+def test_batch_waits_for_all_its_categories_before_it_locks_a_stream(
+    open_stream_client: OpenClient, blocked: Blocked
+) -> None:
+    holder, waiting, other = (open_stream_client() for _ in range(3))
+    holder.call("acquire_lock", "shop-1")
+    future = blocked(waiting, lambda: waiting.write_batch("account-1", "shop-1"))
+
+    assert impatient(other).write("account-1") == 0
+
+    other.connection.rollback()
+    holder.connection.rollback()
+    assert [position for position, _ in future.result()] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("stream_name", "waits"), [("account-1", True), ("account-2", False), ("shop-1", False)]
+)
+def test_streams_of_a_batch_are_locked_and_no_others(
+    open_stream_client: OpenClient, stream_name: str, waits: bool
+) -> None:
+    client, other = open_stream_client(), impatient(open_stream_client())
+    client.write_batch("account-1")
+
+    if waits:
+        with other.refused(LOCK_NOT_AVAILABLE):
+            other.write_batch(stream_name)
+    else:
+        assert len(other.write_batch(stream_name)) == 1
+
+
+def test_streams_that_are_only_expected_are_locked_too(open_stream_client: OpenClient) -> None:
+    client, other = open_stream_client(), impatient(open_stream_client())
+    client.write_batch("account-1", expected_versions={"shop-1": -1})
+
+    with other.refused(LOCK_NOT_AVAILABLE):
+        other.write("shop-1")
+    assert other.write("shop-2") == 0
+
+
+def test_batch_and_single_writes_lock_the_same(open_any_client: OpenClient) -> None:
+    client, other = open_any_client(), impatient(open_any_client())
+    client.write("account-1")
+
+    with other.refused(LOCK_NOT_AVAILABLE):
+        other.write_batch("account-1")
+
+
+@pytest.mark.parametrize(
+    ("number", "mode"), [(MOST_STREAMS, "ShareLock"), (MOST_STREAMS + 1, "ExclusiveLock")]
+)
+def test_many_streams_of_a_category_lock_the_category(
+    open_stream_client: OpenClient,
+    expected_hash: Callable[[str], int],
+    number: int,
+    mode: str,
+) -> None:
+    client = open_stream_client()
+    client.write_batch(*(f"account-{each}" for each in range(number)), "shop-1")
+
+    assert locks_of(client, expected_hash, "account") == mode
+    assert locks_of(client, expected_hash, "shop") == "ShareLock"
+
+
+def test_number_of_locks_is_bounded(open_stream_client: OpenClient) -> None:
+    client = open_stream_client()
+
+    client.write_batch(*(f"account-{number}" for number in range(5_000)))
+
+    # The category's and the floor.
+    assert (
+        client.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        == 2
+    )
+
+
+def test_repeated_names_count_once(
+    open_stream_client: OpenClient, expected_hash: Callable[[str], int]
+) -> None:
+    client = open_stream_client()
+
+    client.write_batch(*["account-1"] * 2 * MOST_STREAMS)
+
+    assert locks_of(client, expected_hash, "account") == "ShareLock"
