@@ -89,3 +89,14 @@ def test_repeat_that_the_snapshot_sees(open_any_client: OpenClient) -> None:
     client.connection.commit()
 
     assert client.write_batch(MESSAGE, expected_versions={"account-1": -1}) == first
+
+
+@pytest.mark.parametrize("names", [[], ["account-1"]], ids=["no message", "message"])
+def test_right_version_in_the_snapshot_of_a_stream_that_is_only_read(
+    current: Client, late: Client, names: list[str]
+) -> None:
+    current.write("shop-1")
+    current.connection.commit()
+
+    with late.refused(SERIALIZATION_FAILURE):
+        late.write_batch(*names, expected_versions={"shop-1": -1})
