@@ -72,7 +72,7 @@ class Client:
         if expected_versions is not None:
             arguments["expected_versions"] = json.dumps(expected_versions)
         rows = self.read("write_messages", json.dumps(documents), **arguments)
-        return [(position, global_position) for position, global_position in rows]
+        return [(row.position, row.global_position) for row in rows]
 
     def insert(self, stream_name: str, number: int) -> None:
         """Put many messages into a new stream at once."""
@@ -100,6 +100,25 @@ class Client:
         assert error.sqlstate == sqlstate
         if message is not None:
             assert error.diag.message_primary == message
+
+    def floors(self) -> list[int]:
+        """The global positions that this client's locks name as its floors: their low 32 bits."""
+        floors = self.rows(
+            "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 "
+            "AND classid = CAST(:messages AS regclass) AND pid = pg_backend_pid() ORDER BY 1",
+            messages=f"{self.schema}.messages",
+        )
+        return [floor for (floor,) in floors]
+
+    def category_lock(self, category: str) -> str | None:
+        """The strongest mode in which this client holds the lock of a category."""
+        modes = self.rows(
+            "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+            "AND (classid::bigint << 32) | objid::bigint = :key AND pid = pg_backend_pid() "
+            "ORDER BY mode",
+            key=_hash_64(category),
+        )
+        return str(modes[0][0]) if modes else None
 
     @property
     def pid(self) -> int:
@@ -183,7 +202,7 @@ def _emptied(database: URL) -> Iterator[OpenClient]:
         yield open_client
     with _clients(database) as open_client:
         cleaner = open_client()
-        cleaner.execute("TRUNCATE message_store.messages")
+        cleaner.execute("TRUNCATE message_store.messages RESTART IDENTITY")
         cleaner.connection.commit()
 
 

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.contract.conftest import Blocked, Client, OpenClient
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -16,16 +14,6 @@ MOST_STREAMS = 100
 def impatient(client: Client) -> Client:
     client.set_local("lock_timeout", "20ms")
     return client
-
-
-def locks_of(client: Client, expected_hash: Callable[[str], int], category: str) -> str:
-    """The mode in which the client holds the lock of a category."""
-    mode: str = client.value(
-        "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
-        "AND (classid::bigint << 32) | objid::bigint = :key AND pid = pg_backend_pid()",
-        key=expected_hash(category),
-    )
-    return mode
 
 
 def test_batches_in_opposite_order_do_not_deadlock(
@@ -94,16 +82,13 @@ def test_batch_and_single_writes_lock_the_same(open_any_client: OpenClient) -> N
     ("number", "mode"), [(MOST_STREAMS, "ShareLock"), (MOST_STREAMS + 1, "ExclusiveLock")]
 )
 def test_many_streams_of_a_category_lock_the_category(
-    open_stream_client: OpenClient,
-    expected_hash: Callable[[str], int],
-    number: int,
-    mode: str,
+    open_stream_client: OpenClient, number: int, mode: str
 ) -> None:
     client = open_stream_client()
     client.write_batch(*(f"account-{each}" for each in range(number)), "shop-1")
 
-    assert locks_of(client, expected_hash, "account") == mode
-    assert locks_of(client, expected_hash, "shop") == "ShareLock"
+    assert client.category_lock("account") == mode
+    assert client.category_lock("shop") == "ShareLock"
 
 
 def test_number_of_locks_is_bounded(open_stream_client: OpenClient) -> None:
@@ -120,11 +105,9 @@ def test_number_of_locks_is_bounded(open_stream_client: OpenClient) -> None:
     )
 
 
-def test_repeated_names_count_once(
-    open_stream_client: OpenClient, expected_hash: Callable[[str], int]
-) -> None:
+def test_repeated_names_count_once(open_stream_client: OpenClient) -> None:
     client = open_stream_client()
 
     client.write_batch(*["account-1"] * 2 * MOST_STREAMS)
 
-    assert locks_of(client, expected_hash, "account") == "ShareLock"
+    assert client.category_lock("account") == "ShareLock"

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 def test_messages_are_written_in_the_order_of_the_document(client: Client) -> None:
     types = [f"Type {number}" for number in range(20)]
 
-    written = client.write_batch(*({"stream_name": "account-1", "type": type} for type in types))
+    written = client.write_batch(*({"stream_name": "account-1", "type": name} for name in types))
 
     assert [position for position, _ in written] == list(range(20))
     stored = client.rows(
         "SELECT type, position, global_position FROM message_store.messages ORDER BY position"
     )
-    assert stored == [(type, *positions) for type, positions in zip(types, written, strict=True)]
+    assert stored == [(name, *positions) for name, positions in zip(types, written, strict=True)]
 
 
 def test_global_positions_follow_the_document_too(client: Client) -> None:

@@ -1,0 +1,86 @@
+"""Up to there, everything is committed, or never will be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Client, OpenClient
+
+
+def test_without_writers_it_is_the_last_global_position(open_any_client: OpenClient) -> None:
+    client = open_any_client()
+    for _ in range(3):
+        client.write("account-1")
+    client.connection.commit()
+
+    last = client.call("last_global_position")
+
+    assert client.call("settled_position") == last
+    assert client.call("settled_position", "account") == last
+    assert client.call("settled_position", "shop") == last
+
+
+def test_writer_holds_it_at_its_floor(open_any_client: OpenClient) -> None:
+    writer, other, client = open_any_client(), open_any_client(), open_any_client()
+    before = client.call("last_global_position")
+    writer.write("account-1")
+    other.write("shop-1")
+    other.connection.commit()
+
+    assert client.call("settled_position") == before
+    assert client.call("settled_position", "account") == before
+    assert client.call("settled_position", category="shop") == before + 2
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_it_goes_on_when_the_writer_has_ended(open_any_client: OpenClient, end: str) -> None:
+    writer, client = open_any_client(), open_any_client()
+    writer.write("account-1")
+    getattr(writer.connection, end)()
+
+    assert client.call("settled_position") == client.call("last_global_position")
+
+
+def test_lowest_floor_counts(open_stream_client: OpenClient) -> None:
+    writers = [open_stream_client() for _ in range(3)]
+    client = open_stream_client()
+    before = client.call("last_global_position")
+    for number, writer in enumerate(writers):
+        writer.write(f"account-{number}")
+
+    settled = []
+    for writer in writers:
+        settled.append(client.call("settled_position", "account"))
+        writer.connection.rollback()
+
+    assert settled == [before, before + 1, before + 2]
+
+
+def test_own_floor_does_not_count(client: Client) -> None:
+    client.write("account-1")
+
+    assert client.call("settled_position") == client.call("last_global_position")
+
+
+@pytest.mark.parametrize("name", ["account-1", "account-", "-1"])
+def test_stream_name_is_refused(client: Client, name: str) -> None:
+    with client.refused("MS003", f"Must be a category: {name}"):
+        client.call("settled_position", name)
+
+
+@pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("category", [None, "account"])
+def test_old_snapshot_is_refused(
+    open_client: OpenClient, isolation_level: str, category: str | None
+) -> None:
+    client = open_client(isolation_level)
+
+    with client.refused(
+        "MS008",
+        "Must be read at isolation level read committed, with a snapshot newer than its writers "
+        f"(Isolation Level: {isolation_level.lower()}, Lock Granularity: category)",
+    ):
+        client.call("settled_position", category)
