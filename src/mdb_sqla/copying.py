@@ -38,7 +38,10 @@ def copy(
     copy_text = _COPY.get((connection.dialect.driver, connection.dialect.is_async))
     if copy_text is None or is_autocommit(connection):
         return None
-    streams = list({row[0]: None for row in rows} | dict.fromkeys(expected_versions))
+    streams = list(dict.fromkeys(row[0] for row in rows))
+    if not expected_versions.keys() <= set(streams):
+        # Of a stream that is not written to, an old snapshot can't tell that it has moved.
+        return None
     parameters = {"stream_names": streams, "number": len(rows)}
     prepared = execute(connection, _PREPARE, parameters, WRITES)[0]
     stream_versions = dict(zip(streams, prepared.versions, strict=True))

@@ -43,9 +43,9 @@ def execute(
         return result.all()
 
 
-def dialect_of(db: Database) -> Dialect:
-    """Return the dialect of the engine that messages are written with."""
-    return (db.get_bind(clause=WRITES) if isinstance(db, Session) else db).dialect
+def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
+    """Return the dialect of the engine that messages are written with, or something else is."""
+    return (db.get_bind(clause=bound_as) if isinstance(db, Session) else db).dialect
 
 
 def connection_of(db: Database) -> Connection:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from sqlalchemy import Executable, bindparam, select
+from sqlalchemy import (
+    TIMESTAMP,
+    Executable,
+    Select,
+    TableValuedAlias,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    select,
+    type_coerce,
+)
 
 from mdb_sqla import functions, tables
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import Database, execute
+from mdb_sqla.column_types import json_deserializer, utc
+from mdb_sqla.execution import Database, dialect_of, execute
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
@@ -33,7 +45,23 @@ __all__ = [
 
 DEFAULT_BATCH_SIZE = 1000
 
-_STREAM = select(
+
+def _select(messages: TableValuedAlias) -> Select[Any]:
+    """Select messages as the driver gives them: nothing is converted twice, or one by one."""
+    return select(
+        # Drivers make a UUID faster than Python does.
+        cast(type_coerce(messages.c.id, Text), Uuid),
+        messages.c.stream_name,
+        messages.c.type,
+        messages.c.position,
+        messages.c.global_position,
+        type_coerce(messages.c.data, Text),
+        type_coerce(messages.c.metadata, Text),
+        type_coerce(messages.c.time, TIMESTAMP),
+    )
+
+
+_STREAM = _select(
     functions.get_stream_messages(
         bindparam("stream_name"),
         bindparam("position"),
@@ -42,7 +70,7 @@ _STREAM = select(
     )
 )
 
-_CATEGORY = select(
+_CATEGORY = _select(
     functions.get_category_messages(
         bindparam("category"),
         bindparam("position"),
@@ -54,7 +82,7 @@ _CATEGORY = select(
     )
 )
 
-_MESSAGES = select(
+_MESSAGES = _select(
     functions.get_messages(
         bindparam("categories"),
         bindparam("position"),
@@ -68,7 +96,7 @@ _MESSAGES = select(
 
 _SETTLED = select(functions.settled_position(bindparam("category")))
 
-_LAST = select(functions.get_last_stream_message(bindparam("stream_name"), bindparam("type")))
+_LAST = _select(functions.get_last_stream_message(bindparam("stream_name"), bindparam("type")))
 
 _VERSION = select(functions.stream_version(bindparam("stream_name")))
 
@@ -239,19 +267,27 @@ def _categories(categories: Iterable[str] | None) -> list[str] | None:
 
 
 def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:
-    messages = [
-        StoredMessage._make(row) for row in execute(db, statement, parameters, tables.messages)
-    ]
-    return [
-        message
-        if message.data is not None and message.metadata is not None
-        else message._replace(data=_or_empty(message.data), metadata=_or_empty(message.metadata))
-        for message in messages
-    ]
-
-
-def _or_empty(value: Any) -> Any:
-    return {} if value is None else value
+    deserialize = json_deserializer(dialect_of(db, tables.messages))
+    messages = []
+    # Once for every message, so no function is called that can be done without.
+    for row in execute(db, statement, parameters, tables.messages):
+        id_, stream_name, type_, position, global_position, data, metadata, time = row
+        if data is not None:
+            data = deserialize(data)
+        if metadata is not None:
+            metadata = deserialize(metadata)
+        message = StoredMessage(
+            id_,
+            stream_name,
+            type_,
+            position,
+            global_position,
+            {} if data is None else data,
+            {} if metadata is None else metadata,
+            utc(time),
+        )
+        messages.append(message)
+    return messages
 
 
 def _text(name: str, value: str | None) -> str | None:

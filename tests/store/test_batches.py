@@ -271,6 +271,27 @@ def test_an_old_snapshot_is_a_conflict(flavour: Any, copies: bool, isolation_lev
         assert flavour.run(flavour.store(late).write("a-1", [Message("A"), Message("B")])) == 2
 
 
+@pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("expected", ["a-1", "b-1"])
+def test_an_old_snapshot_expects_nothing(
+    flavour: Any, copies: bool, isolation_level: str, expected: str
+) -> None:
+    with (
+        flavour.connection(isolation_level=isolation_level) as late,
+        flavour.connection() as early,
+    ):
+        flavour.run(late.execute(select(tables.messages)))
+        flavour.run(flavour.store(early).write(expected, Message("First")))
+        flavour.run(early.commit())
+
+        with pytest.raises(TransactionConflict):
+            flavour.run(
+                flavour.store(late).write_messages(
+                    [("a-1", Message("A"))], expected_versions={expected: NO_STREAM}
+                )
+            )
+
+
 def test_an_autocommit_connection_never_copies(flavour: Any, copies: bool) -> None:
     """Its locks would be gone before the COPY."""
     with (
