@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION {schema}.get_stream_messages(
 RETURNS SETOF {schema}.message
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
+SET enable_bitmapscan = off
+SET enable_sort = off
 SET jit = off
 AS $function$
 DECLARE
