@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import orjson
 from sqlalchemy import URL, create_engine
-from sqlalchemy.orm import Session
 
 from benchmarks import packages
 from benchmarks.client import connect
@@ -79,9 +78,13 @@ def _store(stack: ExitStack, url: URL) -> Read:
     engine = create_engine(url, json_deserializer=orjson.loads)
     stack.callback(engine.dispose)
 
+    connection = stack.enter_context(engine.connect())
+    store = MessageStore(connection)
+
     def read(position: int) -> Sequence[object]:
-        with Session(engine) as session:
-            return MessageStore(session).read_category("category0", position, _BATCH)
+        messages = store.read_category("category0", position, _BATCH)
+        connection.rollback()
+        return messages
 
     return read
 

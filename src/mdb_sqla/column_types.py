@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeDecorator
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-__all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_serializer", "utc"]
+__all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_serializer"]
 
 
 # SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
@@ -32,12 +32,6 @@ def json_deserializer(dialect: Dialect) -> Callable[[str], Any]:
     """Return the function that the engine deserializes JSON with."""
     deserializer: Callable[[str], Any] | None = getattr(dialect, "_json_deserializer", None)
     return deserializer or json.loads
-
-
-def utc(time: datetime) -> datetime:
-    """Return a time that is UTC, but does not say so, with its zone."""
-    # `time.replace(tzinfo=UTC)` takes several times as long.
-    return datetime.combine(time, time.time(), UTC)
 
 
 class JSONText(TypeDecorator[Any]):
@@ -91,4 +85,5 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the time with its zone."""
-        return None if value is None else utc(value)
+        # `value.replace(tzinfo=UTC)` takes several times as long.
+        return None if value is None else datetime.combine(value, value.time(), UTC)

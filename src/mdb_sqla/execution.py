@@ -1,16 +1,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Dialect, Executable, insert
+from sqlalchemy import ClauseElement, Connection, CursorResult, Dialect, Executable, Result, insert
 from sqlalchemy import Row as ResultRow
 from sqlalchemy.orm import Session
 
 from mdb_sqla import tables
 from mdb_sqla.refusals import translated
 
-__all__ = ["WRITES", "Database", "connection_of", "dialect_of", "execute", "is_autocommit"]
+__all__ = [
+    "WRITES",
+    "Database",
+    "connection_of",
+    "dialect_of",
+    "execute",
+    "execute_raw",
+    "is_autocommit",
+]
 
 Database = Session | Connection
 
@@ -31,16 +40,34 @@ def execute(
     into `messages` goes.
     """
     with translated():
-        if isinstance(db, Session):
-            result = db.execute(
-                statement,
-                parameters,
-                bind_arguments={"clause": bound_as},
-                execution_options=_OPTIONS,
-            )
-        else:
-            result = db.execute(statement, parameters, execution_options=_OPTIONS)
-        return result.all()
+        return _result(db, statement, parameters, bound_as).all()
+
+
+def execute_raw(
+    db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
+) -> Sequence[Sequence[Any]]:
+    """Do the same, and fetch the driver's own rows: SQLAlchemy's around them cost their time."""
+    with translated():
+        result = _result(db, statement, parameters, bound_as)
+        # Something else is what an application's listener has put in its place.
+        if not isinstance(result, CursorResult):
+            return result.all()
+        with closing(result):
+            rows: Sequence[Sequence[Any]] = result.cursor.fetchall()
+            return rows
+
+
+def _result(
+    db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
+) -> Result[Any]:
+    if isinstance(db, Session):
+        return db.execute(
+            statement,
+            parameters,
+            bind_arguments={"clause": bound_as},
+            execution_options=_OPTIONS,
+        )
+    return db.execute(statement, parameters, execution_options=_OPTIONS)
 
 
 def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:

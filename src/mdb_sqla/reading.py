@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from sqlalchemy import (
     TIMESTAMP,
+    ColumnElement,
     Executable,
     Select,
     TableValuedAlias,
@@ -14,14 +16,16 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
+    func,
+    literal_column,
     select,
     type_coerce,
 )
 
 from mdb_sqla import functions, tables
+from mdb_sqla.column_types import json_deserializer
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.column_types import json_deserializer, utc
-from mdb_sqla.execution import Database, dialect_of, execute
+from mdb_sqla.execution import Database, dialect_of, execute, execute_raw
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
@@ -47,7 +51,7 @@ DEFAULT_BATCH_SIZE = 1000
 
 
 def _select(messages: TableValuedAlias) -> Select[Any]:
-    """Select messages as the driver gives them: nothing is converted twice, or one by one."""
+    """Select messages so that the driver's values need nothing done to them, but for the JSON."""
     return select(
         # Drivers make a UUID faster than Python does.
         cast(type_coerce(messages.c.id, Text), Uuid),
@@ -55,10 +59,16 @@ def _select(messages: TableValuedAlias) -> Select[Any]:
         messages.c.type,
         messages.c.position,
         messages.c.global_position,
-        type_coerce(messages.c.data, Text),
-        type_coerce(messages.c.metadata, Text),
+        _object(messages.c.data),
+        _object(messages.c.metadata),
         type_coerce(messages.c.time, TIMESTAMP),
     )
+
+
+def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
+    """The text of a JSON value; for NULL, and for JSON's own, that of an empty object."""
+    value = func.nullif(type_coerce(json, Text), literal_column("'null'"))
+    return func.coalesce(value, literal_column("'{}'"))
 
 
 _STREAM = _select(
@@ -268,26 +278,25 @@ def _categories(categories: Iterable[str] | None) -> list[str] | None:
 
 def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:
     deserialize = json_deserializer(dialect_of(db, tables.messages))
-    messages = []
-    # Once for every message, so no function is called that can be done without.
-    for row in execute(db, statement, parameters, tables.messages):
-        id_, stream_name, type_, position, global_position, data, metadata, time = row
-        if data is not None:
-            data = deserialize(data)
-        if metadata is not None:
-            metadata = deserialize(metadata)
-        message = StoredMessage(
-            id_,
-            stream_name,
-            type_,
-            position,
-            global_position,
-            {} if data is None else data,
-            {} if metadata is None else metadata,
-            utc(time),
+    # Calls no Python function for each message, as the named tuple's own constructor is one.
+    new, combine = tuple.__new__, datetime.combine
+    rows = execute_raw(db, statement, parameters, tables.messages)
+    return [
+        new(
+            StoredMessage,
+            (
+                id_,
+                stream_name,
+                type_,
+                position,
+                global_position,
+                deserialize(data),
+                deserialize(metadata),
+                combine(time, time.time(), UTC),
+            ),
         )
-        messages.append(message)
-    return messages
+        for id_, stream_name, type_, position, global_position, data, metadata, time in rows
+    ]
 
 
 def _text(name: str, value: str | None) -> str | None:
