@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from tests.ordering.follower import CATEGORY, Follower, Read
+from tests.ordering.follower import CATEGORY, SETTLED, Follower, Read
 from tests.ordering.stage import Client, Stage
 
 _VALUES = "'T', '{}', '{\"correlationStreamName\": \"c-1\"}'"
@@ -94,13 +94,13 @@ def first_writer_prepares_while_locks_are_read(stage: Stage, read: Read = CATEGO
     first("BEGIN")
     write(first, "a-1")
     write(second, "a-2")
-    stage.close_gate()
+    stage.close_gate("locks")
     follower.client.pause_at("locks")
     reading = follower.start()
     assert stage.arrive(follower.client, reading)
     first("PREPARE TRANSACTION 'first'")
     try:
-        stage.open_gate()
+        stage.open_gate("locks")
         follower.finish(reading)
     finally:
         first("COMMIT PREPARED 'first'")
@@ -130,7 +130,7 @@ def first_writer_stops(
     """It stops between two of its steps, while the second one comes and goes."""
     set_granularity(stage, "stream")
     first, second, follower = stage.client(), stage.client(), Follower(stage, read)
-    stage.close_gate()
+    stage.close_gate(place)
     first.pause_at(place)
     first("BEGIN")
     *before, writing = WAYS[way]
@@ -140,7 +140,7 @@ def first_writer_stops(
     assert stage.arrive(first, running)
     write(second, "a-2")
     follower.read()
-    stage.open_gate()
+    stage.open_gate(place)
     stage.finish(running)
     follower.read()
     first("COMMIT")
@@ -152,14 +152,14 @@ def writers_begin_while_reader_looks(stage: Stage, read: Read = CATEGORY) -> Non
     set_granularity(stage, "stream")
     first, second, follower = stage.client(), stage.client(), Follower(stage, read)
     write(first, "a-0")
-    stage.close_gate()
+    stage.close_gate("locks")
     follower.client.pause_at("locks")
     reading = follower.start()
     assert stage.arrive(follower.client, reading)
     first("BEGIN")
     write(first, "a-1")
     write(second, "a-2")
-    stage.open_gate()
+    stage.open_gate("locks")
     follower.finish(reading)
     first("COMMIT")
     follower.check()
@@ -172,12 +172,12 @@ def first_writer_commits_while_reader_looks(stage: Stage, read: Read = CATEGORY)
     first("BEGIN")
     write(first, "a-1")
     write(second, "a-2")
-    stage.close_gate()
+    stage.close_gate("last")
     follower.client.pause_at("last")
     reading = follower.start()
     assert stage.arrive(follower.client, reading)
     first("COMMIT")
-    stage.open_gate()
+    stage.open_gate("last")
     follower.finish(reading)
     follower.check()
 
@@ -227,7 +227,7 @@ def switch_while_writers_look(stage: Stage, read: Read = CATEGORY) -> None:
     set_granularity(stage, "stream")
     first, second, other = stage.client(), stage.client(), stage.client()
     follower = Follower(stage, read)
-    stage.close_gate()
+    stage.close_gate("granularity")
     statements = []
     for client, stream_name in ((first, "a-1"), (second, "a-2")):
         client.pause_at("granularity")
@@ -237,7 +237,7 @@ def switch_while_writers_look(stage: Stage, read: Read = CATEGORY) -> None:
         statements.append(statement)
     switching = other.start("SELECT message_store.set_lock_granularity('category')")
     stage.arrive(other, switching)
-    stage.open_gate()
+    stage.open_gate("granularity")
     for statement in statements:
         stage.finish(statement)
     ((drawn_first,),) = first(
@@ -258,7 +258,7 @@ def switch_to_stream_while_reader_looks(stage: Stage, read: Read = CATEGORY) -> 
     """The reader knows the granularity `category`, and has no snapshot yet."""
     set_granularity(stage, "category")
     first, second, follower = stage.client(), stage.client(), Follower(stage, read)
-    stage.close_gate()
+    stage.close_gate("snapshot")
     follower.client.pause_at("snapshot")
     reading = follower.start()
     assert stage.arrive(follower.client, reading)
@@ -266,9 +266,48 @@ def switch_to_stream_while_reader_looks(stage: Stage, read: Read = CATEGORY) -> 
     first("BEGIN")
     write(first, "a-1")
     write(second, "a-2")
-    stage.open_gate()
+    stage.open_gate("snapshot")
     follower.finish(reading)
     first("COMMIT")
+    follower.check()
+
+
+def switches_while_reader_looks(stage: Stage, read: Read = SETTLED) -> None:
+    """There and back, before the reader finds out why it has got nothing."""
+    set_granularity(stage, "category")
+    write(stage.client(), "a-1")
+    follower = Follower(stage, read)
+    follower.client.pause_at("snapshot", "nothing")
+    stage.close_gate("snapshot")
+    stage.close_gate("nothing")
+    reading = follower.start()
+    assert stage.arrive(follower.client, reading)
+    set_granularity(stage, "stream")
+    stage.open_gate("snapshot")
+    stage.arrive(follower.client, reading, "nothing")
+    set_granularity(stage, "category")
+    stage.open_gate("nothing")
+    follower.finish(reading)
+    follower.check()
+
+
+def reader_switches(stage: Stage, read: Read = CATEGORY) -> None:
+    """In a transaction whose snapshot is from before its barrier. It may be refused."""
+    set_granularity(stage, "stream")
+    first, second, follower = stage.client(), stage.client(), Follower(stage, read)
+    first("BEGIN")
+    write(first, "a-1")
+    write(second, "a-2")
+    follower.client("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    switching = follower.client.start("SELECT message_store.set_lock_granularity('category')")
+    stage.arrive(follower.client, switching)
+    first("COMMIT")
+    try:
+        stage.finish(switching)
+        follower.read()
+    except psycopg.errors.DatabaseError as error:
+        assert error.sqlstate in {"MS008", "25000"}  # noqa: PT017
+    follower.client("COMMIT")
     follower.check()
 
 

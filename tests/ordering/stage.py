@@ -13,13 +13,13 @@ from sqlalchemy import URL
 
 _PATIENCE = 10.0  # seconds, for what takes none unless something is wrong
 
-# A session that has set `race.pause` waits in `pause`, for as long as the gate is closed.
+# A session that has set `race.pause` waits in `pause` at that place, while its gate is closed.
 _PAUSE = """
 CREATE OR REPLACE FUNCTION public.pause(place text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-  IF current_setting('race.pause', true) = place THEN
-    PERFORM pg_advisory_lock_shared(1, 0);
-    PERFORM pg_advisory_unlock_shared(1, 0);
+  IF place = ANY (string_to_array(current_setting('race.pause', true), ',')) THEN
+    PERFORM pg_advisory_lock_shared(1, hashtext(place));
+    PERFORM pg_advisory_unlock_shared(1, hashtext(place));
   END IF;
   RETURN true;
 END
@@ -46,8 +46,8 @@ class Client:
     def start(self, statement: str, *parameters: object) -> Future[Rows]:
         return self._executor.submit(self, statement, *parameters)
 
-    def pause_at(self, place: str) -> None:
-        self(f"SET race.pause = '{place}'")
+    def pause_at(self, *places: str) -> None:
+        self(f"SET race.pause = '{','.join(places)}'")
 
 
 class Stage:
@@ -99,18 +99,24 @@ class Stage:
         for definition in reversed(self._originals):
             self.control(definition)
 
-    def close_gate(self) -> None:
-        self._gate("SELECT pg_advisory_lock(1, 0)")
+    def close_gate(self, place: str) -> None:
+        self._gate("SELECT pg_advisory_lock(1, hashtext(%s))", place)
 
-    def open_gate(self) -> None:
-        self._gate("SELECT pg_advisory_unlock(1, 0)")
+    def open_gate(self, place: str) -> None:
+        self._gate("SELECT pg_advisory_unlock(1, hashtext(%s))", place)
 
-    def arrive(self, client: Client, running: Future[Rows]) -> bool:
-        """Wait until what a client runs has ended or waits for another; whether it waits."""
+    def arrive(self, client: Client, running: Future[Rows], place: str | None = None) -> bool:
+        """Wait until what a client runs has ended, or waits: for a gate, or for anyone."""
+        waits = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+        if place is not None:
+            waits = (
+                "SELECT count(*) > 0 FROM pg_locks WHERE pid = %s AND NOT granted "
+                f"AND (classid, objid) = (1::oid, hashtext('{place}')::oid)"
+            )
         deadline = time.monotonic() + _PATIENCE
         while not running.done():
-            ((waits,),) = self.control("SELECT cardinality(pg_blocking_pids(%s)) > 0", client.pid)
-            if waits:
+            ((waiting,),) = self.control(waits, client.pid)
+            if waiting:
                 return True
             assert time.monotonic() < deadline
             time.sleep(0.002)

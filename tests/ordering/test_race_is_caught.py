@@ -89,6 +89,12 @@ _PAUSE_BEFORE_LOCKING: Edit = (
     _BY_STREAM.replace("ELSE", "ELSE\n    PERFORM public.pause('granularity');"),
 )
 
+_PAUSE_AFTER_NOTHING: Edit = (
+    READ,
+    "    EXIT WHEN FOUND OR NOT _by_category;\n",
+    "    EXIT WHEN FOUND OR NOT _by_category;\n    PERFORM public.pause('nothing');\n",
+)
+
 _NO_FLOOR: Edit = (FLOOR, _TAKEN, "false")
 _FLOOR_TOO_HIGH: Edit = (
     FLOOR,
@@ -167,7 +173,9 @@ PROOFS = {
         )
         for way in WAYS
     },
-    "plain read under stream": Proof(slow, ((READ, "IF NOT _by_category THEN", "IF false THEN"),)),
+    "plain read under stream": Proof(
+        slow, ((READ, "_bound := message_store.read_bound(ARRAY[category])", "_bound := 1000"),)
+    ),
     "plain read of all": Proof(
         partial(slow, read=ALL),
         ((READ_ALL, "_bound := message_store.read_bound(categories)", "_bound := 1000"),),
@@ -251,6 +259,19 @@ PROOFS = {
     },
     "granularity is not looked up in an old snapshot": Proof(
         partial(interleavings.reader_has_an_old_snapshot, switch=True), ((READ, _GUARD, "true"),)
+    ),
+    "granularity may have been another in between": Proof(
+        interleavings.switches_while_reader_looks,
+        (
+            (READ, "EXIT WHEN _by_category AND _set_by", "EXIT WHEN _by_category OR _set_by"),
+            _PAUSE_BEFORE_ROWS,
+            _PAUSE_AFTER_NOTHING,
+        ),
+        (_PAUSE_BEFORE_ROWS, _PAUSE_AFTER_NOTHING),
+    ),
+    "granularity is set with an old snapshot": Proof(
+        interleavings.reader_switches,
+        ((SWITCH, "IN ('repeatable read', 'serializable')", "IN ('')"),),
     ),
     "granularity is looked up as it is now": Proof(
         partial(interleavings.reader_has_an_old_snapshot, switch=True),

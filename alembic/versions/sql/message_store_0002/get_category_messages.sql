@@ -21,6 +21,7 @@ DECLARE
   _debug boolean := 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true));
   _by_category boolean := {schema}.lock_granularity() = 'category';
   _bound bigint := 9223372036854775807;
+  _set_by xid;
   _command text;
 BEGIN
   IF NOT {schema}.is_category(category) THEN
@@ -59,7 +60,10 @@ BEGIN
   END IF;
 
   LOOP
-    IF NOT _by_category THEN
+    IF _by_category THEN
+      SELECT xmin INTO _set_by FROM pg_catalog.pg_proc
+      WHERE oid = {schema_literal.lock_granularity()}::regprocedure;
+    ELSE
       _bound := {schema}.read_bound(ARRAY[category]);
     END IF;
 
@@ -97,10 +101,13 @@ BEGIN
     END IF;
 
     -- While each category has one writer at a time, any snapshot that sees this granularity has the
-    -- category's messages in order. One that sees the other returns nothing, and it is done again.
+    -- category's messages in order. One that sees the other returns nothing, and it is done again, as
+    -- it is if the granularity was set in the meantime: it may have been the other for a moment.
     EXIT WHEN FOUND OR NOT _by_category;
     _by_category := {schema}.granularity_of_snapshot() = 'category';
-    EXIT WHEN _by_category;
+    EXIT WHEN _by_category AND _set_by = (
+      SELECT xmin FROM pg_catalog.pg_proc WHERE oid = {schema_literal.lock_granularity()}::regprocedure
+    );
   END LOOP;
 END
 $function$;

@@ -8,6 +8,13 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
 
+  -- What an older snapshot sees is not what the barrier has waited for.
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'Lock granularity must be set at isolation level read committed (Isolation Level: %)',
+      current_setting('transaction_isolation')
+      USING ERRCODE = 'invalid_transaction_state';
+  END IF;
+
   -- The barrier. It waits for every transaction that has touched the sequence, as each writer does
   -- before it looks at the granularity, and until this one ends no other gets past it.
   ALTER SEQUENCE {schema}.messages_global_position_seq NO CYCLE;
