@@ -14,7 +14,7 @@ from tests.ordering.stage import dsn_of
 
 # As an application might wrap it. It reads with newer snapshots than its caller's all the same.
 WRAPPER = """
-CREATE FUNCTION public.wrapped_{0}({1}) RETURNS SETOF message_store.message
+CREATE OR REPLACE FUNCTION public.wrapped_{0}({1}) RETURNS SETOF message_store.message
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN QUERY SELECT * FROM message_store.{0}({2});
