@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -23,8 +23,9 @@ Row = tuple[str, UUID, str, str | None, str | None]
 
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number")))
 
+_CHUNK = 100  # rows
+
 _COLUMNS = ("global_position", "stream_name", "position", "id", "type", "data", "metadata")
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def copy(
@@ -35,8 +36,8 @@ def copy(
     It is for the case that nothing is in the way. Where something is, or may be, nothing is written
     and None is returned: `write_messages` then finds out what it is.
     """
-    copy_text = _COPY.get((connection.dialect.driver, connection.dialect.is_async))
-    if copy_text is None or is_autocommit(connection):
+    copy_chunks = _COPY.get((connection.dialect.driver, connection.dialect.is_async))
+    if copy_chunks is None or is_autocommit(connection):
         return None
     streams = list(dict.fromkeys(row[0] for row in rows))
     if not expected_versions.keys() <= set(streams):
@@ -48,10 +49,9 @@ def copy(
     if any(stream_versions[name] != version for name, version in expected_versions.items()):
         return None
     positions = _positions(rows, stream_versions, prepared.global_positions)
-    text = "".join(map(_line, rows, positions)).encode()
     connection.exec_driver_sql("SAVEPOINT mdb_sqla_copy")
     try:
-        copy_text(connection, text)
+        copy_chunks(connection, _chunks(rows, positions))
     except Exception as error:
         # Where the connection is lost, it is SQLAlchemy that finds out, by this statement.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
@@ -74,17 +74,33 @@ def _positions(
     return positions
 
 
-def _line(row: Row, position: MessagePosition) -> str:
-    """Return a line of COPY's text format."""
-    stream_name, id_, type_, data, metadata = row
-    return (
-        f"{position.global_position}\t{_escaped(stream_name)}\t{position.position}\t{id_}\t"
-        f"{_escaped(type_)}\t{_escaped(data)}\t{_escaped(metadata)}\n"
-    )
+def _chunks(rows: Sequence[Row], positions: Sequence[MessagePosition]) -> Iterator[bytes]:
+    """Give the rows as lines of COPY's text format, so that the server works on what it has."""
+    # Many messages have few streams and types.
+    names = {name: _escaped(name) for name in {name for row in rows for name in (row[0], row[2])}}
+    for first in range(0, len(rows), _CHUNK):
+        chunk = slice(first, first + _CHUNK)
+        yield "".join(
+            [
+                f"{global_position}\t{names[stream_name]}\t{position}\t{id_.hex}\t{names[type_]}\t"
+                f"{_escaped(data)}\t{_escaped(metadata)}\n"
+                for (stream_name, id_, type_, data, metadata), (position, global_position) in zip(
+                    rows[chunk], positions[chunk], strict=True
+                )
+            ]
+        ).encode()
 
 
 def _escaped(text: str | None) -> str:
-    return "\\N" if text is None else text.translate(_ESCAPED)
+    # A quarter of the time that `str.translate` takes.
+    return (
+        "\\N"
+        if text is None
+        else text.replace("\\", "\\\\")
+        .replace("\t", "\\t")
+        .replace("\n", "\\n")
+        .replace("\r", "\\r")
+    )
 
 
 def _schema(connection: Connection) -> str:
@@ -98,28 +114,30 @@ def _statement(connection: Connection) -> bytes:
     return f"COPY {schema}.messages ({', '.join(_COLUMNS)}) FROM STDIN".encode()
 
 
-def _copy_psycopg(connection: Connection, text: bytes) -> None:
+def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> None:
     driver_connection: Any = connection.connection.driver_connection
     with driver_connection.cursor() as cursor, cursor.copy(_statement(connection)) as copying:
-        copying.write(text)
+        for chunk in chunks:
+            copying.write(chunk)
 
 
-def _copy_async_psycopg(connection: Connection, text: bytes) -> None:
+def _copy_async_psycopg(connection: Connection, chunks: Iterable[bytes]) -> None:
     statement = _statement(connection)
 
     async def run(driver_connection: Any) -> None:
         async with driver_connection.cursor() as cursor, cursor.copy(statement) as copying:
-            await copying.write(text)
+            for chunk in chunks:
+                await copying.write(chunk)
 
     _run_async(connection, run)
 
 
-def _copy_asyncpg(connection: Connection, text: bytes) -> None:
+def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> None:
     schema = _schema(connection)
 
     async def run(driver_connection: Any) -> None:
         await driver_connection.copy_to_table(
-            "messages", schema_name=schema, columns=_COLUMNS, source=BytesIO(text)
+            "messages", schema_name=schema, columns=_COLUMNS, source=BytesIO(b"".join(chunks))
         )
 
     _run_async(connection, run)

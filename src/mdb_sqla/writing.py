@@ -239,17 +239,22 @@ def _entry_of(message: object, serialize: Callable[[Any], str | bytes]) -> _Entr
     if not isinstance(message, Message):
         raise InvalidArgument(f"What is written must be a Message: {message!r}")
 
-    def text_of(name: str, value: Any) -> str | None:
-        if value is None:
-            return None
-        try:
-            text = "null" if value is JSON.NULL else serialize(value)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
-        # Some serializers, orjson's among them, return bytes.
-        return text.decode() if isinstance(text, bytes) else text
+    name = "data"
+    try:
+        data = _text_of(message.data, serialize)
+        name = "metadata"
+        metadata = _text_of(message.metadata, serialize)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
+    return _Entry(message, data, metadata)
 
-    return _Entry(message, text_of("data", message.data), text_of("metadata", message.metadata))
+
+def _text_of(value: Any, serialize: Callable[[Any], str | bytes]) -> str | None:
+    if value is None:
+        return None
+    text = "null" if value is JSON.NULL else serialize(value)
+    # Some serializers, orjson's among them, return bytes.
+    return text.decode() if isinstance(text, bytes) else text
 
 
 def _check_version(version: object) -> None:
