@@ -61,12 +61,21 @@ class Follower:
         self.seen: list[int] = []
 
     def read(self) -> None:
-        self._look_up()
+        self.settle()
+        self.read_on()
+
+    def settle(self) -> None:
+        """The first half of a read: ask what is settled."""
+        if self._read.settled:
+            ((self._settled,),) = self.client(self._read.settled)
+
+    def read_on(self) -> None:
+        """The second half."""
         self._take(self.client(self._read.messages, self._position))
 
     def start(self) -> Future[Rows]:
         """Begin to read; ends with `finish`."""
-        self._look_up()
+        self.settle()
         return self.client.start(self._read.messages, self._position)
 
     def finish(self, running: Future[Rows]) -> None:
@@ -87,10 +96,6 @@ class Follower:
         )
         if self.seen != [position for (position,) in stored]:
             raise Skipped(f"read {self.seen}, stored {stored}")
-
-    def _look_up(self) -> None:
-        if self._read.settled:
-            ((self._settled,),) = self.client(self._read.settled)
 
     def _take(self, rows: Rows) -> None:
         positions = [position for (position,) in rows]

@@ -107,6 +107,20 @@ def first_writer_prepares_while_locks_are_read(stage: Stage, read: Read = CATEGO
     follower.check()
 
 
+def writer_goes_on_to_the_category(stage: Stage, read: Read = SETTLED) -> None:
+    """With a floor from before, after the reader asked what is settled and before it reads."""
+    set_granularity(stage, "stream")
+    first, second, follower = stage.client(), stage.client(), Follower(stage, read)
+    first("BEGIN")
+    write(first, "b-1")
+    write(second, "a-2")
+    follower.settle()
+    write(first, "a-1")
+    follower.read_on()
+    first("COMMIT")
+    follower.check()
+
+
 def first_writer_went_back_to_a_savepoint(
     stage: Stage, read: Read = CATEGORY, way: str = "write_message"
 ) -> None:

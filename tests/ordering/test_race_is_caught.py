@@ -35,6 +35,7 @@ LAST = "last_global_position()"
 BOUND = "read_bound(varchar[])"
 READ = "get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar)"
 READ_ALL = "get_messages(varchar[], bigint, bigint, varchar, bigint, bigint, varchar)"
+SETTLED_POSITION = "settled_position(varchar)"
 SWITCH = "set_lock_granularity(varchar)"
 
 _TAKE = "    PERFORM message_store.take_floor();\n"
@@ -226,6 +227,10 @@ PROOFS = {
         )
         for name, read in [("category", CATEGORY), ("several", SEVERAL)]
     },
+    "only writers of the category hold back what is settled": Proof(
+        interleavings.writer_goes_on_to_the_category,
+        ((SETTLED_POSITION, "read_bound(NULL)", "read_bound(ARRAY[category])"),),
+    ),
     "prepared transactions are overlooked": Proof(
         interleavings.first_writer_prepares,
         ((BOUND, _OTHERS, "        AND pid <> pg_backend_pid()"),),
