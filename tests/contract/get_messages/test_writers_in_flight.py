@@ -90,6 +90,19 @@ def test_writer_of_two_categories_holds_back_the_readers_of_both(
     assert streams(reader, "shop") == []
 
 
+def test_floor_of_another_category_does_not_count_beside_a_writer_of_its_own(
+    writer: Client, other: Client, reader: Client, open_any_client: OpenClient
+) -> None:
+    writer.write("shop-1")
+    other.write("account-1")
+    open_any_client().write("account-2")
+    other.write("order-1")
+
+    assert streams(reader, "account") == ["account-1"]
+    assert streams(reader, "account", "order") == ["account-1"]
+    assert streams(reader, "account", "shop") == []
+
+
 def test_several_writers(open_stream_client: OpenClient) -> None:
     writers = [open_stream_client() for _ in range(4)]
     reader = open_stream_client()

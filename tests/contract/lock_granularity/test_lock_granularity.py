@@ -9,9 +9,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.conftest import Client, OpenClient
 
 INVALID_PARAMETER_VALUE = "22023"
+INVALID_TRANSACTION_STATE = "25000"
 INSUFFICIENT_PRIVILEGE = "42501"
 
 
@@ -39,6 +40,21 @@ def test_other_values_are_refused(client: Client, granularity: str | None, text:
         client.call("set_lock_granularity", granularity)
 
     assert client.call("lock_granularity") == "category"
+
+
+@pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("granularity", ["stream", "category"])
+def test_old_snapshot_is_refused(
+    open_client: OpenClient, isolation_level: str, granularity: str
+) -> None:
+    client = open_client(isolation_level)
+    refusal = (
+        "Lock granularity must be set at isolation level read committed "
+        f"(Isolation Level: {isolation_level.lower()})"
+    )
+
+    with client.refused(INVALID_TRANSACTION_STATE, refusal):
+        client.call("set_lock_granularity", granularity)
 
 
 @pytest.mark.parametrize(("before", "after"), [("category", "stream"), ("stream", "category")])

@@ -60,6 +60,20 @@ def test_next_transaction_has_its_own(writer: Client, end: str) -> None:
         getattr(writer.connection, end)()
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_setting_that_remembers_it_ends_with_the_transaction(writer: Client, end: str) -> None:
+    setting = (
+        "SELECT coalesce(current_setting("
+        "'message_store.floor_' || 'message_store.messages'::regclass::oid, true), '')"
+    )
+    writer.write("account-1")
+    assert writer.value(setting) == writer.value("SELECT pg_current_xact_id()::text")
+
+    getattr(writer.connection, end)()
+
+    assert writer.value(setting) == ""
+
+
 def test_refused_write_leaves_none(writer: Client) -> None:
     with writer.refused("MS001"):
         writer.write("account-1", expected_version=5)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.contract.conftest import Blocked, Client, OpenClient
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -29,6 +31,49 @@ def test_batches_in_opposite_order_do_not_deadlock(
     first.connection.commit()
 
     assert [position for position, _ in waiting.result()] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+def test_categories_are_locked_in_the_order_of_their_keys(
+    open_any_client: OpenClient,
+    blocked: Blocked,
+    expected_hash: Callable[[str], int],
+    opposite: bool,
+) -> None:
+    holder, waiting, other = (open_any_client() for _ in range(3))
+    low, high = sorted(["account", "shop"], key=expected_hash)
+    names = [f"{high}-1", f"{low}-1"] if opposite else [f"{low}-1", f"{high}-1"]
+    holder.call("acquire_lock", low)
+
+    future = blocked(waiting, lambda: waiting.read("prepare_copy", names, 0))
+
+    impatient(other).call("acquire_lock", high)
+    other.connection.rollback()
+    holder.connection.rollback()
+    future.result()
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+def test_streams_are_locked_in_the_order_of_their_keys(
+    open_stream_client: OpenClient, blocked: Blocked, opposite: bool
+) -> None:
+    holder, waiting, other = (open_stream_client() for _ in range(3))
+    low, high = (
+        name
+        for (name,) in other.rows(
+            "SELECT name FROM unnest(ARRAY['account-1', 'account-2']) AS name ORDER BY "
+            "hashtextextended(name, 'message_store.messages'::regclass::oid::bigint)"
+        )
+    )
+    holder.write(low)
+
+    names = [high, low] if opposite else [low, high]
+    future = blocked(waiting, lambda: waiting.read("prepare_copy", names, 0))
+
+    assert impatient(other).write(high) == 0
+    other.connection.rollback()
+    holder.connection.rollback()
+    future.result()
 
 
 def test_batch_waits_for_all_its_categories_before_it_locks_a_stream(
