@@ -73,6 +73,7 @@ def first_writer_is_slow(
 
 def first_writer_prepares(stage: Stage, read: Read = CATEGORY) -> None:
     """It waits for the second phase of its commit."""
+    stage.need_two_phase_commit()
     set_granularity(stage, "stream")
     first, second, follower = stage.client(), stage.client(), Follower(stage, read)
     first("BEGIN")
@@ -88,6 +89,7 @@ def first_writer_prepares(stage: Stage, read: Read = CATEGORY) -> None:
 
 def first_writer_prepares_while_locks_are_read(stage: Stage, read: Read = CATEGORY) -> None:
     """Its locks pass to the prepared transaction while a reader looks at them."""
+    stage.need_two_phase_commit()
     set_granularity(stage, "stream")
     first, second = stage.client(), stage.client()
     follower = Follower(stage, read)

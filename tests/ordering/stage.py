@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from sqlalchemy import URL
 
 _PATIENCE = 10.0  # seconds, for what takes none unless something is wrong
@@ -98,6 +99,10 @@ class Stage:
         self.control("TRUNCATE message_store.messages RESTART IDENTITY")
         for definition in reversed(self._originals):
             self.control(definition)
+
+    def need_two_phase_commit(self) -> None:
+        if self.control("SHOW max_prepared_transactions") == [("0",)]:
+            pytest.skip("The server prepares no transactions")
 
     def close_gate(self, place: str) -> None:
         self._gate("SELECT pg_advisory_lock(1, hashtext(%s))", place)
