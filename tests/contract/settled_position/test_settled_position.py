@@ -23,16 +23,31 @@ def test_without_writers_it_is_the_last_global_position(open_any_client: OpenCli
     assert client.call("settled_position", "shop") == last
 
 
-def test_writer_holds_it_at_its_floor(open_any_client: OpenClient) -> None:
+@pytest.mark.parametrize("category", [None, "account", "shop", "other"])
+def test_writer_of_any_category_holds_it_at_its_floor(
+    open_any_client: OpenClient, category: str | None
+) -> None:
+    # Of any, for it may go on to this one.
     writer, other, client = open_any_client(), open_any_client(), open_any_client()
     before = client.call("last_global_position")
     writer.write("account-1")
     other.write("shop-1")
     other.connection.commit()
 
-    assert client.call("settled_position") == before
-    assert client.call("settled_position", "account") == before
-    assert client.call("settled_position", category="shop") == before + 2
+    assert client.call("settled_position", category=category) == before
+
+
+def test_read_never_stops_below_it(open_stream_client: OpenClient) -> None:
+    writer, other = open_stream_client(), open_stream_client("AUTOCOMMIT")
+    other.write("account-1")
+    writer.write("shop-1")
+    other.write("account-2")
+    settled = other.call("settled_position", "account")
+    writer.write("account-3")
+
+    messages = other.read("get_category_messages", "account")
+
+    assert [message.global_position for message in messages] == [settled]
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
