@@ -90,7 +90,9 @@ def test_a_writer_holds_back_what_was_written_after_it(flavour: Any, store: Any)
         assert numbers(flavour.run(store.read_category("b", 9))) == [101]
         assert flavour.run(store.settled_position()) == 9
         assert flavour.run(store.settled_position("a")) == 9
-        assert flavour.run(store.settled_position("b")) == 11
+        # Who locks streams may go on to any category.
+        granularity = flavour.run(store._db.scalar(select(functions.lock_granularity())))
+        assert flavour.run(store.settled_position("b")) == (9 if granularity == "stream" else 11)
 
         flavour.run(slow.commit())
         assert numbers(flavour.run(store.read_messages(position=10))) == [100, 101]

@@ -1,15 +1,28 @@
--- The writers of all categories count, whichever is asked for: one of another category may go on to this
--- one, and its floor with it, which is lower than what was settled here by then. A read would stop below
--- that, and who goes on from what was settled would skip the rest. So a read that comes after this never
--- stops below it.
+-- No later read of the category, or of all, stops below what this returns, so that who has read up to
+-- there may go on from there.
+--
+-- Under `stream` the writers of all categories count, whichever is asked for: one of another category may
+-- go on to this one, with the floor that it has, and a later read would stop below that. Under `category`
+-- no floor stops the reads of one category. The granularity is asked for after the locks were looked at:
+-- who writes under another one later has a floor of its own, which is not below the last position.
 CREATE FUNCTION {schema}.settled_position(category varchar DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $function$
+DECLARE
+  _settled bigint;
 BEGIN
   IF NOT {schema}.is_category(category) THEN
     RAISE EXCEPTION 'Must be a category: %', category
       USING ERRCODE = {schema}.error_code('MS003');
+  END IF;
+
+  IF category IS NOT NULL THEN
+    _settled := {schema}.read_bound(ARRAY[category]);
+
+    IF {schema}.granularity_of_snapshot() = 'category' THEN
+      RETURN _settled;
+    END IF;
   END IF;
 
   RETURN {schema}.read_bound(NULL);
