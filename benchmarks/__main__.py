@@ -18,7 +18,11 @@ from benchmarks.growth import growth
 from benchmarks.reads import category_reads
 from benchmarks.server import Server
 from benchmarks.server_functions import consumer_group, single_reads, writes
-from benchmarks.single_writes import sequential_writes, writers_of_packages
+from benchmarks.single_writes import (
+    writers_of_packages,
+    writes_over_connection,
+    writes_over_session,
+)
 from benchmarks.size import FULL, SMALL, Size
 
 EXPERIMENTS: Sequence[Experiment] = (
@@ -31,7 +35,8 @@ EXPERIMENTS: Sequence[Experiment] = (
     category_reads,
     consumer_group,
     growth,
-    sequential_writes,
+    writes_over_connection,
+    writes_over_session,
     writers_of_packages,
 )
 

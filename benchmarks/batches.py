@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from time import perf_counter
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 from psycopg.types.json import Jsonb, set_json_dumps
@@ -25,8 +25,8 @@ __all__ = ["batches"]
 
 _BATCH = 1_000
 
-Write = Callable[[str, Sequence[UUID]], object]
-"""Writes a batch to a stream, under these ids, and commits."""
+Write = Callable[[str, Sequence[Message]], object]
+"""Writes a batch to a stream, which does not exist yet, and commits."""
 
 
 @contextmanager
@@ -58,11 +58,12 @@ def batches(server: Server, size: Size) -> Iterator[Comparison]:
 def _side(write: Write, number: int) -> Callable[[], float]:
     def side() -> float:
         work = [
-            (f"order-{uuid4()}", [Message(TYPE).id for _ in range(_BATCH)]) for _ in range(number)
+            (f"order-{uuid4()}", [Message(TYPE, DATA, METADATA) for _ in range(_BATCH)])
+            for _ in range(number)
         ]
         begin = perf_counter()
-        for stream, ids in work:
-            write(stream, ids)
+        for stream, messages in work:
+            write(stream, messages)
         return number * _BATCH / (perf_counter() - begin)
 
     return side
@@ -72,9 +73,8 @@ def _store(stack: ExitStack, url: URL) -> Write:
     engine = create_engine(url, json_serializer=orjson.dumps)
     stack.callback(engine.dispose)
 
-    def write(stream: str, ids: Sequence[UUID]) -> None:
+    def write(stream: str, messages: Sequence[Message]) -> None:
         with Session(engine) as session:
-            messages = [Message(TYPE, DATA, METADATA, id_) for id_ in ids]
             MessageStore(session).write(stream, messages)
             session.commit()
 
@@ -86,7 +86,7 @@ def _copy(stack: ExitStack, url: URL) -> Write:
     connection = stack.enter_context(connect(url, autocommit=False))
     global_positions = count(1)
 
-    def write(stream: str, ids: Sequence[UUID]) -> None:
+    def write(stream: str, messages: Sequence[Message]) -> None:
         with (
             connection.cursor() as cursor,
             cursor.copy(
@@ -94,15 +94,15 @@ def _copy(stack: ExitStack, url: URL) -> Write:
                 "(global_position, stream_name, position, id, type, data, metadata) FROM STDIN"
             ) as copy,
         ):
-            for position, id_ in enumerate(ids):
-                data, metadata = orjson.dumps(DATA), orjson.dumps(METADATA)
+            for position, message in enumerate(messages):
+                data, metadata = orjson.dumps(message.data), orjson.dumps(message.metadata)
                 copy.write_row(
                     (
                         next(global_positions),
                         stream,
                         position,
-                        id_,
-                        TYPE,
+                        message.id,
+                        message.type,
                         data.decode(),
                         metadata.decode(),
                     )
@@ -117,11 +117,17 @@ def _calls(stack: ExitStack, url: URL) -> Write:
     connection = stack.enter_context(connect(url, autocommit=False))
     set_json_dumps(orjson.dumps, connection)
 
-    def write(stream: str, ids: Sequence[UUID]) -> None:
-        for id_ in ids:
+    def write(stream: str, messages: Sequence[Message]) -> None:
+        for message in messages:
             connection.execute(
                 "SELECT write_message(%s, %s, %s, %s, %s)",
-                (str(id_), stream, TYPE, Jsonb(DATA), Jsonb(METADATA)),
+                (
+                    str(message.id),
+                    stream,
+                    message.type,
+                    Jsonb(message.data),
+                    Jsonb(message.metadata),
+                ),
             )
         connection.commit()
 
@@ -130,9 +136,13 @@ def _calls(stack: ExitStack, url: URL) -> Write:
 
 def _message_db_py(stack: ExitStack, url: URL) -> Write:
     client = stack.enter_context(packages.message_db_client(url))
-    return lambda stream, ids: client.write_batch(stream, [(TYPE, DATA, METADATA) for _ in ids])
+    return lambda stream, messages: client.write_batch(
+        stream, [(message.type, message.data, message.metadata) for message in messages]
+    )
 
 
 def _eventsourcing(stack: ExitStack, url: URL) -> Write:
     recorder = stack.enter_context(packages.event_recorder(url))
-    return lambda _, ids: recorder.insert_events(packages.stored_events(ids[0], len(ids)))
+    return lambda _, messages: recorder.insert_events(
+        packages.stored_events(messages[0].id, len(messages))
+    )

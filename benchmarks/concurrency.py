@@ -1,17 +1,16 @@
-"""Writers side by side, clients of either store through psycopg (S3, S4)."""
+"""Writers side by side, clients of either store through libpq (S3, S4)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from uuid import uuid4
 
-from psycopg.types.json import Jsonb
 from sqlalchemy import URL
 
-from benchmarks.client import connect
+from benchmarks.client import Prepared, connect
 from benchmarks.comparison import OURS, Bar, Comparison
 from benchmarks.content import DATA, METADATA, TYPE
 from benchmarks.server import Server
@@ -20,7 +19,9 @@ from benchmarks.writers import Crew
 
 __all__ = ["application_transactions", "writers_16", "writers_64"]
 
-_WRITE = "SELECT write_message(%s, %s, %s, %s, %s)"
+_WRITE = "SELECT write_message($1, $2, $3, $4, $5)"
+_DATA = json.dumps(DATA)
+_METADATA = json.dumps(METADATA)
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ class SingleMessages:
     @contextmanager
     def opened(self, number: int) -> Iterator[Callable[[], object]]:
         category = self.category.format(number)
-        streams = (f"{category}-{uuid4()}" for _ in count())
-        data, metadata = Jsonb(DATA), Jsonb(METADATA)
         with connect(self.url) as connection:
-            yield lambda: connection.execute(
-                _WRITE, (str(uuid4()), next(streams), TYPE, data, metadata)
-            )
+            write = Prepared(connection, "write", _WRITE)
+
+            def write_one() -> None:
+                write.run(str(uuid4()), f"{category}-{uuid4()}", TYPE, _DATA, _METADATA)
+
+            yield write_one
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,22 @@ class Orders:
 
     @contextmanager
     def opened(self, number: int) -> Iterator[Callable[[], object]]:
-        data, metadata = Jsonb(DATA), Jsonb(METADATA)
-        with connect(self.url, autocommit=False) as connection:
+        with connect(self.url) as connection:
+            begin = Prepared(connection, "begin", "BEGIN")
+            insert = Prepared(connection, "insert", "INSERT INTO orders VALUES ($1, 'new')")
+            write = Prepared(connection, "write", _WRITE)
+            update = Prepared(
+                connection, "update", "UPDATE orders SET state = 'placed' WHERE id = $1"
+            )
+            commit = Prepared(connection, "commit", "COMMIT")
 
             def place() -> None:
-                order = uuid4()
-                connection.execute("INSERT INTO orders (id, state) VALUES (%s, 'new')", (order,))
-                connection.execute(_WRITE, (str(uuid4()), f"order-{order}", TYPE, data, metadata))
-                connection.execute("UPDATE orders SET state = 'placed' WHERE id = %s", (order,))
-                connection.commit()
+                order = str(uuid4())
+                begin.run()
+                insert.run(order)
+                write.run(str(uuid4()), f"order-{order}", TYPE, _DATA, _METADATA)
+                update.run(order)
+                commit.run()
 
             yield place
 

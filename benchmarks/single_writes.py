@@ -21,14 +21,34 @@ from benchmarks.size import Size
 from benchmarks.writers import Crew, Writer
 from mdb_sqla import Message, MessageStore
 
-__all__ = ["sequential_writes", "writers_of_packages"]
+__all__ = ["writers_of_packages", "writes_over_connection", "writes_over_session"]
 
 Write = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Store:
-    """Our store over a session."""
+class StoreOverConnection:
+    """Our store over a connection that is kept."""
+
+    url: URL
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator[Write]:
+        engine = create_engine(self.url, json_serializer=orjson.dumps)
+        with engine.connect() as connection:
+            store = MessageStore(connection)
+
+            def write() -> None:
+                store.write(f"order-{uuid4()}", Message(TYPE, DATA, METADATA))
+                connection.commit()
+
+            yield write
+        engine.dispose()
+
+
+@dataclass(frozen=True)
+class StoreOverSession:
+    """Our store over a session of its own for each transaction."""
 
     url: URL
 
@@ -98,29 +118,33 @@ class Eventsourcing:
 
 
 @contextmanager
-def sequential_writes(server: Server, size: Size) -> Iterator[Comparison]:
-    def side(writer: Writer) -> Callable[[], float]:
-        write = stack.enter_context(writer.opened(0))
-
-        def side() -> float:
-            begin = perf_counter()
-            for _ in range(size.writes):
-                write()
-            return size.writes / (perf_counter() - begin)
-
-        return side
-
+def writes_over_connection(server: Server, size: Size) -> Iterator[Comparison]:
     with ExitStack() as stack:
         writers: dict[str, Writer] = {
-            OURS: Store(stack.enter_context(server.ours())),
+            OURS: StoreOverConnection(stack.enter_context(server.ours())),
+            "psycopg": Psycopg(stack.enter_context(server.ours())),
+        }
+        yield Comparison(
+            "one write after another, each in its own transaction, over a connection",
+            "messages/s",
+            {name: _side(stack, writer, size) for name, writer in writers.items()},
+            [Bar("S10", "psycopg", 0.85)],
+        )
+
+
+@contextmanager
+def writes_over_session(server: Server, size: Size) -> Iterator[Comparison]:
+    with ExitStack() as stack:
+        writers: dict[str, Writer] = {
+            OURS: StoreOverSession(stack.enter_context(server.ours())),
             "psycopg": Psycopg(stack.enter_context(server.ours())),
             packages.MESSAGE_DB_PY: MessageDBPy(stack.enter_context(server.original())),
             packages.EVENTSOURCING: Eventsourcing(stack.enter_context(server.eventsourcing())),
         }
         yield Comparison(
-            "one write after another, each in its own transaction",
+            "one write after another, each in its own transaction and session",
             "messages/s",
-            {name: side(writer) for name, writer in writers.items()},
+            {name: _side(stack, writer, size) for name, writer in writers.items()},
             [
                 Bar("S10", "psycopg", 0.85),
                 Bar("", packages.MESSAGE_DB_PY, 1),
@@ -129,13 +153,25 @@ def sequential_writes(server: Server, size: Size) -> Iterator[Comparison]:
         )
 
 
+def _side(stack: ExitStack, writer: Writer, size: Size) -> Callable[[], float]:
+    write = stack.enter_context(writer.opened(0))
+
+    def side() -> float:
+        begin = perf_counter()
+        for _ in range(size.writes):
+            write()
+        return size.writes / (perf_counter() - begin)
+
+    return side
+
+
 @contextmanager
 def writers_of_packages(server: Server, size: Size) -> Iterator[Comparison]:
     number = 16
     with ExitStack() as stack:
         crew = stack.enter_context(Crew.hired())
         writers: dict[str, Writer] = {
-            OURS: Store(stack.enter_context(server.ours("stream"))),
+            OURS: StoreOverSession(stack.enter_context(server.ours("stream"))),
             packages.MESSAGE_DB_PY: MessageDBPy(stack.enter_context(server.original())),
             packages.EVENTSOURCING: Eventsourcing(stack.enter_context(server.eventsourcing())),
         }
