@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from benchmarks.comparison import Outcome
+from benchmarks.comparison import Outcome, rows_of
 
 __all__ = ["write"]
 
@@ -24,7 +24,7 @@ _FONT = ["DejaVu Sans", "sans-serif"]
 
 
 def write(file: Path, outcomes: Sequence[Outcome]) -> None:
-    rows = [row for outcome in outcomes for row in outcome.rows()]
+    rows = rows_of(outcomes)
     labels = [" ".join((row.label, row.what, "| against", row.against)).strip() for row in rows]
     style: dict[Any, Any] = {
         "svg.fonttype": "none",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.server import Server
     from benchmarks.size import Size
 
-__all__ = ["OURS", "Bar", "Comparison", "Experiment", "Outcome", "Row"]
+__all__ = ["OURS", "Bar", "Comparison", "Experiment", "Outcome", "Row", "rows_of"]
 
 OURS = "mdb_sqla"
 
@@ -105,3 +105,9 @@ class Outcome:
                 medians[bar.against],
                 bar.target,
             )
+
+
+def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Return the rows of the targets in their order, and then those that stand beside them."""
+    rows = [row for outcome in outcomes for row in outcome.rows()]
+    return sorted(rows, key=lambda row: (not row.label, int(row.label[1:] or 0)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
-from benchmarks.comparison import Outcome, Row
+from benchmarks.comparison import Outcome, Row, rows_of
 
 __all__ = ["markdown", "of"]
 
@@ -18,21 +18,15 @@ def of(outcomes: Sequence[Outcome]) -> Table:
     table = Table()
     for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading in _NUMBERS else "left")
-    for row in _rows(outcomes):
+    for row in rows_of(outcomes):
         table.add_row(*_cells(row), style=None if row.met else "bold red")
     return table
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
     rules = ["--:" if heading in _NUMBERS else "---" for heading in _HEADINGS]
-    lines = [_HEADINGS, rules, *(_cells(row) for row in _rows(outcomes))]
+    lines = [_HEADINGS, rules, *(_cells(row) for row in rows_of(outcomes))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _rows(outcomes: Sequence[Outcome]) -> Iterator[Row]:
-    """The rows of the targets in their order, and then those that stand beside them."""
-    rows = [row for outcome in outcomes for row in outcome.rows()]
-    yield from sorted(rows, key=lambda row: (not row.label, int(row.label[1:] or 0)))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -16,7 +16,10 @@ from mdb_sqla.message import MessagePosition
 __all__ = ["LEAST_TO_COPY", "Row", "copy"]
 
 LEAST_TO_COPY = 200
-"""From how many messages on COPY is faster than a call of `write_messages`, as measured."""
+"""From how many messages on COPY is not slower than a call of `write_messages`.
+
+As measured, it draws level at 100 messages to one stream, and at 200 to as many streams.
+"""
 
 Row = tuple[str, UUID, str, str | None, str | None]
 """Stream name, id, type, data and metadata of a message, the last two as JSON text."""
