@@ -123,6 +123,26 @@ def writer_goes_on_to_the_category(stage: Stage, read: Read = SETTLED) -> None:
     follower.check()
 
 
+def first_writer_is_slow_to_take_its_floor(stage: Stage, read: Read = SETTLED) -> None:
+    """It names a position that by then is settled for a reader, which has not read up to there."""
+    set_granularity(stage, "stream")
+    first, second, follower = stage.client(), stage.client(), Follower(stage, read)
+    stage.close_gate("floor")
+    first.pause_at("floor")
+    first("BEGIN")
+    writing = first.start(_text(WAYS["write_message"][0], "a-1"))
+    assert stage.arrive(first, writing)
+    write(second, "a-2")
+    follower.client("BEGIN")
+    follower.settle()
+    stage.open_gate("floor")
+    stage.finish(writing)
+    follower.read_on()
+    follower.client("COMMIT")
+    first("COMMIT")
+    follower.check()
+
+
 def first_writer_went_back_to_a_savepoint(
     stage: Stage, read: Read = CATEGORY, way: str = "write_message"
 ) -> None:

@@ -20,6 +20,7 @@ from tests.ordering.stage import dsn_of
 from tests.ordering.writers import Writer
 
 WRITERS = 8
+PATIENCE = 60.0  # seconds, for what is to end soon
 
 
 class Outcome(NamedTuple):
@@ -69,11 +70,9 @@ class Race:
         while time.monotonic() < deadline and not self._problems:
             self._stop_writers.wait(0.1)
         self._stop_writers.set()
-        for thread in writers:
-            thread.join()
+        self._join(writers)
         self._stop_readers.set()
-        for thread in readers:
-            thread.join()
+        self._join(readers)
         return self._reckon()
 
     def _start(self, target: Callable[[], None]) -> Thread:
@@ -83,9 +82,16 @@ class Race:
             except Exception:
                 self._problems.append(traceback.format_exc())
 
-        thread = Thread(target=run, daemon=True)
+        thread = Thread(target=run, name=f"{target}", daemon=True)
         thread.start()
         return thread
+
+    def _join(self, threads: list[Thread]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                self._problems.append(f"{thread.name} does not come to an end")
 
     def _switch(self) -> None:
         """Set the granularity, back and forth, as often as the barrier lets it."""
@@ -112,11 +118,15 @@ class Race:
         problems = list(self._problems)
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             # Those whose client is gone may not know it yet.
-            while connection.execute(
-                "SELECT FROM pg_stat_activity "
-                "WHERE datname = current_database() AND backend_type = 'client backend' "
-                "AND pid <> pg_backend_pid()"
-            ).rowcount:
+            deadline = time.monotonic() + PATIENCE
+            while (
+                time.monotonic() < deadline
+                and connection.execute(
+                    "SELECT FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND backend_type = 'client backend' "
+                    "AND pid <> pg_backend_pid()"
+                ).rowcount
+            ):
                 time.sleep(0.01)
             stored = [id_ for (id_,) in connection.execute("SELECT id FROM message_store.messages")]
             problems += self._ledger.differences(stored)

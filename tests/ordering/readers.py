@@ -120,12 +120,8 @@ class Reader:
 
     def _read(self, connection: psycopg.Connection, batch: int) -> int:
         """Read a batch; returns how many messages there were."""
-        settled = 0
-        if self.reading.settled is not None:
-            statement = f"SELECT message_store.settled_position({self.reading.settled})"
-            ((settled,),) = connection.execute(statement.encode())
         try:
-            positions = self._fetch(connection, batch)
+            positions, settled = self._fetch(connection, batch)
         except psycopg.DatabaseError as error:
             connection.execute("ROLLBACK")
             if error.sqlstate != "MS008" or self.reading.isolation == "READ COMMITTED":
@@ -144,15 +140,24 @@ class Reader:
             self._ledger.count("read with an old snapshot")
         return len(positions)
 
-    def _fetch(self, connection: psycopg.Connection, batch: int) -> list[int]:
+    def _fetch(self, connection: psycopg.Connection, batch: int) -> tuple[list[int], int]:
+        """Return the messages' positions, and up to where all is settled, or 0."""
         style = self._random.choice(["plain", "plain", "wrapped", "cursor", "late"])
         schema, prefix = ("public", "wrapped_") if style == "wrapped" else ("message_store", "")
         reading = self.reading
         query = _QUERY.format(schema, prefix, reading.function, reading.names, reading.filters)
         parameters = {"position": self._position, "batch": batch}
-        if style in {"plain", "wrapped"} and reading.isolation == "READ COMMITTED":
-            return _positions(connection.execute(query.encode(), parameters))
+        if style in {"plain", "wrapped"} and (reading.settled, reading.isolation) == (
+            None,
+            "READ COMMITTED",
+        ):
+            return _positions(connection.execute(query.encode(), parameters)), 0
+        settled = 0
         connection.execute(f"BEGIN ISOLATION LEVEL {reading.isolation}".encode())
+        if reading.settled is not None:
+            # In one transaction with the read, which goes as far as that then.
+            statement = f"SELECT message_store.settled_position({reading.settled})"
+            ((settled,),) = connection.execute(statement.encode())
         if style == "late":
             # The transaction has a snapshot, and knows the granularity, from before.
             connection.execute("SELECT message_store.lock_granularity() FROM pg_class LIMIT 1")
@@ -165,7 +170,7 @@ class Reader:
             found = connection.execute("FETCH ALL FROM reading")
         positions = _positions(found)
         connection.execute("COMMIT")
-        return positions
+        return positions, settled
 
 
 def _positions(cursor: psycopg.Cursor) -> list[int]:

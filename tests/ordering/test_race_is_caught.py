@@ -6,6 +6,7 @@ step is missing or in another place. Pauses, which are in both, change nothing e
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from tests.ordering.follower import (
     Skipped,
 )
 from tests.ordering.interleavings import WAYS, Interleaving
-from tests.ordering.stage import Edit, stage
+from tests.ordering.race import Race
+from tests.ordering.stage import Edit, Stage, stage
 
 WRITE = "write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)"
 WRITE_ALL = "write_messages(jsonb, jsonb, boolean)"
@@ -84,6 +86,11 @@ _PAUSE_BEFORE_LAST: Edit = (
     "BEGIN\n  PERFORM public.pause('last');\n  IF pg_is_in_recovery",
 )
 _PAUSE_BEFORE_ROWS: Edit = (READ, _QUERY, f"    PERFORM public.pause('snapshot');\n{_QUERY}")
+_PAUSE_BEFORE_FLOOR: Edit = (
+    FLOOR,
+    "message_store.last_global_position()::bit(32)",
+    "(message_store.last_global_position() + CASE WHEN public.pause('floor') THEN 0 END)::bit(32)",
+)
 _PAUSE_BEFORE_LOCKING: Edit = (
     WRITE,
     _BY_STREAM,
@@ -231,6 +238,11 @@ PROOFS = {
         interleavings.writer_goes_on_to_the_category,
         ((SETTLED_POSITION, "read_bound(NULL)", "read_bound(ARRAY[category])"),),
     ),
+    "what was settled in a transaction is forgotten": Proof(
+        interleavings.first_writer_is_slow_to_take_its_floor,
+        (_PAUSE_BEFORE_FLOOR, (BOUND, "PERFORM set_config(_setting", "PERFORM concat(_setting")),
+        (_PAUSE_BEFORE_FLOOR,),
+    ),
     "prepared transactions are overlooked": Proof(
         interleavings.first_writer_prepares,
         ((BOUND, _OTHERS, "        AND pid <> pg_backend_pid()"),),
@@ -302,3 +314,13 @@ def test_without_the_step_a_message_is_skipped(stage_database: URL, name: str) -
             steps.alter(proof.stable, "STABLE")
         with pytest.raises(Skipped):
             proof.interleaving(steps)
+
+
+@pytest.mark.parametrize("name", ["no floor, all", "plain read of all"])
+def test_race_finds_it_by_chance(database: URL, name: str) -> None:
+    with ExitStack() as stack:
+        Stage(database, stack).edit(PROOFS[name].wrong)
+
+    outcome = Race(database, seconds=3, seed=1).run()
+
+    assert "skipped" in "\n".join(outcome.problems)

@@ -11,8 +11,10 @@ AS $function$
 DECLARE
   _messages constant oid := {schema_literal.messages}::regclass;
   _isolation constant text := current_setting('transaction_isolation');
+  _setting constant text := 'message_store.settled_' || _messages;
   _keys constant bigint[] := ARRAY(SELECT {schema}.hash_64(name) FROM unnest(categories) AS name);
   _last bigint;
+  _bound bigint;
 BEGIN
   IF pg_is_in_recovery() THEN
     RAISE EXCEPTION 'Must be read on the primary server, which knows its writers (Lock Granularity: %)',
@@ -33,7 +35,7 @@ BEGIN
   -- All locks at one moment: hence MATERIALIZED. A transaction that is being prepared for two-phase
   -- commit hands its locks over one by one, so that a floor may seem to have another holder than its
   -- category's lock.
-  RETURN (
+  _bound := (
     WITH advisory_lock AS MATERIALIZED (
       SELECT classid::bigint, objid::bigint, objsubid, virtualtransaction, pid
       FROM pg_locks
@@ -61,5 +63,16 @@ BEGIN
         )
       )
   );
+
+  -- What this transaction has found settled stays so, and who goes on from there must have read up to
+  -- there. A writer's floor may be below it all the same, if the writer looked up the last position
+  -- before and took the floor after.
+  _bound := greatest(_bound, nullif(current_setting(_setting, true), '')::bigint);
+
+  IF categories IS NULL THEN
+    PERFORM set_config(_setting, _bound::text, true);
+  END IF;
+
+  RETURN _bound;
 END
 $function$;
