@@ -221,6 +221,9 @@ class MessageStore:
     def settled_position(self, category: str | None = None) -> int:
         """Return the global position up to which no message can appear any more.
 
+        A read that comes after it in the same transaction goes at least up to there, so that who
+        reads with a filter, and finds less than a batch, may go on from there.
+
         Args:
             category: the category; None for all there are.
 
