@@ -1,4 +1,4 @@
-"""An application's own role needs no more than it did before there were floors."""
+"""What an application's own role needs, beside what is open to all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 @pytest.fixture
 def writer(client: Client) -> Client:
-    """A client that may select, insert and draw positions."""
+    """A client that may select and insert, draw positions and look at the last one."""
     for grant in (
         "USAGE ON SCHEMA message_store",
         "SELECT, INSERT ON message_store.messages",
-        "USAGE ON SEQUENCE message_store.messages_global_position_seq",
+        "USAGE, SELECT ON SEQUENCE message_store.messages_global_position_seq",
     ):
         client.execute(f"GRANT {grant} TO message_store_writer")
     client.execute("SET LOCAL ROLE message_store_writer")
@@ -27,10 +27,14 @@ def writer(client: Client) -> Client:
 
 @pytest.fixture
 def reader(client: Client) -> Client:
-    """A client that may select, of a store with a message."""
+    """A client that may select, of a store with a message; the last position too, for floors."""
     client.write("account-1")
-    client.execute("GRANT USAGE ON SCHEMA message_store TO message_store_writer")
-    client.execute("GRANT SELECT ON message_store.messages TO message_store_writer")
+    for grant in (
+        "USAGE ON SCHEMA message_store",
+        "SELECT ON message_store.messages",
+        "SELECT ON SEQUENCE message_store.messages_global_position_seq",
+    ):
+        client.execute(f"GRANT {grant} TO message_store_writer")
     client.execute("SET LOCAL ROLE message_store_writer")
     return client
 

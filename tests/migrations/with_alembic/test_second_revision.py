@@ -208,6 +208,26 @@ def test_open_sessions_go_on(first: Application) -> None:
         call_all()
 
 
+def test_role_that_may_only_draw_from_the_sequence_goes_on(
+    role: str, application: Application
+) -> None:
+    application.upgrade(FIRST)
+    with connected(application.database) as owner:
+        for grant in (
+            "USAGE ON SCHEMA message_store",
+            "SELECT, INSERT ON messages",
+            f"USAGE ON SEQUENCE {SEQUENCE}",
+        ):
+            owner.execute(f"GRANT {grant} TO {role}".encode())
+        with connected(application.database, role=role) as client:
+            client.execute(WRITE, ["account-1"])
+
+            application.upgrade("message_store@head")
+
+            assert client.execute(WRITE, ["account-1"]).fetchone() == (1,)
+        owner.execute(f"DROP OWNED BY {role}".encode())
+
+
 def test_downgrade_waits_for_writers(first: Application) -> None:
     first.upgrade()
     first.connect_args["options"] = "-c lock_timeout=50"

@@ -2,7 +2,6 @@
 DO $do$
 BEGIN
   ALTER SEQUENCE {schema}.messages_global_position_seq NO CYCLE;
-  REVOKE SELECT ON SEQUENCE {schema}.messages_global_position_seq FROM PUBLIC;
   DROP FUNCTION
     {schema}.write_messages(jsonb, jsonb, boolean),
     {schema}.prepare_copy(text[], bigint),

@@ -1,6 +1,7 @@
--- What the functions call and read for their caller must be open to all, whatever the default privileges
--- are. Whoever may draw from the sequence may not be able to look at it, as a floor makes it necessary.
+-- What the functions call for their caller must be open to all, whatever the default privileges are.
 DO $do$
+DECLARE
+  _grantee text;
 BEGIN
   GRANT EXECUTE ON FUNCTION
     {schema}.check_filters(varchar, bigint, bigint),
@@ -15,6 +16,16 @@ BEGIN
     {schema}.refuse_version(varchar, bigint, bigint),
     {schema}.take_floor()
     TO PUBLIC;
-  GRANT SELECT ON SEQUENCE {schema}.messages_global_position_seq TO PUBLIC;
+
+  -- Who may draw from the sequence may not be able to look at it, which a floor makes necessary.
+  FOR _grantee IN
+    SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+    FROM pg_class, aclexplode(relacl)
+    WHERE pg_class.oid = {schema_literal.messages_global_position_seq}::regclass
+    GROUP BY grantee
+    HAVING bool_or(privilege_type IN ('USAGE', 'UPDATE')) AND NOT bool_or(privilege_type = 'SELECT')
+  LOOP
+    EXECUTE $sql$GRANT SELECT ON SEQUENCE {schema}.messages_global_position_seq TO $sql$ || _grantee;
+  END LOOP;
 END
 $do$;
