@@ -17,7 +17,7 @@ BEGIN
     {schema}.take_floor()
     TO PUBLIC;
 
-  -- Who may draw from the sequence may not be able to look at it, which a floor makes necessary.
+  -- Who may draw from the sequence may not be able to look at it, as a floor must before the first draw.
   FOR _grantee IN
     SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
     FROM pg_class, aclexplode(relacl)
