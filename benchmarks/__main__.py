@@ -74,7 +74,6 @@ def main(
         document = results.document(outcomes, size, rounds, server.version())
     output.print(table.of(outcomes))
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         _write(folder, document, outcomes)
     elif size is FULL and rounds == ROUNDS and not only:
         _write(DOCUMENTATION / "benchmarks", document, outcomes)
@@ -87,6 +86,7 @@ def _run(experiment: Experiment, server: Server, size: Size, rounds: int) -> Out
 
 
 def _write(folder: Path, document: results.Document, outcomes: Sequence[Outcome]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json", document)
     chart.write(folder / "chart.svg", outcomes)
 

@@ -16,11 +16,13 @@ _PART = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.D
 
 
 def update(page: Path, document: Document, outcomes: Sequence[Outcome]) -> None:
-    """Put the table of a run between the two marks in the page."""
+    """Put chart and table of a run between the two marks in the page."""
     versions = ", ".join(f"{name} {value}" for name, value in document["versions"].items())
     part = (
-        f"\nMeasured on {document['date']} with {document['cores']} cores; medians of "
-        f"{document['rounds']} rounds.\n{versions}.\n\n{table.markdown(outcomes)}\n\n"
+        "\n## Results\n\n![Ratios and targets](benchmarks/chart.svg)\n\n"
+        f"Measured on {document['date']} with {document['cores']} cores; medians of "
+        f"{document['rounds']} rounds, all of which are in "
+        f"[results.json](benchmarks/results.json).\n{versions}.\n\n{table.markdown(outcomes)}\n\n"
     )
     text = page.read_text(encoding="utf-8")
     page.write_text(_PART.sub(lambda _: part, text), encoding="utf-8")
