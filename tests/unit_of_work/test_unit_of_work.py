@@ -96,7 +96,7 @@ def test_any_messages_are_one_round_trip(
     flavour: Any, factory: Any, committed: Any, statements: Any, count: int
 ) -> None:
     with flavour.unit_of_work(factory) as unit:
-        unit.expect("shop-1", NO_STREAM)
+        unit.expect("order-0", NO_STREAM)
         for number in range(count):
             unit.write(f"order-{number % 7}", Message("Opened"))
             unit.write(f"invoice-{number % 7}", Message("Opened"))
