@@ -7,6 +7,8 @@ CREATE FUNCTION {schema}.prepare_copy(
   OUT global_positions bigint[]
 )
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET jit = off
 AS $function$
 BEGIN
   versions := {schema}.lock_streams(stream_names);

@@ -14,99 +14,127 @@ SET jit = off
 AS $function$
 #variable_conflict use_column
 DECLARE
-  _streams constant text[] := ARRAY(
-    SELECT value ->> 'stream_name' FROM jsonb_array_elements(messages)
-    UNION
-    SELECT jsonb_object_keys(expected_versions)
-  );
-  _versions constant bigint[] := {schema}.lock_streams(_streams);
-  _wrong_stream text;
-  _expected_version bigint;
-  _version bigint;
-  _repeats bigint[] := '{}';
-  _known_repeats bigint[];
-  _positions bigint[];
-  _global_positions bigint[];
-  _index text;
+  _message jsonb;
 BEGIN
-  SELECT name, value::bigint, version
-  INTO _wrong_stream, _expected_version, _version
-  FROM unnest(_streams, _versions) AS stream (name, version)
-  JOIN jsonb_each_text(expected_versions) AS expected (name, value) USING (name)
-  WHERE value::bigint <> version
-  ORDER BY name
-  LIMIT 1;
+  IF jsonb_array_length(messages) = 1 THEN
+    _message := messages -> 0;
 
-  IF _wrong_stream IS NOT NULL THEN
-    IF idempotent THEN
-      _repeats := {schema}.find_repeats(messages);
+    IF expected_versions IS NULL OR expected_versions - (_message ->> 'stream_name') = '{}' THEN
+      -- One message by itself needs less. Where it can't be written, what follows finds out why.
+      BEGIN
+        RETURN QUERY
+          SELECT
+            {schema}.write_message(
+              _message ->> 'id',
+              _message ->> 'stream_name',
+              _message ->> 'type',
+              _message -> 'data',
+              _message -> 'metadata',
+              (expected_versions ->> (_message ->> 'stream_name'))::bigint
+            ),
+            currval({schema_literal.messages_global_position_seq}::regclass);
+        RETURN;
+      EXCEPTION WHEN unique_violation OR raise_exception OR SQLSTATE 'MS001' THEN
+        NULL;
+      END;
     END IF;
-
-    IF cardinality(_repeats) < jsonb_array_length(messages) OR _repeats = '{}' THEN
-      PERFORM {schema}.refuse_version(_wrong_stream, _expected_version, _version);
-    END IF;
-  ELSIF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-    -- The snapshot may be older than the locks, and no insert of the batch need tell: a stream may be
-    -- expected only. One at the next position fails with a serialization failure where a newer
-    -- transaction took that; what it inserts otherwise is undone.
-    BEGIN
-      INSERT INTO {schema}.messages (stream_name, position, type)
-      SELECT name, version + 1, ''
-      FROM unnest(_streams, _versions) AS stream (name, version)
-      WHERE (expected_versions ->> name) IS NOT NULL
-      ON CONFLICT (stream_name, position) DO NOTHING;
-
-      RAISE EXCEPTION USING ERRCODE = 'MS000';
-    EXCEPTION WHEN SQLSTATE 'MS000' THEN
-      NULL;
-    END;
   END IF;
 
-  WHILE cardinality(_repeats) < jsonb_array_length(messages) LOOP
-    PERFORM {schema}.take_floor();
+  DECLARE
+    _streams constant text[] := ARRAY(
+      SELECT value ->> 'stream_name' FROM jsonb_array_elements(messages)
+      UNION
+      SELECT jsonb_object_keys(expected_versions)
+    );
+    _versions constant bigint[] := {schema}.lock_streams(_streams);
+    _wrong_stream text;
+    _expected_version bigint;
+    _version bigint;
+    _repeats bigint[] := '{}';
+    _known_repeats bigint[];
+    _positions bigint[];
+    _global_positions bigint[];
+    _index text;
+  BEGIN
+    SELECT name, value::bigint, version
+    INTO _wrong_stream, _expected_version, _version
+    FROM unnest(_streams, _versions) AS stream (name, version)
+    JOIN jsonb_each_text(expected_versions) AS expected (name, value) USING (name)
+    WHERE value::bigint <> version
+    ORDER BY name
+    LIMIT 1;
 
-    BEGIN
-      WITH written AS (
-        INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
-        SELECT
-          id, stream_name, version + row_number() OVER (PARTITION BY stream_name ORDER BY number),
-          type, data, metadata
-        FROM {schema}.message_entries(write_messages.messages)
-        LEFT JOIN unnest(_streams, _versions) AS stream (name, version) ON name = stream_name
-        WHERE NOT EXISTS (SELECT FROM unnest(_repeats) AS repeat (number) WHERE repeat.number = message_entries.number)
-        ORDER BY number
-        RETURNING position, global_position
-      )
-      SELECT array_agg(position), array_agg(global_position)
-      INTO _positions, _global_positions
-      FROM written;
-
-      EXIT;
-    EXCEPTION WHEN unique_violation THEN
-      GET STACKED DIAGNOSTICS _index = CONSTRAINT_NAME;
-
-      IF _index = 'messages_id' AND idempotent THEN
-        _known_repeats := _repeats;
+    IF _wrong_stream IS NOT NULL THEN
+      IF idempotent THEN
         _repeats := {schema}.find_repeats(messages);
-      ELSIF _index IS DISTINCT FROM 'messages_stream' THEN
-        RAISE;
       END IF;
 
-      -- What is in the way was written by a transaction that this one's snapshot does not see.
-      IF _index = 'messages_stream' OR _repeats = _known_repeats THEN
-        RAISE EXCEPTION '%', SQLERRM USING ERRCODE = 'serialization_failure';
+      IF cardinality(_repeats) < jsonb_array_length(messages) OR _repeats = '{}' THEN
+        PERFORM {schema}.refuse_version(_wrong_stream, _expected_version, _version);
       END IF;
-    END;
-  END LOOP;
+    ELSIF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+      -- The snapshot may be older than the locks, and no insert of the batch need tell: a stream may be
+      -- expected only. One at the next position fails with a serialization failure where a newer
+      -- transaction took that; what it inserts otherwise is undone.
+      BEGIN
+        INSERT INTO {schema}.messages (stream_name, position, type)
+        SELECT name, version + 1, ''
+        FROM unnest(_streams, _versions) AS stream (name, version)
+        WHERE (expected_versions ->> name) IS NOT NULL
+        ON CONFLICT (stream_name, position) DO NOTHING;
 
-  IF _repeats = '{}' THEN
-    RETURN QUERY SELECT * FROM unnest(_positions, _global_positions);
-  ELSE
-    RETURN QUERY
-      SELECT m.position, m.global_position
-      FROM {schema}.message_entries(write_messages.messages) AS entry
-      JOIN {schema}.messages AS m ON m.id = entry.id
-      ORDER BY number;
-  END IF;
+        RAISE EXCEPTION USING ERRCODE = 'MS000';
+      EXCEPTION WHEN SQLSTATE 'MS000' THEN
+        NULL;
+      END;
+    END IF;
+
+    WHILE cardinality(_repeats) < jsonb_array_length(messages) LOOP
+      PERFORM {schema}.take_floor();
+
+      BEGIN
+        WITH written AS (
+          INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+          SELECT
+            id, stream_name, version + row_number() OVER (PARTITION BY stream_name ORDER BY number),
+            type, data, metadata
+          FROM {schema}.message_entries(write_messages.messages)
+          LEFT JOIN unnest(_streams, _versions) AS stream (name, version) ON name = stream_name
+          WHERE NOT EXISTS (SELECT FROM unnest(_repeats) AS repeat (number) WHERE repeat.number = message_entries.number)
+          ORDER BY number
+          RETURNING position, global_position
+        )
+        SELECT array_agg(position), array_agg(global_position)
+        INTO _positions, _global_positions
+        FROM written;
+
+        EXIT;
+      EXCEPTION WHEN unique_violation THEN
+        GET STACKED DIAGNOSTICS _index = CONSTRAINT_NAME;
+
+        IF _index = 'messages_id' AND idempotent THEN
+          _known_repeats := _repeats;
+          _repeats := {schema}.find_repeats(messages);
+        ELSIF _index IS DISTINCT FROM 'messages_stream' THEN
+          RAISE;
+        END IF;
+
+        -- What is in the way was written by a transaction that this one's snapshot does not see.
+        IF _index = 'messages_stream' OR _repeats = _known_repeats THEN
+          RAISE EXCEPTION '%', SQLERRM USING ERRCODE = 'serialization_failure';
+        END IF;
+      END;
+    END LOOP;
+
+    IF _repeats = '{}' THEN
+      RETURN QUERY SELECT * FROM unnest(_positions, _global_positions);
+    ELSE
+      RETURN QUERY
+        SELECT m.position, m.global_position
+        FROM {schema}.message_entries(write_messages.messages) AS entry
+        JOIN {schema}.messages AS m ON m.id = entry.id
+        ORDER BY number;
+    END IF;
+  END;
 END
 $function$;
