@@ -416,7 +416,7 @@ def test_a_connection_that_is_lost_while_copying(
         copy_text = copying._COPY[connection.dialect.driver, flavour.asynchronous]
         terminate = text("SELECT pg_terminate_backend(:pid, 5000)")
 
-        def lose_it(sync_connection: Any, rows: bytes) -> None:
+        def lose_it(sync_connection: Any, rows: Any) -> None:
             getattr(other, "sync_connection", other).execute(terminate, {"pid": pid})
             copy_text(sync_connection, rows)
 
