@@ -43,7 +43,7 @@ def batches(server: Server, size: Size) -> Iterator[Comparison]:
             ),
         }
         yield Comparison(
-            "batches of 1,000 messages",
+            "batches of 1,000",
             "messages/s",
             {name: _side(write, size.batches) for name, write in writers.items()},
             [

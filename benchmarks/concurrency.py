@@ -92,7 +92,7 @@ def application_transactions(server: Server, size: Size) -> Iterator[Comparison]
             return crew.rate(Orders(url), number, size.seconds)
 
         yield Comparison(
-            f"{number} application transactions at once, one category, a commit takes 2 ms",
+            f"{number} transactions at once",
             "transactions/s",
             {OURS: lambda: side(ours), "original": lambda: side(original)},
             [Bar("S3", "original", 7)],
@@ -112,14 +112,14 @@ def _writers(server: Server, size: Size, number: int) -> Iterator[Comparison]:
             return crew.rate(SingleMessages(url, category), number, size.seconds)
 
         yield Comparison(
-            f"{number} writers of single messages, one category",
+            f"{number} writers, one category",
             "messages/s",
             {
                 OURS: lambda: side(ours, "order"),
-                "a category for each writer": lambda: side(apart, "order{}"),
+                "a category each": lambda: side(apart, "order{}"),
                 "original": lambda: side(original, "order"),
             },
-            [Bar("S4", "a category for each writer", 0.9), Bar("S4", "original", 2.5)],
+            [Bar("S4", "a category each", 0.9), Bar("S4", "original", 2.5)],
         )
 
 

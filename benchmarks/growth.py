@@ -52,9 +52,9 @@ def growth(server: Server, size: Size) -> Iterator[Comparison]:
             fill(connection, number, _CATEGORIES)
             _warm(connection)
             connections[number] = connection
-        smaller = f"{size.few:,} messages"
+        smaller = f"{size.few:,}"
         yield Comparison(
-            f"category read on {size.many:,} messages in 1,000 categories",
+            f"category read of {size.many:,}",
             "reads/s",
             {
                 OURS: lambda: side(connections[size.many], size.many),

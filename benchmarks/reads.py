@@ -41,7 +41,7 @@ def category_reads(server: Server, size: Size) -> Iterator[Comparison]:
             ),
         }
         yield Comparison(
-            "category read, JSON decoded, batches of 1,000",
+            "category read, decoded",
             "messages/s",
             {name: _side(read, size) for name, read in readers.items()},
             [

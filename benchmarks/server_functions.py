@@ -28,7 +28,7 @@ def writes(server: Server, size: Size) -> Iterator[Comparison]:
 
     with _both(server) as (ours, original):
         yield Comparison(
-            "the original's own benchmark, writes",
+            "benchmark.sh, writes",
             "messages/s",
             {OURS: lambda: side(ours), "original": lambda: side(original)},
             [Bar("S1", "original", 1.5)],
@@ -46,7 +46,7 @@ def single_reads(server: Server, size: Size) -> Iterator[Comparison]:
 
     with _both(server) as (ours, original):
         yield Comparison(
-            "the original's own benchmark, reads",
+            "benchmark.sh, reads",
             "messages/s",
             {OURS: lambda: side(ours), "original": lambda: side(original)},
             [Bar("S2", "original", 6)],
@@ -79,7 +79,7 @@ def consumer_group(server: Server, size: Size) -> Iterator[Comparison]:
 
     with ExitStack() as stack:
         yield Comparison(
-            "category read by member 0 of 4 of a consumer group, on the server",
+            "read by member 0 of 4",
             "messages/s",
             {
                 name: side(stack.enter_context(connect(stack.enter_context(database))))

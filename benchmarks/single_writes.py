@@ -125,7 +125,7 @@ def writes_over_connection(server: Server, size: Size) -> Iterator[Comparison]:
             "psycopg": Psycopg(stack.enter_context(server.ours())),
         }
         yield Comparison(
-            "one write after another, each in its own transaction, over a connection",
+            "one write, over a connection",
             "messages/s",
             {name: _side(stack, writer, size) for name, writer in writers.items()},
             [Bar("S10", "psycopg", 0.85)],
@@ -142,7 +142,7 @@ def writes_over_session(server: Server, size: Size) -> Iterator[Comparison]:
             packages.EVENTSOURCING: Eventsourcing(stack.enter_context(server.eventsourcing())),
         }
         yield Comparison(
-            "one write after another, each in its own transaction and session",
+            "one write, in a session",
             "messages/s",
             {name: _side(stack, writer, size) for name, writer in writers.items()},
             [
@@ -180,7 +180,7 @@ def writers_of_packages(server: Server, size: Size) -> Iterator[Comparison]:
             return lambda: crew.rate(writer, number, size.seconds)
 
         yield Comparison(
-            f"{number} writers of single messages, through the packages",
+            f"{number} writers, by the packages",
             "messages/s",
             {name: side(writer) for name, writer in writers.items()},
             [Bar("", packages.MESSAGE_DB_PY, 1), Bar("", packages.EVENTSOURCING, 1)],

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 
 from benchmarks.comparison import Outcome, Row, rows_of
 
 __all__ = ["markdown", "of"]
 
-_HEADINGS = ("", "what", "against", "figure", "other side", "ratio", "target", "met")
-_NUMBERS = {"figure", "other side", "ratio", "target"}
+_HEADINGS = ("", "what", "against", "a second", "other", "ratio", "target", "met")
+_NUMBERS = {"a second", "other", "ratio", "target"}
 
 
 def of(outcomes: Sequence[Outcome]) -> Table:
-    table = Table()
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading in _NUMBERS else "left")
     for row in rows_of(outcomes):
@@ -34,7 +35,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.label,
         row.what,
         row.against,
-        f"{row.ours:,.0f} {row.unit}",
+        f"{row.ours:,.0f}",
         f"{row.theirs:,.0f}",
         f"{row.ratio:.2f}",
         f"{row.target:.2f}",
