@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ class Comparison:
         for name in names:
             progress(name)
             self.sides[name]()
+        # Python's garbage collector is not to go through what this program itself holds.
+        gc.collect()
+        gc.freeze()
         measured: dict[str, list[float]] = {name: [] for name in names}
         for number in range(rounds):
             # Each begins as often as any other: none always follows the same.

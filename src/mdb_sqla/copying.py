@@ -69,11 +69,12 @@ def copy(
 def _positions(
     rows: Sequence[Row], versions: dict[str, int], global_positions: Sequence[int]
 ) -> list[MessagePosition]:
+    # Calls no Python function for each message, as the named tuple's own constructor is one.
+    new = tuple.__new__
     positions = []
     for row, global_position in zip(rows, global_positions, strict=True):
-        name = row[0]
-        versions[name] = position = versions[name] + 1
-        positions.append(MessagePosition(position, global_position))
+        versions[row[0]] = position = versions[row[0]] + 1
+        positions.append(new(MessagePosition, (position, global_position)))
     return positions
 
 

@@ -31,12 +31,8 @@ _WRITE_MESSAGES = select(
 )
 
 
-class _Entry(NamedTuple):
-    """A message with its data and metadata as JSON text; None for NULL."""
-
-    message: Message
-    data: str | None
-    metadata: str | None
+_Entry = tuple[Message, str | None, str | None]
+"""A message with its data and metadata as JSON text; None for NULL."""
 
 
 class Write(NamedTuple):
@@ -229,9 +225,9 @@ def _document(writes: Sequence[Write]) -> str:
 
 def _rows(writes: Sequence[Write]) -> list[Row]:
     return [
-        (write.stream_name, entry.message.id, entry.message.type, entry.data, entry.metadata)
+        (write.stream_name, message.id, message.type, data, metadata)
         for write in writes
-        for entry in write.entries
+        for message, data, metadata in write.entries
     ]
 
 
@@ -246,7 +242,7 @@ def _entry_of(message: object, serialize: Callable[[Any], str | bytes]) -> _Entr
         metadata = _text_of(message.metadata, serialize)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
-    return _Entry(message, data, metadata)
+    return message, data, metadata
 
 
 def _text_of(value: Any, serialize: Callable[[Any], str | bytes]) -> str | None:
@@ -271,15 +267,15 @@ def _check_version(version: object) -> None:
 
 def _first_invalid(entries: Iterable[_Entry]) -> InvalidMessage | None:
     """Find the message whose JSON PostgreSQL has refused, and what is wrong with it."""
-    for entry in entries:
-        for name, text in (("data", entry.data), ("metadata", entry.metadata)):
+    for message, data, metadata in entries:
+        for name, text in (("data", data), ("metadata", metadata)):
             try:
                 value = json.loads(text or "null", parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as error:
-                return InvalidMessage(entry.message, f"the {name} must be JSON: {error}")
+                return InvalidMessage(message, f"the {name} must be JSON: {error}")
             if not all(is_storable(string) for string in _strings(value)):
                 return InvalidMessage(
-                    entry.message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
+                    message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
                 )
     return None
 
