@@ -19,9 +19,10 @@ WAYS = {
         f"SELECT message_store.write_message(gen_random_uuid()::varchar, '%s', {_VALUES})"
     ],
     "write_messages": [
-        "SELECT message_store.write_messages(jsonb_build_array(jsonb_build_object("
+        # Two, for one by itself goes the way of write_message.
+        "SELECT message_store.write_messages(jsonb_agg(jsonb_build_object("
         "'id', gen_random_uuid(), 'stream_name', '%s', 'type', 'T', "
-        "'metadata', '{\"correlationStreamName\": \"c-1\"}'::jsonb)))"
+        "'metadata', '{\"correlationStreamName\": \"c-1\"}'::jsonb))) FROM generate_series(1, 2)"
     ],
     "prepare_copy": [
         "INSERT INTO message_store.messages "

@@ -46,7 +46,7 @@ UNSORTED: tuple[Edit, ...] = (
     (LOCK, "    GROUP BY 1\n    ORDER BY 1\n", ""),
     (LOCK, "count(*) OVER (PARTITION BY message_store.category(name))", "1"),
     (LOCK, "      ORDER BY 1\n", ""),
-    (WRITE_ALL, "    UNION\n    SELECT jsonb_object_keys(expected_versions)\n", ""),
+    (WRITE_ALL, "      UNION\n      SELECT jsonb_object_keys(expected_versions)\n", ""),
 )
 
 CATEGORIES = ["a-1", "b-1"]
