@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions, tables
 from mdb_sqla.execution import WRITES, execute, is_autocommit
@@ -27,6 +28,10 @@ Row = tuple[str, UUID, str, str | None, str | None]
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number")))
 
 _CHUNK = 100  # rows
+
+# What `write_messages` knows what to do with: JSON that is none (class 22), a repeated id or a
+# position that an old snapshot doesn't see (23), row-level security, which COPY can't do (0A).
+_FOR_THE_FUNCTION = ("22", "23", "0A")
 
 _COLUMNS = ("global_position", "stream_name", "position", "id", "type", "data", "metadata")
 
@@ -58,10 +63,19 @@ def copy(
     except Exception as error:
         # Where the connection is lost, it is SQLAlchemy that finds out, by this statement.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
-        if getattr(error, "sqlstate", None) is None:
+        sqlstate = getattr(error, "sqlstate", None)
+        if sqlstate is None:
             raise
-        # A repeated id, a snapshot that is too old, JSON that is none.
-        return None
+        if sqlstate.startswith(_FOR_THE_FUNCTION):
+            return None
+        raise DBAPIError.instance(
+            _statement(connection).decode(), None, error, type(error), dialect=connection.dialect
+        ) from error
+    except BaseException as error:
+        # Cancelled, or interrupted. As SQLAlchemy does it for its own statements: nobody knows what
+        # state the connection is in, and a COMMIT must not seem to succeed.
+        connection.invalidate(error)
+        raise
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_copy")
     return positions
 
@@ -114,8 +128,10 @@ def _schema(connection: Connection) -> str:
 
 
 def _statement(connection: Connection) -> bytes:
-    schema = connection.dialect.identifier_preparer.quote_identifier(_schema(connection))
-    return f"COPY {schema}.messages ({', '.join(_COLUMNS)}) FROM STDIN".encode()
+    # SQLAlchemy would double a `%` for the driver, but this goes to the server as it is.
+    schema = '"' + _schema(connection).replace('"', '""') + '"'
+    # The connection's own encoding may be another.
+    return f"COPY {schema}.messages ({', '.join(_COLUMNS)}) FROM STDIN (ENCODING 'UTF8')".encode()
 
 
 def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> None:
@@ -141,7 +157,11 @@ def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> None:
 
     async def run(driver_connection: Any) -> None:
         await driver_connection.copy_to_table(
-            "messages", schema_name=schema, columns=_COLUMNS, source=BytesIO(b"".join(chunks))
+            "messages",
+            schema_name=schema,
+            columns=_COLUMNS,
+            source=BytesIO(b"".join(chunks)),
+            encoding="utf-8",
         )
 
     _run_async(connection, run)

@@ -19,6 +19,7 @@ __all__ = [
     "execute",
     "execute_raw",
     "is_autocommit",
+    "is_intercepted",
 ]
 
 Database = Session | Connection
@@ -78,6 +79,11 @@ def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
 def connection_of(db: Database) -> Connection:
     """Return the connection that messages are written over."""
     return db.connection(bind_arguments={"clause": WRITES}) if isinstance(db, Session) else db
+
+
+def is_intercepted(db: Database) -> bool:
+    """Whether the application changes statements of the session's before they are executed."""
+    return isinstance(db, Session) and bool(db.dispatch.do_orm_execute)
 
 
 def is_autocommit(connection: Connection) -> bool:

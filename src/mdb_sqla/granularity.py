@@ -60,7 +60,7 @@ def set_lock_granularity(
         wait: for how many seconds to try.
 
     Raises:
-        InvalidArgument: the granularity is none.
+        InvalidArgument: the granularity is none, or `wait` is not more than 0.
         StoreBusy: transactions that write have not ended in that time; nothing was changed.
         StoreNotInstalled: there is no store in the schema, or it is not up to date.
     """
@@ -70,7 +70,11 @@ def set_lock_granularity(
         raise InvalidArgument(
             f"The lock granularity must be category or stream: {granularity!r}"
         ) from None
-    timeout = text(f"SET LOCAL lock_timeout = {round(1000 * min(wait, _BEHIND_THE_BARRIER))}")
+    if not wait > 0:
+        raise InvalidArgument(f"wait must be more than 0 seconds: {wait!r}")
+    # At least a millisecond: 0 would be for ever.
+    milliseconds = max(1, round(1000 * min(wait, _BEHIND_THE_BARRIER)))
+    timeout = text(f"SET LOCAL lock_timeout = {milliseconds}")
     attempts = Retrying(
         retry=retry_if_exception(_is_busy),
         stop=stop_after_delay(wait),

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mdb_sqla.execution import Database
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import Database, connection_of, is_autocommit
 from mdb_sqla.message import Message
 from mdb_sqla.writing import write_messages
 
@@ -19,6 +20,15 @@ class Load:
         self._progress = progress
         self._chunk: list[tuple[str, Message]] = []
         self._number = 0
+
+    def check(self, db: Database) -> None:
+        """Check that what is written can be taken back.
+
+        Raises:
+            InvalidArgument: each statement is a transaction of its own.
+        """
+        if is_autocommit(connection_of(db)):
+            raise InvalidArgument("load needs a transaction; the connection is AUTOCOMMIT")
 
     def add(self, pair: tuple[str, Message]) -> bool:
         """Take a message; returns whether it is time to write."""

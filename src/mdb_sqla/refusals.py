@@ -103,7 +103,7 @@ def raise_conflict(error: BaseException | None) -> None:
 
 def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
     sqlstate, text, _, _ = _diagnostics(error)
-    if sqlstate == "23505" and _TAKEN_POSITION.search(text):
+    if sqlstate == "23505" and _TAKEN_POSITION.search(text) and _table(error) == "messages":
         # By a writer without the lock.
         sqlstate = "40001"
     if sqlstate not in _CONFLICTS:
@@ -135,6 +135,12 @@ def _refusal(error: DBAPIError) -> errors.Refusal | None:
                 refusal.add_note(hint)
             return refusal
     return None
+
+
+def _table(error: DBAPIError) -> str | None:
+    original = error.orig
+    told = getattr(original, "diag", None) or getattr(original, "__cause__", None)
+    return getattr(told, "table_name", None)
 
 
 def _diagnostics(error: DBAPIError) -> tuple[str | None, str, str, str]:

@@ -55,7 +55,7 @@ class MessageStore:
         expected_version: int | None = None,
         idempotent: bool = True,
     ) -> int:
-        """Write one message or several to a stream, all or none, in one round trip.
+        """Write one message or several to a stream, all or none.
 
         It locks the stream, or its category, until the transaction ends, so it belongs near the
         end; a unit of work takes care of that.
@@ -88,7 +88,8 @@ class MessageStore:
         """Write messages to any streams, all or none.
 
         All locks are taken at once, in one order for all writers. Up to some hundred messages are
-        one round trip; more are copied, for which a savepoint is set.
+        one round trip; more are copied, for which a savepoint is set. Where COPY does not serve, as
+        for messages that are stored already, PostgreSQL takes 256 MB at a time.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
@@ -117,9 +118,10 @@ class MessageStore:
         idempotent: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Write any number of messages, all or none; holds some thousand of them at a time.
+        """Write any number of messages, all or none; holds ten thousand of them at a time.
 
-        The streams are locked as they turn up, so that two such transactions may deadlock.
+        It is done in a savepoint: an error, of the iterator too, takes back what was written. The
+        streams are locked as they turn up, so that two such transactions may deadlock.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
@@ -130,15 +132,18 @@ class MessageStore:
             The number of messages.
 
         Raises:
+            InvalidArgument: what is handed in are no such pairs, or the connection is AUTOCOMMIT.
             DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON.
             TransactionConflict: run the whole transaction again.
         """
-        load = Load(idempotent, progress)
-        for pair in messages:
-            if load.add(pair):
-                load.write(self._db)
-        return load.write(self._db)
+        load, db = Load(idempotent, progress), self._db
+        load.check(db)
+        with db.begin_nested():
+            for pair in messages:
+                if load.add(pair):
+                    load.write(db)
+            return load.write(db)
 
     def read_stream(
         self,
@@ -335,16 +340,18 @@ class AsyncMessageStore:
         progress: Callable[[int], object] | None = None,
     ) -> int:
         """Write any number of messages, all or none. See `MessageStore.load`."""
-        load = Load(idempotent, progress)
-        if isinstance(messages, AsyncIterable):
-            async for pair in messages:
-                if load.add(pair):
-                    await self._db.run_sync(load.write)
-        else:
-            for pair in messages:
-                if load.add(pair):
-                    await self._db.run_sync(load.write)
-        return await self._db.run_sync(load.write)
+        load, db = Load(idempotent, progress), self._db
+        await db.run_sync(load.check)
+        async with db.begin_nested():
+            if isinstance(messages, AsyncIterable):
+                async for pair in messages:
+                    if load.add(pair):
+                        await db.run_sync(load.write)
+            else:
+                for pair in messages:
+                    if load.add(pair):
+                        await db.run_sync(load.write)
+            return await db.run_sync(load.write)
 
     async def read_stream(
         self,

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import JSON, Text, bindparam, cast, select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -14,8 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import functions
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.copying import LEAST_TO_COPY, Row, copy
-from mdb_sqla.errors import InvalidArgument, InvalidMessage, WrongExpectedVersion
-from mdb_sqla.execution import WRITES, Database, connection_of, dialect_of, execute
+from mdb_sqla.errors import (
+    InvalidArgument,
+    InvalidMessage,
+    MessageStoreError,
+    WrongExpectedVersion,
+)
+from mdb_sqla.execution import WRITES, Database, connection_of, dialect_of, execute, is_intercepted
 from mdb_sqla.message import Message, MessagePosition
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
@@ -101,6 +107,14 @@ def write_messages(
     expected_versions: Mapping[str, int] | None,
     idempotent: bool,
 ) -> list[MessagePosition]:
+    if not isinstance(messages, Iterable):
+        raise InvalidArgument(
+            f"What is written must be pairs of a name and a Message: {messages!r}"
+        )
+    if not isinstance(expected_versions, Mapping | None):
+        raise InvalidArgument(
+            f"expected_versions must be versions by stream name: {expected_versions!r}"
+        )
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
     for pair in messages:
@@ -128,7 +142,7 @@ def write_all(
     expectations = _expectations(writes)
     number = sum(len(write.entries) for write in writes)
     positions = None
-    if number >= LEAST_TO_COPY:
+    if number >= LEAST_TO_COPY and not is_intercepted(db):
         positions = copy(
             connection_of(db),
             _rows(writes),
@@ -136,6 +150,10 @@ def write_all(
         )
     if positions is None:
         positions = _call(db, writes, expectations, idempotent)
+    if len(positions) != number:
+        raise MessageStoreError(
+            f"{len(positions)} of {number} messages were written: a trigger has left some out"
+        )
     following = iter(positions)
     return [[next(following) for _ in write.entries] for write in writes]
 
@@ -155,7 +173,7 @@ def _call(
     try:
         rows = execute(db, _WRITE_MESSAGES, parameters, WRITES)
     except WrongExpectedVersion as error:
-        _, before = expectations[error.stream_name]
+        _, before = expectations.get(error.stream_name, (0, 0))
         if not before:
             raise
         raise _wrong_version(
@@ -169,7 +187,7 @@ def _call(
         if invalid is None:
             raise
         raise invalid from error
-    return [MessagePosition._make(row) for row in rows]
+    return [MessagePosition._make(row) for row in rows if row[0] is not None]
 
 
 def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
@@ -182,15 +200,22 @@ def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
         WrongExpectedVersion: of two writes to one stream, one can't be right.
     """
     before: Counter[str] = Counter()
+    ids: set[UUID] = set()
     expectations: dict[str, tuple[int, int]] = {}
     for write in writes:
         name = write.stream_name
         if write.expected_version is not None:
-            version = write.expected_version - before[name]
-            known, _ = expectations.setdefault(name, (version, before[name]))
+            # What is only expected was read before anything is written.
+            written = before[name] if write.entries else 0
+            version = write.expected_version - written
+            known, _ = expectations.setdefault(name, (version, written))
             if known != version:
-                raise _wrong_version(name, write.expected_version, known + before[name])
-        before[name] += len(write.entries)
+                raise _wrong_version(name, write.expected_version, known + written)
+        for message, *_ in write.entries:
+            # A repeat is not written again.
+            if message.id not in ids:
+                ids.add(message.id)
+                before[name] += 1
     return expectations
 
 

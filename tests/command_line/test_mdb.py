@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, create_engine, inspect
 
-from mdb_sqla import Message, MessageStore
+from mdb_sqla import InvalidArgument, Message, MessageStore
+from mdb_sqla.granularity import set_lock_granularity
 
 MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
 
@@ -174,3 +175,11 @@ def test_lock_granularity_waits_for_writers_no_longer_than_it_is_told(database: 
 
     assert "for 0.1 s there was always a transaction open" in refused.stderr
     assert mdb("lock-granularity", url=database).stdout == "Writers lock the category.\n"
+
+
+@pytest.mark.parametrize("wait", [0, -1.0])
+def test_waiting_for_ever_is_refused(database: URL, wait: float) -> None:
+    engine = create_engine(database)
+    with pytest.raises(InvalidArgument, match=f"more than 0 seconds: {wait}"):
+        set_lock_granularity(engine, "stream", wait=wait)
+    engine.dispose()

@@ -338,6 +338,41 @@ def test_what_is_no_pair_is_refused(flavour: Any, store: Any, session: Any, pair
     assert stored(flavour, session) == []
 
 
+@pytest.mark.parametrize("arguments", [(None,), (1,), ([], [("a-1", -1)]), ([], "a-1")])
+def test_what_is_no_batch_is_refused(flavour: Any, store: Any, arguments: Any) -> None:
+    pairs, *versions = arguments
+    with pytest.raises(InvalidArgument) as error:
+        flavour.run(
+            store.write_messages(pairs, expected_versions=versions[0] if versions else None)
+        )
+
+    assert repr(versions[0] if versions else pairs) in str(error.value)
+
+
+def test_an_id_that_row_level_security_hides_is_a_duplicate(
+    flavour: Any, store: Any, session: Any, empty_database: URL
+) -> None:
+    """No retry would cure it."""
+    hidden = Message("A")
+    flavour.run(store.write("hidden-1", hidden))
+    role = f"restricted_{empty_database.database}"
+    for statement in (
+        f"CREATE ROLE {role}",
+        f"GRANT USAGE ON SCHEMA message_store TO {role}",
+        f"GRANT SELECT, INSERT ON message_store.messages TO {role}",
+        f"GRANT USAGE, SELECT ON SEQUENCE message_store.messages_global_position_seq TO {role}",
+        "ALTER TABLE message_store.messages ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY visible ON message_store.messages USING (stream_name !~ 'hidden')",
+        f"SET LOCAL ROLE {role}",
+    ):
+        flavour.run(session.execute(text(statement)))
+
+    assert flavour.run(store.write("a-1", [Message("A"), Message("B")])) == 1
+    with pytest.raises(DuplicateMessageId):
+        flavour.run(store.write("a-1", Message("A", id=hidden.id)))
+    flavour.run(session.rollback())
+
+
 def test_names_and_versions_are_checked(flavour: Any, store: Any) -> None:
     with pytest.raises(InvalidStreamName, match="category"):
         flavour.run(store.write_messages([("-1", Message("T"))]))
@@ -397,6 +432,27 @@ class TestLoad:
         assert flavour.run(store.load(pairs)) == 7
 
         assert [row[3] for row in stored(flavour, session)] == list(range(7))
+
+    def test_what_fails_is_taken_back(self, flavour: Any, store: Any, session: Any) -> None:
+        def pairs(fault: Any) -> Iterator[tuple[str, Message]]:
+            yield from (("a-1", Message("T", index)) for index in range(7))
+            yield fault()
+
+        flavour.run(store.write("before-1", Message("T")))
+        faults: list[Callable[[], Any]] = [lambda: ("-1", Message("T")), lambda: [][0]]
+        for fault in faults:
+            with pytest.raises((InvalidStreamName, IndexError)):
+                flavour.run(store.load(pairs(fault)))
+        flavour.run(session.commit())
+
+        assert [row[0] for row in stored(flavour, session)] == ["before-1"]
+
+    def test_needs_a_transaction(self, flavour: Any) -> None:
+        with (
+            flavour.connection(isolation_level="AUTOCOMMIT") as connection,
+            pytest.raises(InvalidArgument, match="AUTOCOMMIT"),
+        ):
+            flavour.run(flavour.store(connection).load([("a-1", Message("T"))]))
 
     def test_all_or_none(self, flavour: Any, store: Any, session: Any) -> None:
         pairs = [("a-1", Message("T", index)) for index in range(4)]

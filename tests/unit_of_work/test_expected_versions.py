@@ -91,6 +91,30 @@ def test_one_of_several_writes_is_wrong(
     refused(flavour, unit, committed, "account-1", second, 1)
 
 
+@pytest.mark.parametrize("first", ["expect", "write"])
+def test_the_order_of_expecting_and_writing_does_not_matter(
+    flavour: Any, unit: Any, committed: Any, first: str
+) -> None:
+    if first == "expect":
+        unit.expect("account-1", 0)
+    unit.write("account-1", Message("A"))
+    if first == "write":
+        unit.expect("account-1", 0)
+    flavour.run(unit.commit())
+
+    assert len(committed.messages()) == 2
+
+
+def test_a_message_that_is_handed_in_twice_counts_once(flavour: Any, unit: Any) -> None:
+    message = Message("A")
+    unit.write("account-1", message)
+    unit.write("account-1", message)
+    last = unit.write("account-1", Message("B"), expected_version=1)
+    flavour.run(unit.commit())
+
+    assert last.position == 2
+
+
 def test_positions_of_every_message(flavour: Any, unit: Any) -> None:
     one = unit.write("account-1", [Message("A"), Message("B")])
     other = unit.write("transfer-1", Message("C"))

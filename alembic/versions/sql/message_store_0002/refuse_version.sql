@@ -10,7 +10,7 @@ BEGIN
     -- The snapshot may be older than the lock, and the version with it. This insert fails with a
     -- serialization failure if it is; if it is not, the error below takes it back.
     INSERT INTO {schema}.messages (stream_name, position, type)
-    VALUES (refuse_version.stream_name, version + 1, '')
+    VALUES (refuse_version.stream_name, version + 1, 'Probe')
     ON CONFLICT (stream_name, position) DO NOTHING;
   END IF;
 
