@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["setup"]
 
-_TABLES = {"messages", "mdb_sqla_version"}
+_TABLES = {
+    "messages",
+    "consumer_slots",
+    "consumer_members",
+    "dead_letters",
+    "mdb_sqla_version",
+}
 
 
 def setup(plugin: Plugin) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 __all__ = [
     "ConditionNotActivated",
     "DuplicateMessageId",
+    "HandlerFailed",
     "InvalidArgument",
     "InvalidConsumerGroup",
     "InvalidCorrelation",
@@ -15,12 +16,14 @@ __all__ = [
     "InvalidStreamName",
     "MessageStoreError",
     "MessagesExist",
+    "NoHandler",
     "NoReplyStream",
     "NotACategory",
     "NotAStream",
     "NotCommitted",
     "ReadNotExact",
     "Refusal",
+    "SlotLost",
     "StoreBusy",
     "StoreNotInstalled",
     "TransactionConflict",
@@ -103,6 +106,56 @@ class NoReplyStream(InvalidArgument):
             f"of stream {message.stream_name}"
         )
         self.message = message
+
+
+class NoHandler(MessageStoreError):
+    """A strict consumer has read a message of a type that it has no handler for.
+
+    Attributes:
+        message: the message.
+    """
+
+    def __init__(self, message: Any) -> None:
+        super().__init__(
+            f"There is no handler for messages of type {message.type!r}: "
+            f"message {message.global_position}, stream {message.stream_name}"
+        )
+        self.message = message
+
+
+class HandlerFailed(MessageStoreError):
+    """A handler has raised an error, also when it was tried again; its effects are rolled back.
+
+    The handler's own error is the `__cause__`.
+
+    Attributes:
+        message: the message; the first of them, where several are handled in one transaction.
+        tries: how often it was tried.
+    """
+
+    def __init__(self, consumer: str, message: Any, tries: int) -> None:
+        super().__init__(
+            f"Consumer {consumer!r} could not handle message {message.global_position} of type "
+            f"{message.type!r}, stream {message.stream_name}, in {tries} tries"
+        )
+        self.message = message
+        self.tries = tries
+
+
+class SlotLost(MessageStoreError):
+    """Another process has taken over what this one consumed; nothing more is done here.
+
+    Attributes:
+        consumer: the consumer's name.
+        slot: which part of its work.
+    """
+
+    def __init__(self, consumer: str, slot: int) -> None:
+        super().__init__(
+            f"Slot {slot} of consumer {consumer!r} was taken over: it runs somewhere else, too"
+        )
+        self.consumer = consumer
+        self.slot = slot
 
 
 class NotCommitted(MessageStoreError):

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from mdb_sqla import errors
 
-__all__ = ["conflicts_translated", "raise_conflict", "translated"]
+__all__ = ["conflicts_translated", "is_lost_connection", "raise_conflict", "translated"]
 
 # The texts are part of the server contract, so the values are taken from them. An adopted store
 # raises P0001 for every kind: there the text tells the kind, too.
@@ -99,6 +99,20 @@ def raise_conflict(error: BaseException | None) -> None:
     """Raise `TransactionConflict` if this is PostgreSQL asking to run the transaction again."""
     if isinstance(error, DBAPIError) and (conflict := _conflict(error)):
         raise conflict from error
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether the connection to the server was lost, or there was none to be had."""
+    if not isinstance(error, DBAPIError):
+        return False
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    # A driver that can't connect has no SQLSTATE to tell. 57P01 to 57P03: the server shuts down,
+    # has crashed, or is starting.
+    return (
+        error.connection_invalidated
+        or sqlstate.startswith(("08", "57P0"))
+        or (not sqlstate and isinstance(error, OperationalError | InterfaceError))
+    )
 
 
 def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:

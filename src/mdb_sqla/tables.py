@@ -7,7 +7,18 @@ it out of its own `target_metadata`. Another schema is chosen as for every SQLAl
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, MetaData, Numeric, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from mdb_sqla.column_types import UTCDateTime
@@ -15,6 +26,9 @@ from mdb_sqla.column_types import UTCDateTime
 __all__ = [
     "SCHEMA",
     "category_type_summary",
+    "consumer_members",
+    "consumer_slots",
+    "dead_letters",
     "messages",
     "metadata",
     "stream_summary",
@@ -39,6 +53,45 @@ messages = Table(
     Column("data", JSONB(none_as_null=True)),
     Column("metadata", JSONB(none_as_null=True)),
     Column("id", Uuid, nullable=False, server_default=func.gen_random_uuid()),
+)
+
+
+consumer_slots = Table(
+    "consumer_slots",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("slots", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("token", BigInteger, nullable=False, server_default="0"),
+    Column("owner", Text),
+    Column(
+        "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
+    ),
+)
+
+consumer_members = Table(
+    "consumer_members",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("alive_until", DateTime(timezone=True), nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("global_position", BigInteger, primary_key=True, autoincrement=False),
+    Column("slot", Integer, nullable=False),
+    Column("stream_name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text),
+    Column("traceback", Text),
+    Column(
+        "set_aside", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
+    ),
 )
 
 

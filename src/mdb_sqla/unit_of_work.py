@@ -38,6 +38,11 @@ class UnitOfWork:
             raise InvalidArgument(f"A UnitOfWork needs a sessionmaker or a Session: {source!r}")
         self._source = source
 
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Return a unit of work within the session's transaction, which others commit."""
+        return cls(session).__enter__()
+
     def __enter__(self) -> Self:
         source = self._source
         self.session: Session = source if isinstance(source, Session) else source()

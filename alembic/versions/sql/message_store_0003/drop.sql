@@ -1,0 +1,1 @@
+DROP TABLE {schema}.consumer_slots, {schema}.consumer_members, {schema}.dead_letters;

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla.consuming import Consumption, Retries, Settings
+from mdb_sqla.driving import AsyncDriver, Driver
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.handling import Handler, Handlers
+from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
+from mdb_sqla.stream_name import StreamName
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+    from typing_extensions import Unpack
+
+__all__ = ["Consumer"]
+
+_H = TypeVar("_H", bound=Handler)
+
+
+class Consumer:
+    """Handles messages in order, and keeps its position in the transaction that handles them.
+
+    A handler gets the message and a unit of work. What it does with that (rows, messages, whatever
+    the session executes) is committed together with the consumer's position, or not at all: in this
+    database every message has its effects exactly once. Effects elsewhere can be repeated, if the
+    process ends before COMMIT.
+
+        consumer = Consumer("billing", "order")
+
+        @consumer.on("Placed")
+        def bill(message, unit):
+            unit.session.add(Invoice(total=message.data["total"]))
+
+        consumer.run(sessionmaker(engine))
+
+    Args:
+        name: under which its position is kept; a consumer by another name starts afresh.
+        categories: what it reads, in global order; none of them means all there are.
+        start: the global position that it begins with when it runs for the first time.
+        take_over: the position stream of an Eventide consumer of the same category, such as
+            `account:position-billing`, to go on from when it runs for the first time.
+        strict: whether a message of a type without a handler is an error.
+        batch_size: how many messages are read at a time.
+        transaction_size: how many messages at most are handled in one transaction.
+        retries: how often a handler is tried.
+        poll: after how many seconds at first, and at last, to look for messages again where there
+            were none.
+        filters: as for `MessageStore.read_category`: correlation, consumer group, condition.
+
+    Raises:
+        InvalidArgument: an argument breaks its rule.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *categories: str,
+        start: int = 1,
+        take_over: str | None = None,
+        strict: bool = False,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        transaction_size: int = 1,
+        retries: Retries | None = None,
+        poll: tuple[float, float] = (0.02, 1.0),
+        **filters: Unpack[CategoryFilters],
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise InvalidArgument(f"A consumer's name must be a string that is not empty: {name!r}")
+        self.handlers = Handlers(strict=strict)
+        self._settings = Settings(
+            name=name,
+            categories=tuple(StreamName(category) for category in categories),
+            start=_at_least("start", start, 0),
+            take_over=None if take_over is None else StreamName(take_over),
+            batch_size=_at_least("batch_size", batch_size, 1),
+            transaction_size=_at_least("transaction_size", transaction_size, 1),
+            retries=retries or Retries(),
+            poll=poll,
+            filters=filters,
+        )
+        self._running: tuple[Consumption, Driver | AsyncDriver] | None = None
+
+    def on(self, *types: str) -> Callable[[_H], _H]:
+        """Have the function below handle messages of these types, or, without a type, all others.
+
+        Raises:
+            InvalidArgument: a type has a handler already.
+        """
+
+        def add(handler: _H) -> _H:
+            self.handlers.add(handler, *types)
+            return handler
+
+        return add
+
+    def run(self, factory: sessionmaker[Session]) -> None:
+        """Handle messages until `stop` is called from another thread or from a signal handler.
+
+        Raises:
+            HandlerFailed: a handler has failed for good; all before it is done, it is not.
+            NoHandler: the consumer is strict, and there is a message that it can't handle.
+            SlotLost: a consumer by this name was started elsewhere.
+            ReadNotExact: the server is a standby.
+        """
+        self._run(factory, endless=True)
+
+    def catch_up(self, factory: sessionmaker[Session]) -> None:
+        """Handle what there is, and return. See `run`."""
+        self._run(factory, endless=False)
+
+    async def run_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        """Handle messages in a task, until `stop` is called. Handlers may be async. See `run`."""
+        await self._run_async(factory, endless=True)
+
+    async def catch_up_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        """Handle what there is, in a task, and return. See `run`."""
+        await self._run_async(factory, endless=False)
+
+    def stop(self) -> None:
+        """Have the consumer finish what is in hand, save its position, and return.
+
+        From any thread, and from a signal handler.
+        """
+        if self._running is not None:
+            consumption, driver = self._running
+            consumption.stopping = True
+            driver.wake()
+
+    def _run(self, factory: sessionmaker[Session], *, endless: bool) -> None:
+        self.handlers.refuse_async()
+        driver = Driver(factory)
+        consumption = Consumption(self._settings, self.handlers, endless=endless)
+        self._running = consumption, driver
+        driver.run(consumption.steps())
+
+    async def _run_async(self, factory: async_sessionmaker[AsyncSession], *, endless: bool) -> None:
+        driver = AsyncDriver(factory)
+        consumption = Consumption(self._settings, self.handlers, endless=endless)
+        self._running = consumption, driver
+        await driver.run(consumption.steps())
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidArgument(f"{name} must be an integer of at least {least}: {value!r}")
+    return value

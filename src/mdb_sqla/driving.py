@@ -1,0 +1,169 @@
+"""What a consumer's loop asks for, and who does it: a thread, or a task of asyncio.
+
+The loop is a generator. It yields what is to be done next, and is sent what came of it or thrown
+the error: so it is written once, and handlers may await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import WRITES
+from mdb_sqla.handling import Handler
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+__all__ = ["AsyncDriver", "Driver", "Handle", "Pause", "Steps", "Transact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """Call a function of our own in a transaction at READ COMMITTED; sent is what it returns."""
+
+    work: Callable[[Session], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Call handlers in a unit of work, then a function of our own; sent is what that returns."""
+
+    calls: Sequence[tuple[Handler, StoredMessage]]
+    finish: Callable[[Session], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait, unless the consumer is woken; sent is nothing."""
+
+    seconds: float
+
+
+Step = Transact | Handle | Pause
+Steps = Generator[Step, Any, None]
+
+_BIND: dict[str, Any] = {"clause": WRITES}
+_OPTIONS = {"isolation_level": "READ COMMITTED"}
+
+
+class Driver:
+    """Does the steps in this thread."""
+
+    def __init__(self, factory: sessionmaker[Session]) -> None:
+        if not isinstance(factory, sessionmaker):
+            raise InvalidArgument(f"A consumer runs with a sessionmaker: {factory!r}")
+        self._factory = factory
+        self._woken = threading.Event()
+
+    def wake(self) -> None:
+        """End a pause; from any thread."""
+        self._woken.set()
+
+    def run(self, steps: Steps) -> None:
+        """Do all steps; an error that the loop does not expect comes out here."""
+        with closing(steps):
+            done, error = None, None
+            while (step := _next(steps, done, error)) is not None:
+                done, error = None, None
+                try:
+                    done = self._do(step)
+                except Exception as caught:
+                    error = caught
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Transact):
+            with self._factory() as session:
+                session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+                done = step.work(session)
+                session.commit()
+                return done
+        if isinstance(step, Handle):
+            with UnitOfWork(self._factory) as unit:
+                for handler, message in step.calls:
+                    handler(message, unit)  # type: ignore[arg-type]
+                done = step.finish(unit.session)
+                unit.commit()
+                return done
+        self._woken.wait(step.seconds)
+        self._woken.clear()
+        return None
+
+
+class AsyncDriver:
+    """Does the steps in a task."""
+
+    def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        from sqlalchemy.ext.asyncio import async_sessionmaker
+
+        if not isinstance(factory, async_sessionmaker):
+            raise InvalidArgument(f"An async consumer runs with an async_sessionmaker: {factory!r}")
+        self._factory = factory
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def wake(self) -> None:
+        """End a pause; from any thread."""
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self, steps: Steps) -> None:
+        """Do all steps; an error that the loop does not expect comes out here."""
+        with closing(steps):
+            done, error = None, None
+            while (step := _next(steps, done, error)) is not None:
+                done, error = None, None
+                try:
+                    done = await self._do(step)
+                except Exception as caught:
+                    error = caught
+
+    async def _do(self, step: Step) -> Any:
+        if isinstance(step, Transact):
+            async with self._factory() as session:
+                await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+                done = await session.run_sync(step.work)
+                await session.commit()
+                return done
+        if isinstance(step, Handle):
+            async with AsyncUnitOfWork(self._factory) as unit:
+                for handler, message in step.calls:
+                    await _call(handler, message, unit)
+                done = await unit.session.run_sync(step.finish)
+                await unit.commit()
+                return done
+        try:
+            async with asyncio.timeout(step.seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        self._woken.clear()
+        return None
+
+
+def _next(steps: Steps, done: Any, error: Exception | None) -> Step | None:
+    try:
+        return steps.send(done) if error is None else steps.throw(error)
+    except StopIteration:
+        return None
+
+
+async def _call(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
+    if inspect.iscoroutinefunction(handler):
+        await handler(message, unit)  # type: ignore[arg-type]
+        return
+
+    def call(session: Session) -> Any:
+        return handler(message, UnitOfWork.of(session))  # type: ignore[arg-type]
+
+    # A sync handler gets the sync session of this very transaction.
+    await unit.session.run_sync(call)

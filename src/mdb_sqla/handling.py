@@ -1,0 +1,80 @@
+"""Which function handles a message."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mdb_sqla.errors import InvalidArgument, NoHandler
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
+
+__all__ = ["Handler", "Handlers"]
+
+Handler = (
+    Callable[[StoredMessage, UnitOfWork], Any]
+    | Callable[[StoredMessage, AsyncUnitOfWork], Awaitable[Any]]
+)
+"""Takes a message and the unit of work that it is handled in; sync or async."""
+
+
+class Handlers:
+    """Functions by the type of the messages that they handle.
+
+    Args:
+        strict: whether a message of a type without a handler is an error, and not left out.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._by_type: dict[str, Handler] = {}
+        self._of_any_type: Handler | None = None
+
+    def add(self, handler: Handler, *types: str) -> None:
+        """Have a function handle messages of these types, or, without a type, all others.
+
+        Raises:
+            InvalidArgument: a type is no string, or has a handler already; the handler can't be
+                called.
+        """
+        if not callable(handler):
+            raise InvalidArgument(f"A handler must be a function: {handler!r}")
+        if not types:
+            if self._of_any_type is not None:
+                raise InvalidArgument(f"All other types have a handler: {self._of_any_type!r}")
+            self._of_any_type = handler
+        for type_ in types:
+            if not isinstance(type_, str) or not type_:
+                raise InvalidArgument(f"A message type must be a string: {type_!r}")
+            if type_ in self._by_type:
+                raise InvalidArgument(f"Messages of type {type_!r} have a handler already")
+            self._by_type[type_] = handler
+
+    def find(self, message: StoredMessage) -> Handler | None:
+        """Return the function that handles a message; None if it is to be left out.
+
+        Raises:
+            NoHandler: there is none, and they are strict.
+        """
+        handler = self._by_type.get(message.type, self._of_any_type)
+        if handler is None and self._strict:
+            raise NoHandler(message)
+        return handler
+
+    def refuse_async(self) -> None:
+        """Check that all can be called without awaiting them.
+
+        Raises:
+            InvalidArgument: a handler is async.
+        """
+        for handler in [*self._by_type.values(), self._of_any_type]:
+            if inspect.iscoroutinefunction(handler):
+                raise InvalidArgument(
+                    f"An async handler needs `await consumer.run_async(...)`: {handler!r}"
+                )
+
+    @property
+    def types(self) -> list[str]:
+        """The types that have a handler of their own, sorted."""
+        return sorted(self._by_type)

@@ -1,0 +1,90 @@
+"""How far a consumer is, and who may move it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from mdb_sqla.errors import InvalidArgument, SlotLost
+from mdb_sqla.execution import WRITES
+from mdb_sqla.tables import consumer_slots as slots
+
+__all__ = ["Claim", "claim", "renew", "save"]
+
+_BIND: dict[str, Any] = {"clause": WRITES}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to move a slot of a consumer's work on, until somebody else claims it."""
+
+    consumer: str
+    slot: int
+    token: int
+
+
+def claim(session: Session, consumer: str, slot: int, number: int, start: int) -> tuple[Claim, int]:
+    """Take a slot over from whoever has it; returns up to which position all is done.
+
+    Args:
+        session: in whose transaction it is done.
+        consumer: the consumer's name.
+        slot: the slot, from 0.
+        number: into how many slots the consumer's work is parted.
+        start: up to where all is done where the consumer never ran.
+
+    Raises:
+        InvalidArgument: the work is parted into another number of slots.
+    """
+    new = insert(slots).values(consumer=consumer, slot=slot, slots=number, position=start, token=1)
+    statement = new.on_conflict_do_update(
+        index_elements=[slots.c.consumer, slots.c.slot],
+        set_={"token": slots.c.token + 1, "changed": func.clock_timestamp()},
+    ).returning(slots.c.token, slots.c.position, slots.c.slots)
+    token, position, found = session.execute(statement, bind_arguments=_BIND).one()
+    if found != number:
+        raise InvalidArgument(
+            f"The work of consumer {consumer!r} is parted into {found} slots, not {number}"
+        )
+    return Claim(consumer, slot, token), position
+
+
+def renew(claim: Claim, session: Session) -> int:
+    """Return up to which position all is done.
+
+    Raises:
+        SlotLost: somebody else has claimed the slot.
+    """
+    statement = select(slots.c.position).where(_is(claim))
+    position: int | None = session.execute(statement, bind_arguments=_BIND).scalar()
+    if position is None:
+        raise SlotLost(claim.consumer, claim.slot)
+    return position
+
+
+def save(claim: Claim, position: int, session: Session) -> None:
+    """Move the slot on, in the session's transaction.
+
+    Raises:
+        SlotLost: somebody else has claimed it.
+    """
+    statement = (
+        update(slots)
+        .where(_is(claim))
+        .values(position=position, changed=func.clock_timestamp())
+        .returning(slots.c.token)
+    )
+    if session.execute(statement, bind_arguments=_BIND).first() is None:
+        raise SlotLost(claim.consumer, claim.slot)
+
+
+def _is(claim: Claim) -> ColumnElement[bool]:
+    return and_(
+        slots.c.consumer == claim.consumer,
+        slots.c.slot == claim.slot,
+        slots.c.token == claim.token,
+    )
