@@ -119,6 +119,9 @@ def reused_database(databases: Databases, template: URL) -> Iterator[URL]:
         yield url
 
 
+_EMPTIED = ("messages", "consumer_slots", "consumer_members", "dead_letters")
+
+
 @pytest.fixture
 def clean_database(reused_database: URL) -> URL:
     """A database with an empty store; the test may leave messages and tables of its own in it."""
@@ -130,7 +133,8 @@ def clean_database(reused_database: URL) -> URL:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-        connection.execute(text("TRUNCATE message_store.messages RESTART IDENTITY"))
+        emptied = (f"message_store.{name}" for name in _EMPTIED)
+        connection.execute(text(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY"))
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
     return reused_database

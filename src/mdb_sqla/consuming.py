@@ -183,6 +183,7 @@ class Consumption:
             reraise=True,
         )
         # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
+        retrying.begin()
         state = RetryCallState(retrying, None, (), {})
         _, first = step.calls[0]
         while True:
@@ -196,7 +197,9 @@ class Consumption:
                 try:
                     state.set_result((yield step))
                 except Exception as error:
-                    self._log(logging.WARNING, "fails", error, message=first.global_position)
+                    self._log(
+                        logging.WARNING, "fails", error, global_position=first.global_position
+                    )
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()

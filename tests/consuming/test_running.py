@@ -1,0 +1,79 @@
+"""A consumer that runs until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from mdb_sqla.consumer import Consumer
+from mdb_sqla.consuming import Retries
+
+
+def run_until(application: Any, consumer: Consumer, done: threading.Event, write: Any) -> None:
+    """Run the consumer, write while it runs, and stop it when it is done."""
+
+    def wait() -> None:
+        write()
+        assert done.wait(20)
+        consumer.stop()
+
+    if not application.flavour.asynchronous:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        consumer.run(application.factory)
+        thread.join()
+        return
+
+    async def run() -> None:
+        await asyncio.gather(consumer.run_async(application.factory), asyncio.to_thread(wait))
+
+    application.flavour.run(run())
+
+
+def test_handles_what_comes_later_and_stops(application: Any, handler: Any) -> None:
+    consumer = Consumer("billing", "order")
+    consumer.on("T")(handler)
+    done = threading.Event()
+    consumer.on("Last")(lambda message, unit: done.set())
+
+    def write() -> None:
+        for number in range(10):
+            application.write("order-1", number)
+        application.write("order-1", 0, type_="Last")
+
+    run_until(application, consumer, done, write)
+
+    assert application.effects() == list(range(10))
+    assert application.position("billing") == 11
+
+
+def test_stops_while_it_waits_to_try_again(application: Any) -> None:
+    consumer = Consumer("billing", "order", retries=Retries(first=60, longest=60))
+    failed = threading.Event()
+
+    @consumer.on("T")
+    def fail(message: Any, unit: Any) -> None:
+        failed.set()
+        raise ZeroDivisionError
+
+    run_until(application, consumer, failed, lambda: application.write("order-1", 1))
+
+    assert application.position("billing") == 0
+
+
+def test_stops_after_the_message_in_hand(application: Any) -> None:
+    consumer = Consumer("billing", "order")
+    handled: list[int] = []
+    first = threading.Event()
+
+    @consumer.on("T")
+    def handle(message: Any, unit: Any) -> None:
+        handled.append(message.data)
+        consumer.stop()
+        first.set()
+
+    run_until(application, consumer, first, lambda: application.write("order-1", 1, 2, 3))
+
+    assert handled == [1]
+    assert application.position("billing") == 1
