@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.consuming import Consumption, Retries, Settings
+from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
+from mdb_sqla.progress import Retries, Settings
 from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.stream_name import StreamName
 
@@ -49,6 +51,8 @@ class Consumer:
         retries: how often a handler is tried.
         poll: after how many seconds at first, and at last, to look for messages again where there
             were none.
+        group: shares the work with other processes that run this consumer; without it, the one that
+            was started last has all of it.
         filters: as for `MessageStore.read_category`: correlation, consumer group, condition.
 
     Raises:
@@ -66,10 +70,13 @@ class Consumer:
         transaction_size: int = 1,
         retries: Retries | None = None,
         poll: tuple[float, float] = (0.02, 1.0),
+        group: Group | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
         if not isinstance(name, str) or not name:
             raise InvalidArgument(f"A consumer's name must be a string that is not empty: {name!r}")
+        if group is not None and filters.keys() & {"consumer_group_member", "consumer_group_size"}:
+            raise InvalidArgument("A consumer has a group or is a member by number, not both")
         self.handlers = Handlers(strict=strict)
         self._settings = Settings(
             name=name,
@@ -80,6 +87,7 @@ class Consumer:
             transaction_size=_at_least("transaction_size", transaction_size, 1),
             retries=retries or Retries(),
             poll=poll,
+            group=group,
             filters=filters,
         )
         self._running: tuple[Consumption, Driver | AsyncDriver] | None = None

@@ -3,75 +3,28 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from tenacity import (
-    DoAttempt,
-    DoSleep,
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from mdb_sqla import positions, reading
-from mdb_sqla.driving import Handle, Pause, Steps, Transact
-from mdb_sqla.errors import HandlerFailed, SlotLost
-from mdb_sqla.handling import Handler, Handlers
-from mdb_sqla.message import StoredMessage
+from mdb_sqla.driving import Pause, Steps, Transact
+from mdb_sqla.errors import SlotLost
+from mdb_sqla.groups import Membership
+from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
+from mdb_sqla.progress import Progress, Settings, Stopped, log, rest
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.refusals import is_lost_connection
-from mdb_sqla.stream_name import StreamName
 
-__all__ = ["Consumption", "Retries", "Settings"]
-
-_log = logging.getLogger("mdb_sqla.consumer")
+__all__ = ["Consumption"]
 
 _LONGEST_OUTAGE = 10.0  # seconds between two attempts to reach the server again
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often a handler is tried, with pauses that grow from `first` to `longest` seconds."""
-
-    attempts: int = 5
-    first: float = 0.1
-    longest: float = 30.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a consumer was made with; see `Consumer`."""
-
-    name: str
-    categories: tuple[StreamName, ...]
-    start: int
-    take_over: StreamName | None
-    batch_size: int
-    transaction_size: int
-    retries: Retries
-    poll: tuple[float, float]
-    filters: CategoryFilters
-
-    @property
-    def slot(self) -> int:
-        """The member's number in a consumer group; 0 without one."""
-        return self.filters.get("consumer_group_member") or 0
-
-    @property
-    def slots(self) -> int:
-        """The size of the consumer group; 1 without one."""
-        return self.filters.get("consumer_group_size") or 1
 
 
 class Consumption:
@@ -81,169 +34,130 @@ class Consumption:
         self._settings = settings
         self._handlers = handlers
         self._endless = endless
-        self._claim: Claim | None = None
-        self._position = 0  # up to where all is done
-        self._saved = 0  # and what of that is saved
+        self._held: dict[int, Progress] = {}
+        self._joined = False
+        self._share_at = 0.0
+        self.membership = (
+            None if settings.group is None else Membership(settings.name, settings.group)
+        )
         self.stopping = False
 
     def steps(self) -> Steps:
         """Consume, and go on where the connection was lost."""
         outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
-        while not self.stopping:
-            try:
-                yield from self._consume()
-                return
-            except DBAPIError as error:
-                if not is_lost_connection(error):
-                    raise
-                pause = next(outages)
-                self._log(logging.WARNING, "has lost its connection, and tries again", error=error)
-                yield from self._rest(pause)
+        with suppress(Stopped):
+            while True:
+                try:
+                    yield from self._consume()
+                    return
+                except DBAPIError as error:
+                    if not is_lost_connection(error):
+                        raise
+                    self._log(logging.WARNING, "has lost its connection", error=error)
+                yield from rest(next(outages), lambda: self.stopping)
 
     def _consume(self) -> Steps:
-        # What was lost with a connection may have been committed: the database knows.
-        if self._claim is None:
-            self._claim, position = yield Transact(self._take)
-        else:
-            position = yield Transact(partial(positions.renew, self._claim))
-        self._position = self._saved = position
-        self._log(logging.INFO, "goes on")
-        with suppress(_Stopped):
+        yield from self._begin()
+        try:
             yield from self._follow()
-        yield from self._save(at_least=1)
+        except Stopped:
+            pass
+        for progress in list(self._held.values()):
+            with suppress(SlotLost):
+                yield from progress.save()
+        if self.membership is not None:
+            yield Transact(partial(self.membership.leave, held=self._claims()))
         self._log(logging.INFO, "stops")
 
+    def _begin(self) -> Steps:
+        if self.membership is not None and not self._joined:
+            yield Transact(self.membership.join)
+            self._joined = True
+        elif self.membership is None and not self._held:
+            self._hold(*(yield Transact(self._take)))
+        for slot, progress in list(self._held.items()):
+            try:
+                yield from progress.renew()
+            except SlotLost:
+                self._lose(slot)
+        self._share_at = 0.0
+        self._log(logging.INFO, "goes on")
+
     def _follow(self) -> Steps:
-        settings = self._settings
-        pauses = _growing(*settings.poll)
+        pauses = _growing(*self._settings.poll)
         while not self.stopping:
-            messages, settled = yield Transact(self._fetch)
-            for number in range(0, len(messages), settings.transaction_size):
-                yield from self._handle(messages[number : number + settings.transaction_size])
-                if self.stopping:
-                    return
-            if len(messages) < settings.batch_size:
-                self._position = max(self._position, settled)
-                if not self._endless:
-                    return
-            yield from self._save(at_least=settings.batch_size)
-            if messages:
-                pauses = _growing(*settings.poll)
+            yield from self._share()
+            found = behind = False
+            for slot, progress in list(self._held.items()):
+                try:
+                    some, full = yield from progress.advance()
+                except SlotLost:
+                    self._lose(slot)
+                    continue
+                found, behind = found or some, behind or full
+            if not self._endless and not behind:
+                return
+            if found:
+                pauses = _growing(*self._settings.poll)
             else:
                 yield Pause(next(pauses))
 
+    def _share(self) -> Steps:
+        """Have the group's slots as they are due to its members now, every third of a lease."""
+        if self.membership is None or time.monotonic() < self._share_at:
+            return
+        self._share_at = time.monotonic() + self.membership.group.lease / 3
+        start = yield Transact(self._start)
+        shared: dict[int, Any] = yield Transact(
+            partial(self.membership.share, held=self._claims(), start=start)
+        )
+        for slot in self._held.keys() - shared.keys():
+            del self._held[slot]
+        for slot, (claim, position) in shared.items():
+            if slot not in self._held:
+                self._hold(claim, position)
+        self._log(logging.DEBUG, "holds slots %s", sorted(self._held))
+
     def _take(self, session: Session) -> tuple[Claim, int]:
-        settings = self._settings
-        start = max(settings.start - 1, 0)
-        if settings.take_over is not None:
-            recorded = reading.last_message(session, settings.take_over, "Recorded")
-            if recorded is not None:
-                start = int(recorded.data["position"])
-        return positions.claim(session, settings.name, settings.slot, settings.slots, start)
-
-    def _fetch(self, session: Session) -> tuple[list[StoredMessage], int]:
-        settings, position = self._settings, self._position + 1
-        # Before the read: what is settled by then, the read sees.
-        settled = 0
-        if settings.filters:
-            one = settings.categories[0] if len(settings.categories) == 1 else None
-            settled = reading.settled_position(session, one)
-        if len(settings.categories) == 1:
-            messages = reading.read_category(
-                session, settings.categories[0], position, settings.batch_size, **settings.filters
-            )
-        else:
-            messages = reading.read_messages(
-                session,
-                settings.categories or None,
-                position,
-                settings.batch_size,
-                **settings.filters,
-            )
-        return messages, settled
-
-    def _handle(self, messages: Sequence[StoredMessage]) -> Steps:
-        calls: list[tuple[Handler, StoredMessage]] = []
-        for message in messages:
-            handler = self._handlers.find(message)
-            if handler is not None:
-                calls.append((handler, message))
-        last = messages[-1].global_position
-        if calls:
-            yield from self._retry(Handle(calls, partial(self._move_to, last)))
-            self._saved = last
-        self._position = last
-
-    def _retry(self, step: Handle) -> Steps:
-        retries = self._settings.retries
-        retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
-            stop=stop_after_attempt(retries.attempts),
-            wait=wait_random_exponential(multiplier=retries.first, max=retries.longest),
-            reraise=True,
-        )
-        # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
-        retrying.begin()
-        state = RetryCallState(retrying, None, (), {})
-        _, first = step.calls[0]
-        while True:
-            try:
-                do = retrying.iter(state)
-            except Exception as error:
-                if not _may_pass(error):
-                    raise
-                raise HandlerFailed(self._settings.name, first, state.attempt_number) from error
-            if isinstance(do, DoAttempt):
-                try:
-                    state.set_result((yield step))
-                except Exception as error:
-                    self._log(
-                        logging.WARNING, "fails", error, global_position=first.global_position
-                    )
-                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
-            elif isinstance(do, DoSleep):
-                state.prepare_for_next_attempt()
-                yield from self._rest(do)
-            else:
-                return
-
-    def _move_to(self, position: int, session: Session) -> None:
-        assert self._claim is not None  # noqa: S101 (nothing is read before it is claimed)
-        positions.save(self._claim, position, session)
-
-    def _save(self, *, at_least: int) -> Steps:
-        """Save a position that messages without a handler have moved, where it has come far."""
-        if self._position - self._saved >= at_least:
-            yield Transact(partial(self._move_to, self._position))
-            self._saved = self._position
-
-    def _rest(self, seconds: float) -> Steps:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            yield Pause(left)
-            if self.stopping:
-                raise _Stopped
-
-    def _log(self, level: int, what: str, error: Exception | None = None, **values: Any) -> None:
-        _log.log(
-            level,
-            "Consumer %s %s at position %d%s",
+        filters = self._settings.filters
+        return positions.claim(
+            session,
             self._settings.name,
-            what,
-            self._position,
-            f": {error}" if error else "",
-            exc_info=error,
-            extra={"consumer": self._settings.name, "position": self._position, **values},
+            filters.get("consumer_group_member") or 0,
+            filters.get("consumer_group_size") or 1,
+            self._start(session),
         )
 
+    def _start(self, session: Session) -> int:
+        if self._settings.take_over is not None:
+            recorded = reading.last_message(session, self._settings.take_over, "Recorded")
+            if recorded is not None:
+                return int(recorded.data["position"])
+        return max(self._settings.start - 1, 0)
 
-class _Stopped(Exception):
-    """The consumer was stopped while it waited to try something again."""
+    def _hold(self, claim: Claim, position: int) -> None:
+        filters = self._settings.filters
+        group = self._settings.group
+        if group is not None and group.slots > 1:
+            filters = CategoryFilters(
+                **filters, consumer_group_member=claim.slot, consumer_group_size=group.slots
+            )
+        self._held[claim.slot] = Progress(
+            self._settings, self._handlers, lambda: self.stopping, claim, position, filters
+        )
 
+    def _lose(self, slot: int) -> None:
+        """Let go of a slot that another process has taken; without a group, that is the end."""
+        del self._held[slot]
+        if self.membership is None:
+            raise SlotLost(self._settings.name, slot)
+        self._log(logging.WARNING, "has lost slot %d", slot)
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether to call a handler again: not if this is no longer ours, or the server is gone."""
-    return not isinstance(error, SlotLost) and not is_lost_connection(error)
+    def _claims(self) -> dict[int, Claim]:
+        return {slot: progress.claim for slot, progress in self._held.items()}
+
+    def _log(self, level: int, what: str, *values: object, error: Exception | None = None) -> None:
+        log(level, self._settings.name, what, *values, error=error)
 
 
 def _growing(first: float, longest: float) -> Iterator[float]:

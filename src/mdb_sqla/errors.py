@@ -14,6 +14,7 @@ __all__ = [
     "InvalidMessage",
     "InvalidSchemaName",
     "InvalidStreamName",
+    "MemberReplaced",
     "MessageStoreError",
     "MessagesExist",
     "NoHandler",
@@ -156,6 +157,22 @@ class SlotLost(MessageStoreError):
         )
         self.consumer = consumer
         self.slot = slot
+
+
+class MemberReplaced(MessageStoreError):
+    """Another process has joined a consumer's group under this member's name.
+
+    Attributes:
+        consumer: the consumer's name.
+        member: the member's name.
+    """
+
+    def __init__(self, consumer: str, member: str) -> None:
+        super().__init__(
+            f"Another process has become member {member!r} of the group of consumer {consumer!r}"
+        )
+        self.consumer = consumer
+        self.member = member
 
 
 class NotCommitted(MessageStoreError):

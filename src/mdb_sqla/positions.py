@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.execution import WRITES
+from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 
-__all__ = ["Claim", "claim", "renew", "save"]
+__all__ = ["Claim", "claim", "claim_if_free", "release", "renew", "save"]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 
@@ -40,17 +41,56 @@ def claim(session: Session, consumer: str, slot: int, number: int, start: int) -
     Raises:
         InvalidArgument: the work is parted into another number of slots.
     """
-    new = insert(slots).values(consumer=consumer, slot=slot, slots=number, position=start, token=1)
+    taken = _claim(session, consumer, slot, number, start, None, where=None)
+    assert taken is not None  # noqa: S101 (without a condition it always is)
+    return taken
+
+
+def claim_if_free(
+    session: Session, consumer: str, slot: int, number: int, start: int, member: str
+) -> tuple[Claim, int] | None:
+    """Take a slot over if it is no living member's; None if it is. See `claim`."""
+    others = members.alias()
+    is_taken = exists().where(
+        others.c.consumer == slots.c.consumer,
+        others.c.member == slots.c.owner,
+        others.c.member != member,
+        others.c.alive_until > func.clock_timestamp(),
+    )
+    return _claim(session, consumer, slot, number, start, member, where=~is_taken)
+
+
+def _claim(
+    session: Session,
+    consumer: str,
+    slot: int,
+    number: int,
+    start: int,
+    owner: str | None,
+    where: ColumnElement[bool] | None,
+) -> tuple[Claim, int] | None:
+    new = insert(slots).values(
+        consumer=consumer, slot=slot, slots=number, position=start, token=1, owner=owner
+    )
     statement = new.on_conflict_do_update(
         index_elements=[slots.c.consumer, slots.c.slot],
-        set_={"token": slots.c.token + 1, "changed": func.clock_timestamp()},
+        set_={"token": slots.c.token + 1, "owner": owner, "changed": func.clock_timestamp()},
+        where=where,
     ).returning(slots.c.token, slots.c.position, slots.c.slots)
-    token, position, found = session.execute(statement, bind_arguments=_BIND).one()
-    if found != number:
+    row = session.execute(statement, bind_arguments=_BIND).one_or_none()
+    if row is None:
+        return None
+    if row.slots != number:
         raise InvalidArgument(
-            f"The work of consumer {consumer!r} is parted into {found} slots, not {number}"
+            f"The work of consumer {consumer!r} is parted into {row.slots} slots, not {number}"
         )
-    return Claim(consumer, slot, token), position
+    return Claim(consumer, slot, row.token), row.position
+
+
+def release(claim: Claim, session: Session) -> None:
+    """Let go of a slot, so that others can take it at once; it may be another's already."""
+    statement = update(slots).where(_is(claim)).values(owner=None, token=slots.c.token + 1)
+    session.execute(statement, bind_arguments=_BIND)
 
 
 def renew(claim: Claim, session: Session) -> int:

@@ -75,6 +75,7 @@ consumer_members = Table(
     metadata,
     Column("consumer", Text, primary_key=True),
     Column("member", Text, primary_key=True),
+    Column("instance", Uuid, nullable=False),
     Column("alive_until", DateTime(timezone=True), nullable=False),
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import HandlerFailed, InvalidArgument, Message, NoHandler, SlotLost
 from mdb_sqla.consumer import Consumer
-from mdb_sqla.consuming import Retries
+from mdb_sqla.progress import Retries
 
 ONCE = Retries(attempts=1)
 FAST = Retries(attempts=3, first=0.001, longest=0.001)

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from mdb_sqla.consumer import Consumer
-from mdb_sqla.consuming import Retries
+from mdb_sqla.progress import Retries
 
 
 def run_until(application: Any, consumer: Consumer, done: threading.Event, write: Any) -> None:

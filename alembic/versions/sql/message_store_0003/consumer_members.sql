@@ -1,8 +1,9 @@
--- Who shares the work of a consumer. A member that does not move `alive_until` on is taken for dead, and its
+-- Who shares the work of a consumer; `instance` tells a member from an older process of its name. A member that does not move `alive_until` on is taken for dead, and its
 -- slots go to the others.
 CREATE TABLE {schema}.consumer_members (
   consumer text NOT NULL,
   member text NOT NULL,
+  instance uuid NOT NULL,
   alive_until timestamptz NOT NULL,
   PRIMARY KEY (consumer, member)
 ) WITH (fillfactor = 50);

@@ -1,0 +1,141 @@
+"""Groups that run themselves: members join, leave and fail, and the slots go to who is there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from mdb_sqla.errors import InvalidArgument, MemberReplaced
+from mdb_sqla.execution import WRITES
+from mdb_sqla.positions import Claim, claim_if_free, release
+from mdb_sqla.tables import consumer_members as members
+
+__all__ = ["Group", "Membership"]
+
+_BIND: dict[str, Any] = {"clause": WRITES}
+
+
+def _default_member() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """How a consumer shares its work with others of its name.
+
+    Streams fall into slots by their cardinal id, and every slot has one member at a time, so the
+    order of a stream holds. A member that has not been heard of for `lease` seconds is taken for
+    dead: that is how long its slots may rest.
+
+    Args:
+        slots: how many slots there are, the same for all members and for good; no more members than
+            that have something to do.
+        lease: in seconds.
+        member: this member's name, which no other may have; made up if there is none.
+    """
+
+    slots: int = 16
+    lease: float = 10.0
+    member: str = field(default_factory=_default_member)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.slots, int) or not 1 <= self.slots < 2**31:
+            raise InvalidArgument(f"slots must be an integer of at least 1: {self.slots!r}")
+        if not self.lease > 0:
+            raise InvalidArgument(f"lease must be more than 0 seconds: {self.lease!r}")
+        if not isinstance(self.member, str) or not self.member:
+            raise InvalidArgument(f"member must be a name: {self.member!r}")
+
+
+class Membership:
+    """A member's place in its group, for one run of a consumer."""
+
+    def __init__(self, consumer: str, group: Group) -> None:
+        self.group = group
+        self._consumer = consumer
+        self._instance: UUID = uuid4()
+
+    def join(self, session: Session) -> None:
+        """Become a member; an older process of the same name is one no more."""
+        row = insert(members).values(
+            consumer=self._consumer,
+            member=self.group.member,
+            instance=self._instance,
+            alive_until=self._end_of_lease(),
+        )
+        statement = row.on_conflict_do_update(
+            index_elements=[members.c.consumer, members.c.member],
+            set_={"instance": row.excluded.instance, "alive_until": row.excluded.alive_until},
+        )
+        session.execute(statement, bind_arguments=_BIND)
+
+    def beat(self, session: Session) -> None:
+        """Tell that this member is alive.
+
+        Raises:
+            MemberReplaced: another process has joined under this member's name.
+        """
+        statement = (
+            update(members)
+            .where(self._is_member, members.c.instance == self._instance)
+            .values(alive_until=self._end_of_lease())
+            .returning(members.c.member)
+        )
+        if session.execute(statement, bind_arguments=_BIND).first() is None:
+            raise MemberReplaced(self._consumer, self.group.member)
+
+    def share(self, session: Session, held: dict[int, Claim], start: int) -> dict[int, Any]:
+        """Let go of the slots that are others' share, and take those of one's own that are free.
+
+        Returns:
+            By slot, what is held now: a claim, and for a new one up to where all is done.
+
+        Raises:
+            MemberReplaced: another process has joined under this member's name.
+        """
+        self.beat(session)
+        statement = (
+            select(members.c.member)
+            .where(
+                members.c.consumer == self._consumer,
+                members.c.alive_until > func.clock_timestamp(),
+            )
+            .order_by(members.c.member)
+        )
+        alive = list(session.execute(statement, bind_arguments=_BIND).scalars())
+        place = alive.index(self.group.member)
+        own = range(place, self.group.slots, len(alive))
+        for slot, claim in held.items():
+            if slot not in own:
+                release(claim, session)
+        taken: dict[int, Any] = {slot: (held[slot], None) for slot in own if slot in held}
+        for slot in own:
+            if slot not in held:
+                new = claim_if_free(
+                    session, self._consumer, slot, self.group.slots, start, self.group.member
+                )
+                if new is not None:
+                    taken[slot] = new
+        return taken
+
+    def leave(self, session: Session, held: dict[int, Claim]) -> None:
+        """Let go of all slots, and be a member no more."""
+        for claim in held.values():
+            release(claim, session)
+        statement = delete(members).where(self._is_member, members.c.instance == self._instance)
+        session.execute(statement, bind_arguments=_BIND)
+
+    @property
+    def _is_member(self) -> Any:
+        return (members.c.consumer == self._consumer) & (members.c.member == self.group.member)
+
+    def _end_of_lease(self) -> Any:
+        return func.clock_timestamp() + timedelta(seconds=self.group.lease)

@@ -1,0 +1,228 @@
+"""A consumer's work on one slot: what is read, handled and saved."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+from tenacity import (
+    DoAttempt,
+    DoSleep,
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from mdb_sqla import positions, reading
+from mdb_sqla.driving import Handle, Pause, Step, Transact
+from mdb_sqla.errors import HandlerFailed, SlotLost
+from mdb_sqla.groups import Group
+from mdb_sqla.handling import Handler, Handlers
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.positions import Claim
+from mdb_sqla.reading import CategoryFilters
+from mdb_sqla.refusals import is_lost_connection
+from mdb_sqla.stream_name import StreamName
+
+__all__ = ["Progress", "Retries", "Settings", "Stopped", "Stopping", "log", "rest"]
+
+_log = logging.getLogger("mdb_sqla.consumer")
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a handler is tried, with pauses that grow from `first` to `longest` seconds."""
+
+    attempts: int = 5
+    first: float = 0.1
+    longest: float = 30.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a consumer was made with; see `Consumer`."""
+
+    name: str
+    categories: tuple[StreamName, ...]
+    start: int
+    take_over: StreamName | None
+    batch_size: int
+    transaction_size: int
+    retries: Retries
+    poll: tuple[float, float]
+    group: Group | None
+    filters: CategoryFilters
+
+
+class Stopped(Exception):
+    """The consumer was stopped while it waited to try something again."""
+
+
+Stopping = Callable[[], bool]
+"""Whether the consumer is to stop."""
+
+
+class Progress:
+    """One slot, as it is held by this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        stopping: Stopping,
+        claim: Claim,
+        position: int,
+        filters: CategoryFilters,
+    ) -> None:
+        self.claim = claim
+        self._settings = settings
+        self._handlers = handlers
+        self._stopping = stopping
+        self._filters = filters
+        self._position = self._saved = position  # up to where all is done, and what of it is saved
+
+    def advance(self) -> Generator[Step, Any, tuple[bool, bool]]:
+        """Read a batch and handle it; returns whether there was any, and whether it was full.
+
+        Raises:
+            SlotLost: the slot is no longer held here.
+            HandlerFailed: a handler has failed for good.
+            Stopped: the consumer was stopped.
+        """
+        settings = self._settings
+        messages, settled = yield Transact(self._fetch)
+        for number in range(0, len(messages), settings.transaction_size):
+            yield from self._handle(messages[number : number + settings.transaction_size])
+            if self._stopping():
+                raise Stopped
+        full = len(messages) == settings.batch_size
+        if not full:
+            self._position = max(self._position, settled)
+        yield from self.save(at_least=settings.batch_size)
+        return bool(messages), full
+
+    def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
+        """Save a position that messages without a handler have moved, where it has come far."""
+        if self._position - self._saved >= at_least:
+            yield Transact(partial(positions.save, self.claim, self._position))
+            self._saved = self._position
+
+    def renew(self) -> Generator[Step, Any, None]:
+        """Learn how far it is: what was lost with a connection may have been committed.
+
+        Raises:
+            SlotLost: the slot is no longer held here.
+        """
+        self._position = self._saved = yield Transact(partial(positions.renew, self.claim))
+
+    def _fetch(self, session: Session) -> tuple[list[StoredMessage], int]:
+        settings, position, filters = self._settings, self._position + 1, self._filters
+        # Before the read: what is settled by then, the read sees.
+        settled = 0
+        one = settings.categories[0] if len(settings.categories) == 1 else None
+        if filters:
+            settled = reading.settled_position(session, one)
+        if one is not None:
+            messages = reading.read_category(session, one, position, settings.batch_size, **filters)
+        else:
+            messages = reading.read_messages(
+                session, settings.categories or None, position, settings.batch_size, **filters
+            )
+        return messages, settled
+
+    def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
+        calls: list[tuple[Handler, StoredMessage]] = []
+        for message in messages:
+            handler = self._handlers.find(message)
+            if handler is not None:
+                calls.append((handler, message))
+        last = messages[-1].global_position
+        if calls:
+            yield from self._retry(Handle(calls, partial(positions.save, self.claim, last)))
+            self._saved = last
+        self._position = last
+
+    def _retry(self, step: Handle) -> Generator[Step, Any, None]:
+        retries = self._settings.retries
+        retrying = Retrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_attempt(retries.attempts),
+            wait=wait_random_exponential(multiplier=retries.first, max=retries.longest),
+            reraise=True,
+        )
+        # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
+        retrying.begin()
+        state = RetryCallState(retrying, None, (), {})
+        _, first = step.calls[0]
+        while True:
+            try:
+                do = retrying.iter(state)
+            except Exception as error:
+                if not _may_pass(error):
+                    raise
+                raise HandlerFailed(self._settings.name, first, state.attempt_number) from error
+            if isinstance(do, DoAttempt):
+                try:
+                    state.set_result((yield step))
+                except Exception as error:
+                    log(
+                        logging.WARNING,
+                        self._settings.name,
+                        "could not handle message %d of type %s",
+                        first.global_position,
+                        first.type,
+                        error=error,
+                        slot=self.claim.slot,
+                        attempt=state.attempt_number,
+                    )
+                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+            elif isinstance(do, DoSleep):
+                state.prepare_for_next_attempt()
+                yield from rest(do, self._stopping)
+            else:
+                return
+
+
+def rest(seconds: float, stopping: Stopping) -> Generator[Step, Any, None]:
+    """Wait, whatever wakes the consumer meanwhile.
+
+    Raises:
+        Stopped: the consumer was stopped.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        yield Pause(left)
+        if stopping():
+            raise Stopped
+
+
+def log(
+    level: int,
+    consumer: str,
+    what: str,
+    *values: object,
+    error: Exception | None = None,
+    **fields: object,
+) -> None:
+    """Log a line about a consumer, with fields for those who search in logs."""
+    _log.log(
+        level,
+        f"Consumer %s {what}",
+        consumer,
+        *values,
+        exc_info=error,
+        extra={"consumer": consumer, **fields},
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether to call a handler again: not if this is no longer ours, or the server is gone."""
+    return not isinstance(error, SlotLost) and not is_lost_connection(error)
