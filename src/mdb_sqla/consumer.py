@@ -143,13 +143,13 @@ class Consumer:
         driver = Driver(factory)
         consumption = Consumption(self._settings, self.handlers, endless=endless)
         self._running = consumption, driver
-        driver.run(consumption.steps())
+        driver.run(consumption.steps(), consumption.beat)
 
     async def _run_async(self, factory: async_sessionmaker[AsyncSession], *, endless: bool) -> None:
         driver = AsyncDriver(factory)
         consumption = Consumption(self._settings, self.handlers, endless=endless)
         self._running = consumption, driver
-        await driver.run(consumption.steps())
+        await driver.run(consumption.steps(), consumption.beat)
 
 
 def _at_least(name: str, value: int, least: int) -> int:

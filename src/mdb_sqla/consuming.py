@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from mdb_sqla import positions, reading
-from mdb_sqla.driving import Pause, Steps, Transact
+from mdb_sqla.driving import Beat, Pause, Steps, Transact
 from mdb_sqla.errors import SlotLost
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
@@ -35,12 +35,18 @@ class Consumption:
         self._handlers = handlers
         self._endless = endless
         self._held: dict[int, Progress] = {}
-        self._joined = False
         self._share_at = 0.0
         self.membership = (
             None if settings.group is None else Membership(settings.name, settings.group)
         )
         self.stopping = False
+
+    @property
+    def beat(self) -> Beat | None:
+        """What keeps a member of a group alive while a handler takes long."""
+        if self.membership is None:
+            return None
+        return Beat(self.membership.beat, self.membership.group.lease / 3)
 
     def steps(self) -> Steps:
         """Consume, and go on where the connection was lost."""
@@ -70,9 +76,8 @@ class Consumption:
         self._log(logging.INFO, "stops")
 
     def _begin(self) -> Steps:
-        if self.membership is not None and not self._joined:
+        if self.membership is not None and not self.membership.joined:
             yield Transact(self.membership.join)
-            self._joined = True
         elif self.membership is None and not self._held:
             self._hold(*(yield Transact(self._take)))
         for slot, progress in list(self._held.items()):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-__all__ = ["AsyncDriver", "Driver", "Handle", "Pause", "Steps", "Transact"]
+__all__ = ["AsyncDriver", "Beat", "Driver", "Handle", "Pause", "Steps", "Transact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,18 @@ class Pause:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What to call in a transaction every so many seconds, whatever a handler does meanwhile."""
+
+    work: Callable[[Session], Any]
+    seconds: float
+
+
 Step = Transact | Handle | Pause
 Steps = Generator[Step, Any, None]
+
+_log = logging.getLogger("mdb_sqla.consumer")
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}
@@ -70,9 +81,9 @@ class Driver:
         """End a pause; from any thread."""
         self._woken.set()
 
-    def run(self, steps: Steps) -> None:
+    def run(self, steps: Steps, beat: Beat | None = None) -> None:
         """Do all steps; an error that the loop does not expect comes out here."""
-        with closing(steps):
+        with closing(steps), self._beating(beat):
             done, error = None, None
             while (step := _next(steps, done, error)) is not None:
                 done, error = None, None
@@ -81,13 +92,32 @@ class Driver:
                 except Exception as caught:
                     error = caught
 
+    @contextmanager
+    def _beating(self, beat: Beat | None) -> Iterator[None]:
+        """Do something every few seconds beside the steps, for a handler may take long."""
+        if beat is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def repeat() -> None:
+            while not ended.wait(beat.seconds):
+                try:
+                    self._transact(beat.work)
+                except Exception:
+                    _log.warning("A heartbeat failed", exc_info=True)
+
+        thread = threading.Thread(target=repeat, name="mdb_sqla heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
     def _do(self, step: Step) -> Any:
         if isinstance(step, Transact):
-            with self._factory() as session:
-                session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
-                done = step.work(session)
-                session.commit()
-                return done
+            return self._transact(step.work)
         if isinstance(step, Handle):
             with UnitOfWork(self._factory) as unit:
                 for handler, message in step.calls:
@@ -98,6 +128,13 @@ class Driver:
         self._woken.wait(step.seconds)
         self._woken.clear()
         return None
+
+    def _transact(self, work: Callable[[Session], Any]) -> Any:
+        with self._factory() as session:
+            session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+            done = work(session)
+            session.commit()
+            return done
 
 
 class AsyncDriver:
@@ -116,24 +153,43 @@ class AsyncDriver:
         """End a pause; from any thread."""
         self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def run(self, steps: Steps) -> None:
+    async def run(self, steps: Steps, beat: Beat | None = None) -> None:
         """Do all steps; an error that the loop does not expect comes out here."""
-        with closing(steps):
-            done, error = None, None
-            while (step := _next(steps, done, error)) is not None:
+        async with self._beating(beat):
+            with closing(steps):
                 done, error = None, None
+                while (step := _next(steps, done, error)) is not None:
+                    done, error = None, None
+                    try:
+                        done = await self._do(step)
+                    except Exception as caught:
+                        error = caught
+
+    @asynccontextmanager
+    async def _beating(self, beat: Beat | None) -> AsyncIterator[None]:
+        if beat is None:
+            yield
+            return
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(beat.seconds)
                 try:
-                    done = await self._do(step)
-                except Exception as caught:
-                    error = caught
+                    await self._transact(beat.work)
+                except Exception:
+                    _log.warning("A heartbeat failed", exc_info=True)
+
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Transact):
-            async with self._factory() as session:
-                await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
-                done = await session.run_sync(step.work)
-                await session.commit()
-                return done
+            return await self._transact(step.work)
         if isinstance(step, Handle):
             async with AsyncUnitOfWork(self._factory) as unit:
                 for handler, message in step.calls:
@@ -141,13 +197,18 @@ class AsyncDriver:
                 done = await unit.session.run_sync(step.finish)
                 await unit.commit()
                 return done
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(step.seconds):
                 await self._woken.wait()
-        except TimeoutError:
-            pass
         self._woken.clear()
         return None
+
+    async def _transact(self, work: Callable[[Session], Any]) -> Any:
+        async with self._factory() as session:
+            await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+            done = await session.run_sync(work)
+            await session.commit()
+            return done
 
 
 def _next(steps: Steps, done: Any, error: Exception | None) -> Step | None:

@@ -62,6 +62,7 @@ class Membership:
         self.group = group
         self._consumer = consumer
         self._instance: UUID = uuid4()
+        self.joined = False
 
     def join(self, session: Session) -> None:
         """Become a member; an older process of the same name is one no more."""
@@ -76,13 +77,16 @@ class Membership:
             set_={"instance": row.excluded.instance, "alive_until": row.excluded.alive_until},
         )
         session.execute(statement, bind_arguments=_BIND)
+        self.joined = True
 
     def beat(self, session: Session) -> None:
-        """Tell that this member is alive.
+        """Tell that this member is alive, if it is one.
 
         Raises:
             MemberReplaced: another process has joined under this member's name.
         """
+        if not self.joined:
+            return
         statement = (
             update(members)
             .where(self._is_member, members.c.instance == self._instance)
@@ -128,6 +132,7 @@ class Membership:
 
     def leave(self, session: Session, held: dict[int, Claim]) -> None:
         """Let go of all slots, and be a member no more."""
+        self.joined = False
         for claim in held.values():
             release(claim, session)
         statement = delete(members).where(self._is_member, members.c.instance == self._instance)
