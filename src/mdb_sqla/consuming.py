@@ -64,10 +64,8 @@ class Consumption:
 
     def _consume(self) -> Steps:
         yield from self._begin()
-        try:
+        with suppress(Stopped):
             yield from self._follow()
-        except Stopped:
-            pass
         for progress in list(self._held.values()):
             with suppress(SlotLost):
                 yield from progress.save()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -41,7 +41,7 @@ def claim(session: Session, consumer: str, slot: int, number: int, start: int) -
     Raises:
         InvalidArgument: the work is parted into another number of slots.
     """
-    taken = _claim(session, consumer, slot, number, start, None, where=None)
+    taken = _claim(session, consumer, slot, number, start, None, where=true())
     assert taken is not None  # noqa: S101 (without a condition it always is)
     return taken
 
@@ -67,16 +67,16 @@ def _claim(
     number: int,
     start: int,
     owner: str | None,
-    where: ColumnElement[bool] | None,
+    where: ColumnElement[bool],
 ) -> tuple[Claim, int] | None:
-    new = insert(slots).values(
-        consumer=consumer, slot=slot, slots=number, position=start, token=1, owner=owner
+    new = insert(slots).values(consumer=consumer, slot=slot, slots=number, position=start)
+    session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
+    statement = (
+        update(slots)
+        .where(slots.c.consumer == consumer, slots.c.slot == slot, where)
+        .values(token=slots.c.token + 1, owner=owner, changed=func.clock_timestamp())
+        .returning(slots.c.token, slots.c.position, slots.c.slots)
     )
-    statement = new.on_conflict_do_update(
-        index_elements=[slots.c.consumer, slots.c.slot],
-        set_={"token": slots.c.token + 1, "owner": owner, "changed": func.clock_timestamp()},
-        where=where,
-    ).returning(slots.c.token, slots.c.position, slots.c.slots)
     row = session.execute(statement, bind_arguments=_BIND).one_or_none()
     if row is None:
         return None
