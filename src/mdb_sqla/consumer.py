@@ -49,6 +49,9 @@ class Consumer:
         batch_size: how many messages are read at a time.
         transaction_size: how many messages at most are handled in one transaction.
         retries: how often a handler is tried.
+        sets_aside: whether a message that can't be handled is set aside, with the later ones of its
+            stream, and the other streams go on; see `mdb_sqla.dead_letters`. Otherwise it stops the
+            consumer.
         poll: after how many seconds at first, and at last, to look for messages again where there
             were none.
         group: shares the work with other processes that run this consumer; without it, the one that
@@ -69,6 +72,7 @@ class Consumer:
         batch_size: int = DEFAULT_BATCH_SIZE,
         transaction_size: int = 1,
         retries: Retries | None = None,
+        sets_aside: bool = False,
         poll: tuple[float, float] = (0.02, 1.0),
         group: Group | None = None,
         **filters: Unpack[CategoryFilters],
@@ -86,6 +90,7 @@ class Consumer:
             batch_size=_at_least("batch_size", batch_size, 1),
             transaction_size=_at_least("transaction_size", transaction_size, 1),
             retries=retries or Retries(),
+            sets_aside=sets_aside,
             poll=poll,
             group=group,
             filters=filters,

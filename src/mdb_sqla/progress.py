@@ -21,7 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from mdb_sqla import positions, reading
+from mdb_sqla import dead_letters, positions, reading
 from mdb_sqla.driving import Handle, Pause, Step, Transact
 from mdb_sqla.errors import HandlerFailed, SlotLost
 from mdb_sqla.groups import Group
@@ -57,6 +57,7 @@ class Settings:
     batch_size: int
     transaction_size: int
     retries: Retries
+    sets_aside: bool
     poll: tuple[float, float]
     group: Group | None
     filters: CategoryFilters
@@ -87,6 +88,7 @@ class Progress:
         self._handlers = handlers
         self._stopping = stopping
         self._filters = filters
+        self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
 
     def advance(self) -> Generator[Step, Any, tuple[bool, bool]]:
@@ -98,6 +100,9 @@ class Progress:
             Stopped: the consumer was stopped.
         """
         settings = self._settings
+        replayed = False
+        if settings.sets_aside:
+            replayed = yield from self._replay()
         messages, settled = yield Transact(self._fetch)
         for number in range(0, len(messages), settings.transaction_size):
             yield from self._handle(messages[number : number + settings.transaction_size])
@@ -107,7 +112,7 @@ class Progress:
         if not full:
             self._position = max(self._position, settled)
         yield from self.save(at_least=settings.batch_size)
-        return bool(messages), full
+        return replayed or bool(messages), full
 
     def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
         """Save a position that messages without a handler have moved, where it has come far."""
@@ -127,6 +132,9 @@ class Progress:
         settings, position, filters = self._settings, self._position + 1, self._filters
         # Before the read: what is settled by then, the read sees.
         settled = 0
+        if settings.sets_aside:
+            # Others may have left something out since.
+            self._blocked = dead_letters.blocked_streams(self.claim, session)
         one = settings.categories[0] if len(settings.categories) == 1 else None
         if filters:
             settled = reading.settled_position(session, one)
@@ -139,16 +147,69 @@ class Progress:
         return messages, settled
 
     def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
+        waiting = [message for message in messages if message.stream_name in self._blocked]
         calls: list[tuple[Handler, StoredMessage]] = []
         for message in messages:
-            handler = self._handlers.find(message)
-            if handler is not None:
+            if message not in waiting and (handler := self._handlers.find(message)):
                 calls.append((handler, message))
         last = messages[-1].global_position
-        if calls:
-            yield from self._retry(Handle(calls, partial(positions.save, self.claim, last)))
+        finish = partial(self._finish, last, waiting)
+        try:
+            if calls:
+                yield from self._retry(Handle(calls, finish))
+            elif waiting:
+                yield Transact(finish)
+        except HandlerFailed as failure:
+            if not self._settings.sets_aside:
+                raise
+            if len(messages) > 1:
+                # It is not known which of them it was.
+                for message in messages:
+                    yield from self._handle([message])
+                return
+            yield Transact(partial(self._set_aside, failure))
+            self._blocked.add(failure.message.stream_name)
             self._saved = last
+        else:
+            if calls or waiting:
+                self._saved = last
         self._position = last
+
+    def _finish(self, position: int, waiting: list[StoredMessage], session: Session) -> None:
+        dead_letters.set_aside(self.claim, waiting, session)
+        positions.save(self.claim, position, session)
+
+    def _set_aside(self, failure: HandlerFailed, session: Session) -> None:
+        error = failure.__cause__ or failure
+        dead_letters.fail(self.claim, failure.message, error, failure.tries, session)
+        positions.save(self.claim, failure.message.global_position, session)
+
+    def _replay(self) -> Generator[Step, Any, bool]:
+        """Handle what was set aside and waits for nothing any more; returns whether there was any."""
+        limit = self._settings.batch_size
+        messages: list[StoredMessage] = yield Transact(partial(dead_letters.due, self.claim, limit))
+        failed: set[str] = set()
+        for message in messages:
+            if message.stream_name in failed:
+                continue
+            handler = self._handlers.find(message)
+            remove = partial(dead_letters.remove, self.claim, message)
+            try:
+                if handler is None:
+                    yield Transact(remove)
+                else:
+                    yield from self._retry(Handle([(handler, message)], remove))
+            except HandlerFailed as failure:
+                failed.add(message.stream_name)
+                error = failure.__cause__ or failure
+                yield Transact(
+                    partial(
+                        dead_letters.fail_again, self.claim, message, error, failure.tries
+                    )
+                )
+            if self._stopping():
+                raise Stopped
+        return bool(messages)
 
     def _retry(self, step: Handle) -> Generator[Step, Any, None]:
         retries = self._settings.retries

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Integer,
@@ -86,8 +87,10 @@ dead_letters = Table(
     Column("global_position", BigInteger, primary_key=True, autoincrement=False),
     Column("slot", Integer, nullable=False),
     Column("stream_name", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("tries", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
     Column("error", Text),
     Column("traceback", Text),
     Column(

@@ -1,11 +1,14 @@
--- Messages that a consumer could not handle, and the later ones of the same streams, which wait for them.
+-- Messages that a consumer could not handle, and the later ones of the same streams, which wait until there
+-- is no failed one of their stream any more.
 CREATE TABLE {schema}.dead_letters (
   consumer text NOT NULL,
   global_position bigint NOT NULL,
   slot integer NOT NULL,
   stream_name text NOT NULL,
-  state text NOT NULL CHECK (state IN ('failed', 'waiting', 'replay')),
-  tries integer NOT NULL,
+  position bigint NOT NULL,
+  type text NOT NULL,
+  failed boolean NOT NULL,
+  tries integer NOT NULL DEFAULT 0,
   error text,
   traceback text,
   set_aside timestamptz NOT NULL DEFAULT clock_timestamp(),

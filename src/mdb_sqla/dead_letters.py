@@ -1,0 +1,195 @@
+"""Messages that consumers have set aside: to look through, to handle again, to leave out.
+
+What could not be handled is set aside together with the later messages of its stream, which keeps the
+stream's order. The consumer handles them when no failed one of the stream is left.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
+from sqlalchemy.orm import Session
+
+from mdb_sqla.errors import InvalidArgument, SlotLost
+from mdb_sqla.execution import WRITES
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.positions import Claim
+from mdb_sqla.tables import dead_letters as letters
+from mdb_sqla.tables import messages
+
+__all__ = [
+    "DeadLetter",
+    "blocked_streams",
+    "dead_letters",
+    "due",
+    "fail",
+    "fail_again",
+    "remove",
+    "replay",
+    "set_aside",
+    "skip",
+]
+
+_BIND: dict[str, Any] = {"clause": WRITES}
+
+
+class DeadLetter(NamedTuple):
+    """A message that a consumer has set aside.
+
+    It has `failed`, or it waits for an earlier one of its stream that has. `error` and `traceback`
+    are those of the last of its `tries`.
+    """
+
+    consumer: str
+    global_position: int
+    stream_name: str
+    position: int
+    type: str
+    failed: bool
+    tries: int
+    error: str | None
+    traceback: str | None
+    set_aside: datetime
+
+
+_COLUMNS = [letters.c[name] for name in DeadLetter._fields]
+
+
+def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[DeadLetter]:
+    """Return what a consumer has set aside, or all of them have, in global order."""
+    statement = select(*_COLUMNS).order_by(letters.c.consumer, letters.c.global_position)
+    if consumer is not None:
+        statement = statement.where(letters.c.consumer == consumer)
+    return [DeadLetter._make(row) for row in db.execute(statement)]
+
+
+def replay(db: Session | Connection, consumer: str, stream_name: str | None = None) -> int:
+    """Have a consumer handle again what has failed, of one stream or of all, and what waits for it.
+
+    Returns:
+        How many had failed. The consumer takes to them when the transaction is committed.
+    """
+    statement = (
+        update(letters)
+        .where(letters.c.consumer == consumer, letters.c.failed)
+        .values(failed=False)
+        .returning(letters.c.global_position)
+    )
+    if stream_name is not None:
+        statement = statement.where(letters.c.stream_name == stream_name)
+    return len(db.execute(statement).all())
+
+
+def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
+    """Leave a message out for good, and have the later ones of its stream handled.
+
+    Raises:
+        InvalidArgument: the consumer has not set such a message aside.
+    """
+    statement = (
+        delete(letters)
+        .where(letters.c.consumer == consumer, letters.c.global_position == global_position)
+        .returning(letters.c.global_position)
+    )
+    if db.execute(statement).first() is None:
+        raise InvalidArgument(f"Consumer {consumer!r} has set no message {global_position} aside")
+
+
+def blocked_streams(claim: Claim, session: Session) -> set[str]:
+    """Return the streams of which a slot's messages are set aside."""
+    statement = select(letters.c.stream_name).where(_of(claim)).distinct()
+    return set(session.execute(statement, bind_arguments=_BIND).scalars())
+
+
+def set_aside(claim: Claim, waiting: Iterable[StoredMessage], session: Session) -> None:
+    """Let messages wait for those of their streams that are set aside already."""
+    rows = [_row(claim, message, failed=False) for message in waiting]
+    if rows:
+        session.execute(insert(letters), rows, bind_arguments=_BIND)
+
+
+def fail(
+    claim: Claim, message: StoredMessage, error: BaseException, tries: int, session: Session
+) -> None:
+    """Set a message aside that could not be handled."""
+    row = _row(claim, message, failed=True, tries=tries, **_told(error))
+    session.execute(insert(letters).values(row), bind_arguments=_BIND)
+
+
+def fail_again(
+    claim: Claim, message: StoredMessage, error: BaseException, tries: int, session: Session
+) -> None:
+    """Note that a message that is set aside could not be handled this time either."""
+    statement = (
+        update(letters)
+        .where(_is(claim, message))
+        .values(failed=True, tries=letters.c.tries + tries, **_told(error))
+    )
+    session.execute(statement, bind_arguments=_BIND)
+
+
+def due(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
+    """Return messages of a slot that wait for nothing any more, in global order."""
+    failed = letters.alias()
+    statement = (
+        select(*(messages.c[name] for name in StoredMessage._fields))
+        .join(letters, letters.c.global_position == messages.c.global_position)
+        .where(
+            _of(claim),
+            ~exists().where(
+                failed.c.consumer == letters.c.consumer,
+                failed.c.stream_name == letters.c.stream_name,
+                failed.c.failed,
+            ),
+        )
+        .order_by(letters.c.global_position)
+        .limit(limit)
+    )
+    return [
+        StoredMessage._make(row)._replace(
+            data={} if row.data is None else row.data, metadata=row.metadata or {}
+        )
+        for row in session.execute(statement, bind_arguments=_BIND)
+    ]
+
+
+def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
+    """Forget a message that has been handled after all.
+
+    Raises:
+        SlotLost: somebody else has handled it, or left it out.
+    """
+    statement = delete(letters).where(_is(claim, message)).returning(letters.c.position)
+    if session.execute(statement, bind_arguments=_BIND).first() is None:
+        raise SlotLost(claim.consumer, claim.slot)
+
+
+def _of(claim: Claim) -> ColumnElement[bool]:
+    return and_(letters.c.consumer == claim.consumer, letters.c.slot == claim.slot)
+
+
+def _is(claim: Claim, message: StoredMessage) -> ColumnElement[bool]:
+    return and_(_of(claim), letters.c.global_position == message.global_position)
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    return {
+        "error": "".join(traceback.format_exception_only(error)).strip(),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _row(claim: Claim, message: StoredMessage, **values: Any) -> dict[str, Any]:
+    return {
+        "consumer": claim.consumer,
+        "slot": claim.slot,
+        "global_position": message.global_position,
+        "stream_name": message.stream_name,
+        "position": message.position,
+        "type": message.type,
+        **values,
+    }
