@@ -1,5 +1,6 @@
 """Event store, message store and transactional outbox for SQLAlchemy and PostgreSQL."""
 
+from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import (
     ConditionNotActivated,
     DuplicateMessageId,
@@ -10,6 +11,7 @@ from mdb_sqla.errors import (
     InvalidMessage,
     InvalidSchemaName,
     InvalidStreamName,
+    MemberReplaced,
     MessagesExist,
     MessageStoreError,
     NoHandler,
@@ -26,8 +28,10 @@ from mdb_sqla.errors import (
     UnrecognizedStore,
     WrongExpectedVersion,
 )
+from mdb_sqla.groups import Group
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
+from mdb_sqla.progress import Retries
 from mdb_sqla.store import AsyncMessageStore, MessageStore
 from mdb_sqla.stream_name import NO_STREAM, StreamName
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -37,7 +41,9 @@ __all__ = [
     "AsyncMessageStore",
     "AsyncUnitOfWork",
     "ConditionNotActivated",
+    "Consumer",
     "DuplicateMessageId",
+    "Group",
     "HandlerFailed",
     "InvalidArgument",
     "InvalidConsumerGroup",
@@ -45,6 +51,7 @@ __all__ = [
     "InvalidMessage",
     "InvalidSchemaName",
     "InvalidStreamName",
+    "MemberReplaced",
     "Message",
     "MessagePosition",
     "MessageStore",
@@ -59,6 +66,7 @@ __all__ = [
     "PendingWrite",
     "ReadNotExact",
     "Refusal",
+    "Retries",
     "SlotLost",
     "StoreBusy",
     "StoreNotInstalled",

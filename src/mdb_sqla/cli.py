@@ -12,15 +12,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mdb_sqla import demo as tour
 from mdb_sqla import migrate
+from mdb_sqla.dead_letters import dead_letters, replay, skip
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 from mdb_sqla.granularity import LockGranularity, lock_granularity, set_lock_granularity
+from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.tables import SCHEMA
 
 __all__ = ["main"]
 
@@ -31,6 +36,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+letters = typer.Typer(no_args_is_help=True, help="What consumers could not handle.")
+app.add_typer(letters, name="dead-letters")
 _output = Console(highlight=False, soft_wrap=True)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -123,6 +130,65 @@ def granularity(
         _output.print(f"Writers lock the {lock_granularity(engine, schema=schema)}.")
 
 
+@letters.command(name="list")
+def list_letters(
+    url: _Url,
+    consumer: Annotated[str | None, typer.Argument(help="Only of this consumer.")] = None,
+    tracebacks: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
+    schema: _Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Show what consumers have set aside, and why.
+
+    Example: mdb dead-letters list billing
+    """
+    with _engine(url, schema) as engine, translated(), engine.connect() as connection:
+        found = dead_letters(connection, consumer)
+    table = Table("consumer", "global position", "stream", "type", "tries", "error", box=None)
+    for letter in found:
+        why = letter.traceback if tracebacks else letter.error
+        table.add_row(
+            letter.consumer,
+            str(letter.global_position),
+            letter.stream_name,
+            letter.type,
+            str(letter.tries),
+            Text(why or "waits for an earlier one of its stream"),
+        )
+    _output.print(table if found else "Nothing is set aside.")
+
+
+@letters.command(name="replay")
+def replay_letters(
+    url: _Url,
+    consumer: Annotated[str, typer.Argument(help="The consumer that set them aside.")],
+    stream: Annotated[str | None, typer.Option(help="Only those of this stream.")] = None,
+    schema: _Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Have a consumer handle again what has failed; the one that runs does it.
+
+    Example: mdb dead-letters replay billing
+    """
+    with _engine(url, schema) as engine, translated(), engine.begin() as connection:
+        number = replay(connection, consumer, stream)
+    _output.print(f"{consumer} handles {number} failed messages again.")
+
+
+@letters.command(name="skip")
+def skip_letter(
+    url: _Url,
+    consumer: Annotated[str, typer.Argument(help="The consumer that set it aside.")],
+    global_position: Annotated[int, typer.Argument(help="The message's global position.")],
+    schema: _Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Leave a message out for good, and have the later ones of its stream handled.
+
+    Example: mdb dead-letters skip billing 4711
+    """
+    with _engine(url, schema) as engine, translated(), engine.begin() as connection:
+        skip(connection, consumer, global_position)
+    _output.print(f"{consumer} leaves message {global_position} out.")
+
+
 @app.command()
 def dev(
     directory: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".mdb"),
@@ -159,11 +225,15 @@ def demo() -> None:
 
 
 @contextmanager
-def _engine(url: str) -> Iterator[Engine]:
+def _engine(url: str, schema: str = DEFAULT_SCHEMA) -> Iterator[Engine]:
     parsed = make_url(url)
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         _fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
-    engine = create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    engine = create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        execution_options={"schema_translate_map": {SCHEMA: schema}},
+    )
     yield engine
     engine.dispose()
 

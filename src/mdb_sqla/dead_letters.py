@@ -1,7 +1,7 @@
 """Messages that consumers have set aside: to look through, to handle again, to leave out.
 
-What could not be handled is set aside together with the later messages of its stream, which keeps the
-stream's order. The consumer handles them when no failed one of the stream is left.
+What could not be handled is set aside together with the later messages of its stream, which keeps
+the stream's order. The consumer handles them when no failed one of the stream is left.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def due(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
     )
     return [
         StoredMessage._make(row)._replace(
-            data={} if row.data is None else row.data, metadata=row.metadata or {}
+            data={} if row.data is None else row.data,
+            metadata={} if row.metadata is None else row.metadata,
         )
         for row in session.execute(statement, bind_arguments=_BIND)
     ]

@@ -25,7 +25,7 @@ from mdb_sqla import dead_letters, positions, reading
 from mdb_sqla.driving import Handle, Pause, Step, Transact
 from mdb_sqla.errors import HandlerFailed, SlotLost
 from mdb_sqla.groups import Group
-from mdb_sqla.handling import Handler, Handlers
+from mdb_sqla.handling import Handlers
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.positions import Claim
 from mdb_sqla.reading import CategoryFilters
@@ -148,10 +148,12 @@ class Progress:
 
     def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
         waiting = [message for message in messages if message.stream_name in self._blocked]
-        calls: list[tuple[Handler, StoredMessage]] = []
-        for message in messages:
-            if message not in waiting and (handler := self._handlers.find(message)):
-                calls.append((handler, message))
+        calls = [
+            (handler, message)
+            for message in messages
+            if message.stream_name not in self._blocked
+            and (handler := self._handlers.find(message)) is not None
+        ]
         last = messages[-1].global_position
         finish = partial(self._finish, last, waiting)
         try:
@@ -185,7 +187,7 @@ class Progress:
         positions.save(self.claim, failure.message.global_position, session)
 
     def _replay(self) -> Generator[Step, Any, bool]:
-        """Handle what was set aside and waits for nothing any more; returns whether there was any."""
+        """Handle what was set aside and waits for nothing more; returns whether there was any."""
         limit = self._settings.batch_size
         messages: list[StoredMessage] = yield Transact(partial(dead_letters.due, self.claim, limit))
         failed: set[str] = set()
@@ -203,9 +205,7 @@ class Progress:
                 failed.add(message.stream_name)
                 error = failure.__cause__ or failure
                 yield Transact(
-                    partial(
-                        dead_letters.fail_again, self.claim, message, error, failure.tries
-                    )
+                    partial(dead_letters.fail_again, self.claim, message, error, failure.tries)
                 )
             if self._stopping():
                 raise Stopped

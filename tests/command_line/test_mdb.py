@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, create_engine, inspect
+from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import InvalidArgument, Message, MessageStore
+from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, Retries
 from mdb_sqla.granularity import set_lock_granularity
 
 MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
@@ -183,3 +184,27 @@ def test_waiting_for_ever_is_refused(database: URL, wait: float) -> None:
     with pytest.raises(InvalidArgument, match=f"more than 0 seconds: {wait}"):
         set_lock_granularity(engine, "stream", wait=wait)
     engine.dispose()
+
+
+def test_dead_letters(database: URL) -> None:
+    assert mdb("dead-letters", "list", url=database).stdout == "Nothing is set aside.\n"
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        MessageStore(connection).write("account-1", [Message("Opened"), Message("Closed")])
+    consumer = Consumer("billing", "account", sets_aside=True, retries=Retries(attempts=1))
+    consumer.on()(lambda message, unit: [][0])
+    consumer.catch_up(sessionmaker(engine))
+    engine.dispose()
+
+    told = mdb("dead-letters", "list", "billing", url=database).stdout
+    assert "IndexError: list index out of range" in told
+    assert "waits for an earlier one of its stream" in told
+    assert "Nothing" in mdb("dead-letters", "list", "other", url=database).stdout
+    assert "Traceback" in mdb("dead-letters", "list", "--traceback", url=database).stdout
+    assert "1 failed" in mdb("dead-letters", "replay", "billing", url=database).stdout
+    assert "0 failed" in mdb("dead-letters", "replay", "billing", url=database).stdout
+    assert (
+        "leaves message 1 out" in mdb("dead-letters", "skip", "billing", "1", url=database).stdout
+    )
+    refused = mdb("dead-letters", "skip", "billing", "1", url=database, code=1)
+    assert "'billing' has set no message 1 aside" in refused.stderr

@@ -10,8 +10,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from mdb_sqla import Message, MessageStore, tables
-from mdb_sqla.consumer import Consumer
+from mdb_sqla import Consumer, Message, MessageStore, tables
 
 
 class Base(DeclarativeBase):

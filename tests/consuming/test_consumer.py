@@ -8,9 +8,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import HandlerFailed, InvalidArgument, Message, NoHandler, SlotLost
-from mdb_sqla.consumer import Consumer
-from mdb_sqla.progress import Retries
+from mdb_sqla import (
+    Consumer,
+    HandlerFailed,
+    InvalidArgument,
+    Message,
+    MessageStore,
+    NoHandler,
+    Retries,
+    SlotLost,
+)
 
 ONCE = Retries(attempts=1)
 FAST = Retries(attempts=3, first=0.001, longest=0.001)
@@ -63,8 +70,6 @@ def test_starts_where_it_is_told(application: Any, handler: Any) -> None:
 def test_takes_over_from_an_eventide_consumer(application: Any, handler: Any) -> None:
     application.write("order-1", 1, 2, 3)
     with application.engine.begin() as connection:
-        from mdb_sqla import MessageStore
-
         recorded = [Message("Recorded", {"position": position}) for position in (1, 2)]
         MessageStore(connection).write("order:position-billing", recorded)
     for _ in range(2):
@@ -201,8 +206,6 @@ def test_a_filter_is_passed_by(application: Any, handler: Any) -> None:
 
 
 def test_but_not_past_what_is_not_settled(application: Any, handler: Any) -> None:
-    from mdb_sqla import MessageStore
-
     consumer = Consumer("billing", "order", correlation="shop")
     consumer.on("T")(handler)
     with application.engine.connect() as slow:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from mdb_sqla import InvalidArgument
-from mdb_sqla.consumer import Consumer
+from mdb_sqla import Consumer, InvalidArgument, Retries
 from mdb_sqla.dead_letters import dead_letters, replay, skip
-from mdb_sqla.progress import Retries
 
 
 class Billing:
@@ -55,14 +52,14 @@ class Billing:
 
 
 @pytest.fixture(params=[1, 4], ids=["one by one", "batches"])
-def billing(application: Any, request: pytest.FixtureRequest) -> Iterator[Billing]:
+def billing(application: Any, request: pytest.FixtureRequest) -> Billing:
     # Global positions are the numbers.
     application.write("order-1", 1)
     application.write("order-2", 2)
     application.write("order-1", 3)
     application.write("order-2", 4)
     application.write("order-3", 5)
-    yield Billing(application, transaction_size=request.param)
+    return Billing(application, transaction_size=request.param)
 
 
 def test_the_stream_waits_and_the_others_go_on(billing: Billing) -> None:

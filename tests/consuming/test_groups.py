@@ -14,9 +14,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, event, select, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Message, MessageStore, tables
-from mdb_sqla.consumer import Consumer
-from mdb_sqla.groups import Group
+from mdb_sqla import Consumer, Group, Message, MessageStore, tables
 
 STREAMS = 40
 SLOTS = 8

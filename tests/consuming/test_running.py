@@ -6,8 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
-from mdb_sqla.consumer import Consumer
-from mdb_sqla.progress import Retries
+from mdb_sqla import Consumer, Retries
 
 
 def run_until(application: Any, consumer: Consumer, done: threading.Event, write: Any) -> None:

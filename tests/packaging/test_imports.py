@@ -55,6 +55,10 @@ def test_the_names_of_a_module_are_its_all(name: str) -> None:
         "upgrade",
         "downgrade",
         "granularity",
+        "letters",
+        "list_letters",
+        "replay_letters",
+        "skip_letter",
         "dev",
         "demo",
     }
