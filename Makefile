@@ -13,13 +13,15 @@ LIBRARY_TESTS := tests/words tests/functions tests/store tests/unit_of_work
 FLIGHTS ?= 5000
 ROUNDS ?= 7
 SMALL ?=
+SECONDS ?= 600
 
-.PHONY: help demo test test-matrix check format bench clean
+.PHONY: help demo test test-matrix soak check format bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
 	@echo 'make test         run every test on the newest PostgreSQL'
 	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 18, and the rest on other versions'
+	@echo 'make soak         kill and pause consumers for ten minutes; SECONDS=3600 for an hour'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
 	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'
@@ -30,6 +32,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+soak: $(INSTALLED)
+	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consuming/test_soak.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
