@@ -29,6 +29,7 @@ from mdb_sqla.errors import (
     WrongExpectedVersion,
 )
 from mdb_sqla.groups import Group
+from mdb_sqla.host import Host
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.progress import Retries
@@ -45,6 +46,7 @@ __all__ = [
     "DuplicateMessageId",
     "Group",
     "HandlerFailed",
+    "Host",
     "InvalidArgument",
     "InvalidConsumerGroup",
     "InvalidCorrelation",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +26,7 @@ from mdb_sqla.dead_letters import dead_letters, replay, skip
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 from mdb_sqla.granularity import LockGranularity, lock_granularity, set_lock_granularity
+from mdb_sqla.host import Host
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
 from mdb_sqla.tables import SCHEMA
@@ -128,6 +132,42 @@ def granularity(
         if choice is not None:
             set_lock_granularity(engine, choice, schema=schema, wait=wait)
         _output.print(f"Writers lock the {lock_granularity(engine, schema=schema)}.")
+
+
+@app.command(name="host")
+def run_host(
+    where: Annotated[
+        str, typer.Argument(metavar="MODULE:NAME", help="The Host, as in shop.consumers:host.")
+    ],
+) -> None:
+    """Run the consumers of a host until SIGTERM or Ctrl-C.
+
+    Example: mdb host shop.consumers:host
+    """
+    module, _, name = where.partition(":")
+    sys.path.insert(0, "")
+    try:
+        host = attrgetter(name or "host")(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        _fail(f"There is no host at {where}: {error}")
+    if not isinstance(host, Host):
+        _fail(f"{where} is no Host, but {host!r}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    table = Table("consumer", "reads", "group", "handles", box=None)
+    for consumer in host.consumers:
+        table.add_row(
+            consumer.name,
+            ", ".join(consumer.categories) or "all categories",
+            consumer.sharing,
+            ", ".join(consumer.handlers.types),
+        )
+    _output.print(table)
+    try:
+        host.run()
+    except ExceptionGroup as group:
+        for failure in group.exceptions:
+            _errors.print(f"mdb: {failure}", markup=False, style="red")
+        raise SystemExit(1) from None
 
 
 @letters.command(name="list")

@@ -81,6 +81,7 @@ class Consumer:
             raise InvalidArgument(f"A consumer's name must be a string that is not empty: {name!r}")
         if group is not None and filters.keys() & {"consumer_group_member", "consumer_group_size"}:
             raise InvalidArgument("A consumer has a group or is a member by number, not both")
+        self.name = name
         self.handlers = Handlers(strict=strict)
         self._settings = Settings(
             name=name,
@@ -96,6 +97,20 @@ class Consumer:
             filters=filters,
         )
         self._running: tuple[Consumption, Driver | AsyncDriver] | None = None
+
+    @property
+    def categories(self) -> tuple[StreamName, ...]:
+        """What it reads; nothing stands for all categories."""
+        return self._settings.categories
+
+    @property
+    def sharing(self) -> str:
+        """How it shares its work with others of its name, in words."""
+        group, filters = self._settings.group, self._settings.filters
+        if group is not None:
+            return f"{group.member}, {group.slots} slots"
+        size = filters.get("consumer_group_size")
+        return f"member {filters.get('consumer_group_member')} of {size}" if size else "alone"
 
     def on(self, *types: str) -> Callable[[_H], _H]:
         """Have the function below handle messages of these types, or, without a type, all others.
@@ -138,9 +153,20 @@ class Consumer:
 
         From any thread, and from a signal handler.
         """
+        self._change("stopping", True)
+
+    def pause(self) -> None:
+        """Have the consumer handle nothing more until `resume`; it keeps what it holds."""
+        self._change("paused", True)
+
+    def resume(self) -> None:
+        """Have the consumer go on after `pause`."""
+        self._change("paused", False)
+
+    def _change(self, what: str, value: bool) -> None:
         if self._running is not None:
             consumption, driver = self._running
-            consumption.stopping = True
+            setattr(consumption.control, what, value)
             driver.wake()
 
     def _run(self, factory: sessionmaker[Session], *, endless: bool) -> None:

@@ -18,7 +18,7 @@ from mdb_sqla.errors import SlotLost
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
-from mdb_sqla.progress import Progress, Settings, Stopped, log, rest
+from mdb_sqla.progress import Control, Progress, Settings, Stopped, checkpoint, log, rest
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.refusals import is_lost_connection
 
@@ -39,7 +39,7 @@ class Consumption:
         self.membership = (
             None if settings.group is None else Membership(settings.name, settings.group)
         )
-        self.stopping = False
+        self.control = Control()
 
     @property
     def beat(self) -> Beat | None:
@@ -60,7 +60,7 @@ class Consumption:
                     if not is_lost_connection(error):
                         raise
                     self._log(logging.WARNING, "has lost its connection", error=error)
-                yield from rest(next(outages), lambda: self.stopping)
+                yield from rest(next(outages), self.control)
 
     def _consume(self) -> Steps:
         yield from self._begin()
@@ -88,7 +88,8 @@ class Consumption:
 
     def _follow(self) -> Steps:
         pauses = _growing(*self._settings.poll)
-        while not self.stopping:
+        while True:
+            yield from checkpoint(self.control)
             yield from self._share()
             found = behind = False
             for slot, progress in list(self._held.items()):
@@ -146,7 +147,7 @@ class Consumption:
                 **filters, consumer_group_member=claim.slot, consumer_group_size=group.slots
             )
         self._held[claim.slot] = Progress(
-            self._settings, self._handlers, lambda: self.stopping, claim, position, filters
+            self._settings, self._handlers, self.control, claim, position, filters
         )
 
     def _lose(self, slot: int) -> None:

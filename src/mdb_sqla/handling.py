@@ -76,5 +76,5 @@ class Handlers:
 
     @property
     def types(self) -> list[str]:
-        """The types that have a handler of their own, sorted."""
-        return sorted(self._by_type)
+        """The types that are handled, sorted; `*` stands for all others."""
+        return sorted(self._by_type) + ["*"] * (self._of_any_type is not None)

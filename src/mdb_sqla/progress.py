@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,9 +32,11 @@ from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.refusals import is_lost_connection
 from mdb_sqla.stream_name import StreamName
 
-__all__ = ["Progress", "Retries", "Settings", "Stopped", "Stopping", "log", "rest"]
+__all__ = ["Control", "Progress", "Retries", "Settings", "Stopped", "checkpoint", "log", "rest"]
 
 _log = logging.getLogger("mdb_sqla.consumer")
+
+_LONGEST_PAUSE = 60.0  # seconds; whoever ends it wakes the consumer
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,15 @@ class Settings:
 
 
 class Stopped(Exception):
-    """The consumer was stopped while it waited to try something again."""
+    """The consumer was stopped between two things that it does."""
 
 
-Stopping = Callable[[], bool]
-"""Whether the consumer is to stop."""
+@dataclass
+class Control:
+    """What a consumer has been told from outside."""
+
+    stopping: bool = False
+    paused: bool = False
 
 
 class Progress:
@@ -78,7 +84,7 @@ class Progress:
         self,
         settings: Settings,
         handlers: Handlers,
-        stopping: Stopping,
+        control: Control,
         claim: Claim,
         position: int,
         filters: CategoryFilters,
@@ -86,7 +92,7 @@ class Progress:
         self.claim = claim
         self._settings = settings
         self._handlers = handlers
-        self._stopping = stopping
+        self._control = control
         self._filters = filters
         self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
@@ -106,8 +112,7 @@ class Progress:
         messages, settled = yield Transact(self._fetch)
         for number in range(0, len(messages), settings.transaction_size):
             yield from self._handle(messages[number : number + settings.transaction_size])
-            if self._stopping():
-                raise Stopped
+            yield from checkpoint(self._control)
         full = len(messages) == settings.batch_size
         if not full:
             self._position = max(self._position, settled)
@@ -207,8 +212,7 @@ class Progress:
                 yield Transact(
                     partial(dead_letters.fail_again, self.claim, message, error, failure.tries)
                 )
-            if self._stopping():
-                raise Stopped
+            yield from checkpoint(self._control)
         return bool(messages)
 
     def _retry(self, step: Handle) -> Generator[Step, Any, None]:
@@ -247,12 +251,24 @@ class Progress:
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()
-                yield from rest(do, self._stopping)
+                yield from rest(do, self._control)
             else:
                 return
 
 
-def rest(seconds: float, stopping: Stopping) -> Generator[Step, Any, None]:
+def checkpoint(control: Control) -> Generator[Step, Any, None]:
+    """Go on, unless the consumer was told otherwise.
+
+    Raises:
+        Stopped: the consumer was stopped.
+    """
+    while control.paused and not control.stopping:
+        yield Pause(_LONGEST_PAUSE)
+    if control.stopping:
+        raise Stopped
+
+
+def rest(seconds: float, control: Control) -> Generator[Step, Any, None]:
     """Wait, whatever wakes the consumer meanwhile.
 
     Raises:
@@ -261,8 +277,7 @@ def rest(seconds: float, stopping: Stopping) -> Generator[Step, Any, None]:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         yield Pause(left)
-        if stopping():
-            raise Stopped
+        yield from checkpoint(control)
 
 
 def log(

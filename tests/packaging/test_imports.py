@@ -58,6 +58,7 @@ def test_the_names_of_a_module_are_its_all(name: str) -> None:
         "letters",
         "list_letters",
         "replay_letters",
+        "run_host",
         "skip_letter",
         "dev",
         "demo",

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla.consumer import Consumer
+from mdb_sqla.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+__all__ = ["Host"]
+
+_log = logging.getLogger("mdb_sqla.host")
+
+_INTERRUPTED = 130  # the exit status of a program that SIGINT has ended
+
+
+class Host:
+    """Runs consumers in one process, until it is told to stop or one of them fails.
+
+    With a `sessionmaker` each consumer has a thread, with an `async_sessionmaker` each has a task.
+
+    | signal | what it does |
+    |---|---|
+    | SIGINT, SIGTERM | the consumers finish what is in hand, and `run` returns |
+    | SIGINT again | the process ends at once, with status 130 |
+    | SIGTSTP | the consumers pause after what is in hand |
+    | SIGCONT | they go on |
+
+    Args:
+        factory: what the consumers' sessions are made with.
+        consumers: what to run.
+        on_error: is called with a consumer and the error that has ended it, to record it.
+
+    Raises:
+        InvalidArgument: there is no consumer, or two have one name.
+    """
+
+    def __init__(
+        self,
+        factory: sessionmaker[Session] | async_sessionmaker[AsyncSession],
+        *consumers: Consumer,
+        on_error: Callable[[Consumer, Exception], object] | None = None,
+    ) -> None:
+        names = [consumer.name for consumer in consumers]
+        if not names:
+            raise InvalidArgument("A host needs a consumer")
+        if len(set(names)) < len(names):
+            raise InvalidArgument(f"Each consumer of a host needs a name of its own: {names}")
+        self.factory = factory
+        self.consumers = consumers
+        self._on_error = on_error
+        self._stopping = False
+        self._errors: list[Exception] = []
+
+    def run(self) -> None:
+        """Run the consumers; from the main thread, which gets the signals.
+
+        Raises:
+            ExceptionGroup: the errors of consumers, after all of them have stopped.
+        """
+        self._stopping = False
+        self._errors = []
+        with self._signals():
+            if isinstance(self.factory, sessionmaker):
+                self._run_threads(self.factory)
+            else:
+                asyncio.run(self._run_tasks(self.factory))
+        if self._errors:
+            raise ExceptionGroup("Consumers have failed", self._errors)
+
+    def stop(self) -> None:
+        """Have all consumers finish what is in hand, and `run` return; from any thread."""
+        self._stopping = True
+        for consumer in self.consumers:
+            consumer.stop()
+
+    def _run_threads(self, factory: sessionmaker[Session]) -> None:
+        def run(consumer: Consumer) -> None:
+            try:
+                consumer.run(factory)
+            except Exception as error:
+                self._failed(consumer, error)
+
+        threads = [
+            threading.Thread(target=run, args=(consumer,), name=f"consumer {consumer.name}")
+            for consumer in self.consumers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            # With a time-out, for a signal is not handled while a thread waits without one.
+            while thread.is_alive():
+                thread.join(0.2)
+                if self._stopping:
+                    # Once more: one may have begun after it was told.
+                    self.stop()
+
+    async def _run_tasks(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        async def run(consumer: Consumer) -> None:
+            try:
+                await consumer.run_async(factory)
+            except Exception as error:
+                self._failed(consumer, error)
+
+        async with asyncio.TaskGroup() as tasks:
+            for consumer in self.consumers:
+                tasks.create_task(run(consumer))
+
+    def _failed(self, consumer: Consumer, error: Exception) -> None:
+        _log.error(
+            "Consumer %s has failed; the others stop",
+            consumer.name,
+            exc_info=error,
+            extra={"consumer": consumer.name},
+        )
+        self._errors.append(error)
+        self.stop()
+        if self._on_error is not None:
+            self._on_error(consumer, error)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        handlers = {
+            signal.SIGINT: self._interrupt,
+            signal.SIGTERM: lambda *_: self.stop(),
+            signal.SIGTSTP: lambda *_: self._each(Consumer.pause),
+            signal.SIGCONT: lambda *_: self._each(Consumer.resume),
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping:
+            _log.error("Interrupted again: this process ends at once")
+            logging.shutdown()
+            os._exit(_INTERRUPTED)
+        self.stop()
+
+    def _each(self, what: Callable[[Consumer], None]) -> None:
+        for consumer in self.consumers:
+            what(consumer)
