@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES
+from mdb_sqla.execution import WRITES, connection_of, is_autocommit
 from mdb_sqla.handling import Handler
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -120,8 +120,10 @@ class Driver:
             return self._transact(step.work)
         if isinstance(step, Handle):
             with UnitOfWork(self._factory) as unit:
+                check = _begin(unit.session)
                 for handler, message in step.calls:
                     handler(message, unit)  # type: ignore[arg-type]
+                check()
                 done = step.finish(unit.session)
                 unit.commit()
                 return done
@@ -192,8 +194,10 @@ class AsyncDriver:
             return await self._transact(step.work)
         if isinstance(step, Handle):
             async with AsyncUnitOfWork(self._factory) as unit:
+                check = await unit.session.run_sync(_begin)
                 for handler, message in step.calls:
                     await _call(handler, message, unit)
+                check()
                 done = await unit.session.run_sync(step.finish)
                 await unit.commit()
                 return done
@@ -209,6 +213,28 @@ class AsyncDriver:
             done = await session.run_sync(work)
             await session.commit()
             return done
+
+
+def _begin(session: Session) -> Callable[[], None]:
+    """Begin a transaction; returns what checks, later, that it is still the same.
+
+    Raises:
+        InvalidArgument: the session has no transactions.
+    """
+    if is_autocommit(connection_of(session)):
+        raise InvalidArgument(
+            "The isolation level is AUTOCOMMIT: a handler's effects and the consumer's position "
+            "need a transaction that they share"
+        )
+    transaction = session.get_transaction()
+
+    def check() -> None:
+        if session.get_transaction() is not transaction:
+            raise InvalidArgument(
+                "A handler must leave the transaction open: the consumer's position belongs to it"
+            )
+
+    return check
 
 
 def _next(steps: Steps, done: Any, error: Exception | None) -> Step | None:

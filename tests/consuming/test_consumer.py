@@ -305,3 +305,36 @@ def test_an_error_of_the_server_is_the_handlers(application: Any) -> None:
     with pytest.raises(HandlerFailed) as error:
         application.catch_up(consumer)
     assert isinstance(error.value.__cause__, DBAPIError)
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback", "close"])
+def test_a_handler_that_ends_the_transaction_is_told(application: Any, ending: str) -> None:
+    consumer = Consumer("billing", "order", retries=ONCE)
+    if application.flavour.asynchronous:
+
+        @consumer.on("T")
+        async def end_it(message: Any, unit: Any) -> None:
+            await getattr(unit.session, ending)()
+
+    else:
+        consumer.on("T")(lambda message, unit: getattr(unit.session, ending)())
+    application.write("order-1", 1)
+
+    with pytest.raises(HandlerFailed) as error:
+        application.catch_up(consumer)
+
+    assert "must leave the transaction open" in str(error.value.__cause__)
+    assert application.position("billing") == 0
+
+
+def test_sessions_without_transactions_are_refused(application: Any) -> None:
+    consumer = Consumer("billing", "order", retries=ONCE)
+    consumer.on("T")(lambda message, unit: None)
+    application.write("order-1", 1)
+    engine = application.flavour.engine.execution_options(isolation_level="AUTOCOMMIT")
+    application.factory.configure(bind=engine)
+
+    with pytest.raises(HandlerFailed) as error:
+        application.catch_up(consumer)
+
+    assert "AUTOCOMMIT" in str(error.value.__cause__)
