@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -48,7 +49,7 @@ class Consumer:
         strict: whether a message of a type without a handler is an error.
         batch_size: how many messages are read at a time.
         transaction_size: how many messages at most are handled in one transaction.
-        retries: how often a handler is tried.
+        retries: how often a handler is tried; ten times over most of a minute, if nothing is said.
         sets_aside: whether a message that can't be handled is set aside, with the later ones of its
             stream, and the other streams go on; see `mdb_sqla.dead_letters`. Otherwise it stops the
             consumer.
@@ -92,7 +93,7 @@ class Consumer:
             transaction_size=_at_least("transaction_size", transaction_size, 1),
             retries=retries or Retries(),
             sets_aside=sets_aside,
-            poll=poll,
+            poll=_checked_poll(poll),
             group=group,
             filters=filters,
         )
@@ -129,7 +130,8 @@ class Consumer:
         """Handle messages until `stop` is called from another thread or from a signal handler.
 
         Raises:
-            HandlerFailed: a handler has failed for good; all before it is done, it is not.
+            HandlerFailed: a handler has failed for good; its transaction is rolled back, and all
+                before it is done.
             NoHandler: the consumer is strict, and there is a message that it can't handle.
             SlotLost: a consumer by this name was started elsewhere.
             ReadNotExact: the server is a standby.
@@ -151,7 +153,7 @@ class Consumer:
     def stop(self) -> None:
         """Have the consumer finish what is in hand, save its position, and return.
 
-        From any thread, and from a signal handler.
+        From any thread, and from a signal handler. Nothing happens where it is not running.
         """
         self._change("stopping", True)
 
@@ -169,18 +171,49 @@ class Consumer:
             setattr(consumption.control, what, value)
             driver.wake()
 
-    def _run(self, factory: sessionmaker[Session], *, endless: bool) -> None:
+    def _run(
+        self,
+        factory: sessionmaker[Session],
+        *,
+        endless: bool,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.handlers.refuse_async()
         driver = Driver(factory)
-        consumption = Consumption(self._settings, self.handlers, endless=endless)
-        self._running = consumption, driver
-        driver.run(consumption.steps(), consumption.beat)
+        with self._registered(driver, endless) as consumption:
+            consumption.control.stopping = is_stopping()
+            driver.run(consumption.steps(), consumption.beat)
 
-    async def _run_async(self, factory: async_sessionmaker[AsyncSession], *, endless: bool) -> None:
+    async def _run_async(
+        self,
+        factory: async_sessionmaker[AsyncSession],
+        *,
+        endless: bool,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         driver = AsyncDriver(factory)
+        with self._registered(driver, endless) as consumption:
+            consumption.control.stopping = is_stopping()
+            await driver.run(consumption.steps(), consumption.beat)
+
+    @contextmanager
+    def _registered(self, driver: Driver | AsyncDriver, endless: bool) -> Iterator[Consumption]:
+        """Have `stop` and its like reach a run, for as long as it lasts."""
+        if self._running is not None:
+            raise InvalidArgument(f"Consumer {self.name!r} is running already in this process")
         consumption = Consumption(self._settings, self.handlers, endless=endless)
         self._running = consumption, driver
-        await driver.run(consumption.steps(), consumption.beat)
+        try:
+            yield consumption
+        finally:
+            self._running = None
+
+
+def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:
+    first, longest = poll
+    if not 0 < first <= longest:
+        raise InvalidArgument(f"poll must be two numbers of seconds, the first not greater: {poll}")
+    return poll
 
 
 def _at_least(name: str, value: int, least: int) -> int:

@@ -9,18 +9,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from mdb_sqla import positions, reading
-from mdb_sqla.driving import Beat, Pause, Steps, Transact
-from mdb_sqla.errors import SlotLost
+from mdb_sqla.driving import Beat, Interrupted, Pause, Steps, Transact
+from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
 from mdb_sqla.progress import Control, Progress, Settings, Stopped, checkpoint, log, rest
 from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.refusals import is_lost_connection
 
 __all__ = ["Consumption"]
 
@@ -53,29 +51,42 @@ class Consumption:
         outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
         with suppress(Stopped):
             while True:
+                began = time.monotonic()
                 try:
                     yield from self._consume()
                     return
-                except DBAPIError as error:
-                    if not is_lost_connection(error):
-                        raise
-                    self._log(logging.WARNING, "has lost its connection", error=error)
+                except Interrupted as error:
+                    self._log(logging.WARNING, "was interrupted, and goes on soon", error=error)
+                if time.monotonic() - began > _LONGEST_OUTAGE:
+                    outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
                 yield from rest(next(outages), self.control)
 
     def _consume(self) -> Steps:
         yield from self._begin()
-        with suppress(Stopped):
-            yield from self._follow()
+        try:
+            with suppress(Stopped):
+                yield from self._follow()
+        except Interrupted:
+            raise
+        except Exception:
+            # Others need not wait until the lease has run out.
+            with suppress(Exception):
+                yield from self._leave()
+            raise
         for progress in list(self._held.values()):
             with suppress(SlotLost):
                 yield from progress.save()
+        yield from self._leave()
+        self._log(logging.INFO, "stops")
+
+    def _leave(self) -> Steps:
         if self.membership is not None:
             yield Transact(partial(self.membership.leave, held=self._claims()))
-        self._log(logging.INFO, "stops")
 
     def _begin(self) -> Steps:
         if self.membership is not None and not self.membership.joined:
             yield Transact(self.membership.join)
+            self.membership.joined = True
         elif self.membership is None and not self._held:
             self._hold(*(yield Transact(self._take)))
         for slot, progress in list(self._held.items()):
@@ -111,9 +122,8 @@ class Consumption:
         if self.membership is None or time.monotonic() < self._share_at:
             return
         self._share_at = time.monotonic() + self.membership.group.lease / 3
-        start = yield Transact(self._start)
         shared: dict[int, Any] = yield Transact(
-            partial(self.membership.share, held=self._claims(), start=start)
+            partial(self.membership.share, held=self._claims(), start=self._start)
         )
         for slot in self._held.keys() - shared.keys():
             del self._held[slot]
@@ -124,20 +134,28 @@ class Consumption:
 
     def _take(self, session: Session) -> tuple[Claim, int]:
         filters = self._settings.filters
+        slot = filters.get("consumer_group_member") or 0
+        slots = filters.get("consumer_group_size") or 1
         return positions.claim(
-            session,
-            self._settings.name,
-            filters.get("consumer_group_member") or 0,
-            filters.get("consumer_group_size") or 1,
-            self._start(session),
+            session, self._settings.name, slot, slots, self._start(session, slot)
         )
 
-    def _start(self, session: Session) -> int:
-        if self._settings.take_over is not None:
-            recorded = reading.last_message(session, self._settings.take_over, "Recorded")
-            if recorded is not None:
-                return int(recorded.data["position"])
-        return max(self._settings.start - 1, 0)
+    def _start(self, session: Session, slot: int) -> int:
+        """Return up to where all is done for a slot that has no position yet."""
+        start = max(self._settings.start - 1, 0)
+        stream_name = self._settings.take_over
+        if stream_name is None or positions.has_begun(session, self._settings.name, slot):
+            return start
+        recorded = reading.last_message(session, stream_name, "Recorded")
+        if recorded is None:
+            return start
+        data: Any = recorded.data
+        position = data.get("position") if isinstance(data, dict) else None
+        if not isinstance(position, int) or position < 0:
+            raise InvalidArgument(
+                f"There is no position in the last message of {stream_name}: {data!r}"
+            )
+        return position
 
     def _hold(self, claim: Claim, position: int) -> None:
         filters = self._settings.filters

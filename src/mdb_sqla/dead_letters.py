@@ -11,18 +11,20 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mdb_sqla.errors import InvalidArgument, SlotLost
+from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES
 from mdb_sqla.message import StoredMessage
-from mdb_sqla.positions import Claim
+from mdb_sqla.positions import Claim, hold
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import messages
 
 __all__ = [
     "DeadLetter",
+    "LeftOut",
     "blocked_streams",
     "dead_letters",
     "due",
@@ -35,6 +37,10 @@ __all__ = [
 ]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
+
+
+class LeftOut(Exception):
+    """A message was skipped while it was handled again, so that is rolled back."""
 
 
 class DeadLetter(NamedTuple):
@@ -109,21 +115,31 @@ def set_aside(claim: Claim, waiting: Iterable[StoredMessage], session: Session) 
     """Let messages wait for those of their streams that are set aside already."""
     rows = [_row(claim, message, failed=False) for message in waiting]
     if rows:
-        session.execute(insert(letters), rows, bind_arguments=_BIND)
+        session.execute(insert(letters).on_conflict_do_nothing(), rows, bind_arguments=_BIND)
 
 
 def fail(
     claim: Claim, message: StoredMessage, error: BaseException, tries: int, session: Session
 ) -> None:
     """Set a message aside that could not be handled."""
-    row = _row(claim, message, failed=True, tries=tries, **_told(error))
-    session.execute(insert(letters).values(row), bind_arguments=_BIND)
+    told = {"failed": True, "tries": tries, **_told(error)}
+    statement = insert(letters).values(_row(claim, message, **told))
+    # One that is there already: somebody has set the position back.
+    statement = statement.on_conflict_do_update(
+        index_elements=[letters.c.consumer, letters.c.global_position], set_=told
+    )
+    session.execute(statement, bind_arguments=_BIND)
 
 
 def fail_again(
     claim: Claim, message: StoredMessage, error: BaseException, tries: int, session: Session
 ) -> None:
-    """Note that a message that is set aside could not be handled this time either."""
+    """Note that a message that is set aside could not be handled this time either.
+
+    Raises:
+        SlotLost: somebody else has claimed the slot.
+    """
+    hold(claim, session)
     statement = (
         update(letters)
         .where(_is(claim, message))
@@ -162,11 +178,13 @@ def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
     """Forget a message that has been handled after all.
 
     Raises:
-        SlotLost: somebody else has handled it, or left it out.
+        SlotLost: somebody else has claimed the slot.
+        LeftOut: it was left out in the meantime.
     """
+    hold(claim, session)
     statement = delete(letters).where(_is(claim, message)).returning(letters.c.position)
     if session.execute(statement, bind_arguments=_BIND).first() is None:
-        raise SlotLost(claim.consumer, claim.slot)
+        raise LeftOut
 
 
 def _of(claim: Claim) -> ColumnElement[bool]:
@@ -178,9 +196,13 @@ def _is(claim: Claim, message: StoredMessage) -> ColumnElement[bool]:
 
 
 def _told(error: BaseException) -> dict[str, str]:
+    def storable(lines: list[str]) -> str:
+        text = "".join(lines).strip().replace("\0", "\\0")
+        return text.encode("utf-8", "backslashreplace").decode()
+
     return {
-        "error": "".join(traceback.format_exception_only(error)).strip(),
-        "traceback": "".join(traceback.format_exception(error)),
+        "error": storable(traceback.format_exception_only(error)),
+        "traceback": storable(traceback.format_exception(error)),
     }
 
 

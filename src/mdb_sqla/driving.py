@@ -13,20 +13,34 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.errors import InvalidArgument, TransactionConflict
 from mdb_sqla.execution import WRITES, connection_of, is_autocommit
-from mdb_sqla.handling import Handler
+from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
+from mdb_sqla.refusals import is_conflict, is_lost_connection
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-__all__ = ["AsyncDriver", "Beat", "Driver", "Handle", "Pause", "Steps", "Transact"]
+__all__ = [
+    "AsyncDriver",
+    "Beat",
+    "CutOff",
+    "Driver",
+    "Handle",
+    "Interrupted",
+    "Pause",
+    "Step",
+    "Steps",
+    "Transact",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +50,16 @@ class Transact:
     work: Callable[[Session], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handle:
-    """Call handlers in a unit of work, then a function of our own; sent is what that returns."""
+    """Call handlers in a unit of work, then a function of our own; sent is what that returns.
+
+    `current` is the message whose handler is called, or was called last.
+    """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
     finish: Callable[[Session], Any]
+    current: StoredMessage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,14 @@ class Beat:
 
     work: Callable[[Session], Any]
     seconds: float
+
+
+class Interrupted(Exception):
+    """The connection was lost, there was none to be had, or PostgreSQL asks to run it again."""
+
+
+class CutOff(Interrupted):
+    """The connection was lost after a handler had been called."""
 
 
 Step = Transact | Handle | Pause
@@ -75,11 +101,12 @@ class Driver:
         if not isinstance(factory, sessionmaker):
             raise InvalidArgument(f"A consumer runs with a sessionmaker: {factory!r}")
         self._factory = factory
-        self._woken = threading.Event()
+        # Unlike an event of `threading`, it can be put into by a handler of a signal at any moment.
+        self._woken: SimpleQueue[None] = SimpleQueue()
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        self._woken.set()
+        self._woken.put(None)
 
     def run(self, steps: Steps, beat: Beat | None = None) -> None:
         """Do all steps; an error that the loop does not expect comes out here."""
@@ -120,19 +147,24 @@ class Driver:
             return self._transact(step.work)
         if isinstance(step, Handle):
             with UnitOfWork(self._factory) as unit:
-                check = _begin(unit.session)
-                for handler, message in step.calls:
-                    handler(message, unit)  # type: ignore[arg-type]
-                check()
-                done = step.finish(unit.session)
-                unit.commit()
+                with _interruptions():
+                    transaction = _Transaction(unit.session)
+                with transaction.cut_off():
+                    for handler, message in step.calls:
+                        step.current = message
+                        _refuse_awaitable(handler, handler(message, unit))  # type: ignore[arg-type]
+                        transaction.check()
+                    done = step.finish(unit.session)
+                    unit.commit()
                 return done
-        self._woken.wait(step.seconds)
-        self._woken.clear()
+        with suppress(Empty):
+            self._woken.get(timeout=step.seconds)
+            while True:
+                self._woken.get_nowait()
         return None
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
-        with self._factory() as session:
+        with _interruptions(), self._factory() as session:
             session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
             done = work(session)
             session.commit()
@@ -153,7 +185,9 @@ class AsyncDriver:
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        self._loop.call_soon_threadsafe(self._woken.set)
+        # The loop is closed where the consumer has ended.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self, steps: Steps, beat: Beat | None = None) -> None:
         """Do all steps; an error that the loop does not expect comes out here."""
@@ -194,12 +228,15 @@ class AsyncDriver:
             return await self._transact(step.work)
         if isinstance(step, Handle):
             async with AsyncUnitOfWork(self._factory) as unit:
-                check = await unit.session.run_sync(_begin)
-                for handler, message in step.calls:
-                    await _call(handler, message, unit)
-                check()
-                done = await unit.session.run_sync(step.finish)
-                await unit.commit()
+                with _interruptions():
+                    transaction = await unit.session.run_sync(_Transaction)
+                with transaction.cut_off():
+                    for handler, message in step.calls:
+                        step.current = message
+                        await _call(handler, message, unit)
+                        transaction.check()
+                    done = await unit.session.run_sync(step.finish)
+                    await unit.commit()
                 return done
         with suppress(TimeoutError):
             async with asyncio.timeout(step.seconds):
@@ -208,33 +245,65 @@ class AsyncDriver:
         return None
 
     async def _transact(self, work: Callable[[Session], Any]) -> Any:
-        async with self._factory() as session:
-            await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
-            done = await session.run_sync(work)
-            await session.commit()
-            return done
+        with _interruptions():
+            async with self._factory() as session:
+                await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+                done = await session.run_sync(work)
+                await session.commit()
+                return done
 
 
-def _begin(session: Session) -> Callable[[], None]:
-    """Begin a transaction; returns what checks, later, that it is still the same.
+class _Transaction:
+    """The transaction that handlers and the consumer's position share.
 
     Raises:
         InvalidArgument: the session has no transactions.
     """
-    if is_autocommit(connection_of(session)):
-        raise InvalidArgument(
-            "The isolation level is AUTOCOMMIT: a handler's effects and the consumer's position "
-            "need a transaction that they share"
-        )
-    transaction = session.get_transaction()
 
-    def check() -> None:
-        if session.get_transaction() is not transaction:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._connection = connection_of(session)
+        self._transaction = session.get_transaction()
+        if is_autocommit(self._connection):
+            raise InvalidArgument(
+                "The isolation level is AUTOCOMMIT: a handler's effects and the consumer's "
+                "position need a transaction that they share"
+            )
+
+    def check(self) -> None:
+        """Check that it is still the same.
+
+        Raises:
+            InvalidArgument: a handler has ended it.
+        """
+        if self._session.get_transaction() is not self._transaction:
             raise InvalidArgument(
                 "A handler must leave the transaction open: the consumer's position belongs to it"
             )
 
-    return check
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Tell the loss of this connection from other errors of a handler's."""
+        try:
+            yield
+        except Exception as error:
+            if self._connection.invalidated:
+                raise CutOff(str(error)) from error
+            raise
+
+
+@contextmanager
+def _interruptions() -> Iterator[None]:
+    """Tell what will pass from what is wrong, where no handler is called."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_lost_connection(error) or is_conflict(error):
+            raise Interrupted(str(error)) from error
+        raise
+    except (OSError, TransactionConflict) as error:
+        # asyncpg's own, where it can't connect.
+        raise Interrupted(str(error)) from error
 
 
 def _next(steps: Steps, done: Any, error: Exception | None) -> Step | None:
@@ -245,12 +314,22 @@ def _next(steps: Steps, done: Any, error: Exception | None) -> Step | None:
 
 
 async def _call(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
-    if inspect.iscoroutinefunction(handler):
+    if is_async(handler):
         await handler(message, unit)  # type: ignore[arg-type]
         return
 
-    def call(session: Session) -> Any:
-        return handler(message, UnitOfWork.of(session))  # type: ignore[arg-type]
+    def call(session: Session) -> None:
+        _refuse_awaitable(handler, handler(message, UnitOfWork.of(session)))  # type: ignore[arg-type]
 
     # A sync handler gets the sync session of this very transaction.
     await unit.session.run_sync(call)
+
+
+def _refuse_awaitable(handler: Handler, answer: object) -> None:
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise InvalidArgument(
+            f"A handler that has to be awaited must be declared with `async def`, and needs "
+            f"`await consumer.run_async(...)`: {handler!r}"
+        )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from mdb_sqla.tables import consumer_members as members
 __all__ = ["Group", "Membership"]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
+_LONG_GONE = timedelta(days=1)
 
 
 def _default_member() -> str:
@@ -77,7 +79,11 @@ class Membership:
             set_={"instance": row.excluded.instance, "alive_until": row.excluded.alive_until},
         )
         session.execute(statement, bind_arguments=_BIND)
-        self.joined = True
+        gone = delete(members).where(
+            members.c.consumer == self._consumer,
+            members.c.alive_until < func.clock_timestamp() - _LONG_GONE,
+        )
+        session.execute(gone, bind_arguments=_BIND)
 
     def beat(self, session: Session) -> None:
         """Tell that this member is alive, if it is one.
@@ -96,7 +102,9 @@ class Membership:
         if session.execute(statement, bind_arguments=_BIND).first() is None:
             raise MemberReplaced(self._consumer, self.group.member)
 
-    def share(self, session: Session, held: dict[int, Claim], start: int) -> dict[int, Any]:
+    def share(
+        self, session: Session, held: dict[int, Claim], start: Callable[[Session, int], int]
+    ) -> dict[int, Any]:
         """Let go of the slots that are others' share, and take those of one's own that are free.
 
         Returns:
@@ -110,21 +118,31 @@ class Membership:
             select(members.c.member)
             .where(
                 members.c.consumer == self._consumer,
-                members.c.alive_until > func.clock_timestamp(),
+                or_(
+                    members.c.alive_until > func.clock_timestamp(),
+                    members.c.member == self.group.member,
+                ),
             )
             .order_by(members.c.member)
         )
         alive = list(session.execute(statement, bind_arguments=_BIND).scalars())
         place = alive.index(self.group.member)
         own = range(place, self.group.slots, len(alive))
-        for slot, claim in held.items():
+        taken: dict[int, Any] = {}
+        # In one order for all members, for each locks the rows of its slots.
+        for slot in sorted({*held, *own}):
             if slot not in own:
-                release(claim, session)
-        taken: dict[int, Any] = {slot: (held[slot], None) for slot in own if slot in held}
-        for slot in own:
-            if slot not in held:
+                release(held[slot], session)
+            elif slot in held:
+                taken[slot] = (held[slot], None)
+            else:
                 new = claim_if_free(
-                    session, self._consumer, slot, self.group.slots, start, self.group.member
+                    session,
+                    self._consumer,
+                    slot,
+                    self.group.slots,
+                    start(session, slot),
+                    self.group.member,
                 )
                 if new is not None:
                     taken[slot] = new
@@ -133,7 +151,7 @@ class Membership:
     def leave(self, session: Session, held: dict[int, Claim]) -> None:
         """Let go of all slots, and be a member no more."""
         self.joined = False
-        for claim in held.values():
+        for _, claim in sorted(held.items()):
             release(claim, session)
         statement = delete(members).where(self._is_member, members.c.instance == self._instance)
         session.execute(statement, bind_arguments=_BIND)

@@ -10,13 +10,20 @@ from mdb_sqla.errors import InvalidArgument, NoHandler
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
-__all__ = ["Handler", "Handlers"]
+__all__ = ["Handler", "Handlers", "is_async"]
 
 Handler = (
     Callable[[StoredMessage, UnitOfWork], Any]
     | Callable[[StoredMessage, AsyncUnitOfWork], Awaitable[Any]]
 )
 """Takes a message and the unit of work that it is handled in; sync or async."""
+
+
+def is_async(handler: object) -> bool:
+    """Whether a handler is to be awaited: an `async def`, or an object that is called by one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(type(handler), "__call__", None)  # noqa: B004
+    )
 
 
 class Handlers:
@@ -69,7 +76,7 @@ class Handlers:
             InvalidArgument: a handler is async.
         """
         for handler in [*self._by_type.values(), self._of_any_type]:
-            if inspect.iscoroutinefunction(handler):
+            if is_async(handler):
                 raise InvalidArgument(
                     f"An async handler needs `await consumer.run_async(...)`: {handler!r}"
                 )

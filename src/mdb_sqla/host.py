@@ -88,8 +88,8 @@ class Host:
     def _run_threads(self, factory: sessionmaker[Session]) -> None:
         def run(consumer: Consumer) -> None:
             try:
-                consumer.run(factory)
-            except Exception as error:
+                consumer._run(factory, endless=True, is_stopping=self._is_stopping)
+            except BaseException as error:
                 self._failed(consumer, error)
 
         threads = [
@@ -101,23 +101,28 @@ class Host:
         for thread in threads:
             # With a time-out, for a signal is not handled while a thread waits without one.
             while thread.is_alive():
-                thread.join(0.2)
-                if self._stopping:
-                    # Once more: one may have begun after it was told.
-                    self.stop()
+                thread.join(0.5)
 
     async def _run_tasks(self, factory: async_sessionmaker[AsyncSession]) -> None:
         async def run(consumer: Consumer) -> None:
             try:
-                await consumer.run_async(factory)
-            except Exception as error:
+                await consumer._run_async(factory, endless=True, is_stopping=self._is_stopping)
+            except BaseException as error:
                 self._failed(consumer, error)
 
         async with asyncio.TaskGroup() as tasks:
             for consumer in self.consumers:
                 tasks.create_task(run(consumer))
 
-    def _failed(self, consumer: Consumer, error: Exception) -> None:
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _failed(self, consumer: Consumer, caught: BaseException) -> None:
+        error = caught
+        if not isinstance(error, Exception):
+            # What would end this process, or a task, has ended the consumer only.
+            error = RuntimeError(f"Consumer {consumer.name!r} was ended by {caught!r}")
+            error.__cause__ = caught
         _log.error(
             "Consumer %s has failed; the others stop",
             consumer.name,

@@ -14,7 +14,7 @@ from mdb_sqla.execution import WRITES
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 
-__all__ = ["Claim", "claim", "claim_if_free", "release", "renew", "save"]
+__all__ = ["Claim", "claim", "claim_if_free", "has_begun", "hold", "release", "renew", "save"]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 
@@ -69,21 +69,25 @@ def _claim(
     owner: str | None,
     where: ColumnElement[bool],
 ) -> tuple[Claim, int] | None:
-    new = insert(slots).values(consumer=consumer, slot=slot, slots=number, position=start)
-    session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
+    # The first slot's row is there before any other: whoever makes it says how many there are.
+    for each in (0, slot):
+        new = insert(slots).values(consumer=consumer, slot=each, slots=number, position=start)
+        session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
+        others = select(slots.c.slots).where(slots.c.consumer == consumer, slots.c.slots != number)
+        found = session.execute(others.limit(1), bind_arguments=_BIND).scalar()
+        if found is not None:
+            raise InvalidArgument(
+                f"The work of consumer {consumer!r} is parted into {found} slots, not {number}"
+            )
     statement = (
         update(slots)
         .where(slots.c.consumer == consumer, slots.c.slot == slot, where)
         .values(token=slots.c.token + 1, owner=owner, changed=func.clock_timestamp())
-        .returning(slots.c.token, slots.c.position, slots.c.slots)
+        .returning(slots.c.token, slots.c.position)
     )
     row = session.execute(statement, bind_arguments=_BIND).one_or_none()
     if row is None:
         return None
-    if row.slots != number:
-        raise InvalidArgument(
-            f"The work of consumer {consumer!r} is parted into {row.slots} slots, not {number}"
-        )
     return Claim(consumer, slot, row.token), row.position
 
 
@@ -91,6 +95,23 @@ def release(claim: Claim, session: Session) -> None:
     """Let go of a slot, so that others can take it at once; it may be another's already."""
     statement = update(slots).where(_is(claim)).values(owner=None, token=slots.c.token + 1)
     session.execute(statement, bind_arguments=_BIND)
+
+
+def has_begun(session: Session, consumer: str, slot: int) -> bool:
+    """Whether a slot has a position."""
+    statement = select(slots.c.slot).where(slots.c.consumer == consumer, slots.c.slot == slot)
+    return session.execute(statement, bind_arguments=_BIND).first() is not None
+
+
+def hold(claim: Claim, session: Session) -> None:
+    """Keep others from claiming a slot until the session's transaction ends.
+
+    Raises:
+        SlotLost: somebody else has claimed it.
+    """
+    statement = select(slots.c.slot).where(_is(claim)).with_for_update(key_share=True)
+    if session.execute(statement, bind_arguments=_BIND).first() is None:
+        raise SlotLost(claim.consumer, claim.slot)
 
 
 def renew(claim: Claim, session: Session) -> int:

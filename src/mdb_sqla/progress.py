@@ -18,18 +18,17 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
-    wait_random_exponential,
+    wait_exponential,
 )
 
 from mdb_sqla import dead_letters, positions, reading
-from mdb_sqla.driving import Handle, Pause, Step, Transact
-from mdb_sqla.errors import HandlerFailed, SlotLost
+from mdb_sqla.driving import CutOff, Handle, Interrupted, Pause, Step, Transact
+from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost
 from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handlers
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.positions import Claim
 from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.refusals import is_lost_connection
 from mdb_sqla.stream_name import StreamName
 
 __all__ = ["Control", "Progress", "Retries", "Settings", "Stopped", "checkpoint", "log", "rest"]
@@ -41,11 +40,21 @@ _LONGEST_PAUSE = 60.0  # seconds; whoever ends it wakes the consumer
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a handler is tried, with pauses that grow from `first` to `longest` seconds."""
+    """How often a handler is tried, with pauses that double from `first` to `longest` seconds.
 
-    attempts: int = 5
+    Raises:
+        InvalidArgument: a number is not more than 0.
+    """
+
+    attempts: int = 10
     first: float = 0.1
     longest: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.attempts > 0 or not 0 < self.first <= self.longest:
+            raise InvalidArgument(
+                f"attempts and first must be more than 0, and longest not less than first: {self!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class Progress:
         self._handlers = handlers
         self._control = control
         self._filters = filters
+        self._cut_off = 0, 0  # a global position, and how often its handler lost the connection
         self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
 
@@ -106,7 +116,7 @@ class Progress:
             Stopped: the consumer was stopped.
         """
         settings = self._settings
-        replayed = False
+        replayed = 0
         if settings.sets_aside:
             replayed = yield from self._replay()
         messages, settled = yield Transact(self._fetch)
@@ -114,10 +124,10 @@ class Progress:
             yield from self._handle(messages[number : number + settings.transaction_size])
             yield from checkpoint(self._control)
         full = len(messages) == settings.batch_size
-        if not full:
+        if len(messages) < settings.batch_size:
             self._position = max(self._position, settled)
         yield from self.save(at_least=settings.batch_size)
-        return replayed or bool(messages), full
+        return bool(replayed or messages), full or replayed == settings.batch_size
 
     def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
         """Save a position that messages without a handler have moved, where it has come far."""
@@ -191,8 +201,8 @@ class Progress:
         dead_letters.fail(self.claim, failure.message, error, failure.tries, session)
         positions.save(self.claim, failure.message.global_position, session)
 
-    def _replay(self) -> Generator[Step, Any, bool]:
-        """Handle what was set aside and waits for nothing more; returns whether there was any."""
+    def _replay(self) -> Generator[Step, Any, int]:
+        """Handle what was set aside and waits for nothing more; returns how many there were."""
         limit = self._settings.batch_size
         messages: list[StoredMessage] = yield Transact(partial(dead_letters.due, self.claim, limit))
         failed: set[str] = set()
@@ -206,6 +216,8 @@ class Progress:
                     yield Transact(remove)
                 else:
                     yield from self._retry(Handle([(handler, message)], remove))
+            except dead_letters.LeftOut:
+                pass
             except HandlerFailed as failure:
                 failed.add(message.stream_name)
                 error = failure.__cause__ or failure
@@ -213,37 +225,49 @@ class Progress:
                     partial(dead_letters.fail_again, self.claim, message, error, failure.tries)
                 )
             yield from checkpoint(self._control)
-        return bool(messages)
+        return len(messages)
 
     def _retry(self, step: Handle) -> Generator[Step, Any, None]:
         retries = self._settings.retries
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(retries.attempts),
-            wait=wait_random_exponential(multiplier=retries.first, max=retries.longest),
+            wait=wait_exponential(multiplier=retries.first, max=retries.longest),
             reraise=True,
         )
         # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
         retrying.begin()
         state = RetryCallState(retrying, None, (), {})
         _, first = step.calls[0]
+        if self._cut_off[0] != first.global_position:
+            self._cut_off = first.global_position, 0
         while True:
             try:
                 do = retrying.iter(state)
             except Exception as error:
                 if not _may_pass(error):
                     raise
-                raise HandlerFailed(self._settings.name, first, state.attempt_number) from error
+                message = step.current or first
+                raise HandlerFailed(self._settings.name, message, state.attempt_number) from error
             if isinstance(do, DoAttempt):
                 try:
                     state.set_result((yield step))
+                except CutOff as error:
+                    # It may be the handler itself that does it, every time.
+                    tries = self._cut_off[1] + 1
+                    self._cut_off = first.global_position, tries
+                    if tries < retries.attempts:
+                        raise
+                    message = step.current or first
+                    raise HandlerFailed(self._settings.name, message, tries) from error
                 except Exception as error:
+                    message = step.current or first
                     log(
                         logging.WARNING,
                         self._settings.name,
                         "could not handle message %d of type %s",
-                        first.global_position,
-                        first.type,
+                        message.global_position,
+                        message.type,
                         error=error,
                         slot=self.claim.slot,
                         attempt=state.attempt_number,
@@ -300,5 +324,5 @@ def log(
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether to call a handler again: not if this is no longer ours, or the server is gone."""
-    return not isinstance(error, SlotLost) and not is_lost_connection(error)
+    """Whether to call a handler again: not if this is no longer ours, or the server is away."""
+    return not isinstance(error, SlotLost | dead_letters.LeftOut | Interrupted)

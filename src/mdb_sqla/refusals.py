@@ -10,7 +10,13 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from mdb_sqla import errors
 
-__all__ = ["conflicts_translated", "is_lost_connection", "raise_conflict", "translated"]
+__all__ = [
+    "conflicts_translated",
+    "is_conflict",
+    "is_lost_connection",
+    "raise_conflict",
+    "translated",
+]
 
 # The texts are part of the server contract, so the values are taken from them. An adopted store
 # raises P0001 for every kind: there the text tells the kind, too.
@@ -99,6 +105,11 @@ def raise_conflict(error: BaseException | None) -> None:
     """Raise `TransactionConflict` if this is PostgreSQL asking to run the transaction again."""
     if isinstance(error, DBAPIError) and (conflict := _conflict(error)):
         raise conflict from error
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether PostgreSQL asks to run the transaction again."""
+    return _conflict(error) is not None
 
 
 def is_lost_connection(error: BaseException) -> bool:

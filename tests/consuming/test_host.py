@@ -43,6 +43,10 @@ def wait(message, unit):
 def fail(message, unit):
     raise ZeroDivisionError("a bad one")
 
+@other.on("Exit")
+def leave(message, unit):
+    raise SystemExit(0)
+
 def record(consumer, error):
     with open(os.environ["MARK"], "w") as file:
         print(consumer.name, type(error).__name__, file=file)
@@ -142,6 +146,17 @@ def test_one_that_fails_ends_it_after_the_others(application: Application, where
     assert "mdb: Consumer 'other' could not handle message 2 of type 'Bad'" in logged
     assert "Consumer billing stops" in logged
     assert application.mark.read_text(encoding="utf-8") == "other HandlerFailed\n"
+
+
+def test_one_that_exits_ends_it_as_a_failure(application: Application, where: str) -> None:
+    process = application.start(where)
+    application.write(Message("Exit"))
+
+    _, logged = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert "Consumer 'other' was ended by SystemExit(0)" in logged
+    assert "Consumer billing stops" in logged
 
 
 def test_a_second_interrupt_ends_it_at_once(application: Application) -> None:
