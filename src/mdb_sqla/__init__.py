@@ -1,5 +1,6 @@
 """Event store, message store and transactional outbox for SQLAlchemy and PostgreSQL."""
 
+from mdb_sqla.async_store import AsyncMessageStore
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import (
     ConditionNotActivated,
@@ -33,7 +34,7 @@ from mdb_sqla.host import Host
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.progress import Retries
-from mdb_sqla.store import AsyncMessageStore, MessageStore
+from mdb_sqla.store import MessageStore
 from mdb_sqla.stream_name import NO_STREAM, StreamName
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 

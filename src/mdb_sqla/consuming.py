@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mdb_sqla import positions, reading
-from mdb_sqla.driving import Beat, Interrupted, Pause, Steps, Transact
 from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
 from mdb_sqla.progress import Control, Progress, Settings, Stopped, checkpoint, log, rest
 from mdb_sqla.reading import CategoryFilters
+from mdb_sqla.steps import Beat, Interrupted, Pause, Steps, Transact
 
 __all__ = ["Consumption"]
 

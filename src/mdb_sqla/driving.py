@@ -10,9 +10,8 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -24,69 +23,14 @@ from mdb_sqla.execution import WRITES, connection_of, is_autocommit
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.refusals import is_conflict, is_lost_connection
+from mdb_sqla.steps import Beat, CutOff, Handle, Interrupted, Step, Steps, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-__all__ = [
-    "AsyncDriver",
-    "Beat",
-    "CutOff",
-    "Driver",
-    "Handle",
-    "Interrupted",
-    "Pause",
-    "Step",
-    "Steps",
-    "Transact",
-]
+__all__ = ["AsyncDriver", "Driver"]
 
-
-@dataclass(frozen=True, slots=True)
-class Transact:
-    """Call a function of our own in a transaction at READ COMMITTED; sent is what it returns."""
-
-    work: Callable[[Session], Any]
-
-
-@dataclass(slots=True)
-class Handle:
-    """Call handlers in a unit of work, then a function of our own; sent is what that returns.
-
-    `current` is the message whose handler is called, or was called last.
-    """
-
-    calls: Sequence[tuple[Handler, StoredMessage]]
-    finish: Callable[[Session], Any]
-    current: StoredMessage | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait, unless the consumer is woken; sent is nothing."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What to call in a transaction every so many seconds, whatever a handler does meanwhile."""
-
-    work: Callable[[Session], Any]
-    seconds: float
-
-
-class Interrupted(Exception):
-    """The connection was lost, there was none to be had, or PostgreSQL asks to run it again."""
-
-
-class CutOff(Interrupted):
-    """The connection was lost after a handler had been called."""
-
-
-Step = Transact | Handle | Pause
-Steps = Generator[Step, Any, None]
 
 _log = logging.getLogger("mdb_sqla.consumer")
 

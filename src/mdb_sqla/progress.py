@@ -22,13 +22,13 @@ from tenacity import (
 )
 
 from mdb_sqla import dead_letters, positions, reading
-from mdb_sqla.driving import CutOff, Handle, Interrupted, Pause, Step, Transact
 from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost
 from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handlers
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.positions import Claim
 from mdb_sqla.reading import CategoryFilters
+from mdb_sqla.steps import CutOff, Handle, Interrupted, Pause, Step, Transact
 from mdb_sqla.stream_name import StreamName
 
 __all__ = ["Control", "Progress", "Retries", "Settings", "Stopped", "checkpoint", "log", "rest"]

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+from mdb_sqla.async_store import AsyncMessageStore
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import Message
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.refusals import conflicts_translated, raise_conflict
-from mdb_sqla.store import AsyncMessageStore, MessageStore
+from mdb_sqla.store import MessageStore
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
