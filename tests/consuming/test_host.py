@@ -180,7 +180,7 @@ def test_pauses_and_goes_on(application: Application, where: str) -> None:
 
     process.send_signal(signal.SIGTSTP)
     # It may be about to read: what it reads then is the last thing before the pause.
-    threading.Event().wait(0.3)
+    threading.Event().wait(1)
     application.write(Message("T", 2))
     threading.Event().wait(0.5)
     assert application.effects() == [1]
