@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import Any
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Group
+from mdb_sqla import Consumer, Group, Host
 
 
 def main() -> None:
@@ -24,8 +23,7 @@ def main() -> None:
             {"stream": message.stream_name, "number": message.data},
         )
 
-    signal.signal(signal.SIGTERM, lambda *_: consumer.stop())
-    consumer.run(sessionmaker(create_engine(url)))
+    Host(sessionmaker(create_engine(url)), consumer).run()
 
 
 if __name__ == "__main__":
