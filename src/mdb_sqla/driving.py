@@ -76,6 +76,7 @@ class Driver:
                 try:
                     self._transact(beat.work)
                 except Exception:
+                    # The next one may get through; if none does, the slots go to others.
                     _log.warning("A heartbeat failed", exc_info=True)
 
         thread = threading.Thread(target=repeat, name="mdb_sqla heartbeat", daemon=True)

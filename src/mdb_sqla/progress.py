@@ -124,7 +124,7 @@ class Progress:
             yield from self._handle(messages[number : number + settings.transaction_size])
             yield from checkpoint(self._control)
         full = len(messages) == settings.batch_size
-        if len(messages) < settings.batch_size:
+        if not full:
             self._position = max(self._position, settled)
         yield from self.save(at_least=settings.batch_size)
         return bool(replayed or messages), full or replayed == settings.batch_size

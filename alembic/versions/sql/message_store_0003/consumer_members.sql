@@ -1,5 +1,5 @@
--- Who shares the work of a consumer; `instance` tells a member from an older process of its name. A member that does not move `alive_until` on is taken for dead, and its
--- slots go to the others.
+-- Who shares the work of a consumer; `instance` tells a member from an older process of its name. A member
+-- that does not move `alive_until` on is taken for dead, and its slots go to the others.
 CREATE TABLE {schema}.consumer_members (
   consumer text NOT NULL,
   member text NOT NULL,
