@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.beating import beating
 from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
+from mdb_sqla.listening import listening
 from mdb_sqla.progress import Retries, Settings
 from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.stream_name import StreamName
@@ -182,7 +184,7 @@ class Consumer:
         driver = Driver(factory)
         with self._registered(driver, endless) as consumption:
             consumption.control.stopping = is_stopping()
-            driver.run(consumption.steps(), consumption.beat)
+            driver.run(consumption.steps())
 
     async def _run_async(
         self,
@@ -194,19 +196,29 @@ class Consumer:
         driver = AsyncDriver(factory)
         with self._registered(driver, endless) as consumption:
             consumption.control.stopping = is_stopping()
-            await driver.run(consumption.steps(), consumption.beat)
+            await driver.run(consumption.steps())
 
     @contextmanager
     def _registered(self, driver: Driver | AsyncDriver, endless: bool) -> Iterator[Consumption]:
         """Have `stop` and its like reach a run, for as long as it lasts."""
         if self._running is not None:
             raise InvalidArgument(f"Consumer {self.name!r} is running already in this process")
-        consumption = Consumption(self._settings, self.handlers, endless=endless)
-        self._running = consumption, driver
-        try:
-            yield consumption
-        finally:
-            self._running = None
+        with ExitStack() as threads:
+
+            def begin() -> None:
+                # Not before: the engine is to make its first connection undisturbed.
+                threads.enter_context(beating(driver.engine, consumption.beat))
+                if endless:
+                    threads.enter_context(listening(driver.engine, self.categories, driver.wake))
+
+            consumption = Consumption(
+                self._settings, self.handlers, endless=endless, on_begin=begin
+            )
+            self._running = consumption, driver
+            try:
+                yield consumption
+            finally:
+                self._running = None
 
 
 def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:

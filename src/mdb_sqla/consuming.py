@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mdb_sqla import positions, reading
+from mdb_sqla.beating import Beat
 from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
 from mdb_sqla.progress import Control, Progress, Settings, Stopped, checkpoint, log, rest
 from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.steps import Beat, Interrupted, Pause, Steps, Transact
+from mdb_sqla.steps import Interrupted, Pause, Steps, Transact
 
 __all__ = ["Consumption"]
 
@@ -26,12 +27,27 @@ _LONGEST_OUTAGE = 10.0  # seconds between two attempts to reach the server again
 
 
 class Consumption:
-    """One run of a consumer, from its start to its end."""
+    """One run of a consumer, from its start to its end.
 
-    def __init__(self, settings: Settings, handlers: Handlers, *, endless: bool) -> None:
+    Args:
+        settings: the consumer's.
+        handlers: the consumer's.
+        endless: whether it goes on when there is nothing more.
+        on_begin: is called once, when the consumer has its place in the database.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        *,
+        endless: bool,
+        on_begin: Callable[[], object],
+    ) -> None:
         self._settings = settings
         self._handlers = handlers
         self._endless = endless
+        self._on_begin: Callable[[], object] | None = on_begin
         self._held: dict[int, Progress] = {}
         self._share_at = 0.0
         self.membership = (
@@ -95,6 +111,9 @@ class Consumption:
             except SlotLost:
                 self._lose(slot)
         self._share_at = 0.0
+        if self._on_begin is not None:
+            self._on_begin()
+            self._on_begin = None
         self._log(logging.INFO, "goes on")
 
     def _follow(self) -> Steps:
@@ -112,10 +131,8 @@ class Consumption:
                 found, behind = found or some, behind or full
             if not self._endless and not behind:
                 return
-            if found:
+            if found or (yield Pause(next(pauses))):
                 pauses = _growing(*self._settings.poll)
-            else:
-                yield Pause(next(pauses))
 
     def _share(self) -> Steps:
         """Have the group's slots as they are due to its members now, every third of a lease."""

@@ -16,8 +16,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES
+from mdb_sqla.execution import WRITES, connection_of
 from mdb_sqla.message import StoredMessage
+from mdb_sqla.notifying import ANY_CATEGORY, announce
 from mdb_sqla.positions import Claim, hold
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import messages
@@ -87,7 +88,9 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
     )
     if stream_name is not None:
         statement = statement.where(letters.c.stream_name == stream_name)
-    return len(db.execute(statement).all())
+    number = len(db.execute(statement).all())
+    announce(connection_of(db), [ANY_CATEGORY])
+    return number
 
 
 def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
@@ -103,6 +106,7 @@ def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
     )
     if db.execute(statement).first() is None:
         raise InvalidArgument(f"Consumer {consumer!r} has set no message {global_position} aside")
+    announce(connection_of(db), [ANY_CATEGORY])
 
 
 def blocked_streams(claim: Claim, session: Session) -> set[str]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -23,7 +22,7 @@ from mdb_sqla.execution import WRITES, connection_of, is_autocommit
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.refusals import is_conflict, is_lost_connection
-from mdb_sqla.steps import Beat, CutOff, Handle, Interrupted, Step, Steps, Transact
+from mdb_sqla.steps import CutOff, Handle, Interrupted, Step, Steps, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncDriver", "Driver"]
 
-
-_log = logging.getLogger("mdb_sqla.consumer")
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}
@@ -45,6 +42,8 @@ class Driver:
         if not isinstance(factory, sessionmaker):
             raise InvalidArgument(f"A consumer runs with a sessionmaker: {factory!r}")
         self._factory = factory
+        with factory() as session:
+            self.engine = _engine_of(session)
         # Unlike an event of `threading`, it can be put into by a handler of a signal at any moment.
         self._woken: SimpleQueue[None] = SimpleQueue()
 
@@ -52,9 +51,9 @@ class Driver:
         """End a pause; from any thread."""
         self._woken.put(None)
 
-    def run(self, steps: Steps, beat: Beat | None = None) -> None:
+    def run(self, steps: Steps) -> None:
         """Do all steps; an error that the loop does not expect comes out here."""
-        with closing(steps), self._beating(beat):
+        with closing(steps):
             done, error = None, None
             while (step := _next(steps, done, error)) is not None:
                 done, error = None, None
@@ -62,30 +61,6 @@ class Driver:
                     done = self._do(step)
                 except Exception as caught:
                     error = caught
-
-    @contextmanager
-    def _beating(self, beat: Beat | None) -> Iterator[None]:
-        """Do something every few seconds beside the steps, for a handler may take long."""
-        if beat is None:
-            yield
-            return
-        ended = threading.Event()
-
-        def repeat() -> None:
-            while not ended.wait(beat.seconds):
-                try:
-                    self._transact(beat.work)
-                except Exception:
-                    # The next one may get through; if none does, the slots go to others.
-                    _log.warning("A heartbeat failed", exc_info=True)
-
-        thread = threading.Thread(target=repeat, name="mdb_sqla heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _do(self, step: Step) -> Any:
         if isinstance(step, Transact):
@@ -102,11 +77,14 @@ class Driver:
                     done = step.finish(unit.session)
                     unit.commit()
                 return done
-        with suppress(Empty):
+        try:
             self._woken.get(timeout=step.seconds)
+        except Empty:
+            return False
+        with suppress(Empty):
             while True:
                 self._woken.get_nowait()
-        return None
+        return True
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
         with _interruptions(), self._factory() as session:
@@ -125,6 +103,7 @@ class AsyncDriver:
         if not isinstance(factory, async_sessionmaker):
             raise InvalidArgument(f"An async consumer runs with an async_sessionmaker: {factory!r}")
         self._factory = factory
+        self.engine = _engine_of(factory().sync_session)
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -134,39 +113,16 @@ class AsyncDriver:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def run(self, steps: Steps, beat: Beat | None = None) -> None:
+    async def run(self, steps: Steps) -> None:
         """Do all steps; an error that the loop does not expect comes out here."""
-        async with self._beating(beat):
-            with closing(steps):
+        with closing(steps):
+            done, error = None, None
+            while (step := _next(steps, done, error)) is not None:
                 done, error = None, None
-                while (step := _next(steps, done, error)) is not None:
-                    done, error = None, None
-                    try:
-                        done = await self._do(step)
-                    except Exception as caught:
-                        error = caught
-
-    @asynccontextmanager
-    async def _beating(self, beat: Beat | None) -> AsyncIterator[None]:
-        if beat is None:
-            yield
-            return
-
-        async def repeat() -> None:
-            while True:
-                await asyncio.sleep(beat.seconds)
                 try:
-                    await self._transact(beat.work)
-                except Exception:
-                    _log.warning("A heartbeat failed", exc_info=True)
-
-        task = asyncio.create_task(repeat())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+                    done = await self._do(step)
+                except Exception as caught:
+                    error = caught
 
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Transact):
@@ -183,11 +139,13 @@ class AsyncDriver:
                     done = await unit.session.run_sync(step.finish)
                     await unit.commit()
                 return done
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(step.seconds):
                 await self._woken.wait()
+        except TimeoutError:
+            return False
         self._woken.clear()
-        return None
+        return True
 
     async def _transact(self, work: Callable[[Session], Any]) -> Any:
         with _interruptions():
@@ -196,6 +154,10 @@ class AsyncDriver:
                 done = await session.run_sync(work)
                 await session.commit()
                 return done
+
+
+def _engine_of(session: Session) -> Engine:
+    return session.get_bind(clause=WRITES).engine
 
 
 class _Transaction:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla.handling import Handler
 from mdb_sqla.message import StoredMessage
 
-__all__ = ["Beat", "CutOff", "Handle", "Interrupted", "Pause", "Step", "Steps", "Transact"]
+__all__ = ["CutOff", "Handle", "Interrupted", "Pause", "Step", "Steps", "Transact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,8 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait, unless the consumer is woken; sent is nothing."""
+    """Wait, unless the consumer is woken; sent is whether it was."""
 
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What to call in a transaction every so many seconds, whatever a handler does meanwhile."""
-
-    work: Callable[[Session], Any]
     seconds: float
 
 

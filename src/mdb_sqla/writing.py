@@ -23,6 +23,7 @@ from mdb_sqla.errors import (
 )
 from mdb_sqla.execution import WRITES, Database, connection_of, dialect_of, execute, is_intercepted
 from mdb_sqla.message import Message, MessagePosition
+from mdb_sqla.notifying import announce
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
 __all__ = ["Write", "write", "write_all", "write_messages"]
@@ -154,6 +155,7 @@ def write_all(
         raise MessageStoreError(
             f"{len(positions)} of {number} messages were written: a trigger has left some out"
         )
+    announce(connection_of(db), {write.stream_name.category for write in writes if write.entries})
     following = iter(positions)
     return [[next(following) for _ in write.entries] for write in writes]
 

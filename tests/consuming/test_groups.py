@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, event, select, text
+from sqlalchemy import URL, Engine, create_engine, select, text
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, Group, Message, MessageStore, tables
@@ -200,19 +200,16 @@ def test_a_member_that_was_paused_writes_nothing_twice(engine: Engine, clean_dat
         in_handler.set()
         resumed.wait(20)
 
-    beats = event.listens_for(paused_engine, "before_cursor_execute")
-
-    @beats
-    def stand_still(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if in_handler.is_set() and not resumed.is_set() and "consumer_members" in statement:
-            resumed.wait(20)
-
     thread = threading.Thread(target=paused.run, args=(sessionmaker(paused_engine),))
     thread.start()
     assert in_handler.wait(20)
     with members_of(clean_database) as members:
-        members.join()
-        effects = wait_for(engine, 1)
+        with engine.begin() as connection:
+            # Its heartbeat waits for the lock on this row.
+            row = select(tables.consumer_members.c.member).with_for_update()
+            assert list(connection.scalars(row)) == ["paused"]
+            members.join()
+            effects = wait_for(engine, 1)
         resumed.set()
         paused.stop()
         thread.join(20)

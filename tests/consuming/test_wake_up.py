@@ -1,0 +1,217 @@
+"""Consumers that are told of messages; polling alone would take them half a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, select, text
+
+from mdb_sqla import Consumer, Group, Message, Retries, dead_letters, tables
+from tests.consuming.conftest import Application, leave_effect
+from tests.consuming.test_running import run_until
+
+PATIENCE = 20.0  # seconds
+POLL = (30.0, 30.0)
+
+
+def backends(application: Application, pattern: str) -> list[int]:
+    """The server's processes whose last statement looks like this."""
+    with application.engine.connect() as connection:
+        found = connection.scalars(
+            text(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                "AND query ~ :pattern AND pid <> pg_backend_pid()"
+            ),
+            {"pattern": pattern},
+        )
+        return list(found)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def noting(application: Application, *categories: str, **options: Any) -> tuple[Consumer, Any]:
+    """A consumer that tells of what it has handled."""
+    consumer = Consumer("billing", *categories, poll=POLL, **options)
+    handled = threading.Event()
+
+    @consumer.on("T")
+    def handle(message: Any, unit: Any) -> None:
+        leave_effect(message, unit)
+        handled.set()
+
+    return consumer, handled
+
+
+@pytest.mark.parametrize("categories", [("order",), ("other", "order"), ()])
+def test_wakes_when_there_is_something_to_handle(
+    application: Application, categories: tuple[str, ...]
+) -> None:
+    consumer, handled = noting(application, *categories)
+
+    def write() -> None:
+        for number in range(3):
+            # Once it listens and has looked.
+            wait_until(lambda: backends(application, "^LISTEN"))
+            handled.clear()
+            application.write("order-1", number)
+            assert handled.wait(PATIENCE)
+
+    run_until(application, consumer, handled, write)
+
+    assert application.effects() == [0, 1, 2]
+
+
+def test_does_not_wake_for_what_it_does_not_read(application: Application) -> None:
+    consumer, handled = noting(application, "order")
+    reads = 0
+
+    def count(_: Any, __: Any, statement: str, *___: Any) -> None:
+        nonlocal reads
+        reads += "get_category_messages" in statement
+
+    event.listen(application.flavour.sync_engine, "before_cursor_execute", count)
+
+    def write() -> None:
+        wait_until(lambda: backends(application, "^LISTEN"))
+        wait_until(lambda: reads >= 1)
+        time.sleep(0.1)  # what it does when it begins to listen
+        before = reads
+        for number in range(5):
+            application.write("other-1", number)
+            time.sleep(0.05)  # longer than what is told of together
+        application.write("order-1", 3)
+        assert handled.wait(PATIENCE)
+        assert reads <= before + 2
+
+    run_until(application, consumer, handled, write)
+
+
+def test_a_handlers_messages_wake_others(application: Application) -> None:
+    """The messages of a handler are told of like any others, sync or async."""
+    first = Consumer("first", "order", poll=POLL)
+    second, handled = noting(application, "invoice")
+
+    @first.on("T")
+    def pass_on(message: Any, unit: Any) -> None:
+        unit.write("invoice-1", Message("T", message.data))
+
+    def write() -> None:
+        wait_until(lambda: backends(application, "^LISTEN"))
+        application.write("order-1", 7)
+        assert handled.wait(PATIENCE)
+        first.stop()
+        second.stop()
+
+    if application.flavour.asynchronous:
+
+        async def run() -> None:
+            await asyncio.gather(
+                first.run_async(application.factory),
+                second.run_async(application.factory),
+                asyncio.to_thread(write),
+            )
+
+        application.flavour.run(run())
+    else:
+        thread = threading.Thread(target=first.run, args=(application.factory,))
+        thread.start()
+        run_until(application, second, handled, write)
+        thread.join()
+
+    assert application.effects() == [7]
+    # One connection listens for both, and none when they have ended.
+    assert backends(application, "^LISTEN") == []
+
+
+def test_a_replay_wakes_it(application: Application) -> None:
+    mended, handled = threading.Event(), threading.Event()
+    consumer = Consumer("billing", "order", poll=POLL, sets_aside=True, retries=Retries(attempts=1))
+
+    @consumer.on("T")
+    def handle(message: Any, unit: Any) -> None:
+        if not mended.is_set():
+            raise ZeroDivisionError
+        handled.set()
+
+    application.write("order-1", 1)
+    application.catch_up(consumer)
+    mended.set()
+
+    def replay() -> None:
+        wait_until(lambda: backends(application, "^LISTEN"))
+        with application.engine.begin() as connection:
+            assert dead_letters.replay(connection, "billing") == 1
+
+    run_until(application, consumer, handled, replay)
+
+
+def test_a_connection_that_is_lost_is_replaced(application: Application) -> None:
+    consumer, handled = noting(application, "order")
+
+    def write() -> None:
+        wait_until(lambda: backends(application, "^LISTEN"))
+        (first,) = backends(application, "^LISTEN")
+        with application.engine.connect() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+        wait_until(lambda: backends(application, "^LISTEN") not in ([], [first]))
+        application.write("order-1", 1)
+
+    run_until(application, consumer, handled, write)
+
+    assert application.effects() == [1]
+
+
+def test_it_can_be_turned_off(application: Application) -> None:
+    application.factory.configure(
+        bind=application.flavour.engine.execution_options(message_store_wake_up=False)
+    )
+    consumer = Consumer("billing", "order", poll=(0.01, 0.01))
+    handled = threading.Event()
+    consumer.on("T")(lambda message, unit: handled.set())
+    seen: list[int] = []
+
+    def write() -> None:
+        application.write("order-1", 1)
+        assert handled.wait(PATIENCE)
+        seen.extend(backends(application, "^LISTEN"))
+
+    run_until(application, consumer, handled, write)
+
+    assert seen == []
+
+
+def test_a_heart_beats_while_a_handler_blocks_its_thread_or_loop(application: Application) -> None:
+    lease = 0.3
+    group = Group(slots=2, lease=lease, member="m")
+    consumer = Consumer("billing", "order", poll=POLL, group=group)
+    members = tables.consumer_members.c
+    started, alive = threading.Event(), list[bool]()
+
+    @consumer.on("T")
+    def block(message: Any, unit: Any) -> None:
+        started.set()
+        deadline = time.monotonic() + 4 * lease
+        with application.engine.connect() as connection:
+            while time.monotonic() < deadline:
+                still = select(members.alive_until > func.clock_timestamp())
+                alive.append(bool(connection.scalar(still)))
+                connection.rollback()
+                time.sleep(0.01)
+        leave_effect(message, unit)
+
+    application.write("order-1", 1)
+    run_until(application, consumer, started, lambda: started.wait(PATIENCE))
+
+    assert alive
+    assert all(alive)
+    assert application.effects() == [1]

@@ -1,0 +1,261 @@
+"""What is told of messages: once they are committed, and no more often than need be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import URL, create_engine, text
+from sqlalchemy.orm import Session
+
+from mdb_sqla import Message, MessageStore, migrate, write_on_commit
+from tests.side_by_side.message_db import conninfo
+
+PATIENCE = 20.0  # seconds
+
+
+def message() -> Message:
+    return Message("T")
+
+
+class Ear:
+    """Hears what is told on the channel of the store."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def next(self, number: int = 1) -> list[str]:
+        """Return the next so many payloads, sorted."""
+        heard = self._connection.notifies(timeout=PATIENCE, stop_after=number)
+        payloads = [notification.payload for notification in heard]
+        assert len(payloads) >= number
+        return sorted(payloads)
+
+    def until(self, last: str) -> list[str]:
+        """Return what is heard up to a payload."""
+        heard = []
+        for notification in self._connection.notifies(timeout=PATIENCE):
+            heard.append(notification.payload)
+            if notification.payload == last:
+                return heard
+        raise AssertionError(f"{last} is not among {heard}")
+
+
+@contextmanager
+def listening(database: URL, channel: str = "message_store") -> Iterator[Ear]:
+    with psycopg.connect(conninfo(database), autocommit=True) as connection:
+        connection.execute(f"LISTEN {channel}".encode())
+        yield Ear(connection)
+
+
+@pytest.fixture
+def ear(clean_database: URL) -> Iterator[Ear]:
+    with listening(clean_database) as ear:
+        yield ear
+
+
+def test_a_session_tells_what_it_has_committed(flavour: Any, ear: Ear) -> None:
+    with flavour.session() as session:
+        flavour.run(flavour.store(session).write("direct-1", message()))
+        write_on_commit(session, "held_back:x+y-1", [message(), message()])
+        flavour.run(session.commit())
+
+        assert ear.next(2) == ["direct", "held_back:x+y"]
+
+
+def test_a_connection_tells_what_it_has_committed(flavour: Any, ear: Ear) -> None:
+    with flavour.connection() as connection:
+        store = flavour.store(connection)
+        flavour.run(store.write("a-1", message()))
+        flavour.run(store.write_messages([(f"{name}-1", message()) for name in "bbc"]))
+        flavour.run(store.load([("d-1", message())]))
+        flavour.run(connection.commit())
+
+        assert ear.next(4) == ["a", "b", "c", "d"]
+
+
+def test_nothing_is_told_before_the_commit(flavour: Any, ear: Ear) -> None:
+    with flavour.connection() as open_, flavour.connection() as other:
+        flavour.run(flavour.store(open_).write("open-1", message()))
+        flavour.run(flavour.store(other).write("other-1", message()))
+        flavour.run(other.commit())
+        assert ear.next() == ["other"]
+
+        flavour.run(open_.commit())
+        assert ear.next() == ["open"]
+
+
+def test_where_each_statement_is_a_transaction(flavour: Any, ear: Ear) -> None:
+    with flavour.connection(isolation_level="AUTOCOMMIT") as connection:
+        flavour.run(flavour.store(connection).write("a-1", message()))
+
+        assert ear.next() == ["a"]
+
+
+def test_a_session_in_a_transaction_of_others_tells_when_that_ends(
+    clean_database: URL, ear: Ear
+) -> None:
+    engine = create_engine(clean_database)
+    with engine.connect() as connection, engine.connect() as other:
+        connection.begin()
+        with Session(connection) as session:
+            write_on_commit(session, "inner-1", message())
+            session.commit()
+        MessageStore(other).write("other-1", message())
+        other.commit()
+        assert ear.next() == ["other"]
+
+        connection.commit()
+        assert ear.next() == ["inner"]
+    engine.dispose()
+
+
+def test_many_commits_are_told_of_together(clean_database: URL, ear: Ear) -> None:
+    engine = create_engine(clean_database)
+    began = time.monotonic()
+    for _ in range(300):
+        with engine.begin() as connection:
+            MessageStore(connection).write("busy-1", message())
+    took = time.monotonic() - began
+    with engine.begin() as connection:
+        MessageStore(connection).write("last-1", message())
+
+    heard = ear.until("last")
+
+    assert 1 <= heard.count("busy") <= took / 0.01 + 2
+    engine.dispose()
+
+
+def test_many_categories_are_told_of_as_one(clean_database: URL, ear: Ear) -> None:
+    engine = create_engine(clean_database)
+    with engine.begin() as connection:
+        MessageStore(connection).write_messages([(f"c{n}-1", message()) for n in range(101)])
+
+    assert ear.next() == [""]
+    engine.dispose()
+
+
+def test_it_can_be_turned_off(clean_database: URL, ear: Ear) -> None:
+    engine = create_engine(clean_database)
+    silent = engine.execution_options(message_store_wake_up=False)
+    for each, category in ((silent, "silent"), (engine, "loud")):
+        with each.begin() as connection:
+            MessageStore(connection).write(f"{category}-1", message())
+
+    assert ear.next() == ["loud"]
+    engine.dispose()
+
+
+def test_another_schema_has_a_channel_of_its_own(
+    empty_database: URL,
+) -> None:
+    engine = create_engine(empty_database).execution_options(
+        schema_translate_map={"message_store": "Events"}
+    )
+    migrate.upgrade(engine, schema="Events")
+    with listening(empty_database, '"Events"') as ear:
+        with engine.begin() as connection:
+            MessageStore(connection).write("a-1", message())
+
+        assert ear.next() == ["a"]
+    engine.dispose()
+
+
+def test_nothing_holds_on_to_the_database_of_an_engine_that_is_disposed_of(
+    flavour: Any, ear: Ear, clean_database: URL
+) -> None:
+    with flavour.session() as session:
+        write_on_commit(session, "a-1", message())
+        flavour.run(session.commit())
+    flavour.run(flavour.engine.dispose())
+
+    assert ear.next() == ["a"]
+    with psycopg.connect(conninfo(clean_database)) as connection:
+        others = connection.execute(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND query !~ '^LISTEN'"
+        )
+        assert others.fetchall() == []
+
+
+def test_a_connection_that_is_lost_is_replaced(
+    clean_database: URL, ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(clean_database)
+
+    def write() -> None:
+        with engine.begin() as connection:
+            MessageStore(connection).write("a-1", message())
+
+    write()
+    assert ear.next() == ["a"]
+    with engine.begin() as connection:
+        ended = connection.scalars(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query ~ 'pg_notify' "
+                "AND pid <> pg_backend_pid()"
+            )
+        ).all()
+    assert ended == [True]
+    with caplog.at_level(logging.WARNING, "mdb_sqla.notifying"):
+        write()
+        deadline = time.monotonic() + PATIENCE
+        while not caplog.records:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    write()
+
+    assert ear.next() == ["a"]
+    engine.dispose()
+
+
+WRITES_AND_EXITS = """
+import sys
+from sqlalchemy import NullPool, create_engine
+from mdb_sqla import Message, MessageStore
+
+def write(name):
+    with engine.begin() as connection:
+        MessageStore(connection).write(name, Message("T"))
+
+engine = create_engine(sys.argv[1], poolclass=NullPool)
+"""
+
+WRITES_IN_A_FORK = """
+import os
+write("before-1")
+child = os.fork()
+if not child:
+    write("child-1")
+    sys.exit()
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+write("parent-1")
+"""
+
+
+def run(program: str, database: URL) -> None:
+    url = database.render_as_string(hide_password=False)
+    subprocess.run([sys.executable, "-c", program, url], check=True, timeout=60)
+
+
+def test_a_process_that_ends_at_once_tells_before_it_does(clean_database: URL, ear: Ear) -> None:
+    run(WRITES_AND_EXITS + 'write("short-1")', clean_database)
+
+    assert ear.next() == ["short"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_process_and_its_fork_tell_each_their_own(clean_database: URL, ear: Ear) -> None:
+    run(WRITES_AND_EXITS + WRITES_IN_A_FORK, clean_database)
+
+    assert sorted(ear.until("parent")) == ["before", "child", "parent"]
