@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mdb_sqla import Consumer, Retries
@@ -13,21 +13,19 @@ def run_until(application: Any, consumer: Consumer, done: threading.Event, write
     """Run the consumer, write while it runs, and stop it when it is done."""
 
     def wait() -> None:
-        write()
-        assert done.wait(20)
-        consumer.stop()
+        try:
+            write()
+            assert done.wait(20)
+        finally:
+            consumer.stop()
 
-    if not application.flavour.asynchronous:
-        thread = threading.Thread(target=wait)
-        thread.start()
-        consumer.run(application.factory)
-        thread.join()
-        return
-
-    async def run() -> None:
-        await asyncio.gather(consumer.run_async(application.factory), asyncio.to_thread(wait))
-
-    application.flavour.run(run())
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(wait)
+        if application.flavour.asynchronous:
+            application.flavour.run(consumer.run_async(application.factory))
+        else:
+            consumer.run(application.factory)
+        waiting.result()
 
 
 def test_handles_what_comes_later_and_stops(application: Any, handler: Any) -> None:
