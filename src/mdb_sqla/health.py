@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mdb_sqla.errors import HttpUnavailable, InvalidArgument
-from mdb_sqla.question import PATIENCE, Lags, Question, answered
+from mdb_sqla.question import ENDED, PATIENCE, Lags, Question, answered
 from mdb_sqla.status import HostStatus
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def serving(
     try:
         import uvicorn
 
-        app = _application(_Lags(ask), status)
+        lags = _Lags(ask)
+        app = _application(lags, status)
     except ModuleNotFoundError as error:
         raise HttpUnavailable(
             'There is nothing to serve HTTP with: pip install "mdb_sqla[http]"'
@@ -87,6 +88,7 @@ def serving(
         try:
             yield
         finally:
+            lags.end()
             server.should_exit = True
             thread.join(2 * _GRACE)
 
@@ -98,9 +100,12 @@ class _Lags:
         self._ask = ask
         self._answer: Future[Lags] | None = None
         self._asked_at = self._answered_at = 0.0
+        self._has_ended = False
 
     async def get(self) -> Lags:
         """Return them, or that the database has not answered in time."""
+        if self._has_ended:
+            return Lags(problem=ENDED)
         now = time.monotonic()
         answer = self._answer
         if answer is None or (answer.done() and now >= self._answered_at + _FRESH):
@@ -108,6 +113,12 @@ class _Lags:
             answer = self._answer = self._ask()
             answer.add_done_callback(self._answered)
         return await answered(answer, self._asked_at + PATIENCE - now)
+
+    def end(self) -> None:
+        """Give an answer at once to all who wait; from any thread."""
+        self._has_ended = True
+        if self._answer is not None:
+            self._answer.cancel()
 
     def _answered(self, _: object) -> None:
         self._answered_at = time.monotonic()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 __all__ = [
+    "ENDED",
     "PATIENCE",
     "Lags",
     "Question",
@@ -30,6 +32,8 @@ __all__ = [
 
 PATIENCE = 5.0
 """For how many seconds a host waits for the database to tell how far its consumers are."""
+
+ENDED = "The host has ended"
 
 _CONNECT: dict[str, Any] = {
     "bind_arguments": {"clause": WRITES},
@@ -57,7 +61,9 @@ def question(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> Q
         answer: Future[Lags] = Future()
 
         def run() -> None:
-            answer.set_result(_measure(factory, consumers))
+            # Who has asked may no longer wait.
+            with suppress(InvalidStateError):
+                answer.set_result(_measure(factory, consumers))
 
         threading.Thread(target=run, name="mdb_sqla lag", daemon=True).start()
         return answer
@@ -78,7 +84,7 @@ def answer_of(future: Future[Lags]) -> Lags:
     """Return what has come of a question by now."""
     if not future.done():
         return Lags(problem=f"The database has not answered for {PATIENCE:g} seconds")
-    return Lags(problem="The host has ended") if future.cancelled() else future.result()
+    return Lags(problem=ENDED) if future.cancelled() else future.result()
 
 
 async def answered(future: Future[Lags], seconds: float) -> Lags:
