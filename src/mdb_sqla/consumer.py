@@ -126,6 +126,9 @@ class Consumer:
     def lag(self, db: Database) -> Lag:
         """Return how far it is, and what lies before it; it need not run. See `mdb_sqla.lag`.
 
+        Before it runs for the first time, what lies before it is counted from `start`, also where
+        it is to take over another's position.
+
         With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
         """
         settings = self._settings

@@ -68,6 +68,8 @@ def serving(
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                # In the application's process: with "auto", older ones set a policy for all loops.
+                loop="asyncio",
                 ws="none",
                 lifespan="off",
                 log_config=None,
