@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from sqlalchemy import URL, NullPool, create_engine
@@ -82,6 +85,19 @@ def told_url(process: Any) -> str:
     raise AssertionError("no address is told")
 
 
+def ask_until_healthy(url: str) -> Any:
+    """Return what is told; HTTP is served a moment before the consumers run."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+                return json.load(response)
+        except HTTPError as error:
+            error.close()
+            assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
 def test_health_is_told(shop: Shop) -> None:
     engine = create_engine(shop.database, poolclass=NullPool)
     with engine.begin() as connection:
@@ -93,8 +109,7 @@ def test_health_is_told(shop: Shop) -> None:
         MessageStore(connection).write("order-1", Message("Placed"))
 
     process = shop.start("--http", "0")
-    with urllib.request.urlopen(told_url(process), timeout=PATIENCE) as response:
-        assert json.load(response)["consumers"][0]["name"] == "billing"
+    assert ask_until_healthy(told_url(process))["consumers"][0]["name"] == "billing"
     process.send_signal(signal.SIGTERM)
     told, logged = process.communicate(timeout=PATIENCE)
 

@@ -124,6 +124,7 @@ def test_a_group(application: Any, categories: tuple[str, ...]) -> None:
         {"consumer_group_member": 0, "consumer_group_size": 1},
         {"correlation": "bank", "consumer_group_member": 0, "consumer_group_size": 2},
         {"condition": "messages.position < 2 AND type LIKE 'B%' OR data::text = '16'"},
+        {"condition": "type = 'A' OR type = 'T'", "correlation": "bank"},
     ],
     ids=str,
 )
