@@ -6,6 +6,7 @@ from mdb_sqla.errors import (
     ConditionNotActivated,
     DuplicateMessageId,
     HandlerFailed,
+    HttpUnavailable,
     InvalidArgument,
     InvalidConsumerGroup,
     InvalidCorrelation,
@@ -31,9 +32,11 @@ from mdb_sqla.errors import (
 )
 from mdb_sqla.groups import Group
 from mdb_sqla.host import Host
+from mdb_sqla.lag import Lag
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.progress import Retries
+from mdb_sqla.status import ConsumerStatus, HostStatus
 from mdb_sqla.store import MessageStore
 from mdb_sqla.stream_name import NO_STREAM, StreamName
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -44,16 +47,20 @@ __all__ = [
     "AsyncUnitOfWork",
     "ConditionNotActivated",
     "Consumer",
+    "ConsumerStatus",
     "DuplicateMessageId",
     "Group",
     "HandlerFailed",
     "Host",
+    "HostStatus",
+    "HttpUnavailable",
     "InvalidArgument",
     "InvalidConsumerGroup",
     "InvalidCorrelation",
     "InvalidMessage",
     "InvalidSchemaName",
     "InvalidStreamName",
+    "Lag",
     "MemberReplaced",
     "Message",
     "MessagePosition",

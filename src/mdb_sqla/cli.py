@@ -27,8 +27,10 @@ from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 from mdb_sqla.granularity import LockGranularity, lock_granularity, set_lock_granularity
 from mdb_sqla.host import Host
+from mdb_sqla.lag import Lag
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.status import HostStatus
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["main"]
@@ -139,10 +141,17 @@ def run_host(
     where: Annotated[
         str, typer.Argument(metavar="MODULE:NAME", help="The Host, as in shop.consumers:host.")
     ],
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Where to tell a supervisor over HTTP how the consumers are, below /health.",
+        ),
+    ] = None,
 ) -> None:
     """Run the consumers of a host until SIGTERM or Ctrl-C.
 
-    Example: mdb host shop.consumers:host
+    Example: mdb host shop.consumers:host --http 8080
     """
     module, _, name = where.partition(":")
     sys.path.insert(0, "")
@@ -153,21 +162,34 @@ def run_host(
     if not isinstance(host, Host):
         _fail(f"{where} is no Host, but {host!r}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    table = Table("consumer", "reads", "group", "handles", box=None)
-    for consumer in host.consumers:
-        table.add_row(
-            consumer.name,
-            ", ".join(consumer.categories) or "all categories",
-            consumer.sharing,
-            ", ".join(consumer.handlers.types),
-        )
-    _output.print(table)
     try:
-        host.run()
+        host.run(http=http, on_start=_report)
     except ExceptionGroup as group:
         for failure in group.exceptions:
             _errors.print(f"mdb: {failure}", markup=False, style="red")
         raise SystemExit(1) from None
+
+
+def _report(status: HostStatus) -> None:
+    table = Table("consumer", "reads", "position", "behind", "group", "handles", box=None)
+    for consumer in status.consumers:
+        table.add_row(
+            consumer.name,
+            ", ".join(consumer.categories) or "all categories",
+            *_progress(consumer.lag),
+            consumer.group,
+            ", ".join(consumer.types),
+        )
+    _output.print(table)
+    if status.problem is not None:
+        _errors.print(f"mdb: {status.problem}", markup=False, style="red")
+
+
+def _progress(lag: Lag | None) -> tuple[str, str]:
+    if lag is None:
+        return "?", "?"
+    position = "new" if lag.position is None else str(lag.position)
+    return position, f"{lag.messages}{'+' * lag.at_least}"
 
 
 @letters.command(name="list")

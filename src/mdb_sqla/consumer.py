@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -10,8 +10,10 @@ from mdb_sqla.beating import beating
 from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import Database
 from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
+from mdb_sqla.lag import Lag, lag
 from mdb_sqla.listening import listening
 from mdb_sqla.progress import Retries, Settings
 from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
@@ -114,6 +116,32 @@ class Consumer:
             return f"{group.member}, {group.slots} slots"
         size = filters.get("consumer_group_size")
         return f"member {filters.get('consumer_group_member')} of {size}" if size else "alone"
+
+    @property
+    def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
+        """What it is doing in this process; `stopping` is finishing what is in hand."""
+        if (running := self._running) is None:
+            return "stopped"
+        control = running[0].control
+        return "stopping" if control.stopping else "paused" if control.paused else "running"
+
+    def lag(self, db: Database) -> Lag:
+        """Return how far it is, and what lies before it; it need not run. See `mdb_sqla.lag`.
+
+        Before it runs for the first time, what lies before it is counted from `start`, also where
+        it is to take over another's position.
+
+        With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
+        """
+        settings = self._settings
+        return lag(
+            db,
+            self.name,
+            *settings.categories,
+            start=settings.start,
+            types=self.handlers.only,
+            **settings.filters,
+        )
 
     def on(self, *types: str) -> Callable[[_H], _H]:
         """Have the function below handle messages of these types, or, without a type, all others.

@@ -8,6 +8,7 @@ __all__ = [
     "ConditionNotActivated",
     "DuplicateMessageId",
     "HandlerFailed",
+    "HttpUnavailable",
     "InvalidArgument",
     "InvalidConsumerGroup",
     "InvalidCorrelation",
@@ -51,6 +52,10 @@ def _restored(
 
 class InvalidArgument(MessageStoreError, ValueError):
     """A value that breaks a rule of the method it was passed to; nothing was sent to the server."""
+
+
+class HttpUnavailable(MessageStoreError):
+    """HTTP can't be served: the address is in use, or the extra `http` is not installed."""
 
 
 class InvalidStreamName(InvalidArgument):

@@ -85,3 +85,8 @@ class Handlers:
     def types(self) -> list[str]:
         """The types that are handled, sorted; `*` stands for all others."""
         return sorted(self._by_type) + ["*"] * (self._of_any_type is not None)
+
+    @property
+    def only(self) -> list[str] | None:
+        """The types that are handled where all others are left out; None where none is."""
+        return None if self._strict or self._of_any_type is not None else list(self._by_type)

@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.health import parsed_address, serving
+from mdb_sqla.question import (
+    PATIENCE,
+    Lags,
+    Question,
+    answer_of,
+    answered,
+    question,
+    question_in,
+)
+from mdb_sqla.status import ConsumerStatus, HostStatus
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -41,9 +53,12 @@ class Host:
         factory: what the consumers' sessions are made with.
         consumers: what to run.
         on_error: is called with a consumer and the error that has ended it, to record it.
+        http: where to tell a supervisor over HTTP how the consumers are, below `/health`: a port of
+            the loopback interface, or `host:port`; needs the extra `http`. Port 0 is a free one,
+            which is logged.
 
     Raises:
-        InvalidArgument: there is no consumer, or two have one name.
+        InvalidArgument: there is no consumer, two have one name, or `http` is no address.
     """
 
     def __init__(
@@ -51,6 +66,7 @@ class Host:
         factory: sessionmaker[Session] | async_sessionmaker[AsyncSession],
         *consumers: Consumer,
         on_error: Callable[[Consumer, Exception], object] | None = None,
+        http: int | str | None = None,
     ) -> None:
         names = [consumer.name for consumer in consumers]
         if not names:
@@ -60,24 +76,87 @@ class Host:
         self.factory = factory
         self.consumers = consumers
         self._on_error = on_error
+        self._http = None if http is None else parsed_address(http)
         self._stopping = False
-        self._errors: list[Exception] = []
+        self._errors: dict[str, Exception] = {}
 
-    def run(self) -> None:
+    def run(
+        self,
+        *,
+        http: int | str | None = None,
+        on_start: Callable[[HostStatus], object] | None = None,
+    ) -> None:
         """Run the consumers; from the main thread, which gets the signals.
+
+        Args:
+            http: another address than the host's own.
+            on_start: is called with the status before the consumers start, to report it.
 
         Raises:
             ExceptionGroup: the errors of consumers, after all of them have stopped.
+            HttpUnavailable: the address is in use, or the extra `http` is not installed.
+            InvalidArgument: `http` is no address.
         """
+        address = self._http if http is None else parsed_address(http)
         self._stopping = False
-        self._errors = []
+        self._errors = {}
         with self._signals():
             if isinstance(self.factory, sessionmaker):
-                self._run_threads(self.factory)
+                with self._serving(address, question(self.factory, self.consumers)):
+                    if on_start is not None:
+                        on_start(self.status())
+                    self._run_threads(self.factory)
             else:
-                asyncio.run(self._run_tasks(self.factory))
+                with asyncio.Runner() as runner:
+                    ask = question_in(runner.get_loop(), self.factory, self.consumers)
+                    with self._serving(address, ask):
+                        if on_start is not None:
+                            on_start(runner.run(self.status_async()))
+                        runner.run(self._run_tasks(self.factory))
         if self._errors:
-            raise ExceptionGroup("Consumers have failed", self._errors)
+            raise ExceptionGroup("Consumers have failed", list(self._errors.values()))
+
+    def status(self) -> HostStatus:
+        """Return what the consumers do and how far they are; from any thread, also before `run`.
+
+        Where the database has not answered for five seconds, or has trouble, the status tells so.
+
+        Raises:
+            InvalidArgument: the host has an `async_sessionmaker`.
+        """
+        if not isinstance(self.factory, sessionmaker):
+            raise InvalidArgument("A host with an async_sessionmaker needs status_async()")
+        answer = question(self.factory, self.consumers)()
+        wait([answer], PATIENCE)
+        return self._status(answer_of(answer))
+
+    async def status_async(self) -> HostStatus:
+        """Do the same with an `async_sessionmaker`, in the loop that its connections belong to.
+
+        Raises:
+            InvalidArgument: the host has a `sessionmaker`.
+        """
+        if isinstance(self.factory, sessionmaker):
+            raise InvalidArgument("A host with a sessionmaker needs status()")
+        loop = asyncio.get_running_loop()
+        answer = question_in(loop, self.factory, self.consumers)()
+        return self._status(await answered(answer, PATIENCE))
+
+    def _status(self, lags: Lags) -> HostStatus:
+        nothing: list[None] = [None] * len(self.consumers)
+        of_consumers = zip(self.consumers, lags.lags or nothing, strict=True)
+        return HostStatus(
+            consumers=tuple(
+                ConsumerStatus.of(consumer, lag, self._errors.get(consumer.name))
+                for consumer, lag in of_consumers
+            ),
+            problem=lags.problem,
+        )
+
+    def _serving(
+        self, address: tuple[str, int] | None, ask: Question
+    ) -> AbstractContextManager[None]:
+        return nullcontext() if address is None else serving(address, ask, self._status)
 
     def stop(self) -> None:
         """Have all consumers finish what is in hand, and `run` return; from any thread."""
@@ -129,7 +208,7 @@ class Host:
             exc_info=error,
             extra={"consumer": consumer.name},
         )
-        self._errors.append(error)
+        self._errors[consumer.name] = error
         self.stop()
         if self._on_error is not None:
             self._on_error(consumer, error)

@@ -1,0 +1,92 @@
+"""What the consumers of a host are doing, and how far they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mdb_sqla.consumer import Consumer
+from mdb_sqla.lag import Lag
+
+__all__ = ["ConsumerStatus", "HostStatus"]
+
+
+@dataclass(frozen=True)
+class ConsumerStatus:
+    """What a consumer of a host is doing, and how far it is.
+
+    Attributes:
+        name: under which its position is kept.
+        categories: what it reads; nothing stands for all categories.
+        group: how it shares its work with others of its name, in words.
+        types: the types that it handles; `*` stands for all others.
+        state: `stopped` before it runs and after; `stopping` while it finishes what is in hand.
+        error: what has ended it, if it has `failed`.
+        lag: how far it is; None where the database did not tell.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    group: str
+    types: tuple[str, ...]
+    state: Literal["running", "paused", "stopping", "stopped", "failed"]
+    error: str | None
+    lag: Lag | None
+
+    @classmethod
+    def of(cls, consumer: Consumer, lag: Lag | None, error: Exception | None) -> ConsumerStatus:
+        """Return that of a consumer which is in this process."""
+        return cls(
+            name=consumer.name,
+            categories=consumer.categories,
+            group=consumer.sharing,
+            types=tuple(consumer.handlers.types),
+            state=consumer.state if error is None else "failed",
+            error=None if error is None else str(error),
+            lag=lag,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        lag = self.lag
+        return {
+            "name": self.name,
+            "categories": list(self.categories),
+            "group": self.group,
+            "types": list(self.types),
+            "state": self.state,
+            "error": self.error,
+            "positions": None if lag is None else dict(lag.positions),
+            "lag": None
+            if lag is None
+            else {"messages": lag.messages, "at_least": lag.at_least, "seconds": lag.seconds},
+            "dead_letters": None if lag is None else lag.dead_letters,
+        }
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """What the consumers of a host are doing, and how far they are.
+
+    Attributes:
+        consumers: a status for each, in the host's order.
+        problem: why the database did not tell how far they are; None where it did.
+    """
+
+    consumers: tuple[ConsumerStatus, ...]
+    problem: str | None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the database answers and every consumer runs, or is paused, as it was told."""
+        return self.problem is None and all(
+            consumer.state in {"running", "paused"} for consumer in self.consumers
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {
+            "healthy": self.is_healthy,
+            "problem": self.problem,
+            "consumers": [consumer.as_dict() for consumer in self.consumers],
+        }
