@@ -101,7 +101,8 @@ def application(
     pytester: pytest.Pytester, server_url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.Pytester:
     """A folder for an application's tests, which use our server."""
-    url = server_url.render_as_string(hide_password=False)
+    # The driver is for the plug-in to choose.
+    url = server_url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
     monkeypatch.setenv("MDB_TEST_DATABASE_URL", url)
     pytester.makeini(CONFIG)
     return pytester
