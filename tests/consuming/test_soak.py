@@ -113,6 +113,7 @@ def disturb(
     what: str, service: Service, server: CrashingServer, engine: Engine, chance: random.Random
 ) -> None:
     """Do something bad to one of the processes, to their connections, or to the server."""
+    assert all(each.poll() is None for each in service.processes)  # none has ended by itself
     process = chance.choice(service.processes)
     if what == "kill":
         service.end(process, signal.SIGKILL)
