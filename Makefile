@@ -21,7 +21,7 @@ help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
 	@echo 'make test         run every test on the newest PostgreSQL'
 	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 18, and the rest on other versions'
-	@echo 'make soak         kill and pause consumers for ten minutes; SECONDS=3600 for an hour'
+	@echo 'make soak         kill and pause consumers, and crash their server, for ten minutes; SECONDS=3600 for an hour'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
 	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'

@@ -42,12 +42,12 @@ class Consumption:
         handlers: Handlers,
         *,
         endless: bool,
-        on_begin: Callable[[], object],
+        on_begin: Callable[[], object] | None = None,
     ) -> None:
         self._settings = settings
         self._handlers = handlers
         self._endless = endless
-        self._on_begin: Callable[[], object] | None = on_begin
+        self._on_begin = on_begin
         self._held: dict[int, Progress] = {}
         self._share_at = 0.0
         self.membership = (

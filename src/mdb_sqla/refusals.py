@@ -117,11 +117,12 @@ def is_lost_connection(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    # A driver that can't connect has no SQLSTATE to tell. 57P01 to 57P03: the server shuts down,
-    # has crashed, or is starting.
+    # A driver that can't connect has no SQLSTATE to tell, or has that of the server's refusal.
+    # 57P01 to 57P03: the server shuts down, has crashed, or is starting. 53300: it has too many
+    # connections.
     return (
         error.connection_invalidated
-        or sqlstate.startswith(("08", "57P0"))
+        or sqlstate.startswith(("08", "57P0", "53300"))
         or (not sqlstate and isinstance(error, OperationalError | InterfaceError))
     )
 

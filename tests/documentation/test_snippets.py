@@ -13,6 +13,9 @@ from mdb_sqla import migrate
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+FILES = "testing.md"
+"""The page whose snippets are the files of an application; tests/testing runs them."""
+
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -30,7 +33,9 @@ def names(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=names)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != FILES and blocks(page, "python")], ids=names
+)
 def test_python(page: Path, empty_database: URL, capsys: pytest.CaptureFixture[str]) -> None:
     url = empty_database.render_as_string(hide_password=False)
     namespace: dict[str, object] = {"__name__": "__main__"}

@@ -25,7 +25,9 @@ def test_alembic_loads_the_plug_in() -> None:
     assert "alembic.autogenerate.mdb_sqla" in run(code).split()
 
 
-@pytest.mark.parametrize("name", ["alembic", "typer", "rich", "sqlalchemy.ext.asyncio", "psycopg"])
+@pytest.mark.parametrize(
+    "name", ["alembic", "typer", "rich", "sqlalchemy.ext.asyncio", "psycopg", "pytest"]
+)
 def test_the_package_imports_only_what_it_needs(name: str) -> None:
     assert run(f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
 
