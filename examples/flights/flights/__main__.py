@@ -23,16 +23,23 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from flights import report
+from flights.airports import airports
+from flights.background import consuming, wait_until_consumed
+from flights.consumed import Consumed
 from flights.data import NoFlights, read_flights
 from flights.database import connected, upgrade
+from flights.fleet import fleet, inspections
 from flights.load import load, remaining
+from flights.maintenance import hangar
 from flights.models import rows
 from flights.replay import Replay, totals
-from mdb_sqla import MessageStoreError, WrongExpectedVersion
+from mdb_sqla import Consumer, MessageStoreError, WrongExpectedVersion
 from mdb_sqla.embedded import EmbeddedPostgresError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 output = Console(highlight=False)
+
+_HANGARS = 4
 
 
 def _count(value: object) -> int:
@@ -59,19 +66,24 @@ def main(
     ] = 5000,
     writers: Annotated[int, typer.Option(min=1, help="How many transactions at a time.")] = 4,
 ) -> None:
-    """Load real flights, each in one transaction over rows and messages, and read them back.
+    """Load real flights, one transaction each over rows and messages, and have them consumed.
+
+    Then everything is read back, and compared.
 
     Run again, it goes on where it was stopped, or with the flights that come next.
     """
+    consumers = [airports, fleet, *(hangar() for _ in range(_HANGARS)), inspections]
+    connections = max(writers, len(consumers))
     try:
         with ExitStack() as stack:
             with output.status("Connecting" if url else "Starting PostgreSQL"):
-                engine = stack.enter_context(connected(url, writers))
+                engine = stack.enter_context(connected(url, connections))
                 upgrade(engine)
             version = ".".join(map(str, engine.dialect.server_version_info or ()))
             place = f"database {engine.url.database}" if url else "a server for this run only"
             output.print(f"PostgreSQL {version}, {place}", markup=False)
             _load(engine, flights or None, writers)
+            _consume(engine, consumers)
             same = _read_back(engine)
     except KeyboardInterrupt:
         again = " Run again, and it goes on from there." if url else ""
@@ -109,6 +121,15 @@ def _load(engine: Engine, count: int | None, writers: int) -> None:
     output.print(f"Each was one transaction over its rows and messages: {rate:,.0f} a second.")
 
 
+def _consume(engine: Engine, consumers: list[Consumer]) -> None:
+    began = monotonic()
+    with output.status("Consuming"), consuming(engine, consumers) as running:
+        wait_until_consumed(engine, running)
+    output.print(
+        f"Consumers were through with what there was in {monotonic() - began:.1f} seconds."
+    )
+
+
 def _read_back(engine: Engine) -> bool:
     replay = Replay()
     with Session(engine) as session:
@@ -116,12 +137,15 @@ def _read_back(engine: Engine) -> bool:
             messages = sum(row.version + 1 for row in rows(session).values())
             task = progress.add_task("Reading messages", total=messages)
             replay.run(session, lambda: progress.advance(task))
-        sums = totals(session)
-        differing = replay.differing(session)
+        consumed = Consumed(session)
+        sums = totals(session) + consumed.totals()
+        differing = replay.differing(session) + consumed.differing()
         output.print(report.by_type(session))
         output.print(report.by_hour(replay))
         output.print(report.latest_aircraft(session))
         output.print(report.history(session))
+        output.print(report.airports(session))
+        output.print(report.hangars(session))
         output.print(report.comparison(sums))
     if differing or any(total.messages != total.tables for total in sums):
         names = ", ".join(differing[:5])
@@ -130,6 +154,10 @@ def _read_back(engine: Engine) -> bool:
     output.print(
         f"\n[green]✓[/] Rebuilt from the messages alone, all {len(replay.rows):,} rows "
         "of the tables come out the same."
+    )
+    output.print(
+        "[green]✓[/] Nothing was lost by the consumers, and nothing done twice: "
+        f"{len(consumed.airports.made):,} airports, {len(consumed.aircraft.made):,} aircraft."
     )
     return True
 

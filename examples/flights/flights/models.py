@@ -10,7 +10,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, 
 from flights.events import Arrived, Cancelled, Departed, Diverted, Event
 from mdb_sqla import StreamName
 
-__all__ = ["Aircraft", "Airline", "Base", "new_row", "rows", "stored_row"]
+__all__ = [
+    "Aircraft",
+    "Airline",
+    "Airport",
+    "Base",
+    "Maintenance",
+    "new_row",
+    "rows",
+    "stored_row",
+]
 
 
 class Base(MappedAsDataclass, DeclarativeBase):
@@ -90,6 +99,35 @@ class Airline(Base):
                 self.cancelled += 1
             case _:
                 raise ValueError(f"Without an aircraft there is only cancellation: {event}")
+
+
+class Airport(Base):
+    """An airport; delays are in minutes, and what left or arrived early counts as on time.
+
+    The consumer `airports` keeps it.
+    """
+
+    __tablename__ = "airports"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    departures: Mapped[int] = mapped_column(default=0)
+    arrivals: Mapped[int] = mapped_column(default=0)
+    minutes_late: Mapped[int] = mapped_column(default=0)
+    longest_delay: Mapped[int] = mapped_column(default=0)
+
+
+class Maintenance(Base):
+    """How often an aircraft has arrived, and how many inspections are due and done for it.
+
+    The consumers `fleet` and `inspections` keep it.
+    """
+
+    __tablename__ = "maintenance"
+
+    tail_number: Mapped[str] = mapped_column(primary_key=True)
+    arrivals: Mapped[int] = mapped_column(default=0)
+    due: Mapped[int] = mapped_column(default=0)
+    done: Mapped[int] = mapped_column(default=0)
 
 
 def new_row(stream_name: StreamName) -> Aircraft | Airline:

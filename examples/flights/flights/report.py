@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from statistics import mean
 
 from rich import box
 from rich.bar import Bar
 from rich.console import Group
 from rich.table import Column, Table
-from sqlalchemy import literal, select, true
+from sqlalchemy import func, literal, select, true
 from sqlalchemy.orm import Session
 
-from flights.events import Arrived, Cancelled, Departed, Diverted, Event, read
-from flights.models import Aircraft
+from flights.events import read
+from flights.models import Aircraft, Airport
 from flights.replay import Replay, Total
+from flights.sentence import sentence
 from mdb_sqla import MessageStore, StoredMessage, StreamName, functions, tables
 
-__all__ = ["by_hour", "by_type", "comparison", "history", "latest_aircraft"]
+__all__ = [
+    "airports",
+    "by_hour",
+    "by_type",
+    "comparison",
+    "hangars",
+    "history",
+    "latest_aircraft",
+]
 
 _BAR_WIDTH = 36
 
@@ -81,6 +89,47 @@ def history(session: Session) -> Group:
     return _titled(f"The history of {aircraft.tail_number}", f"the stream {stream_name}", table)
 
 
+def airports(session: Session) -> Group:
+    """List the airports with the most minutes late: what a consumer has counted."""
+    found = session.scalars(
+        select(Airport).order_by(Airport.minutes_late.desc(), Airport.code).limit(5)
+    )
+    table = _table(
+        "airport",
+        _number("departures"),
+        _number("arrivals"),
+        _number("minutes late"),
+        _number("longest"),
+    )
+    for airport in found:
+        table.add_row(
+            airport.code,
+            f"{airport.departures:,}",
+            f"{airport.arrivals:,}",
+            f"{airport.minutes_late:,}",
+            f"{airport.longest_delay:,}",
+        )
+    return _titled("Where the minutes were lost", "the consumer airports", table)
+
+
+def hangars(session: Session) -> Group:
+    """Count what each member of the group has done: its events, by who told them."""
+    m = tables.messages.c
+    name = m.data["hangar"].as_string()
+    tail_number = functions.id(m.stream_name)
+    found = session.execute(
+        select(name, func.count(), func.count(tail_number.distinct()))
+        .where(functions.category(m.stream_name) == "maintenance", m.type == "Inspected")
+        .group_by(name)
+        .order_by(name)
+    ).all()
+    most = max((count for _, count, _ in found), default=0)
+    table = _table("hangar", _number("inspections"), _number("aircraft"), "")
+    for hangar, count, aircraft in found:
+        table.add_row(hangar, f"{count:,}", f"{aircraft:,}", _bar(count, most))
+    return _titled("Who inspected", "the consumer maintenance, a group", table)
+
+
 def comparison(totals: Iterable[Total]) -> Group:
     """Set what the messages come to beside what the tables do."""
     table = _table("", _number("messages"), _number("tables"), "")
@@ -108,29 +157,4 @@ def _bar(value: float, most: float) -> Bar:
 
 def _told(message: StoredMessage) -> tuple[str, str]:
     flight = StreamName(message.metadata["correlationStreamName"])
-    return flight.ids[0], _sentence(read(message))
-
-
-def _sentence(event: Event) -> str:
-    match event:
-        case Departed(origin, destination, scheduled, delay):
-            return f"left {origin} for {destination} on {_day(scheduled)}, {_late(delay)}"
-        case Arrived(airport, clock, delay):
-            return f"arrived in {airport} at {clock}, {_late(delay)}"
-        case Diverted(destination):
-            return f"did not reach {destination}"
-        case Cancelled(origin, destination, scheduled):
-            return f"from {origin} to {destination} on {_day(scheduled)} was cancelled"
-
-
-def _day(scheduled: str) -> str:
-    moment = datetime.fromisoformat(scheduled)
-    return f"{moment.day} {moment:%B}"
-
-
-def _late(minutes: int | None) -> str:
-    if minutes is None:
-        return "no one says how late"
-    if minutes == 0:
-        return "on time"
-    return f"{abs(minutes)} minutes {'late' if minutes > 0 else 'early'}"
+    return flight.ids[0], sentence(read(message))

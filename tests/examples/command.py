@@ -1,0 +1,74 @@
+"""The flights example, as a person runs it: commands in its folder, and the database they use."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
+
+PATIENCE = 60  # seconds
+
+Command = subprocess.Popen[str]
+
+
+def start(database: URL, *arguments: str) -> Command:
+    # A test run in the background of a shell ignores interrupts, and so would the command.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    environment = {
+        **os.environ,
+        "FLIGHTS_DATABASE_URL": database.render_as_string(hide_password=False),
+        "COLUMNS": "100",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=EXAMPLE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(database: URL, *arguments: str, status: int = 0) -> str:
+    with start(database, *arguments) as command:
+        output, _ = command.communicate(timeout=120)
+    assert command.returncode == status, output
+    return output
+
+
+@contextmanager
+def connected(database: URL) -> Iterator[Engine]:
+    engine = create_engine(database, poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+def wait_until(database: Engine, condition: str) -> Any:
+    """Wait until something is there in the database that is neither NULL, 0 nor false."""
+    deadline = time.monotonic() + PATIENCE
+    with database.connect() as connection:
+        while not (found := connection.scalar(text(f"SELECT {condition}"))):
+            assert time.monotonic() < deadline, condition
+            connection.rollback()
+            time.sleep(0.01)
+        return found
+
+
+def printed_totals(output: str) -> dict[str, tuple[int, int, str]]:
+    """The table at the end: what the messages and what the application's tables come to."""
+    lines = re.findall(r"^ (\w[\w ]*?) +([\d,]+) +([\d,]+) +(equal|different) *$", output, re.M)
+    return {
+        name: (int(told.replace(",", "")), int(kept.replace(",", "")), verdict)
+        for name, told, kept, verdict in lines
+    }
