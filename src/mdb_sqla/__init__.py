@@ -17,6 +17,7 @@ from mdb_sqla.errors import (
     MessagesExist,
     MessageStoreError,
     NoHandler,
+    NoReply,
     NoReplyStream,
     NotACategory,
     NotAStream,
@@ -36,6 +37,7 @@ from mdb_sqla.lag import Lag
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
 from mdb_sqla.progress import Retries
+from mdb_sqla.replies import request, request_async, wait_for_reply, wait_for_reply_async
 from mdb_sqla.status import ConsumerStatus, HostStatus
 from mdb_sqla.store import MessageStore
 from mdb_sqla.stream_name import NO_STREAM, StreamName
@@ -69,6 +71,7 @@ __all__ = [
     "MessagesExist",
     "Metadata",
     "NoHandler",
+    "NoReply",
     "NoReplyStream",
     "NotACategory",
     "NotAStream",
@@ -87,5 +90,9 @@ __all__ = [
     "UnrecognizedStore",
     "WrongExpectedVersion",
     "expect_on_commit",
+    "request",
+    "request_async",
+    "wait_for_reply",
+    "wait_for_reply_async",
     "write_on_commit",
 ]

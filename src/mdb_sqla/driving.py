@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +22,7 @@ from mdb_sqla.execution import WRITES, connection_of, is_autocommit
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.refusals import is_conflict, is_lost_connection
-from mdb_sqla.steps import CutOff, Handle, Interrupted, Step, Steps, Transact
+from mdb_sqla.steps import CutOff, Handle, Interrupted, Step, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncDriver", "Driver"]
 
 
+_T = TypeVar("_T")
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}
 
@@ -51,16 +52,21 @@ class Driver:
         """End a pause; from any thread."""
         self._woken.put(None)
 
-    def run(self, steps: Steps) -> None:
-        """Do all steps; an error that the loop does not expect comes out here."""
+    def run(self, steps: Generator[Step, Any, _T]) -> _T:
+        """Do all steps and return what comes of them; an error that they don't expect is raised."""
         with closing(steps):
-            done, error = None, None
-            while (step := _next(steps, done, error)) is not None:
-                done, error = None, None
-                try:
-                    done = self._do(step)
-                except Exception as caught:
-                    error = caught
+            try:
+                step = next(steps)
+                while True:
+                    try:
+                        done = self._do(step)
+                    except Exception as error:
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(done)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
 
     def _do(self, step: Step) -> Any:
         if isinstance(step, Transact):
@@ -113,16 +119,21 @@ class AsyncDriver:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def run(self, steps: Steps) -> None:
-        """Do all steps; an error that the loop does not expect comes out here."""
+    async def run(self, steps: Generator[Step, Any, _T]) -> _T:
+        """Do all steps and return what comes of them. See `Driver.run`."""
         with closing(steps):
-            done, error = None, None
-            while (step := _next(steps, done, error)) is not None:
-                done, error = None, None
-                try:
-                    done = await self._do(step)
-                except Exception as caught:
-                    error = caught
+            try:
+                step = next(steps)
+                while True:
+                    try:
+                        done = await self._do(step)
+                    except Exception as error:
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(done)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
 
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Transact):
@@ -211,13 +222,6 @@ def _interruptions() -> Iterator[None]:
     except (OSError, TransactionConflict) as error:
         # asyncpg's own, where it can't connect.
         raise Interrupted(str(error)) from error
-
-
-def _next(steps: Steps, done: Any, error: Exception | None) -> Step | None:
-    try:
-        return steps.send(done) if error is None else steps.throw(error)
-    except StopIteration:
-        return None
 
 
 async def _call(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:

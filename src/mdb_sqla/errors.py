@@ -19,6 +19,7 @@ __all__ = [
     "MessageStoreError",
     "MessagesExist",
     "NoHandler",
+    "NoReply",
     "NoReplyStream",
     "NotACategory",
     "NotAStream",
@@ -112,6 +113,20 @@ class NoReplyStream(InvalidArgument):
             f"of stream {message.stream_name}"
         )
         self.message = message
+
+
+class NoReply(MessageStoreError, TimeoutError):
+    """There was no reply in time; it may still come, for what was asked is written.
+
+    Attributes:
+        stream_name: the stream that it was to come to.
+        seconds: how long it was waited for.
+    """
+
+    def __init__(self, stream_name: str, seconds: float) -> None:
+        super().__init__(f"There was no reply in {stream_name} within {seconds:g} seconds")
+        self.stream_name = stream_name
+        self.seconds = seconds
 
 
 class NoHandler(MessageStoreError):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from mdb_sqla.errors import InvalidMessage, NoReplyStream
 from mdb_sqla.stream_name import StreamName, is_storable
@@ -53,6 +53,15 @@ class StoredMessage(NamedTuple):
     data: Any
     metadata: Metadata
     time: datetime
+
+    def derived_id(self, name: str) -> UUID:
+        """Return an id for something that this message causes: the same for the same name, always.
+
+        For what a handler does outside of this database, where it may be done again: whoever
+        receives a message with such an id knows whether it has it already. It is a UUID of version
+        5, in the namespace of this message's id.
+        """
+        return uuid5(self.id, name)
 
 
 class MessagePosition(NamedTuple):
@@ -107,6 +116,25 @@ class Message:
         metadata.update({key: value for key, value in taken.items() if value is not None})
         return replace(self, metadata=metadata)
 
+    def with_correlation(self, stream_name: str) -> Message:
+        """Return this message as one whose consequences are correlated with a stream.
+
+        What follows it takes that over, and who reads with a `correlation` of the stream's category
+        gets what this message has caused.
+
+        Raises:
+            InvalidStreamName: it is no stream name.
+        """
+        return self._with(correlationStreamName=StreamName(stream_name))
+
+    def with_reply_stream(self, stream_name: str) -> Message:
+        """Return this message as one that asks for a reply in a stream. See `reply`.
+
+        Raises:
+            InvalidStreamName: it is no stream name.
+        """
+        return self._with(replyStreamName=StreamName(stream_name))
+
     def reply(self, preceding: StoredMessage) -> tuple[StreamName, Message]:
         """Return the stream that a preceding message asks to be answered in, and the answer.
 
@@ -120,3 +148,6 @@ class Message:
         if not isinstance(stream_name, str) or not stream_name:
             raise NoReplyStream(preceding)
         return StreamName(stream_name), replace(self, metadata=metadata)
+
+    def _with(self, **metadata: Any) -> Message:
+        return replace(self, metadata={**(self.metadata or {}), **metadata})

@@ -6,7 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from mdb_sqla import InvalidMessage, Message, Metadata, NoReplyStream, StoredMessage
+from mdb_sqla import (
+    InvalidMessage,
+    InvalidStreamName,
+    Message,
+    Metadata,
+    NoReplyStream,
+    StoredMessage,
+)
 
 ID = UUID(int=1)
 
@@ -107,3 +114,32 @@ def test_metadata_of_another_client_may_be_anything() -> None:
     }
     with pytest.raises(NoReplyStream):
         Message("T").reply(preceding)
+
+
+def test_correlation_and_reply_stream_are_metadata_beside_the_rest() -> None:
+    message = Message("Place", None, {"own": 1, "correlationStreamName": "old-1"})
+
+    asking = message.with_correlation("fleet-1").with_reply_stream("fleet:reply-1")
+
+    assert asking.metadata == {
+        "own": 1,
+        "correlationStreamName": "fleet-1",
+        "replyStreamName": "fleet:reply-1",
+    }
+    assert (asking.id, asking.type) == (message.id, "Place")
+    assert message.metadata == {"own": 1, "correlationStreamName": "old-1"}
+
+
+@pytest.mark.parametrize("method", ["with_correlation", "with_reply_stream"])
+def test_what_is_no_stream_name_is_no_correlation_and_no_reply_stream(method: str) -> None:
+    with pytest.raises(InvalidStreamName):
+        getattr(Message("Place"), method)("")
+
+
+def test_a_derived_id_is_the_same_for_the_same_message_and_name() -> None:
+    first, second = stored({}), stored({})._replace(id=UUID(int=2))
+
+    assert first.derived_id("charge") == first.derived_id("charge")
+    assert len({first.derived_id("charge"), first.derived_id("mail"), first.id}) == 3
+    assert first.derived_id("charge") != second.derived_id("charge")
+    assert first.derived_id("charge").version == 5

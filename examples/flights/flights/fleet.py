@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
@@ -38,10 +38,11 @@ def arrived(message: StoredMessage, unit: UnitOfWork) -> None:
     arrivals = unit.session.scalars(_COUNT, first).one()
     if arrivals % ARRIVALS_BETWEEN_INSPECTIONS == 0:
         add(unit.session, tail_number, due=1)
+        # By following, it has the correlation of what it follows: a flight.
         command = Message("Inspect", asdict(Inspect(arrivals))).follow(message)
         unit.write(
             StreamName.build("maintenance", tail_number, types="command"),
-            correlated(command, StreamName.build("fleet", tail_number)),
+            command.with_correlation(StreamName.build("fleet", tail_number)),
         )
 
 
@@ -49,16 +50,6 @@ def arrived(message: StoredMessage, unit: UnitOfWork) -> None:
 def inspected(message: StoredMessage, unit: UnitOfWork) -> None:
     own_stream = StreamName(message.metadata["correlationStreamName"])
     add(unit.session, own_stream.ids[0], due=-1, done=1)
-
-
-def correlated(command: Message, stream_name: StreamName) -> Message:
-    """Have what a command causes correlated with a stream of the component that gives it.
-
-    By following, it has the correlation of what it follows: a flight.
-    """
-    return replace(
-        command, metadata={**(command.metadata or {}), "correlationStreamName": stream_name}
-    )
 
 
 def add(session: Session, tail_number: str, *, due: int = 0, done: int = 0) -> None:
