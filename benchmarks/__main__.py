@@ -14,6 +14,7 @@ from benchmarks import chart, page, results, table
 from benchmarks.batches import batches
 from benchmarks.comparison import Experiment, Outcome
 from benchmarks.concurrency import application_transactions, writers_16, writers_64
+from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
 from benchmarks.growth import growth
 from benchmarks.reads import category_reads
 from benchmarks.server import Server
@@ -24,6 +25,7 @@ from benchmarks.single_writes import (
     writes_over_session,
 )
 from benchmarks.size import FULL, SMALL, Size
+from benchmarks.wake_up import cost_of_wake_up, wake_up_99th, wake_up_median
 
 EXPERIMENTS: Sequence[Experiment] = (
     writes,
@@ -38,6 +40,11 @@ EXPERIMENTS: Sequence[Experiment] = (
     writes_over_connection,
     writes_over_session,
     writers_of_packages,
+    wake_up_median,
+    wake_up_99th,
+    cost_of_wake_up,
+    consumer_one_by_one,
+    consumer_in_batches,
 )
 
 ROUNDS = 7

@@ -21,6 +21,8 @@ class Size:
         reads: of batches.
         few: messages in the small one of two stores; each has 1,000 categories.
         many: messages in the large one.
+        commits: that an idle consumer is woken by.
+        handled: by a consumer, in a transaction each.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Size:
     reads: int
     few: int
     many: int
+    commits: int
+    handled: int
 
 
 FULL = Size(
@@ -44,6 +48,8 @@ FULL = Size(
     reads=30,
     few=100_000,
     many=10_000_000,
+    commits=100,
+    handled=2_000,
 )
 
 SMALL = Size(
@@ -56,4 +62,6 @@ SMALL = Size(
     reads=5,
     few=50_000,
     many=500_000,
+    commits=30,
+    handled=300,
 )
