@@ -117,22 +117,24 @@ class Consumption:
         self._log(logging.INFO, "goes on")
 
     def _follow(self) -> Steps:
-        pauses = _growing(*self._settings.poll)
+        first, longest = self._settings.poll
+        pauses, pause = _growing(first, longest), 0.0
         while True:
             yield from checkpoint(self.control)
             yield from self._share()
             found = behind = False
             for slot, progress in list(self._held.items()):
                 try:
-                    some, full = yield from progress.advance()
+                    some, full = yield from progress.advance(idle=pause == longest)
                 except SlotLost:
                     self._lose(slot)
                     continue
                 found, behind = found or some, behind or full
             if not self._endless and not behind:
                 return
-            if found or (yield Pause(next(pauses))):
-                pauses = _growing(*self._settings.poll)
+            pause = 0.0 if found else next(pauses)
+            if found or (yield Pause(pause)):
+                pauses = _growing(first, longest)
 
     def _share(self) -> Steps:
         """Have the group's slots as they are due to its members now, every third of a lease."""

@@ -107,8 +107,11 @@ class Progress:
         self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
 
-    def advance(self) -> Generator[Step, Any, tuple[bool, bool]]:
+    def advance(self, *, idle: bool = False) -> Generator[Step, Any, tuple[bool, bool]]:
         """Read a batch and handle it; returns whether there was any, and whether it was full.
+
+        Args:
+            idle: whether there is time to save a position that has not come far.
 
         Raises:
             SlotLost: the slot is no longer held here.
@@ -126,7 +129,7 @@ class Progress:
         full = len(messages) == settings.batch_size
         if not full:
             self._position = max(self._position, settled)
-        yield from self.save(at_least=settings.batch_size)
+        yield from self.save(at_least=1 if idle else settings.batch_size)
         return bool(replayed or messages), full or replayed == settings.batch_size
 
     def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:

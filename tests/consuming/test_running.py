@@ -74,3 +74,19 @@ def test_stops_after_the_message_in_hand(application: Any) -> None:
 
     assert handled == [1]
     assert application.position("billing") == 1
+
+
+def test_saves_a_position_that_came_not_far_when_it_is_idle(application: Any) -> None:
+    consumer = Consumer("billing", "order", poll=(0.01, 0.02))
+    consumer.on("T")(lambda message, unit: None)
+    saved = threading.Event()
+
+    def wait() -> None:
+        application.write("order-1", 1, 2, 3, type_="Other")
+        for _ in range(1000):
+            if application.position("billing") == 3:
+                saved.set()
+                return
+            threading.Event().wait(0.01)
+
+    run_until(application, consumer, saved, wait)
