@@ -1,0 +1,51 @@
+"""The command `mdb`."""
+
+from __future__ import annotations
+
+import typer
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from mdb_sqla.cli import development, hosting, letters, store
+from mdb_sqla.cli.options import fail
+from mdb_sqla.embedded import EmbeddedPostgresError
+from mdb_sqla.errors import MessageStoreError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command; the entry point of `mdb`."""
+    try:
+        _app()()
+    except (MessageStoreError, EmbeddedPostgresError) as error:
+        fail(str(error))
+    except ArgumentError as error:
+        fail(f"The URL can't be used: {error}")
+    except SQLAlchemyError as error:
+        fail(str(getattr(error, "orig", None) or error))
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        name="mdb",
+        help="Message store for SQLAlchemy and PostgreSQL.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command()(store.upgrade)
+    app.command()(store.downgrade)
+    app.command(name="lock-granularity")(store.granularity)
+    app.command(name="host")(hosting.run_host)
+    app.add_typer(_dead_letters(), name="dead-letters")
+    app.command()(development.dev)
+    app.command()(development.demo)
+    return app
+
+
+def _dead_letters() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True, help="What consumers could not handle.")
+    app.command(name="list")(letters.list_letters)
+    app.command(name="replay")(letters.replay_letters)
+    app.command(name="skip")(letters.skip_letter)
+    return app

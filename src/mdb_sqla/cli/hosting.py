@@ -1,0 +1,74 @@
+"""The command that runs consumers."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from operator import attrgetter
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mdb_sqla.cli.options import errors, fail, output
+from mdb_sqla.host import Host
+from mdb_sqla.lag import Lag
+from mdb_sqla.status import HostStatus
+
+__all__ = ["run_host"]
+
+
+def run_host(
+    where: Annotated[
+        str, typer.Argument(metavar="MODULE:NAME", help="The Host, as in shop.consumers:host.")
+    ],
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Where to tell a supervisor over HTTP how the consumers are, below /health.",
+        ),
+    ] = None,
+) -> None:
+    """Run the consumers of a host until SIGTERM or Ctrl-C.
+
+    Example: mdb host shop.consumers:host --http 8080
+    """
+    module, _, name = where.partition(":")
+    sys.path.insert(0, "")
+    try:
+        host = attrgetter(name or "host")(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        fail(f"There is no host at {where}: {error}")
+    if not isinstance(host, Host):
+        fail(f"{where} is no Host, but {host!r}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        host.run(http=http, on_start=_report)
+    except ExceptionGroup as group:
+        for failure in group.exceptions:
+            errors.print(f"mdb: {failure}", markup=False, style="red")
+        raise SystemExit(1) from None
+
+
+def _report(status: HostStatus) -> None:
+    table = Table("consumer", "reads", "position", "behind", "group", "handles", box=None)
+    for consumer in status.consumers:
+        table.add_row(
+            consumer.name,
+            ", ".join(consumer.categories) or "all categories",
+            *_progress(consumer.lag),
+            consumer.group,
+            ", ".join(consumer.types),
+        )
+    output.print(table)
+    if status.problem is not None:
+        errors.print(f"mdb: {status.problem}", markup=False, style="red")
+
+
+def _progress(lag: Lag | None) -> tuple[str, str]:
+    if lag is None:
+        return "?", "?"
+    position = "new" if lag.position is None else str(lag.position)
+    return position, f"{lag.messages}{'+' * lag.at_least}"

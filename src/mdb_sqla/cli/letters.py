@@ -1,0 +1,72 @@
+"""Commands for what consumers could not handle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from mdb_sqla.cli.options import Schema, Url, connected, output
+from mdb_sqla.dead_letters import dead_letters, replay, skip
+from mdb_sqla.refusals import translated
+from mdb_sqla.revisions import DEFAULT_SCHEMA
+
+__all__ = ["list_letters", "replay_letters", "skip_letter"]
+
+
+def list_letters(
+    url: Url,
+    consumer: Annotated[str | None, typer.Argument(help="Only of this consumer.")] = None,
+    tracebacks: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Show what consumers have set aside, and why.
+
+    Example: mdb dead-letters list billing
+    """
+    with connected(url, schema) as engine, translated(), engine.connect() as connection:
+        found = dead_letters(connection, consumer)
+    table = Table("consumer", "global position", "stream", "type", "tries", "error", box=None)
+    for letter in found:
+        why = letter.traceback if tracebacks else letter.error
+        table.add_row(
+            letter.consumer,
+            str(letter.global_position),
+            letter.stream_name,
+            letter.type,
+            str(letter.tries),
+            Text(why or "waits for an earlier one of its stream"),
+        )
+    output.print(table if found else "Nothing is set aside.")
+
+
+def replay_letters(
+    url: Url,
+    consumer: Annotated[str, typer.Argument(help="The consumer that set them aside.")],
+    stream: Annotated[str | None, typer.Option(help="Only those of this stream.")] = None,
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Have a consumer handle again what has failed; the one that runs does it.
+
+    Example: mdb dead-letters replay billing
+    """
+    with connected(url, schema) as engine, translated(), engine.begin() as connection:
+        number = replay(connection, consumer, stream)
+    output.print(f"{consumer} handles {number} failed messages again.")
+
+
+def skip_letter(
+    url: Url,
+    consumer: Annotated[str, typer.Argument(help="The consumer that set it aside.")],
+    global_position: Annotated[int, typer.Argument(help="The message's global position.")],
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Leave a message out for good, and have the later ones of its stream handled.
+
+    Example: mdb dead-letters skip billing 4711
+    """
+    with connected(url, schema) as engine, translated(), engine.begin() as connection:
+        skip(connection, consumer, global_position)
+    output.print(f"{consumer} leaves message {global_position} out.")

@@ -1,0 +1,49 @@
+"""What commands share: their options, what they print to, the engine that they connect with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from sqlalchemy import Engine, NullPool, create_engine, make_url
+
+from mdb_sqla.tables import SCHEMA
+
+__all__ = ["Schema", "Url", "connected", "errors", "fail", "output"]
+
+output = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Url = Annotated[
+    str,
+    typer.Option(
+        envvar="MDB_DATABASE_URL",
+        help="The database, as in postgresql://user:password@host/database.",
+        show_default=False,
+    ),
+]
+Schema = Annotated[str, typer.Option(help="The schema of the store.")]
+
+
+@contextmanager
+def connected(url: str, schema: str = SCHEMA) -> Iterator[Engine]:
+    """Give an engine for a command; one whose URL is of another database ends the command."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
+    engine = create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        execution_options={"schema_translate_map": {SCHEMA: schema}},
+    )
+    yield engine
+    engine.dispose()
+
+
+def fail(message: str) -> NoReturn:
+    """Print why the command can't be done, and end it with status 1."""
+    errors.print(f"mdb: {message.strip()}", markup=False, style="red")
+    raise SystemExit(1)
