@@ -82,11 +82,19 @@ class Handlers:
                 )
 
     @property
-    def types(self) -> list[str]:
-        """The types that are handled, sorted; `*` stands for all others."""
-        return sorted(self._by_type) + ["*"] * (self._of_any_type is not None)
+    def names(self) -> dict[str, str]:
+        """The name of each function by the type that it handles; `*` stands for all others."""
+        names = {type_: _name(handler) for type_, handler in sorted(self._by_type.items())}
+        if self._of_any_type is not None:
+            names["*"] = _name(self._of_any_type)
+        return names
 
     @property
     def only(self) -> list[str] | None:
         """The types that are handled where all others are left out; None where none is."""
         return None if self._strict or self._of_any_type is not None else list(self._by_type)
+
+
+def _name(handler: Handler) -> str:
+    name: str = getattr(handler, "__qualname__", type(handler).__qualname__)
+    return name.rpartition("<locals>.")[2]

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary, finalize, ref
 
 from sqlalchemy import (
     ARRAY,
@@ -47,6 +48,7 @@ _MOST_CATEGORIES = 100
 _INTERVAL = 0.02  # seconds between two notifications
 _AFTER_FAILURE = 1.0  # seconds until the next attempt
 _IDLE = 10.0  # seconds after which the connection is closed
+_LOOK = 0.1  # seconds until it is seen that the engine is disposed of
 _PATIENCE = 2.0  # seconds that the end of a pool, or of the process, waits for the last one
 
 
@@ -89,6 +91,7 @@ class _Notifier:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = beside(engine)
+        self._of, self._pool = ref(engine), ref(engine.pool)
         # Not with locks: it may be told something in the middle of a garbage collection.
         self._told: SimpleQueue[_Told | None] = SimpleQueue()
         self._waiting: set[_Told] = set()
@@ -116,24 +119,41 @@ class _Notifier:
                 self._send_until_idle(connection, first)
 
     def _send_until_idle(self, connection: OwnConnection, first: _Told) -> None:
-        failed = False
-        while True:
+        failures = 0
+        following: _Told | None = first
+        while following is not None:
             try:
-                connection.run(partial(_notify, self._due(first)))
-                failed = False
+                connection.run(partial(_notify, self._due(following)))
+                failures = 0
             except Exception:
-                if not failed:
+                failures += 1
+                # One may be the end of a server, or of an idle connection: the next one is made.
+                if failures == 2:
                     _log.warning("Consumers can't be woken, and poll meanwhile", exc_info=True)
-                failed = True
-            self._closing.wait(_AFTER_FAILURE if failed else _INTERVAL)
-            try:
-                following = self._told.get(timeout=_IDLE)
-            except Empty:
-                return
-            if following is None:
-                self._told.put(None)
-                return
-            first = following
+            self._closing.wait(_AFTER_FAILURE if failures else _INTERVAL)
+            following = self._following()
+
+    def _following(self) -> _Told | None:
+        """Wait for the next; None where nothing comes for a while, or the engine is disposed of."""
+        deadline = time.monotonic() + _IDLE
+        while time.monotonic() < deadline:
+            with suppress(Empty):
+                following = self._told.get(timeout=_LOOK)
+                if following is None:
+                    self._told.put(None)
+                return following
+            if self._is_disposed_of():
+                break
+        return None
+
+    def _is_disposed_of(self) -> bool:
+        """Whether the engine has another pool now.
+
+        Its end is told by the finalizer, unless a reference to it is left in some traceback.
+        SQLAlchemy's event for it would cost every statement of the application's some time.
+        """
+        engine = self._of()
+        return engine is not None and engine.pool is not self._pool()
 
     def _due(self, first: _Told) -> set[_Told]:
         due = {first}

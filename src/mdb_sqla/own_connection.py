@@ -134,7 +134,9 @@ class _AsyncConnection:
 
         self._engine = AsyncEngine(engine)
         self._connection: AsyncConnection | None = None
-        self._runner = asyncio.Runner()
+        # By a factory: the loop is not to become that of the thread that is here now.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
         self._interrupted = asyncio.Event()
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
@@ -161,11 +163,11 @@ class _AsyncConnection:
     def interrupt(self) -> None:
         # The loop is closed where the connection is.
         with suppress(RuntimeError):
-            self._runner.get_loop().call_soon_threadsafe(self._interrupted.set)
+            self._loop.call_soon_threadsafe(self._interrupted.set)
 
     def close(self) -> None:
-        self._runner.run(self._disconnect())
-        self._runner.close()
+        with self._runner as runner:
+            runner.run(self._disconnect())
 
     def _run(self, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
         async def run() -> _T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ class ConsumerStatus:
         name: under which its position is kept.
         categories: what it reads; nothing stands for all categories.
         group: how it shares its work with others of its name, in words.
-        types: the types that it handles; `*` stands for all others.
+        handlers: the name of each handler by the type that it handles; `*` stands for all others.
         state: `stopped` before it runs and after; `stopping` while it finishes what is in hand.
         error: what has ended it, if it has `failed`.
         lag: how far it is; None where the database did not tell.
@@ -28,7 +29,7 @@ class ConsumerStatus:
     name: str
     categories: tuple[str, ...]
     group: str
-    types: tuple[str, ...]
+    handlers: Mapping[str, str]
     state: Literal["running", "paused", "stopping", "stopped", "failed"]
     error: str | None
     lag: Lag | None
@@ -40,7 +41,7 @@ class ConsumerStatus:
             name=consumer.name,
             categories=consumer.categories,
             group=consumer.sharing,
-            types=tuple(consumer.handlers.types),
+            handlers=consumer.handlers.names,
             state=consumer.state if error is None else "failed",
             error=None if error is None else str(error),
             lag=lag,
@@ -53,7 +54,7 @@ class ConsumerStatus:
             "name": self.name,
             "categories": list(self.categories),
             "group": self.group,
-            "types": list(self.types),
+            "handlers": dict(self.handlers),
             "state": self.state,
             "error": self.error,
             "positions": None if lag is None else dict(lag.positions),

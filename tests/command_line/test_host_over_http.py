@@ -30,7 +30,11 @@ from sqlalchemy.orm import sessionmaker
 from mdb_sqla import Consumer, Host
 
 billing = Consumer("billing", "order")
-billing.on("Placed")(lambda message, unit: None)
+
+@billing.on("Placed")
+def bill(message, unit):
+    pass
+
 host = Host(sessionmaker(create_engine(os.environ["URL"])), billing)
 """
 MAIN = "from mdb_sqla.cli import main; main()"
@@ -116,7 +120,7 @@ def test_health_is_told(shop: Shop) -> None:
     assert process.returncode == 0, logged
     header, row = told.splitlines()
     assert header.split() == ["consumer", "reads", "position", "behind", "group", "handles"]
-    assert row.split() == ["billing", "order", "2", "1", "alone", "Placed"]
+    assert row.split() == ["billing", "order", "2", "1", "alone", "Placed:", "bill"]
 
 
 def test_an_address_in_use(shop: Shop) -> None:
@@ -149,4 +153,6 @@ def test_without_the_database_it_reports_what_it_can(shop: Shop) -> None:
     told, _ = process.communicate(timeout=PATIENCE)
 
     assert "does not exist" in line
-    assert ["billing", "order", "?", "?", "alone", "Placed"] in map(str.split, told.splitlines())
+    assert ["billing", "order", "?", "?", "alone", "Placed:", "bill"] in map(
+        str.split, told.splitlines()
+    )

@@ -138,7 +138,7 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
                     "name": "billing",
                     "categories": ["order"],
                     "group": "alone",
-                    "types": ["Placed"],
+                    "handlers": {"Placed": "<lambda>"},
                     "state": "running",
                     "error": None,
                     "positions": {"0": 2},
@@ -148,7 +148,7 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
                 {
                     "name": "other",
                     "categories": [],
-                    "types": [],
+                    "handlers": {},
                     "state": "running",
                     "error": None,
                     "positions": {"0": 0, "1": 0},

@@ -130,7 +130,7 @@ def test_stops_when_it_is_told(application: Application, where: str, number: int
 
     assert process.returncode == 0, logged
     assert "billing" in told
-    assert "Endless, T" in told
+    assert "Endless: wait" in told
     assert "Consumer billing stops" in logged
     assert "Consumer other stops" in logged
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import URL, event, func, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdb_sqla import Consumer, Group, Message, Retries, dead_letters, tables
+from mdb_sqla.listening import listening
 from tests.consuming.conftest import Application, leave_effect
 from tests.consuming.test_running import run_until
 
@@ -215,3 +219,28 @@ def test_a_heart_beats_while_a_handler_blocks_its_thread_or_loop(application: Ap
     assert alive
     assert all(alive)
     assert application.effects() == [1]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_an_end_right_after_the_beginning_leaves_nothing(
+    clean_database: URL, runner: asyncio.Runner, driver: str
+) -> None:
+    engine = create_async_engine(clean_database.set(drivername=f"postgresql+{driver}"))
+
+    async def connect() -> None:
+        async with engine.connect():
+            pass
+
+    runner.run(connect())
+    current = asyncio.get_event_loop_policy().get_event_loop()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(100):
+            with listening(engine.sync_engine, (), lambda: None):
+                pass
+        gc.collect()
+    runner.run(engine.dispose())
+
+    assert [str(each.message) for each in caught if each.category is ResourceWarning] == []
+    assert asyncio.get_event_loop_policy().get_event_loop() is current
+    assert not [each for each in threading.enumerate() if each.name == "mdb_sqla listener"]

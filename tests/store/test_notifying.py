@@ -7,16 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from mdb_sqla import Message, MessageStore, migrate, write_on_commit
+from mdb_sqla import Message, MessageStore, migrate, notifying, write_on_commit
 from tests.side_by_side.message_db import conninfo
 
 PATIENCE = 20.0  # seconds
@@ -186,9 +186,44 @@ def test_nothing_holds_on_to_the_database_of_an_engine_that_is_disposed_of(
         assert others.fetchall() == []
 
 
-def test_a_connection_that_is_lost_is_replaced(
-    clean_database: URL, ear: Ear, caplog: pytest.LogCaptureFixture
+def backends(connection: Any, pattern: str) -> list[int]:
+    """The server's processes whose last statement looks like this."""
+    found = connection.execute(
+        text(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+            "AND query ~ :pattern AND pid <> pg_backend_pid()"
+        ),
+        {"pattern": pattern},
+    )
+    return list(found.scalars())
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_nothing_holds_on_where_a_reference_to_the_pool_is_left(
+    clean_database: URL, ear: Ear
 ) -> None:
+    engine = create_engine(clean_database)
+    left = engine.pool
+    with engine.begin() as connection:
+        MessageStore(connection).write("a-1", message())
+    assert ear.next() == ["a"]
+
+    engine.dispose()
+
+    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        wait_until(lambda: backends(connection, "pg_notify") == [])
+    other.dispose()
+    assert left is not engine.pool
+
+
+def test_a_connection_that_is_lost_is_replaced(clean_database: URL, ear: Ear) -> None:
     engine = create_engine(clean_database)
 
     def write() -> None:
@@ -197,24 +232,44 @@ def test_a_connection_that_is_lost_is_replaced(
 
     write()
     assert ear.next() == ["a"]
-    with engine.begin() as connection:
-        ended = connection.scalars(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND query ~ 'pg_notify' "
-                "AND pid <> pg_backend_pid()"
-            )
-        ).all()
-    assert ended == [True]
-    with caplog.at_level(logging.WARNING, "mdb_sqla.notifying"):
-        write()
-        deadline = time.monotonic() + PATIENCE
-        while not caplog.records:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    write()
+    with engine.connect() as connection:
+        (lost,) = backends(connection, "pg_notify")
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": lost})
+    write()  # is not told of
 
+    def told() -> bool:
+        write()
+        with engine.connect() as connection:
+            return backends(connection, "pg_notify") not in ([], [lost])
+
+    wait_until(told)
     assert ear.next() == ["a"]
+    engine.dispose()
+
+
+def test_a_server_that_takes_no_connections_is_told_of_once(
+    clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "_AFTER_FAILURE", 0.01)
+    engine = create_engine(clean_database)
+    connecting = True
+
+    @event.listens_for(engine, "do_connect")
+    def refuse(*_: Any) -> None:
+        if not connecting:
+            raise OSError("refused")
+
+    with engine.connect() as connection, caplog.at_level(logging.WARNING, "mdb_sqla.notifying"):
+        connecting = False
+        for _ in range(5):
+            MessageStore(connection).write("a-1", message())
+            connection.commit()
+            time.sleep(0.05)
+        wait_until(lambda: caplog.records)
+
+    assert [record.message for record in caplog.records] == [
+        "Consumers can't be woken, and poll meanwhile"
+    ]
     engine.dispose()
 
 

@@ -60,7 +60,7 @@ def _report(status: HostStatus) -> None:
             ", ".join(consumer.categories) or "all categories",
             *_progress(consumer.lag),
             consumer.group,
-            ", ".join(consumer.types),
+            "\n".join(f"{type_}: {name}" for type_, name in consumer.handlers.items()),
         )
     output.print(table)
     if status.problem is not None:
