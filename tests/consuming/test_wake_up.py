@@ -232,7 +232,8 @@ def test_an_end_right_after_the_beginning_leaves_nothing(
             pass
 
     runner.run(connect())
-    current = asyncio.get_event_loop_policy().get_event_loop()
+    current = asyncio.new_event_loop()
+    asyncio.set_event_loop(current)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(100):
@@ -242,5 +243,7 @@ def test_an_end_right_after_the_beginning_leaves_nothing(
     runner.run(engine.dispose())
 
     assert [str(each.message) for each in caught if each.category is ResourceWarning] == []
-    assert asyncio.get_event_loop_policy().get_event_loop() is current
+    assert asyncio.get_event_loop() is current
+    asyncio.set_event_loop(None)
+    current.close()
     assert not [each for each in threading.enumerate() if each.name == "mdb_sqla listener"]
