@@ -75,15 +75,16 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
     channel = channel_of(connection)
     told = {_Told(channel, category) for category in categories}
     transaction = connection.get_transaction()
+    notifier = _notifier_of(connection.engine)
     if transaction is None or is_autocommit(connection):
-        _tell(connection.engine, told)
+        notifier.tell(told)
     elif transaction in _announced:
         _announced[transaction].update(told)
     else:
         _announced[transaction] = told
         # SQLAlchemy has no event that comes after a commit, but it lets go of the transaction then.
         # It does so after a rollback as well: consumers then look in vain.
-        finalize(transaction, _tell, connection.engine, told).atexit = False
+        finalize(transaction, notifier.tell, told).atexit = False
 
 
 class _Notifier:
@@ -180,22 +181,22 @@ def _notify(due: set[_Told], connection: Connection) -> None:
 
 _announced: WeakKeyDictionary[RootTransaction, set[_Told]] = WeakKeyDictionary()
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
-_making = threading.RLock()
+_making = threading.Lock()
 
 
-def _tell(engine: Engine, told: set[_Told]) -> None:
+def _notifier_of(engine: Engine) -> _Notifier:
     notifier = _notifiers.get(engine.pool)
     if notifier is None:
         with _making:
             notifier = _notifiers.get(engine.pool) or _Notifier(engine)
             _notifiers[engine.pool] = notifier
-    notifier.tell(told)
+    return notifier
 
 
 def _forget() -> None:
     """Leave the notifiers of the process that this one was forked from to that process."""
     global _making
-    _making = threading.RLock()
+    _making = threading.Lock()
     for notifier in _notifiers.values():
         notifier.end.detach()
     _notifiers.clear()
