@@ -91,7 +91,7 @@ def test_an_application_upgrades_with_it(
     start_application(environment, empty_database, tmp_path)
     run(environment / "alembic", "upgrade", "heads", cwd=tmp_path)
 
-    assert "message_store_0003" in run(environment / "alembic", "current", cwd=tmp_path)
+    assert "message_store_0004" in run(environment / "alembic", "current", cwd=tmp_path)
     assert "No new upgrade operations" in run(environment / "alembic", "check", cwd=tmp_path)
     url = empty_database.render_as_string(hide_password=False)
     code = (
