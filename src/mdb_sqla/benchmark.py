@@ -96,6 +96,7 @@ def _write(stream_name: str, number: int) -> Executable:
 
 
 def _read(stream_name: str, number: int) -> Executable:
-    position = func.generate_series(0, number - 1).table_valued("position")
+    positions = func.generate_series(0, number - 1).table_valued("position", name="positions")
+    position = positions.render_derived()
     read = functions.get_stream_messages(literal(stream_name), position.c.position, 1).lateral()
     return select(func.max(read.c.position)).select_from(position.join(read, true()))

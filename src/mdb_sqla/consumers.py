@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, select, union
 
@@ -18,8 +19,7 @@ from mdb_sqla.tables import dead_letters as letters
 __all__ = ["ConsumerOverview", "Member", "Slot", "consumers"]
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A part of a consumer's work; one that does not share has slot 0.
 
     Attributes:
@@ -92,7 +92,7 @@ def consumers(db: Database) -> list[ConsumerOverview]:
 def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
     columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.changed)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
-    of_slots = tuple(Slot(*row) for row in execute(db, of_consumer, {}, WRITES))
+    of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
     is_alive = (members.c.alive_until > func.clock_timestamp()).label("is_alive")
     statement = select(members.c.member, is_alive).where(members.c.consumer == name)
     of_members = tuple(

@@ -39,6 +39,11 @@ class Verification:
     checked: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
 
 def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False) -> Verification:
     """Compare a store with what the revisions would have made, and its messages with the rules.
