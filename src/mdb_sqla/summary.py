@@ -125,13 +125,13 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
         ),
     )
     first, last = _row(db, select(func.min(_position), func.max(_position)))
-    sample = Sample(first or 1, last or 0)
+    sample = Sample(1, 0) if first is None else Sample(first, last)
     of_categories = execute(db, sample.categories(), {}, WRITES)
     (number,) = _row(db, _number_of_categories())
     (now,) = _row(db, select(func.timezone("utc", func.now())))
     oldest = now.date() - timedelta(days=days - 1)
     (before,) = _row(db, sample.before(oldest))
-    recent = Sample(before or sample.first, sample.last)
+    recent = Sample(sample.first if before is None else before, sample.last)
     of_days = {row.day: row.messages for row in execute(db, recent.days(oldest), {}, WRITES)}
     return Summary(
         contract=contract,
