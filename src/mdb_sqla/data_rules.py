@@ -13,7 +13,7 @@ from mdb_sqla.differences import Difference
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 
-__all__ = ["MOST", "ids", "sequence", "streams"]
+__all__ = ["MOST", "consumers", "ids", "sequence", "streams"]
 
 MOST = 10
 """How many violations of a rule are told."""
@@ -69,18 +69,13 @@ def ids(connection: Connection) -> Iterator[Difference]:
 
 
 def sequence(connection: Connection, name: str) -> Iterator[Difference]:
-    """Find whether the sequence, or a consumer, is not where the messages are.
+    """Find whether the sequence is behind the messages, so that a write would fail.
 
     Args:
         connection: at READ COMMITTED, for what is asked first must be the older.
         name: the sequence, qualified and quoted.
     """
-    last = func.coalesce(func.max(messages.c.global_position), 0)
-    ahead = select(slots.c.consumer, slots.c.slot, slots.c.position).order_by(
-        slots.c.consumer, slots.c.slot
-    )
-    positions = connection.execute(ahead).all()
-    newest: int = connection.scalars(select(last)).one()
+    newest: int = connection.scalars(select(_NEWEST)).one()
     drawn: int = connection.scalars(select(_last_drawn(name))).one()
     if drawn < newest:
         yield Difference(
@@ -88,13 +83,28 @@ def sequence(connection: Connection, name: str) -> Iterator[Difference]:
             f"its last value is {drawn}, and there is a message at global position {newest}",
             f"SELECT setval('{name}', {newest});",
         )
+
+
+def consumers(connection: Connection, name: str) -> Iterator[Difference]:
+    """Find consumers whose position is beyond all messages, as after a restore of an older backup.
+
+    Args:
+        connection: at READ COMMITTED, for what is asked first must be the older.
+        name: the sequence, qualified and quoted.
+    """
+    chosen = select(slots.c.consumer, slots.c.slot, slots.c.position)
+    positions = connection.execute(chosen.order_by(slots.c.consumer, slots.c.slot)).all()
+    last: int = connection.scalars(select(func.greatest(_NEWEST, _last_drawn(name)))).one()
     for consumer, slot, position in positions:
-        if position > max(drawn, newest):
+        if position > last:
             yield Difference(
                 f"Consumer {consumer}, slot {slot}",
-                f"its position is {position}, and the last global position {max(drawn, newest)}",
+                f"its position is {position}, and the last global position {last}",
                 "It would skip what is written up to there: set its position in consumer_slots",
             )
+
+
+_NEWEST = select(func.coalesce(func.max(messages.c.global_position), 0)).scalar_subquery()
 
 
 def _last_drawn(name: str) -> Function[int]:

@@ -23,6 +23,7 @@ from mdb_sqla.tables import SCHEMA
 __all__ = ["Difference", "Verification", "verify"]
 
 _INSUFFICIENT_PRIVILEGE = "42501"
+_SEQUENCE = "messages_global_position_seq"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False)
         if made is not None:
             told.differences.extend(differences(store, made, schema))
     with translated(), own.begin() as connection:
-        told.differences.extend(_of_data(connection, schema, told, quick=quick))
+        told.differences.extend(_of_data(connection, schema, store, told, quick=quick))
     return told
 
 
@@ -102,11 +103,18 @@ def _has_roles(store: Structure) -> bool:
 
 
 def _of_data(
-    connection: Connection, schema: str, told: Verification, *, quick: bool
+    connection: Connection, schema: str, store: Structure, told: Verification, *, quick: bool
 ) -> Iterator[Difference]:
-    identifier = connection.scalar(select(func.quote_ident(schema)))
-    yield from data_rules.sequence(connection, f"{identifier}.messages_global_position_seq")
-    told.checked.append("The sequence and the positions of consumers")
+    name = f"{connection.scalar(select(func.quote_ident(schema)))}.{_SEQUENCE}"
+    columns = {("column", f"messages.{column}") for column in tables.messages.columns.keys()}
+    if not columns | {("sequence", _SEQUENCE)} <= store.parts.keys():
+        told.left_out.append("Messages: the table is not complete")
+        return
+    yield from data_rules.sequence(connection, name)
+    told.checked.append("Where the sequence is")
+    if ("table", "consumer_slots") in store.parts:
+        yield from data_rules.consumers(connection, name)
+        told.checked.append("Where the consumers are")
     if quick:
         told.left_out.append("Messages: a quick verification does not read them")
         return
