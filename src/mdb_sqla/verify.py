@@ -22,7 +22,9 @@ from mdb_sqla.tables import SCHEMA
 
 __all__ = ["Difference", "Verification", "verify"]
 
-_INSUFFICIENT_PRIVILEGE = "42501"
+_MAY_NOT = {"42501", "25006"}
+"""SQLSTATEs of an insufficient privilege, and of a transaction or server that is read-only."""
+
 _SEQUENCE = "messages_global_position_seq"
 
 
@@ -52,8 +54,8 @@ def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False)
     It changes nothing, and nobody waits for it. It may be done while others write.
 
     Args:
-        engine: connects to the primary server as any role that may read the messages and make
-            temporary tables.
+        engine: connects as any role that may read the messages. One that may not make temporary
+            tables, or is on a standby, can't compare the parts: then `left_out` says so.
         schema: the schema of the store.
         quick: whether to leave the messages out, all of which are read otherwise.
 
@@ -81,7 +83,7 @@ def _expected(connection: Connection, store: Structure, told: Verification) -> S
     try:
         made = expected(connection, roles=roles)
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+        if getattr(error.orig, "sqlstate", None) not in _MAY_NOT:
             raise
         told.left_out.append(f"Tables, functions and the like: {error.orig}".strip())
         return None
@@ -106,7 +108,7 @@ def _of_data(
     connection: Connection, schema: str, store: Structure, told: Verification, *, quick: bool
 ) -> Iterator[Difference]:
     name = f"{connection.scalar(select(func.quote_ident(schema)))}.{_SEQUENCE}"
-    columns = {("column", f"messages.{column}") for column in tables.messages.columns.keys()}
+    columns = {("column", f"messages.{column.name}") for column in tables.messages.columns}
     if not columns | {("sequence", _SEQUENCE)} <= store.parts.keys():
         told.left_out.append("Messages: the table is not complete")
         return

@@ -281,6 +281,16 @@ def test_who_may_make_no_temporary_tables(reader: Engine, filled: Engine) -> Non
     assert "6 messages" in found.checked[-1]
 
 
+def test_a_read_only_connection_reads_the_messages(filled: Engine) -> None:
+    run(filled, "DELETE FROM messages WHERE position = 1")
+    read_only = filled.execution_options(postgresql_readonly=True)
+
+    found = verify(read_only)
+
+    assert "read-only" in found.left_out[0]
+    assert wheres(found) == ["Stream account-0", "Stream account-1"]
+
+
 def test_the_command(with_role: Engine) -> None:
     sound = mdb("verify", url=with_role.url).stdout
     assert sound.endswith("Nothing differs.\n")

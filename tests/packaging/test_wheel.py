@@ -57,7 +57,7 @@ def test_the_wheel_has_every_revision_and_statement(wheel: Path) -> None:
 
     assert len(expected) > 20
     assert expected <= packed
-    assert "mdb_sqla/py.typed" in packed
+    assert {"mdb_sqla/py.typed", "mdb_sqla/sql/structure.sql"} <= packed
     assert not [name for name in packed if name.startswith(("tests", "examples", "alembic"))]
 
 
