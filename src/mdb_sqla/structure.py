@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -101,15 +102,16 @@ def _aside(connection: Connection) -> Iterator[None]:
 def _read(connection: Connection, schema: str) -> Structure:
     identifier = connection.scalar(select(func.quote_ident(schema)))
     source = '"' + schema.replace('"', '""') + '".'
-    written = {source, f"{identifier}.", *(["pg_temp."] if schema.startswith("pg_temp_") else [])}
+    written = [source, f"{identifier}.", *(["pg_temp."] if schema.startswith("pg_temp_") else [])]
     parts = {}
     for part in connection.execute(_sql("structure"), {"schema": schema}):
-        definition = part.definition
-        # In the source of a function, `message_store.` may also be the name of a setting.
-        for qualifier in {source} if part.is_source else written:
-            definition = definition.replace(qualifier, "")
-        if not part.name.startswith(_OWN):
-            parts[part.kind, _unqualified(part.name, written)] = definition
+        name = part.name
+        if part.kind.startswith("function"):
+            name = _unqualified(name, written)
+        if not name.startswith(_OWN):
+            # In the source of a function, `message_store.` may also be the name of a setting.
+            qualifiers = [source] if part.is_source else written
+            parts[part.kind, name] = _unqualified(part.definition, qualifiers)
     explicit, effective = set(), set()
     for row in connection.execute(_sql("privileges"), {"schema": schema}):
         grant = Grant(row.kind, _unqualified(row.name, written), row.grantee, row.privilege)
@@ -120,10 +122,10 @@ def _read(connection: Connection, schema: str) -> Structure:
     return Structure(parts, explicit, effective, _revisions(connection, schema))
 
 
-def _unqualified(name: str, qualifiers: set[str]) -> str:
-    for qualifier in qualifiers:
-        name = name.replace(qualifier, "")
-    return name
+def _unqualified(definition: str, qualifiers: list[str]) -> str:
+    """Take the schema out where a name begins with it, not where one ends like it."""
+    any_of_them = "|".join(re.escape(qualifier) for qualifier in qualifiers)
+    return re.sub(rf'(?<![\w$"])(?:{any_of_them})', "", definition)
 
 
 def _revisions(connection: Connection, schema: str) -> set[str] | None:

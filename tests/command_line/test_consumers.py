@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, Retries
+from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, migrate
 from mdb_sqla.consumers import consumers
 from mdb_sqla.groups import Membership
 from mdb_sqla.registry import Reads, registered
@@ -29,6 +29,18 @@ def test_a_consumer_tells_what_it_reads(engine: Engine) -> None:
             "some": Reads(["account", "shop"], ["Opened"], "other", None, 7),
             "second": Reads(["account"], ["Opened"], None, None, 1),
         }
+
+
+def test_the_role_of_other_clients_may_tell_it_too(engine: Engine) -> None:
+    migrate.upgrade(engine, role=True)
+    of_role = create_engine(engine.url.set(username="message_store"), poolclass=NullPool)
+
+    catch_up(of_role, "billing", "account")
+    catch_up(of_role, "billing", "shop")
+
+    assert [found["reads"]["categories"] for found in told("consumers", url=of_role.url)] == [
+        ["shop"]
+    ]
 
 
 def test_it_tells_so_again_only_where_that_has_changed(engine: Engine) -> None:

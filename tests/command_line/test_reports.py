@@ -106,6 +106,11 @@ def test_what_people_read(database: URL) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["report", "summary", "consumers", "verify", "benchmark"])
+def test_help_has_an_example(command: str) -> None:
+    assert f"Example: mdb {command}" in mdb(command, "--help").stdout
+
+
 def test_an_empty_store(database: URL) -> None:
     assert told("report", "type", url=database) == {
         "report": "type",

@@ -235,7 +235,7 @@ def test_a_quick_one_does_not_read_the_messages(filled: Engine) -> None:
     assert wheres(verify(filled)) == ["Stream account-0", "Stream account-1"]
 
 
-@pytest.mark.parametrize("schema", ["events", 'My "events"'])
+@pytest.mark.parametrize("schema", ["events", 'My "events"', "s", "messages"])
 def test_another_schema(empty_database: URL, schema: str) -> None:
     engine = create_engine(empty_database, poolclass=NullPool)
     migrate.upgrade(engine, schema=schema)
@@ -298,7 +298,7 @@ def test_the_command(with_role: Engine) -> None:
 
     run(with_role, "DROP INDEX messages_category")
     broken = mdb("verify", "--quick", url=with_role.url, code=1)
-    assert "1 differences." in broken.stdout
+    assert "1 difference." in broken.stdout
     assert "Index messages_category: is missing" in broken.stderr
     (difference,) = told("verify", url=with_role.url, code=1)["differences"]
     assert difference["where"] == "Index messages_category"

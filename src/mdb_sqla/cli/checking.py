@@ -47,9 +47,8 @@ def verify(
         for each in told.differences:
             errors.print(f"{each.where}: {each.what}", markup=False, emoji=False, style="red")
             errors.print(f"  {each.remedy}", markup=False, emoji=False)
-        output.print(
-            "Nothing differs." if told.is_sound else f"{len(told.differences)} differences."
-        )
+        number = len(told.differences)
+        output.print(f"{number} difference{'s' * (number > 1)}." if number else "Nothing differs.")
     if not told.is_sound:
         raise SystemExit(1)
 

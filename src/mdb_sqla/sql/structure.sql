@@ -59,7 +59,7 @@ SELECT
     seqtypid::regtype, seqincrement, seqmin, seqmax, seqcache,
     CASE WHEN seqcycle THEN ' CYCLE' END,
     (
-      SELECT ' OWNED BY ' || owner.relname || '.' || attname
+      SELECT format(' OWNED BY %s (%s)', owner.relname, attname)
       FROM pg_depend
       JOIN relation AS owner ON owner.oid = refobjid
       JOIN pg_attribute ON (attrelid, attnum) = (refobjid, refobjsubid)
