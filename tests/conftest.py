@@ -119,7 +119,7 @@ def reused_database(databases: Databases, template: URL) -> Iterator[URL]:
         yield url
 
 
-_EMPTIED = ("messages", "consumer_slots", "consumer_members", "dead_letters")
+_EMPTIED = ("messages", "consumer_slots", "consumer_members", "consumers", "dead_letters")
 
 
 @pytest.fixture

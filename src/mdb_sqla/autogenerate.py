@@ -21,6 +21,7 @@ _TABLES = {
     "messages",
     "consumer_slots",
     "consumer_members",
+    "consumers",
     "dead_letters",
     "mdb_sqla_version",
 }

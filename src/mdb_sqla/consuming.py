@@ -19,6 +19,7 @@ from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
 from mdb_sqla.progress import Control, Progress, Settings, Stopped, checkpoint, log, rest
 from mdb_sqla.reading import CategoryFilters
+from mdb_sqla.registry import Reads, register
 from mdb_sqla.steps import Interrupted, Pause, Steps, Transact
 
 __all__ = ["Consumption"]
@@ -101,7 +102,7 @@ class Consumption:
 
     def _begin(self) -> Steps:
         if self.membership is not None and not self.membership.joined:
-            yield Transact(self.membership.join)
+            yield Transact(self._join)
             self.membership.joined = True
         elif self.membership is None and not self._held:
             self._hold(*(yield Transact(self._take)))
@@ -151,7 +152,24 @@ class Consumption:
                 self._hold(claim, position)
         self._log(logging.DEBUG, "holds slots %s", sorted(self._held))
 
+    def _join(self, session: Session) -> None:
+        assert self.membership is not None  # noqa: S101 (who calls this has asked)
+        self.membership.join(session)
+        self._register(session)
+
+    def _register(self, session: Session) -> None:
+        settings = self._settings
+        reads = Reads(
+            categories=list(settings.categories),
+            types=self._handlers.only,
+            correlation=settings.filters.get("correlation"),
+            condition=settings.filters.get("condition"),
+            start=settings.start,
+        )
+        register(session, settings.name, reads)
+
     def _take(self, session: Session) -> tuple[Claim, int]:
+        self._register(session)
         filters = self._settings.filters
         slot = filters.get("consumer_group_member") or 0
         slots = filters.get("consumer_group_size") or 1

@@ -71,7 +71,7 @@ _MISSING = {"42883", "42P01", "42704"}
 
 _OWN_OBJECT = re.compile(
     r"\.(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|consumer_members|consumer_slots|dead_letters|(set_)?lock_granularity|message_store_version|messages|prepare_copy|settled_position"
+    r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity|message_store_version|messages|prepare_copy|settled_position"
     r"|stream_version|write_messages?|\w+_summary)\b"
 )
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from mdb_sqla.column_types import UTCDateTime
 
@@ -29,6 +29,7 @@ __all__ = [
     "category_type_summary",
     "consumer_members",
     "consumer_slots",
+    "consumers",
     "dead_letters",
     "messages",
     "metadata",
@@ -78,6 +79,20 @@ consumer_members = Table(
     Column("member", Text, primary_key=True),
     Column("instance", Uuid, nullable=False),
     Column("alive_until", DateTime(timezone=True), nullable=False),
+)
+
+consumers = Table(
+    "consumers",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("categories", ARRAY(Text), nullable=False),
+    Column("types", ARRAY(Text)),
+    Column("correlation", Text),
+    Column("condition", Text),
+    Column("start", BigInteger, nullable=False),
+    Column(
+        "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
+    ),
 )
 
 dead_letters = Table(

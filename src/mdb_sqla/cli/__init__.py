@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from mdb_sqla.cli import development, hosting, letters, store
+from mdb_sqla.cli import checking, consuming, development, hosting, letters, reporting, store
 from mdb_sqla.cli.options import fail
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
@@ -37,7 +37,12 @@ def _app() -> typer.Typer:
     app.command()(store.downgrade)
     app.command(name="lock-granularity")(store.granularity)
     app.command(name="host")(hosting.run_host)
+    app.command()(reporting.report)
+    app.command()(reporting.summary)
+    app.command()(consuming.consumers)
     app.add_typer(_dead_letters(), name="dead-letters")
+    app.command()(checking.verify)
+    app.command()(checking.benchmark)
     app.command()(development.dev)
     app.command()(development.demo)
     return app

@@ -1,0 +1,1 @@
+REVOKE ALL ON {schema}.consumers FROM message_store;

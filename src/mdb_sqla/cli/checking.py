@@ -1,0 +1,76 @@
+"""Commands that put a store to the test."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mdb_sqla.benchmark import MOST
+from mdb_sqla.benchmark import benchmark as run_benchmark
+from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.verify import verify as run_verify
+
+__all__ = ["benchmark", "verify"]
+
+
+def verify(
+    url: Url,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the messages.")] = False,
+    schema: Schema = DEFAULT_SCHEMA,
+    as_json: Json = False,
+) -> None:
+    """Compare a store with what the revisions would have made, and its messages with the rules.
+
+    Nothing is changed. The exit status is 1 if anything differs.
+
+    Example: mdb verify --quick
+    """
+    with connected(url) as engine:
+        told = run_verify(engine, schema=schema, quick=quick)
+    if as_json:
+        print_json(
+            {
+                "differences": [each._asdict() for each in told.differences],
+                "checked": told.checked,
+                "left_out": told.left_out,
+            }
+        )
+    else:
+        for what in told.checked:
+            output.print(f"Checked: {what}", markup=False)
+        for what in told.left_out:
+            output.print(f"Left out: {what}", markup=False)
+        for each in told.differences:
+            errors.print(f"{each.where}: {each.what}", markup=False, emoji=False, style="red")
+            errors.print(f"  {each.remedy}", markup=False, emoji=False)
+        number = len(told.differences)
+        output.print(f"{number} difference{'s' * (number > 1)}." if number else "Nothing differs.")
+    if not told.is_sound:
+        raise SystemExit(1)
+
+
+def benchmark(
+    url: Url,
+    messages: Annotated[
+        int, typer.Option(min=1, max=MOST, help="How many to write, and to read one by one.")
+    ] = 10_000,
+    schema: Schema = DEFAULT_SCHEMA,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast the server's functions write and read; nothing that is written stays.
+
+    Example: mdb benchmark --messages 100000
+    """
+    with connected(url) as engine:
+        told = run_benchmark(engine, messages, schema=schema)
+    if as_json:
+        print_json(asdict(told))
+        return
+    for what, seconds in (("write", told.write_seconds), ("read", told.read_seconds)):
+        rate = told.messages / seconds
+        output.print(f"{what:5}  {told.messages:,} messages  {seconds:.3f} s  {rate:,.0f} a second")
+    output.print("Measured within the server, without commits. All was rolled back.")

@@ -1,0 +1,115 @@
+"""The command that shows all consumers of a store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from mdb_sqla.cli.options import Schema, Url, connected, output
+from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.consumers import ConsumerOverview
+from mdb_sqla.consumers import consumers as read_consumers
+from mdb_sqla.refusals import translated
+from mdb_sqla.revisions import DEFAULT_SCHEMA
+
+__all__ = ["consumers"]
+
+_UNKNOWN = "?"
+
+
+def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
+    """Show how far consumers are, what lies before them, and who shares their work.
+
+    Example: mdb consumers
+    """
+    with connected(url, schema) as engine, translated(), engine.connect() as connection:
+        found = read_consumers(connection)
+    if as_json:
+        print_json([_as_dict(consumer) for consumer in found])
+        return
+    if not found:
+        output.print("No consumer has run yet.")
+        return
+    table = Table(
+        "consumer", "reads", "position", "behind", "seconds", "moved", "set aside", box=None
+    )
+    for consumer in found:
+        table.add_row(
+            Text(consumer.name),
+            Text(_reads(consumer)),
+            str(min((slot.position for slot in consumer.slots), default="new")),
+            *_behind(consumer),
+            _moved(consumer),
+            str(consumer.dead_letters),
+        )
+    output.print(table)
+    _print_members(found)
+    if any(consumer.reads is None for consumer in found):
+        output.print("\n? A consumer tells what it reads when it begins; this one has not yet.")
+
+
+def _print_members(found: list[ConsumerOverview]) -> None:
+    table = Table("consumer", "member", "", "slots", box=None)
+    for consumer in found:
+        for member in consumer.members:
+            table.add_row(
+                Text(consumer.name),
+                Text(member.name),
+                "alive" if member.is_alive else "dead",
+                ", ".join(str(slot) for slot in member.slots) or "none",
+            )
+        free = [str(slot.slot) for slot in consumer.slots if slot.owner is None]
+        if consumer.members and free:
+            table.add_row(Text(consumer.name), "nobody", "", ", ".join(free))
+    if table.rows:
+        output.print("\nGroups")
+        output.print(table)
+
+
+def _reads(consumer: ConsumerOverview) -> str:
+    reads = consumer.reads
+    if reads is None:
+        return _UNKNOWN
+    words = [", ".join(reads.categories) or "all categories"]
+    if reads.types is not None:
+        words.append(f"types {', '.join(reads.types) or 'none'}")
+    if reads.correlation is not None:
+        words.append(f"correlation {reads.correlation}")
+    if reads.condition is not None:
+        words.append(f"condition {reads.condition}")
+    return "; ".join(words)
+
+
+def _behind(consumer: ConsumerOverview) -> tuple[str, str]:
+    lag = consumer.lag
+    if lag is None or consumer.reads is None:
+        return _UNKNOWN, _UNKNOWN
+    # The condition is not applied.
+    most = "at most " if consumer.reads.condition is not None and not lag.at_least else ""
+    return f"{most}{lag.messages:,}{'+' * lag.at_least}", f"{lag.seconds:,.1f}"
+
+
+def _moved(consumer: ConsumerOverview) -> str:
+    changed = max((slot.changed for slot in consumer.slots), default=None)
+    if changed is None:
+        return "never"
+    ago = datetime.now(UTC) - changed
+    return f"{max(ago.total_seconds(), 0):,.0f} s ago"
+
+
+def _as_dict(consumer: ConsumerOverview) -> dict[str, Any]:
+    lag = consumer.lag
+    return {
+        "name": consumer.name,
+        "reads": None if consumer.reads is None else consumer.reads._asdict(),
+        "lag": None
+        if lag is None
+        else {"messages": lag.messages, "at_least": lag.at_least, "seconds": lag.seconds},
+        "slots": [slot._asdict() for slot in consumer.slots],
+        "members": [asdict(member) for member in consumer.members],
+        "dead_letters": consumer.dead_letters,
+    }

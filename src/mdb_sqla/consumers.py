@@ -1,0 +1,118 @@
+"""All consumers of a store: what they read, how far they are, who shares their work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select, union
+
+from mdb_sqla.execution import WRITES, Database, execute
+from mdb_sqla.lag import Lag, lag
+from mdb_sqla.registry import Reads, registered
+from mdb_sqla.tables import consumer_members as members
+from mdb_sqla.tables import consumer_slots as slots
+from mdb_sqla.tables import consumers as told
+from mdb_sqla.tables import dead_letters as letters
+
+__all__ = ["ConsumerOverview", "Member", "Slot", "consumers"]
+
+
+class Slot(NamedTuple):
+    """A part of a consumer's work; one that does not share has slot 0.
+
+    Attributes:
+        slot: its number.
+        position: the global position up to which all is done.
+        owner: the member of the group that has it; None without a group, or where it is free.
+        changed: when it was last moved or taken.
+    """
+
+    slot: int
+    position: int
+    owner: str | None
+    changed: datetime
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a group.
+
+    Attributes:
+        name: its name.
+        is_alive: whether it has been heard of within its lease.
+        slots: those that it has, also where it is dead and no other has taken them yet.
+    """
+
+    name: str
+    is_alive: bool
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConsumerOverview:
+    """A consumer that runs or has run.
+
+    Attributes:
+        name: under which its position is kept.
+        reads: what it reads, as it told when it last began; None where it has not run since
+            `message_store_0004`.
+        lag: what lies before it; None where it is not known what it reads. Its condition is not
+            applied, so that with one there may be less.
+        slots: how far it is, and when it last came further.
+        members: of its group, by name; who left is not among them.
+        dead_letters: how many messages it has set aside.
+    """
+
+    name: str
+    reads: Reads | None
+    lag: Lag | None
+    slots: tuple[Slot, ...]
+    members: tuple[Member, ...]
+    dead_letters: int
+
+
+def consumers(db: Database) -> list[ConsumerOverview]:
+    """Return all consumers, by name.
+
+    Args:
+        db: a session or connection in a transaction, which is left as it was.
+
+    Raises:
+        OperationalError: what lies before one could not be counted within five seconds.
+        StoreNotInstalled: there is no store in the database, or it is not up to date.
+    """
+    reads = registered(db)
+    names = union(*(select(table.c.consumer) for table in (told, slots, members, letters)))
+    found = sorted(row.consumer for row in execute(db, names, {}, WRITES))
+    return [_overview(db, name, reads.get(name)) for name in found]
+
+
+def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
+    columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.changed)
+    of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
+    of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
+    is_alive = (members.c.alive_until > func.clock_timestamp()).label("is_alive")
+    statement = select(members.c.member, is_alive).where(members.c.consumer == name)
+    of_members = tuple(
+        Member(row.member, row.is_alive, tuple(s.slot for s in of_slots if s.owner == row.member))
+        for row in execute(db, statement.order_by(members.c.member), {}, WRITES)
+    )
+    number = select(func.count()).where(letters.c.consumer == name)
+    ((dead_letters,),) = execute(db, number, {}, WRITES)
+    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, dead_letters)
+
+
+def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:
+    if reads is None:
+        return None
+    # The condition is SQL of whoever may write the table, and this may be the database's owner.
+    return lag(
+        db,
+        name,
+        *reads.categories,
+        start=reads.start,
+        types=reads.types,
+        correlation=reads.correlation,
+    )

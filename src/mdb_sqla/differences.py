@@ -1,0 +1,98 @@
+"""Where a store differs from what the revisions would have made, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import NamedTuple
+
+from mdb_sqla.structure import Grant, Structure
+
+__all__ = ["Difference", "differences"]
+
+_UPGRADE = "Run mdb upgrade, or alembic upgrade heads"
+_SWITCHES = {
+    # set_lock_granularity() and use_error_codes() replace these.
+    "lock_granularity()": {"SELECT 'category'", "SELECT 'stream'"},
+    "error_code(code text)": {"RETURN code", "RETURN 'P0001'::text"},
+}
+_NOT_TO_CHANGE = {"UPDATE", "DELETE", "TRUNCATE"}
+_INVALID = " (invalid)"
+
+
+class Difference(NamedTuple):
+    """Something that is not as it should be.
+
+    Attributes:
+        where: what it is about.
+        what: what differs.
+        remedy: what to do.
+    """
+
+    where: str
+    what: str
+    remedy: str
+
+
+def differences(store: Structure, made: Structure, schema: str) -> Iterator[Difference]:
+    """Compare what is in a schema with what the revisions make."""
+    identifier = '"' + schema.replace('"', '""') + '"'
+    if store.revisions is not None and (made.revisions or set()) - store.revisions:
+        yield Difference("Revisions", f"{_list(store)}, and not {_list(made)}", _UPGRADE)
+    for (kind, name), definition in made.parts.items():
+        actual = store.parts.get((kind, name))
+        allowed = _SWITCHES.get(name, set()) if kind == "function body" else set()
+        if actual != definition and actual not in allowed:
+            yield _of_part(kind, name, definition, actual, identifier)
+    yield from _of_privileges(store, made, identifier)
+
+
+def _of_part(
+    kind: str, name: str, definition: str, actual: str | None, identifier: str
+) -> Difference:
+    where = f"{kind.capitalize()} {name}"
+    restored = _file(name) if kind.startswith("function") else None
+    remedy = f"Run {restored}" if restored else f"Make it: {definition}"
+    if actual is None:
+        return Difference(where, "is missing", f"{_UPGRADE}; if that changes nothing: {remedy}")
+    if kind == "index" and actual == definition + _INVALID:
+        remedy = f"REINDEX INDEX CONCURRENTLY {identifier}.{name};"
+        return Difference(where, "is invalid, so that nothing reads it", remedy)
+    if kind == "function body":
+        return Difference(where, "is another", remedy)
+    return Difference(where, f"is {actual}, not {definition}", remedy)
+
+
+def _of_privileges(store: Structure, made: Structure, identifier: str) -> Iterator[Difference]:
+    roles = {grant.grantee for grant in made.explicit} - {"PUBLIC"}
+    due = {grant for grant in made.explicit if grant.kind != "SCHEMA"}
+    due |= {Grant("SCHEMA", "", role, "USAGE") for role in roles}
+    for grant in sorted(due - store.effective):
+        remedy = f"GRANT {_words(grant, identifier)} TO {grant.grantee};"
+        yield Difference(_where(grant), f"{grant.grantee} may not {grant.privilege}", remedy)
+    for grant in sorted(store.explicit - made.explicit):
+        if grant.name == "messages" and grant.privilege in _NOT_TO_CHANGE:
+            remedy = f"REVOKE {_words(grant, identifier)} FROM {grant.grantee};"
+            what = f"{grant.grantee} may {grant.privilege}, and messages are never changed"
+            yield Difference(_where(grant), what, remedy)
+
+
+def _list(structure: Structure) -> str:
+    return ", ".join(sorted(structure.revisions or ()))
+
+
+def _where(grant: Grant) -> str:
+    return f"{grant.kind.capitalize()} {grant.name}".strip()
+
+
+def _words(grant: Grant, identifier: str) -> str:
+    object_ = f"{identifier}.{grant.name}" if grant.name else identifier
+    return f"{grant.privilege} ON {grant.kind} {object_}"
+
+
+def _file(function: str) -> str | None:
+    """The newest file of the revisions that makes a function, below the package `versions`."""
+    name = function.partition("(")[0] + ".sql"
+    revisions = files("mdb_sqla.versions").joinpath("sql").iterdir()
+    having = sorted(each.name for each in revisions if each.joinpath(name).is_file())
+    return f"mdb_sqla/versions/sql/{having[-1]}/{name}" if having else None

@@ -1,0 +1,66 @@
+-- Who may do what with the objects in a schema: by a grant of its own, and in whatever way. The roles are those
+-- that the revisions make, and PUBLIC.
+WITH object AS (
+  SELECT
+    CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+    pg_class.oid,
+    relname::text AS name,
+    relowner AS owner,
+    coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) AS acl
+  FROM pg_class
+  JOIN pg_namespace ON pg_namespace.oid = relnamespace
+  WHERE nspname = :schema AND relkind IN ('r', 'v', 'S')
+  UNION ALL
+  SELECT
+    'FUNCTION',
+    pg_proc.oid,
+    format('%s(%s)', proname, pg_get_function_identity_arguments(pg_proc.oid)),
+    proowner,
+    coalesce(proacl, acldefault('f', proowner))
+  FROM pg_proc
+  JOIN pg_namespace ON pg_namespace.oid = pronamespace
+  WHERE nspname = :schema AND prokind IN ('f', 'p')
+  UNION ALL
+  SELECT 'SCHEMA', oid, '', nspowner, coalesce(nspacl, acldefault('n', nspowner))
+  FROM pg_namespace
+  WHERE nspname = :schema
+), grantee AS (
+  SELECT 0::oid AS oid, 'PUBLIC' AS name
+  UNION ALL
+  SELECT oid, rolname::text FROM pg_roles WHERE rolname LIKE 'message\_store%'
+), privilege (kind, name) AS (
+  VALUES
+    ('TABLE', 'SELECT'), ('TABLE', 'INSERT'), ('TABLE', 'UPDATE'), ('TABLE', 'DELETE'), ('TABLE', 'TRUNCATE'),
+    ('SEQUENCE', 'USAGE'), ('SEQUENCE', 'SELECT'), ('SEQUENCE', 'UPDATE'),
+    ('FUNCTION', 'EXECUTE'), ('SCHEMA', 'USAGE')
+), granted AS (
+  SELECT
+    object.kind,
+    object.oid,
+    object.name,
+    grantee.oid AS grantee_oid,
+    grantee.name AS grantee,
+    privilege.name AS privilege,
+    grantee.oid <> object.owner AND EXISTS (
+      SELECT
+      FROM aclexplode(acl) AS entry
+      WHERE entry.grantee = grantee.oid AND entry.privilege_type = privilege.name
+    ) AS is_explicit
+  FROM object
+  CROSS JOIN grantee
+  JOIN privilege USING (kind)
+)
+SELECT
+  kind,
+  name,
+  grantee,
+  privilege,
+  is_explicit,
+  CASE
+    WHEN grantee_oid = 0 THEN is_explicit
+    WHEN kind = 'TABLE' THEN has_table_privilege(grantee_oid, oid, privilege)
+    WHEN kind = 'SEQUENCE' THEN has_sequence_privilege(grantee_oid, oid, privilege)
+    WHEN kind = 'FUNCTION' THEN has_function_privilege(grantee_oid, oid, privilege)
+    ELSE has_schema_privilege(grantee_oid, oid, privilege)
+  END AS is_effective
+FROM granted
