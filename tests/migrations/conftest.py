@@ -32,7 +32,7 @@ ROLE_REVISIONS = [
     "message_store_role_0001",
     "message_store_role_0002",
     "message_store_role_0003",
-    "message_store_role_0005",
+    "message_store_role_0004",
 ]
 """Those of the role, which come last."""
 

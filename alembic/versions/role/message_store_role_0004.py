@@ -2,7 +2,7 @@
 
 from mdb_sqla import revisions
 
-revision = "message_store_role_0005"
+revision = "message_store_role_0004"
 down_revision = "message_store_role_0003"
 branch_labels = None
 depends_on = "message_store_0004"
