@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
 
-from mdb_sqla import Message, MessageStore, StoreNotInstalled, migrate
+from mdb_sqla import Message, MessageStore, StoreNotInstalled, migrate, structure
 from mdb_sqla.granularity import set_lock_granularity
 from mdb_sqla.verify import Verification, verify
 from tests.command_line.running import told
@@ -243,6 +243,10 @@ def test_another_schema(empty_database: URL, schema: str) -> None:
     assert verify(engine, schema=schema).differences == []
     with pytest.raises(StoreNotInstalled):
         verify(engine)
+
+
+def test_a_schema_whose_name_others_end_like() -> None:
+    assert structure._unqualified("s.f(messages.id)", ["s."]) == "f(messages.id)"
 
 
 @pytest.fixture
