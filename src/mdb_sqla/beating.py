@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from mdb_sqla.errors import MemberReplaced
 from mdb_sqla.own_connection import beside, own_connection
 
 __all__ = ["Beat", "beating"]
@@ -46,6 +47,8 @@ def beating(engine: Engine, beat: Beat | None) -> Iterator[None]:
             while not ended.wait(beat.seconds):
                 try:
                     connection.run(work)
+                except MemberReplaced:
+                    return
                 except Exception:
                     # The next one may get through; if none does, the slots go to others.
                     _log.warning("A heartbeat failed", exc_info=True)

@@ -50,7 +50,9 @@ class Driver:
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        self._woken.put(None)
+        # A consumer that always has something to handle never takes them out.
+        if self._woken.empty():
+            self._woken.put(None)
 
     def run(self, steps: Generator[Step, Any, _T]) -> _T:
         """Do all steps and return what comes of them; an error that they don't expect is raised."""

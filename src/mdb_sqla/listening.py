@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
@@ -48,7 +49,7 @@ def listening(
     finally:
         with _changing:
             if listener.remove(subscription):
-                del _listeners[key]
+                _listeners.pop(key, None)
                 listener.close()
 
 
@@ -111,4 +112,16 @@ class _Listener:
 
 
 _listeners: dict[tuple[Pool, str], _Listener] = {}
-_changing = threading.Lock()
+# To be entered again where a run that nobody has ended is garbage-collected in between.
+_changing = threading.RLock()
+
+
+def _forget() -> None:
+    """Leave the listeners of the process that this one was forked from to that process."""
+    global _changing
+    _changing = threading.RLock()
+    _listeners.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

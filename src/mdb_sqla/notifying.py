@@ -39,15 +39,18 @@ __all__ = ["ANY_CATEGORY", "announce", "channel_of", "is_wanted"]
 
 _log = logging.getLogger("mdb_sqla.notifying")
 
+_POLLING = "Consumers can't be woken, and poll meanwhile"
+
 ANY_CATEGORY = ""
 """Stands for more categories than are told one by one."""
 
 _OPTION = "message_store_wake_up"  # the execution option that turns it off
 
 _MOST_CATEGORIES = 100
+_LONGEST_CATEGORY = 2000  # characters; a payload has less than 8,000 bytes
 _INTERVAL = 0.02  # seconds between two notifications
 _AFTER_FAILURE = 1.0  # seconds until the next attempt
-_IDLE = 10.0  # seconds after which the connection is closed
+_IDLE = 10.0  # seconds after which the connection is closed, and the thread ends
 _LOOK = 0.1  # seconds until it is seen that the engine is disposed of
 _PATIENCE = 2.0  # seconds that the end of a pool, or of the process, waits for the last one
 
@@ -72,34 +75,50 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
     """Wake the consumers of these categories once the connection's transaction has ended."""
     if not is_wanted(connection):
         return
+    try:
+        _announce(connection, categories)
+    except Exception:
+        # As where no thread can be started. The message is written, whatever happens here.
+        _log.warning(_POLLING, exc_info=True)
+
+
+def _announce(connection: Connection, categories: Iterable[str]) -> None:
     channel = channel_of(connection)
     told = {_Told(channel, category) for category in categories}
-    transaction = connection.get_transaction()
     notifier = _notifier_of(connection.engine)
+    transaction = connection.get_transaction()
     if transaction is None or is_autocommit(connection):
         notifier.tell(told)
-    elif transaction in _announced:
-        _announced[transaction].update(told)
+    elif (before := notifier.expected.get(transaction)) is not None:
+        before.update(told)
     else:
-        _announced[transaction] = told
+        notifier.expected[transaction] = told
         # SQLAlchemy has no event that comes after a commit, but it lets go of the transaction then.
         # It does so after a rollback as well: consumers then look in vain.
         finalize(transaction, notifier.tell, told).atexit = False
 
 
 class _Notifier:
-    """Sends notifications in a thread that lasts as long as an engine's pool."""
+    """Sends notifications for a pool, in a thread that ends when there are none for a while.
+
+    Attributes:
+        expected: what is to be told when a transaction has ended.
+        ended: whether the thread has.
+    """
 
     def __init__(self, engine: Engine) -> None:
+        # It keeps the engine alive (listeners of its pool refer to it), and so does the thread.
         self._engine = beside(engine)
         self._of, self._pool = ref(engine), ref(engine.pool)
+        self.expected: WeakKeyDictionary[RootTransaction, set[_Told]] = WeakKeyDictionary()
+        self.ended = False
         # Not with locks: it may be told something in the middle of a garbage collection.
         self._told: SimpleQueue[_Told | None] = SimpleQueue()
         self._waiting: set[_Told] = set()
         self._closing = threading.Event()
+        self.end = finalize(engine.pool, self._close)
         self._thread = threading.Thread(target=self._run, name="mdb_sqla notifier", daemon=True)
         self._thread.start()
-        self.end = finalize(engine.pool, self._close)
 
     def tell(self, told: Iterable[_Told]) -> None:
         for each in told:
@@ -111,18 +130,26 @@ class _Notifier:
         """Have what waits sent, and end the thread."""
         self._closing.set()
         self._told.put(None)
-        if self._thread is not threading.current_thread():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
-        while (first := self._told.get()) is not None:
+        try:
             with closing(own_connection(self._engine)) as connection:
-                self._send_until_idle(connection, first)
+                self._send_until_idle(connection)
+        except Exception:
+            _log.warning(_POLLING, exc_info=True)
+        finally:
+            self.ended = True
+            # Nothing but the thread is to keep this, and the engine with it.
+            self.end.detach()
+            pool = self._pool()
+            if pool is not None and _notifiers.get(pool) is self:
+                _notifiers.pop(pool, None)
 
-    def _send_until_idle(self, connection: OwnConnection, first: _Told) -> None:
+    def _send_until_idle(self, connection: OwnConnection) -> None:
         failures = 0
-        following: _Told | None = first
-        while following is not None:
+        while (following := self._following()) is not None:
             try:
                 connection.run(partial(_notify, self._due(following)))
                 failures = 0
@@ -130,14 +157,13 @@ class _Notifier:
                 failures += 1
                 # One may be the end of a server, or of an idle connection: the next one is made.
                 if failures == 2:
-                    _log.warning("Consumers can't be woken, and poll meanwhile", exc_info=True)
+                    _log.warning(_POLLING, exc_info=True)
             self._closing.wait(_AFTER_FAILURE if failures else _INTERVAL)
-            following = self._following()
 
     def _following(self) -> _Told | None:
         """Wait for the next; None where nothing comes for a while, or the engine is disposed of."""
         deadline = time.monotonic() + _IDLE
-        while time.monotonic() < deadline:
+        while self.expected or time.monotonic() < deadline:
             with suppress(Empty):
                 following = self._told.get(timeout=_LOOK)
                 if following is None:
@@ -174,22 +200,23 @@ def _notify(due: set[_Told], connection: Connection) -> None:
     for told in due:
         by_channel[told.channel].append(told.category)
     for channel, categories in by_channel.items():
-        payloads = categories if len(categories) <= _MOST_CATEGORIES else [ANY_CATEGORY]
+        few = len(categories) <= _MOST_CATEGORIES and max(map(len, categories)) < _LONGEST_CATEGORY
+        payloads = categories if few else [ANY_CATEGORY]
         payload = func.unnest(cast(payloads, ARRAY(Text)))
         connection.execute(select(func.pg_notify(channel, payload)))
 
 
-_announced: WeakKeyDictionary[RootTransaction, set[_Told]] = WeakKeyDictionary()
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
 _making = threading.Lock()
 
 
 def _notifier_of(engine: Engine) -> _Notifier:
     notifier = _notifiers.get(engine.pool)
-    if notifier is None:
+    if notifier is None or notifier.ended:
         with _making:
-            notifier = _notifiers.get(engine.pool) or _Notifier(engine)
-            _notifiers[engine.pool] = notifier
+            notifier = _notifiers.get(engine.pool)
+            if notifier is None or notifier.ended:
+                notifier = _notifiers[engine.pool] = _Notifier(engine)
     return notifier
 
 

@@ -49,14 +49,18 @@ class OwnConnection(Protocol):
 def beside(engine: Engine) -> Engine:
     """Return an engine that connects as another does, with a pool of its own.
 
-    The other must have connected before, or two threads initialize its dialect at a time. Its pool
-    is not kept alive. Each statement is a transaction.
+    The other must have connected before, or two threads initialize its dialect at a time. It is
+    kept alive: listeners of its pool, SQLAlchemy's own among them, refer to it. Each statement is a
+    transaction.
     """
     options: dict[str, Any] = {
         "pool": engine.pool.recreate(),
         "execution_options": {
             **engine.get_execution_options(),
             "isolation_level": "AUTOCOMMIT",
+            # A cursor on the server needs a transaction.
+            "stream_results": False,
+            "yield_per": None,
         },
     }
     if not engine.dialect.is_async:

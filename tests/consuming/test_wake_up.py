@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, event, func, select, text
+from sqlalchemy import URL, create_engine, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import Consumer, Group, Message, Retries, dead_letters, tables
+from mdb_sqla import Consumer, Group, MemberReplaced, Message, Retries, dead_letters, tables
+from mdb_sqla.beating import Beat, beating
+from mdb_sqla.driving import Driver
 from mdb_sqla.listening import listening
 from tests.consuming.conftest import Application, leave_effect
 from tests.consuming.test_running import run_until
@@ -247,3 +249,34 @@ def test_an_end_right_after_the_beginning_leaves_nothing(
     asyncio.set_event_loop(None)
     current.close()
     assert not [each for each in threading.enumerate() if each.name == "mdb_sqla listener"]
+
+
+def test_a_busy_consumer_does_not_pile_up_what_wakes_it(application: Application) -> None:
+    if application.flavour.asynchronous:
+        pytest.skip("an event of asyncio's has no length")
+    driver = Driver(application.factory)
+
+    for _ in range(1000):
+        driver.wake()
+
+    assert driver._woken.qsize() == 1
+
+
+def test_the_heart_of_a_member_that_was_replaced_stands_still(
+    clean_database: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(clean_database)
+    with engine.connect():
+        pass
+    beats: list[int] = []
+
+    def beat(_: Any) -> None:
+        beats.append(1)
+        raise MemberReplaced("billing", "m")
+
+    with beating(engine, Beat(beat, 0.01)):
+        wait_until(lambda: not [t for t in threading.enumerate() if "heartbeat" in t.name])
+
+    assert beats == [1]
+    assert caplog.records == []
+    engine.dispose()
