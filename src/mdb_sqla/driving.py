@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.errors import InvalidArgument, TransactionConflict
 from mdb_sqla.execution import WRITES, connection_of, is_autocommit
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
+from mdb_sqla.notifying import STORE_OPTIONS
 from mdb_sqla.refusals import is_conflict, is_lost_connection
 from mdb_sqla.steps import CutOff, Handle, Interrupted, Step, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -170,7 +172,16 @@ class AsyncDriver:
 
 
 def _engine_of(session: Session) -> Engine:
-    return session.get_bind(clause=WRITES).engine
+    """Return the engine for writes, with what the session or its connection says of the store."""
+    bind = session.get_bind(clause=WRITES)
+    # Sessions have options since SQLAlchemy 2.1.
+    options = {
+        **bind.get_execution_options(),
+        **(getattr(session, "execution_options", None) or {}),
+    }
+    return bind.engine.execution_options(
+        **{name: options[name] for name in STORE_OPTIONS if name in options}
+    )
 
 
 class _Transaction:
@@ -221,8 +232,8 @@ def _interruptions() -> Iterator[None]:
         if is_lost_connection(error) or is_conflict(error):
             raise Interrupted(str(error)) from error
         raise
-    except (OSError, TransactionConflict) as error:
-        # asyncpg's own, where it can't connect.
+    except (OSError, PoolTimeout, TransactionConflict) as error:
+        # asyncpg's own where it can't connect, and the pool's where others use all of it.
         raise Interrupted(str(error)) from error
 
 

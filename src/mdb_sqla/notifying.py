@@ -35,7 +35,7 @@ from mdb_sqla.execution import is_autocommit
 from mdb_sqla.own_connection import OwnConnection, beside, own_connection
 from mdb_sqla.tables import SCHEMA
 
-__all__ = ["ANY_CATEGORY", "announce", "channel_of", "is_wanted"]
+__all__ = ["ANY_CATEGORY", "STORE_OPTIONS", "announce", "channel_of", "is_wanted"]
 
 _log = logging.getLogger("mdb_sqla.notifying")
 
@@ -45,6 +45,10 @@ ANY_CATEGORY = ""
 """Stands for more categories than are told one by one."""
 
 _OPTION = "message_store_wake_up"  # the execution option that turns it off
+_SCHEMAS = "schema_translate_map"
+
+STORE_OPTIONS = (_OPTION, _SCHEMAS)
+"""The execution options that say which store consumers are woken in, and whether."""
 
 _MOST_CATEGORIES = 100
 _LONGEST_CATEGORY = 2000  # characters; a payload has less than 8,000 bytes
@@ -67,7 +71,7 @@ def is_wanted(db: Engine | Connection) -> bool:
 
 def channel_of(db: Engine | Connection) -> str:
     """Return the channel of a store, which is the name of its schema."""
-    schemas: Any = db.get_execution_options().get("schema_translate_map") or {}
+    schemas: Any = db.get_execution_options().get(_SCHEMAS) or {}
     return schemas.get(SCHEMA) or SCHEMA
 
 

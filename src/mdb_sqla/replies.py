@@ -38,7 +38,8 @@ def request(
         factory: what makes a session for each transaction.
         stream_name: the stream to write to.
         message: what is written.
-        timeout: for how many seconds to wait, from the call on.
+        timeout: for how many seconds to wait, from the call on. A statement that the server holds
+            up, as while another transaction has the lock that it needs, is waited for beyond that.
 
     Returns:
         The reply.

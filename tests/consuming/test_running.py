@@ -6,6 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+
 from mdb_sqla import Consumer, Retries
 
 
@@ -90,3 +94,24 @@ def test_saves_a_position_that_came_not_far_when_it_is_idle(application: Any) ->
             threading.Event().wait(0.01)
 
     run_until(application, consumer, saved, wait)
+
+
+def test_a_pool_that_others_use_up_is_waited_for(application: Any) -> None:
+    if application.flavour.asynchronous:
+        pytest.skip("it is the same step for all")
+    engine = create_engine(
+        application.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.05, pool_pre_ping=True
+    )
+    consumer = Consumer("billing", "order", poll=(0.01, 0.05))
+    handled = threading.Event()
+    consumer.on("T")(lambda message, unit: handled.set())
+    application.write("order-1", 1)
+    running = threading.Thread(target=consumer.run, args=(sessionmaker(engine),))
+    with engine.connect():
+        running.start()
+        assert not handled.wait(0.3)
+
+    assert handled.wait(20)
+    consumer.stop()
+    running.join(20)
+    engine.dispose()

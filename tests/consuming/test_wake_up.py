@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
+import os
 import threading
 import time
 import warnings
@@ -13,11 +15,22 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, create_engine, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, MemberReplaced, Message, Retries, dead_letters, tables
+from mdb_sqla import (
+    Consumer,
+    Group,
+    MemberReplaced,
+    Message,
+    Retries,
+    dead_letters,
+    migrate,
+    tables,
+)
 from mdb_sqla.beating import Beat, beating
 from mdb_sqla.driving import Driver
-from mdb_sqla.listening import listening
+from mdb_sqla.listening import _changing, listening
+from mdb_sqla.notifying import channel_of
 from tests.consuming.conftest import Application, leave_effect
 from tests.consuming.test_running import run_until
 
@@ -279,4 +292,48 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
 
     assert beats == [1]
     assert caplog.records == []
+    engine.dispose()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_listens_by_itself(application: Application) -> None:
+    engine = application.engine
+    engine.connect().close()
+    with listening(engine, [], lambda: None), _changing:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                # Another thread, for this one holds the lock in the fork as well.
+                woken = threading.Event()
+
+                def listen() -> None:
+                    with listening(engine, [], woken.set):
+                        woken.wait(PATIENCE)
+
+                thread = threading.Thread(target=listen, daemon=True)
+                thread.start()
+                thread.join(PATIENCE)
+                status = 0 if woken.is_set() else 2
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(
+    "execution_options" not in inspect.signature(Session.__init__).parameters,
+    reason="sessions have no options before SQLAlchemy 2.1",
+)
+def test_a_store_in_a_schema_that_sessions_tell(empty_database: URL) -> None:
+    schemas = {"message_store": "Events"}
+    engine = create_engine(empty_database)
+    migrate.upgrade(engine.execution_options(schema_translate_map=schemas), schema="Events")
+    factory = sessionmaker(engine, execution_options={"schema_translate_map": schemas})
+
+    of_driver = Driver(factory).engine
+
+    assert channel_of(of_driver) == "Events"
+    with engine.connect() as connection:
+        connection = connection.execution_options(schema_translate_map=schemas)
+        assert channel_of(Driver(sessionmaker(connection)).engine) == "Events"
     engine.dispose()
