@@ -124,6 +124,10 @@ class Reader:
             positions, settled = self._fetch(connection, batch)
         except psycopg.DatabaseError as error:
             connection.execute("ROLLBACK")
+            if error.sqlstate == "40001" and self.reading.isolation == "SERIALIZABLE":
+                # PostgreSQL may ask readers to try again as well.
+                self._ledger.count("read again")
+                return 0
             if error.sqlstate != "MS008" or self.reading.isolation == "READ COMMITTED":
                 raise
             self._ledger.count("refusal")
