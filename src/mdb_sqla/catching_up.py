@@ -106,6 +106,7 @@ class _Watch:
                     try:
                         done = yield step
                     except Exception as error:
+                        # The consumer's loop decides what becomes of it, unless it is too much.
                         self._bear(error)
                         step = steps.throw(error)
                     else:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select, union
 
+from mdb_sqla.dead_letters import number_set_aside
 from mdb_sqla.execution import WRITES, Database, execute
 from mdb_sqla.lag import Lag, lag
 from mdb_sqla.registry import Reads, registered
@@ -99,9 +100,8 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
         Member(row.member, row.is_alive, tuple(s.slot for s in of_slots if s.owner == row.member))
         for row in execute(db, statement.order_by(members.c.member), {}, WRITES)
     )
-    number = select(func.count()).where(letters.c.consumer == name)
-    ((dead_letters,),) = execute(db, number, {}, WRITES)
-    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, dead_letters)
+    set_aside = number_set_aside(db, name)
+    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, set_aside)
 
 
 def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, connection_of
+from mdb_sqla.execution import WRITES, connection_of, execute
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.notifying import ANY_CATEGORY, announce
 from mdb_sqla.positions import Claim, hold
@@ -31,6 +31,7 @@ __all__ = [
     "due",
     "fail",
     "fail_again",
+    "number_set_aside",
     "remove",
     "replay",
     "set_aside",
@@ -72,6 +73,19 @@ def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[
     if consumer is not None:
         statement = statement.where(letters.c.consumer == consumer)
     return [DeadLetter._make(row) for row in db.execute(statement)]
+
+
+def number_set_aside(db: Session | Connection, consumer: str, slot: int | None = None) -> int:
+    """Return how many messages a consumer has set aside, in one slot or in all of them.
+
+    Raises:
+        StoreNotInstalled: there is no store in the database.
+    """
+    statement = select(func.count()).where(letters.c.consumer == consumer)
+    if slot is not None:
+        statement = statement.where(letters.c.slot == slot)
+    ((number,),) = execute(db, statement, {}, WRITES)
+    return int(number)
 
 
 def replay(db: Session | Connection, consumer: str, stream_name: str | None = None) -> int:

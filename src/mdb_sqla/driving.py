@@ -65,6 +65,7 @@ class Driver:
                     try:
                         done = self._do(step)
                     except Exception as error:
+                        # What becomes of it is for the loop to decide, where it asked for the step.
                         step = steps.throw(error)
                     else:
                         step = steps.send(done)
@@ -132,6 +133,7 @@ class AsyncDriver:
                     try:
                         done = await self._do(step)
                     except Exception as error:
+                        # As in `Driver.run`.
                         step = steps.throw(error)
                     else:
                         step = steps.send(done)

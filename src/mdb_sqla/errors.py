@@ -116,7 +116,9 @@ class NoReplyStream(InvalidArgument):
 
 
 class NoReply(MessageStoreError, TimeoutError):
-    """There was no reply in time; it may still come, for what was asked is written.
+    """There was no reply in time; it may still come.
+
+    What was asked is written, unless the database could not be reached all the while.
 
     Attributes:
         stream_name: the stream that it was to come to.

@@ -91,8 +91,8 @@ class Handlers:
 
     @property
     def only(self) -> list[str] | None:
-        """The types that are handled where all others are left out; None where none is."""
-        return None if self._strict or self._of_any_type is not None else list(self._by_type)
+        """The types that are handled, sorted, where all others are left out; None where none is."""
+        return None if self._strict or self._of_any_type is not None else sorted(self._by_type)
 
 
 def _name(handler: Handler) -> str:

@@ -24,11 +24,11 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions
+from mdb_sqla.dead_letters import number_set_aside
 from mdb_sqla.execution import WRITES, Database, connection_of, execute
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.stream_name import StreamName
 from mdb_sqla.tables import consumer_slots as slots
-from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import messages
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class Lag:
     at_least: bool
     seconds: float
     dead_letters: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what lies before it as what JSON can hold."""
+        return {"messages": self.messages, "at_least": self.at_least, "seconds": self.seconds}
 
     @property
     def position(self) -> int | None:
@@ -117,7 +121,7 @@ def lag(
             messages=sum(messages for messages, _, _ in counted),
             at_least=any(looked_at >= most for _, looked_at, _ in counted),
             seconds=max(0.0, *(seconds for _, _, seconds in counted)),
-            dead_letters=_dead_letters(db, consumer, member),
+            dead_letters=number_set_aside(db, consumer, member),
         )
         # It takes back the settings.
         savepoint.rollback()
@@ -215,11 +219,3 @@ def _slot(stream_name: Any, number: int) -> ColumnElement[int]:
     """The slot of a stream, as the server's `is_member` has it."""
     name = func.coalesce(functions.cardinal_id(stream_name), stream_name)
     return func.abs(functions.hash_64(name) % number, type_=BigInteger)
-
-
-def _dead_letters(db: Database, consumer: str, member: int | None) -> int:
-    statement = select(func.count()).where(letters.c.consumer == consumer)
-    if member is not None:
-        statement = statement.where(letters.c.slot == member)
-    ((number,),) = execute(db, statement, {}, WRITES)
-    return int(number)

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 from sqlalchemy import Engine, Pool
 
-from mdb_sqla.notifying import ANY_CATEGORY, channel_of, is_wanted
+from mdb_sqla.notifying import ANY_CATEGORY, POLLING, channel_of, is_wanted
 from mdb_sqla.own_connection import OwnConnection, beside, can_listen, own_connection
 
 __all__ = ["listening"]
@@ -101,8 +101,9 @@ class _Listener:
         try:
             connection.listen(self._channel, ready, self._take)
         except Exception:
+            # Whatever it is, consumers poll, and it is tried again.
             if not self._closing.is_set():
-                _log.warning("Consumers can't be woken, and poll meanwhile", exc_info=True)
+                _log.warning(POLLING, exc_info=True)
         return connected
 
     def _take(self, category: str) -> None:

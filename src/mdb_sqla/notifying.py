@@ -35,11 +35,12 @@ from mdb_sqla.execution import is_autocommit
 from mdb_sqla.own_connection import OwnConnection, beside, own_connection
 from mdb_sqla.tables import SCHEMA
 
-__all__ = ["ANY_CATEGORY", "STORE_OPTIONS", "announce", "channel_of", "is_wanted"]
+__all__ = ["ANY_CATEGORY", "POLLING", "STORE_OPTIONS", "announce", "channel_of", "is_wanted"]
 
 _log = logging.getLogger("mdb_sqla.notifying")
 
-_POLLING = "Consumers can't be woken, and poll meanwhile"
+POLLING = "Consumers can't be woken, and poll meanwhile"
+"""What is logged where neither telling nor listening works."""
 
 ANY_CATEGORY = ""
 """Stands for more categories than are told one by one."""
@@ -83,7 +84,7 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
         _announce(connection, categories)
     except Exception:
         # As where no thread can be started. The message is written, whatever happens here.
-        _log.warning(_POLLING, exc_info=True)
+        _log.warning(POLLING, exc_info=True)
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
@@ -142,7 +143,8 @@ class _Notifier:
             with closing(own_connection(self._engine)) as connection:
                 self._send_until_idle(connection)
         except Exception:
-            _log.warning(_POLLING, exc_info=True)
+            # As where the process has no more sockets. The next message starts another thread.
+            _log.warning(POLLING, exc_info=True)
         finally:
             self.ended = True
             # Nothing but the thread is to keep this, and the engine with it.
@@ -161,7 +163,7 @@ class _Notifier:
                 failures += 1
                 # One may be the end of a server, or of an idle connection: the next one is made.
                 if failures == 2:
-                    _log.warning(_POLLING, exc_info=True)
+                    _log.warning(POLLING, exc_info=True)
             self._closing.wait(_AFTER_FAILURE if failures else _INTERVAL)
 
     def _following(self) -> _Told | None:

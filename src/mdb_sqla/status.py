@@ -58,9 +58,7 @@ class ConsumerStatus:
             "state": self.state,
             "error": self.error,
             "positions": None if lag is None else dict(lag.positions),
-            "lag": None
-            if lag is None
-            else {"messages": lag.messages, "at_least": lag.at_least, "seconds": lag.seconds},
+            "lag": None if lag is None else lag.as_dict(),
             "dead_letters": None if lag is None else lag.dead_letters,
         }
 

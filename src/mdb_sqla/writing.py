@@ -155,7 +155,9 @@ def write_all(
         raise MessageStoreError(
             f"{len(positions)} of {number} messages were written: a trigger has left some out"
         )
-    announce(connection_of(db), {write.stream_name.category for write in writes if write.entries})
+    if number:
+        categories = {write.stream_name.category for write in writes if write.entries}
+        announce(connection_of(db), categories)
     following = iter(positions)
     return [[next(following) for _ in write.entries] for write in writes]
 

@@ -12,7 +12,7 @@ from tests.command_line.test_mdb import mdb
 
 
 def catch_up(engine: Engine, *arguments: str, **settings: object) -> Consumer:
-    consumer = Consumer(*arguments, **settings)  # type: ignore[arg-type]
+    consumer = Consumer(*arguments, **settings)  # type: ignore[arg-type]  # any of them
     consumer.on("Opened")(lambda message, unit: None)
     consumer.catch_up(sessionmaker(engine))
     return consumer

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,29 +32,15 @@ from mdb_sqla.listening import _changing, listening
 from mdb_sqla.notifying import channel_of
 from tests.consuming.conftest import Application, leave_effect
 from tests.consuming.test_running import run_until
+from tests.waiting import PATIENCE, backends, wait_until
 
-PATIENCE = 20.0  # seconds
 POLL = (30.0, 30.0)
 
 
-def backends(application: Application, pattern: str) -> list[int]:
-    """The server's processes whose last statement looks like this."""
+def listeners(application: Application) -> list[int]:
+    """The server's processes that listen."""
     with application.engine.connect() as connection:
-        found = connection.scalars(
-            text(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-                "AND query ~ :pattern AND pid <> pg_backend_pid()"
-            ),
-            {"pattern": pattern},
-        )
-        return list(found)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+        return backends(connection, "^LISTEN")
 
 
 def noting(application: Application, *categories: str, **options: Any) -> tuple[Consumer, Any]:
@@ -80,7 +65,7 @@ def test_wakes_when_there_is_something_to_handle(
     def write() -> None:
         for number in range(3):
             # Once it listens and has looked.
-            wait_until(lambda: backends(application, "^LISTEN"))
+            wait_until(lambda: listeners(application))
             handled.clear()
             application.write("order-1", number)
             assert handled.wait(PATIENCE)
@@ -101,7 +86,7 @@ def test_does_not_wake_for_what_it_does_not_read(application: Application) -> No
     event.listen(application.flavour.sync_engine, "before_cursor_execute", count)
 
     def write() -> None:
-        wait_until(lambda: backends(application, "^LISTEN"))
+        wait_until(lambda: listeners(application))
         wait_until(lambda: reads >= 1)
         time.sleep(0.1)  # what it does when it begins to listen
         before = reads
@@ -125,7 +110,7 @@ def test_a_handlers_messages_wake_others(application: Application) -> None:
         unit.write("invoice-1", Message("T", message.data))
 
     def write() -> None:
-        wait_until(lambda: backends(application, "^LISTEN"))
+        wait_until(lambda: listeners(application))
         application.write("order-1", 7)
         assert handled.wait(PATIENCE)
         first.stop()
@@ -149,7 +134,7 @@ def test_a_handlers_messages_wake_others(application: Application) -> None:
 
     assert application.effects() == [7]
     # One connection listens for both, and none when they have ended.
-    assert backends(application, "^LISTEN") == []
+    assert listeners(application) == []
 
 
 def test_a_replay_wakes_it(application: Application) -> None:
@@ -167,7 +152,7 @@ def test_a_replay_wakes_it(application: Application) -> None:
     mended.set()
 
     def replay() -> None:
-        wait_until(lambda: backends(application, "^LISTEN"))
+        wait_until(lambda: listeners(application))
         with application.engine.begin() as connection:
             assert dead_letters.replay(connection, "billing") == 1
 
@@ -178,11 +163,11 @@ def test_a_connection_that_is_lost_is_replaced(application: Application) -> None
     consumer, handled = noting(application, "order")
 
     def write() -> None:
-        wait_until(lambda: backends(application, "^LISTEN"))
-        (first,) = backends(application, "^LISTEN")
+        wait_until(lambda: listeners(application))
+        (first,) = listeners(application)
         with application.engine.connect() as connection:
             connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
-        wait_until(lambda: backends(application, "^LISTEN") not in ([], [first]))
+        wait_until(lambda: listeners(application) not in ([], [first]))
         application.write("order-1", 1)
 
     run_until(application, consumer, handled, write)
@@ -202,7 +187,7 @@ def test_it_can_be_turned_off(application: Application) -> None:
     def write() -> None:
         application.write("order-1", 1)
         assert handled.wait(PATIENCE)
-        seen.extend(backends(application, "^LISTEN"))
+        seen.extend(listeners(application))
 
     run_until(application, consumer, handled, write)
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,18 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from mdb_sqla import Message, MessageStore, migrate, notifying, write_on_commit
+from mdb_sqla import (
+    NO_STREAM,
+    Message,
+    MessageStore,
+    expect_on_commit,
+    migrate,
+    notifying,
+    write_on_commit,
+    writing,
+)
 from tests.side_by_side.message_db import conninfo
-
-PATIENCE = 20.0  # seconds
+from tests.waiting import PATIENCE, backends, wait_until
 
 
 def message() -> Message:
@@ -186,25 +194,6 @@ def test_nothing_holds_on_to_the_database_of_an_engine_that_is_disposed_of(
         # Closed it is; the server takes a moment to end its process.
         wait_until(lambda: backends(connection, "^[^L]") == [], patience=1.0)
     other.dispose()
-
-
-def backends(connection: Any, pattern: str) -> list[int]:
-    """The server's processes whose last statement looks like this."""
-    found = connection.execute(
-        text(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-            "AND query ~ :pattern AND pid <> pg_backend_pid()"
-        ),
-        {"pattern": pattern},
-    )
-    return list(found.scalars())
-
-
-def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_nothing_holds_on_where_a_reference_to_the_pool_is_left(
@@ -385,3 +374,17 @@ def test_a_write_is_not_disturbed_where_no_thread_can_be_started(
     with engine.connect() as connection:
         assert MessageStore(connection).version("a-1") == 0
     engine.dispose()
+
+
+def test_nothing_is_told_where_a_version_is_only_expected(
+    clean_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(writing, "announce", lambda *arguments: told.append(arguments))
+    engine = create_engine(clean_database)
+    with Session(engine) as session:
+        expect_on_commit(session, "a-1", NO_STREAM)
+        session.commit()
+    engine.dispose()
+
+    assert told == []

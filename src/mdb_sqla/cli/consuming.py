@@ -106,9 +106,7 @@ def _as_dict(consumer: ConsumerOverview) -> dict[str, Any]:
     return {
         "name": consumer.name,
         "reads": None if consumer.reads is None else consumer.reads._asdict(),
-        "lag": None
-        if lag is None
-        else {"messages": lag.messages, "at_least": lag.at_least, "seconds": lag.seconds},
+        "lag": None if lag is None else lag.as_dict(),
         "slots": [slot._asdict() for slot in consumer.slots],
         "members": [asdict(member) for member in consumer.members],
         "dead_letters": consumer.dead_letters,

@@ -47,6 +47,7 @@ def run_host(
     try:
         host.run(http=http, on_start=_report)
     except ExceptionGroup as group:
+        # Each was logged with its traceback when its consumer failed.
         for failure in group.exceptions:
             errors.print(f"mdb: {failure}", markup=False, style="red")
         raise SystemExit(1) from None
