@@ -23,8 +23,6 @@ __all__ = ["VERSION_TABLE", "downgrade", "upgrade", "write_upgrade_script"]
 
 VERSION_TABLE = "mdb_sqla_version"
 
-_pg_catalog = func.pg_catalog
-
 _FIRST_REVISION = "message_store_0001"
 _ROLE_REVISIONS = "message_store_role"
 
@@ -168,8 +166,9 @@ def _transaction(bind: Engine | Connection, schema: str) -> Iterator[Connection]
         # Whoever may create functions and operators in the schema `public` is not to have them run
         # by this, often the most powerful role. An error takes the search path back as well.
         with connection.begin_nested():
-            path = connection.scalar(select(_pg_catalog.current_setting("search_path")))
-            connection.execute(select(_pg_catalog.set_config("search_path", revisions.SAFE_SEARCH_PATH, True)))
+            path = connection.scalar(select(func.pg_catalog.current_setting("search_path")))
+            safe = func.pg_catalog.set_config("search_path", revisions.SAFE_SEARCH_PATH, True)
+            connection.execute(select(safe))
             key = func.hashtextextended(f"mdb_sqla:{schema}", 0)
             connection.execute(select(func.pg_advisory_xact_lock(key)))
             yield connection

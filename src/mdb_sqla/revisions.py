@@ -51,14 +51,16 @@ class Migration(NamedTuple):
     may_delete_messages: bool
 
 
-# What is created keeps the functions and operators that it was created with. One that anybody may put
-# into the schema `public` can match better than PostgreSQL's own.
+# What is created keeps the functions and operators that it was created with. One that anybody may
+# put into the schema `public` can match better than PostgreSQL's own.
 SAFE_SEARCH_PATH = "pg_catalog, pg_temp"
 _SET_SAFE = f"""
 DO $do$
 BEGIN
   PERFORM
-    pg_catalog.set_config('mdb_sqla.search_path', '=' || pg_catalog.current_setting('search_path'), true),
+    pg_catalog.set_config(
+      'mdb_sqla.search_path', '=' || pg_catalog.current_setting('search_path'), true
+    ),
     pg_catalog.set_config('search_path', '{SAFE_SEARCH_PATH}', true);
 END
 $do$;

@@ -1,7 +1,8 @@
 """What a role that may create in the schema `public` can put in the way of others.
 
-PostgreSQL takes the function or operator that matches the types best, whichever schema of the search path it is
-in. Its own take `text`, `anyarray` and the like, so one for exactly `varchar` or `bigint[]` is called instead.
+PostgreSQL takes the function or operator that matches the types best, whichever schema of the
+search path it is in. Its own take `text`, `anyarray` and the like, so one for exactly `varchar` or
+`bigint[]` is called instead.
 """
 
 from __future__ import annotations
@@ -13,14 +14,25 @@ import psycopg
 
 _SQL = Path(__file__).parents[2] / "alembic" / "versions" / "sql"
 
-_TYPES = (
-    "text", "varchar", "name", "boolean", "integer", "bigint", "jsonb", "uuid", "oid", "regclass", "regprocedure",
-    "xid", "text[]", "varchar[]", "bigint[]", "bit",
-)  # fmt: skip
+_TYPES = [
+    *(
+        "text",
+        "varchar",
+        "name",
+        "boolean",
+        "integer",
+        "bigint",
+        "jsonb",
+        "uuid",
+        "oid",
+        "regclass",
+    ),
+    *("regprocedure", "xid", "bit", "text[]", "varchar[]", "bigint[]"),
+]
 
 _OPERATORS = """
     SELECT DISTINCT oprname FROM pg_operator
-    WHERE oprname IN ('=', '<>', '<', '>', '<=', '>=', '||', '->', '->>', '-', '+', '*', '/', '%', '<<', '|', '~~')
+    WHERE oprname = ANY ('{=,<>,<,>,<=,>=,||,->,->>,-,+,*,/,%,<<,|,~~}')
 """
 
 # Whatever stands before a parenthesis in the revisions' SQL.

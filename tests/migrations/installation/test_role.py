@@ -1,4 +1,4 @@
-"""The role `message_store`, which is the server's, not the database's."""
+"""The store's roles, which are the server's, not the database's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from mdb_sqla import migrate
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
-from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, connected, engine_of
+from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, ROLES, connected, engine_of
 
 
 def role_exists(database: URL) -> bool:
@@ -21,7 +21,8 @@ def role_exists(database: URL) -> bool:
 
 @pytest.fixture
 def store_role(no_store_role: None, databases: Databases) -> None:
-    databases.execute("CREATE ROLE message_store LOGIN CONNECTION LIMIT 7")
+    for role in ROLES:
+        databases.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 7")
 
 
 @pytest.mark.usefixtures("no_store_role")
