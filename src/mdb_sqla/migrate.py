@@ -39,8 +39,9 @@ def upgrade(
         bind: an engine or a connection; in an async application
             `await connection.run_sync(migrate.upgrade)`.
         schema: the schema of the store; it is created if need be.
-        role: also create the role `message_store` for clients of Message DB in other languages, or
-            grant it what it needs if there is one.
+        role: also create the roles `message_store`, for clients of Message DB in other languages,
+            and `message_store_reader`, `_writer` and `_consumer`, for applications; those that
+            exist are granted what they need.
 
     Returns:
         The ids of the revisions that were run, in order; none if the store was up to date.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
@@ -79,6 +80,23 @@ def test_it_stays_if_it_owns_something(empty_database: URL) -> None:
 
         assert role_exists(empty_database)
         connection.execute("DROP SCHEMA theirs")
+
+
+@pytest.mark.usefixtures("no_store_role")
+def test_it_stays_as_long_as_it_has_a_member(empty_database: URL, databases: Databases) -> None:
+    engine = engine_of(empty_database)
+    migrate.upgrade(engine, role=True)
+    shop = f"mdb_sqla_test_shop_{os.getpid()}"
+    databases.execute(f"CREATE ROLE {shop} IN ROLE message_store_writer")
+
+    migrate.downgrade(engine)
+    left = [row[0] for row in catalog(empty_database)["role"]]
+    databases.execute(f"DROP ROLE {shop}")
+
+    assert left == ["message_store_writer"]
+    migrate.upgrade(engine, role=True)
+    migrate.downgrade(engine)
+    assert not role_exists(empty_database)
 
 
 @pytest.mark.usefixtures("no_store_role")

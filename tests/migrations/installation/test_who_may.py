@@ -93,6 +93,21 @@ def test_roles_that_exist_need_no_right_to_create_roles(
 
 
 @pytest.mark.usefixtures("no_store_role")
+def test_who_may_not_create_roles_is_told_which(
+    role: str, databases: Databases, empty_database: URL
+) -> None:
+    databases.execute("CREATE ROLE message_store LOGIN")
+    with connected(empty_database) as connection:
+        connection.execute(f"CREATE SCHEMA events AUTHORIZATION {role}".encode())
+
+    with pytest.raises(DBAPIError, match="create role message_store_reader") as denied:
+        migrate.upgrade(engine_as(role, empty_database), schema="events", role=True)
+
+    assert isinstance(denied.value.orig, psycopg.errors.InsufficientPrivilege)
+    assert "CREATE ROLE message_store_consumer;" in str(denied.value.orig.diag.message_hint)
+
+
+@pytest.mark.usefixtures("no_store_role")
 def test_who_may_create_roles(role: str, databases: Databases, empty_database: URL) -> None:
     databases.execute(f"ALTER ROLE {role} CREATEROLE")
     with connected(empty_database) as connection:
