@@ -6,10 +6,21 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, StoredMessage, UnitOfWork, migrate
+from mdb_sqla import (
+    Consumer,
+    Group,
+    Message,
+    MessageStore,
+    StoredMessage,
+    StoreNotInstalled,
+    UnitOfWork,
+    migrate,
+    revisions,
+)
 from mdb_sqla.granularity import set_lock_granularity
 from tests.side_by_side.message_db import conninfo
 
@@ -46,6 +57,7 @@ CALLS = [
 REFUSED = [
     "write_message(gen_random_uuid()::varchar, 'account-1', 'Opened', '{}', NULL, 7)",
     f"write_messages('{MESSAGE}', '{{\"account-2\": 7}}')",
+    "write_messages('[]', '{\"account-2\": 7}')",
     "get_category_messages('account', correlation => 'a-1')",
     "get_messages('{account}', 1, 1, NULL, 3, 2)",
     "get_stream_messages('account')",
@@ -114,22 +126,51 @@ def test_a_message_that_is_written_again(victim: Victim) -> None:
     assert [victim.execute(call).fetchall() for _ in "12"] == [[(0,)]] * 2
 
 
-def test_installation(hostile_database: URL) -> None:
-    engine = create_engine(hostile_database, poolclass=NullPool)
-    foreign = text(
-        "SELECT pg_describe_object(classid, objid, 0) FROM pg_depend "
-        "WHERE pg_describe_object(refclassid, refobjid, 0) ~ 'public\\.' "
-        "AND pg_describe_object(classid, objid, 0) ~ 'message_store'"
-    )
+POSTGRESQLS_OWN_PATH = '"$user", public'
 
+
+@pytest.fixture
+def administrator(hostile_database: URL) -> Iterator[Connection]:
+    """A superuser's connection; what it does is rolled back."""
+    engine = create_engine(hostile_database, poolclass=NullPool)
     with engine.connect() as connection, connection.begin() as transaction:
-        migrate.upgrade(connection)
-        assert connection.execute(foreign).all() == []
-        path = connection.exec_driver_sql("SHOW search_path").scalar()
-        migrate.downgrade(connection)
+        yield connection
         transaction.rollback()
 
-    assert path == '"$user", public'
+
+def foreign(connection: Connection) -> list[str]:
+    """What of a store calls something that is neither PostgreSQL's own nor the store's."""
+    # So that names are told with their schema.
+    connection.exec_driver_sql("SET LOCAL search_path = ''")
+    described = text(
+        "SELECT object FROM (SELECT pg_describe_object(classid, objid, 0) AS object,"
+        " pg_describe_object(refclassid, refobjid, 0) AS called FROM pg_depend) AS dependency "
+        "WHERE object ~ 'message_store' AND called ~ 'public[.]'"
+    )
+    return list(connection.scalars(described))
+
+
+def test_installation(administrator: Connection) -> None:
+    migrate.upgrade(administrator)
+
+    assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
+    assert foreign(administrator) == []
+
+
+def test_a_refusal_leaves_the_search_path_as_it_was(administrator: Connection) -> None:
+    with pytest.raises(StoreNotInstalled):
+        migrate.downgrade(administrator)
+
+    assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
+
+
+def test_a_revision_in_an_environment_of_the_application(administrator: Connection) -> None:
+    context = MigrationContext.configure(administrator)
+    with revisions.running(revisions.Migration(context, "message_store", False)):
+        revisions.run("message_store_0001", "schema", "category", "id", "cardinal_id")
+
+    assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
+    assert foreign(administrator) == []
 
 
 def life(engine: Engine) -> int:
