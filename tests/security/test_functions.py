@@ -31,3 +31,23 @@ def test_names_are_looked_up_where_only_postgresql_has_some(connection: Connecti
     )
 
     assert set(connection.scalars(looked_up)) == WITH_THE_CALLERS_NAMES
+
+
+def test_a_trigger_finds_what_the_caller_finds(connection: Connection) -> None:
+    """A store that is adopted may have one that relies on it."""
+    for statement in (
+        "CREATE SCHEMA shop",
+        "CREATE TABLE shop.noted (type text)",
+        "CREATE FUNCTION shop.note() RETURNS trigger LANGUAGE plpgsql "
+        "AS 'BEGIN INSERT INTO noted VALUES (new.type); RETURN new; END'",
+        "CREATE TRIGGER note BEFORE INSERT ON message_store.messages "
+        "FOR EACH ROW EXECUTE FUNCTION shop.note()",
+        "SET LOCAL search_path = shop",
+        "SELECT message_store.write_message(gen_random_uuid()::varchar, 'a-1', 'One', '{}')",
+        "SELECT message_store.write_messages(jsonb_agg(jsonb_build_object("
+        "'id', gen_random_uuid(), 'stream_name', 'a-1', 'type', type))) "
+        "FROM unnest(ARRAY['Two', 'Three']) AS type",
+    ):
+        connection.execute(text(statement))
+
+    assert connection.scalars(text("SELECT type FROM noted")).all() == ["One", "Two", "Three"]

@@ -92,6 +92,11 @@ def test_calls(victim: Victim, call: str) -> None:
     assert victim.execute(f"SELECT * FROM message_store.{call}".encode()).fetchall()
 
 
+def test_a_category_without_messages(victim: Victim) -> None:
+    """A read that finds nothing looks whether the granularity was another meanwhile."""
+    assert victim.execute("SELECT message_store.get_category_messages('other')").fetchall() == []
+
+
 @pytest.mark.parametrize("call", REFUSED)
 def test_refusals(victim: Victim, call: str) -> None:
     with pytest.raises(psycopg.Error) as refusal:
