@@ -173,12 +173,18 @@ class Flavour:
     """
 
     def __init__(
-        self, driver: str, asynchronous: bool, database: URL, runner: asyncio.Runner
+        self,
+        driver: str,
+        asynchronous: bool,
+        database: URL,
+        runner: asyncio.Runner,
+        **options: Any,
     ) -> None:
         self.asynchronous = asynchronous
         self._runner = runner
         url = database.set(drivername=f"postgresql+{driver}")
-        engine: Any = create_async_engine(url) if asynchronous else create_engine(url)
+        create: Any = create_async_engine if asynchronous else create_engine
+        engine = create(url, **options)
         self.engine = engine
         self.sync_engine: Engine = engine.sync_engine if asynchronous else engine
 

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions, tables
@@ -25,7 +25,10 @@ As measured, it draws level at 100 messages to one stream, and at 200 to as many
 Row = tuple[str, UUID, str, str | None, str | None]
 """Stream name, id, type, data and metadata of a message, the last two as JSON text."""
 
-_PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number")))
+# No row, and nothing is locked or drawn, where the role may write, but not choose a position.
+_PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number"))).where(
+    func.pg_catalog.has_column_privilege(bindparam("table"), "global_position", "INSERT")
+)
 
 _CHUNK = 100  # rows
 
@@ -51,8 +54,11 @@ def copy(
     if not expected_versions.keys() <= set(streams):
         # Of a stream that is not written to, an old snapshot can't tell that it has moved.
         return None
-    parameters = {"stream_names": streams, "number": len(rows)}
-    prepared = execute(connection, _PREPARE, parameters, WRITES)[0]
+    parameters = {"stream_names": streams, "number": len(rows), "table": _table(connection)}
+    found = execute(connection, _PREPARE, parameters, WRITES)
+    if not found:
+        return None
+    (prepared,) = found
     stream_versions = dict(zip(streams, prepared.versions, strict=True))
     if any(stream_versions[name] != version for name, version in expected_versions.items()):
         return None
@@ -127,11 +133,16 @@ def _schema(connection: Connection) -> str:
     return str(schemas.get(tables.SCHEMA, tables.SCHEMA))
 
 
-def _statement(connection: Connection) -> bytes:
+def _table(connection: Connection) -> str:
     # SQLAlchemy would double a `%` for the driver, but this goes to the server as it is.
-    schema = '"' + _schema(connection).replace('"', '""') + '"'
+    schema = _schema(connection).replace('"', '""')
+    return f'"{schema}".messages'
+
+
+def _statement(connection: Connection) -> bytes:
+    columns = ", ".join(_COLUMNS)
     # The connection's own encoding may be another.
-    return f"COPY {schema}.messages ({', '.join(_COLUMNS)}) FROM STDIN (ENCODING 'UTF8')".encode()
+    return f"COPY {_table(connection)} ({columns}) FROM STDIN (ENCODING 'UTF8')".encode()
 
 
 def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> None:

@@ -71,7 +71,8 @@ def _of_privileges(store: Structure, made: Structure, identifier: str) -> Iterat
         remedy = f"GRANT {_words(grant, identifier)} TO {grant.grantee};"
         yield Difference(_where(grant), f"{grant.grantee} may not {grant.privilege}", remedy)
     for grant in sorted(store.explicit - made.explicit):
-        if grant.name == "messages" and grant.privilege in _NOT_TO_CHANGE:
+        is_of_messages = grant.name.partition(".")[0] == "messages"
+        if is_of_messages and grant.privilege in _NOT_TO_CHANGE:
             remedy = f"REVOKE {_words(grant, identifier)} FROM {grant.grantee};"
             what = f"{grant.grantee} may {grant.privilege}, and messages are never changed"
             yield Difference(_where(grant), what, remedy)
@@ -86,6 +87,9 @@ def _where(grant: Grant) -> str:
 
 
 def _words(grant: Grant, identifier: str) -> str:
+    if grant.kind == "COLUMN":
+        table, _, column = grant.name.partition(".")
+        return f"{grant.privilege} ({column}) ON TABLE {identifier}.{table}"
     object_ = f"{identifier}.{grant.name}" if grant.name else identifier
     return f"{grant.privilege} ON {grant.kind} {object_}"
 

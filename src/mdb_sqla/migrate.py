@@ -39,8 +39,9 @@ def upgrade(
         bind: an engine or a connection; in an async application
             `await connection.run_sync(migrate.upgrade)`.
         schema: the schema of the store; it is created if need be.
-        role: also create the role `message_store` for clients of Message DB in other languages, or
-            grant it what it needs if there is one.
+        role: also create the roles `message_store`, for clients of Message DB in other languages,
+            and `message_store_reader`, `_writer` and `_consumer`, for applications; those that
+            exist are granted what they need.
 
     Returns:
         The ids of the revisions that were run, in order; none if the store was up to date.
@@ -163,6 +164,13 @@ def _transaction(bind: Engine | Connection, schema: str) -> Iterator[Connection]
             stack.enter_context(connection.begin())
         if getattr(connection.connection.dbapi_connection, "autocommit", False):
             raise InvalidArgument("A migration needs a transaction; the connection is AUTOCOMMIT")
-        key = func.hashtextextended(f"mdb_sqla:{schema}", 0)
-        connection.execute(select(func.pg_advisory_xact_lock(key)))
-        yield connection
+        # Whoever may create functions and operators in the schema `public` is not to have them run
+        # by this, often the most powerful role. An error takes the search path back as well.
+        with connection.begin_nested():
+            path = connection.scalar(select(func.pg_catalog.current_setting("search_path")))
+            safe = func.pg_catalog.set_config("search_path", revisions.SAFE_SEARCH_PATH, True)
+            connection.execute(select(safe))
+            key = func.hashtextextended(f"mdb_sqla:{schema}", 0)
+            connection.execute(select(func.pg_advisory_xact_lock(key)))
+            yield connection
+            connection.execute(select(func.set_config("search_path", path, True)))

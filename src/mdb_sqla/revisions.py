@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_SCHEMA",
     "DELETE_MESSAGES_OPTION",
+    "SAFE_SEARCH_PATH",
     "SCHEMA_OPTION",
     "Migration",
     "configured_schema",
@@ -48,6 +50,31 @@ class Migration(NamedTuple):
     schema: str
     may_delete_messages: bool
 
+
+# What is created keeps the functions and operators that it was created with. One that anybody may
+# put into the schema `public` can match better than PostgreSQL's own.
+SAFE_SEARCH_PATH = "pg_catalog, pg_temp"
+_SET_SAFE = f"""
+DO $do$
+BEGIN
+  PERFORM
+    pg_catalog.set_config(
+      'mdb_sqla.search_path', '=' || pg_catalog.current_setting('search_path'), true
+    ),
+    pg_catalog.set_config('search_path', '{SAFE_SEARCH_PATH}', true);
+END
+$do$;
+"""
+_RESTORE = """
+DO $do$
+BEGIN
+  -- Without a transaction it was gone at once.
+  IF current_setting('mdb_sqla.search_path', true) LIKE '=%' THEN
+    PERFORM set_config('search_path', substr(current_setting('mdb_sqla.search_path'), 2), true);
+  END IF;
+END
+$do$;
+"""
 
 _current: ContextVar[Migration | None] = ContextVar("_current", default=None)
 
@@ -89,22 +116,36 @@ def run(revision: str, *names: str) -> None:
     is no bind parameter and `%` is not doubled, whatever parameter style the environment uses.
     """
     migration = current()
-    for name in names:
-        sql = statement(revision, name, migration.schema)
-        if migration.context.as_sql:
-            migration.context.impl.static_output(sql)
-        else:
-            connection = migration.context.connection
-            assert connection is not None  # noqa: S101 (only a script has none)
-            try:
-                with translated():
-                    execute(connection, sql)
-            except Refusal as refusal:
-                if _current.get() is not None:
-                    raise
-                # What Alembic's command prints without a traceback.
-                hint = " ".join(getattr(refusal, "__notes__", ()))
-                raise CommandError(f"{refusal}. {hint}") from refusal
+    statements = [statement(revision, name, migration.schema) for name in names]
+    if migration.context.as_sql:
+        with _safely(migration.context.impl.static_output) as output:
+            for sql in statements:
+                output(sql)
+        return
+    connection = migration.context.connection
+    assert connection is not None  # noqa: S101 (only a script has none)
+    try:
+        with translated(), _safely(partial(execute, connection)) as send:
+            for sql in statements:
+                send(sql)
+    except Refusal as refusal:
+        if _current.get() is not None:
+            raise
+        # What Alembic's command prints without a traceback.
+        hint = " ".join(getattr(refusal, "__notes__", ()))
+        raise CommandError(f"{refusal}. {hint}") from refusal
+
+
+@contextmanager
+def _safely(send: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Send statements that find PostgreSQL's own functions and operators, and no others.
+
+    It is for a transaction, and takes back the search path after the last of them. After an error
+    the transaction, or its savepoint, does.
+    """
+    send(_SET_SAFE)
+    yield send
+    send(_RESTORE)
 
 
 def execute(connection: Connection, sql: str) -> None:

@@ -190,6 +190,16 @@ def test_a_broken_store(filled: Engine, breakage: str) -> None:
             'REVOKE DELETE ON TABLE "message_store".messages FROM message_store;',
         ),
         (
+            "REVOKE INSERT (data) ON messages FROM message_store_writer",
+            "Column messages.data",
+            'GRANT INSERT (data) ON TABLE "message_store".messages TO message_store_writer;',
+        ),
+        (
+            "GRANT UPDATE (data) ON messages TO message_store_writer",
+            "Column messages.data",
+            'REVOKE UPDATE (data) ON TABLE "message_store".messages FROM message_store_writer;',
+        ),
+        (
             "REVOKE SELECT ON SEQUENCE messages_global_position_seq FROM message_store",
             "Sequence messages_global_position_seq",
             "GRANT SELECT ON SEQUENCE",

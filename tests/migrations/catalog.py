@@ -11,6 +11,10 @@ from tests.side_by_side.message_db import conninfo
 
 Catalog = dict[str, list[tuple[Any, ...]]]
 
+ROLES = (
+    "('message_store', 'message_store_reader', 'message_store_writer', 'message_store_consumer')"
+)
+
 _OTHERS = r"nspname !~ '^pg_(toast|temp)|^pg_catalog$|^information_schema$'"
 
 
@@ -95,14 +99,14 @@ _SECTIONS = {
             defaclobjtype::text, defaclacl::text
         FROM pg_default_acl
     """,
-    "comments": """
+    "comments": f"""
         SELECT pg_describe_object(classoid, objoid, objsubid), description
         FROM pg_description
         WHERE objoid >= 16384 OR classoid = 'pg_namespace'::regclass
         UNION ALL
         SELECT 'role ' || objoid::regrole, description
         FROM pg_shdescription
-        WHERE classoid = 'pg_authid'::regclass AND objoid = to_regrole('message_store')
+        WHERE classoid = 'pg_authid'::regclass AND objoid::regrole::text IN {ROLES}
     """,
     "dependencies": """
         SELECT *
@@ -113,11 +117,11 @@ _SECTIONS = {
         ) AS described
         WHERE object NOT LIKE '%pg_toast%'
     """,
-    "role": """
+    "role": f"""
         SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,
             rolreplication, rolbypassrls, rolconnlimit, rolconfig,
             ARRAY(SELECT roleid::regrole::text FROM pg_auth_members WHERE member = pg_roles.oid)
-        FROM pg_roles WHERE rolname = 'message_store'
+        FROM pg_roles WHERE rolname IN {ROLES}
     """,
     "database": f"""
         SELECT datdba::regrole::text, {_privileges("d", "datacl", "datdba")},

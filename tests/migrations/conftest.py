@@ -33,8 +33,17 @@ ROLE_REVISIONS = [
     "message_store_role_0002",
     "message_store_role_0003",
     "message_store_role_0004",
+    "message_store_role_0005",
 ]
-"""Those of the role, which come last."""
+"""Those of the roles, which come last."""
+
+ROLES = [
+    "message_store",
+    "message_store_reader",
+    "message_store_writer",
+    "message_store_consumer",
+]
+"""The roles that they make."""
 
 
 @contextmanager
@@ -135,25 +144,29 @@ def role(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture
 def no_store_role(server_url: URL, databases: Databases) -> Iterator[None]:
-    """A server without a role `message_store`; one that has the name gives it up for the time.
+    """A server without the store's roles; those that have the names give them up for the time.
 
     Ask for it before the database, for the same reason.
     """
-    aside = f"message_store_aside_{os.getpid()}"
     with connected(server_url) as connection:
 
         def rename(old: str, new: str) -> None:
             if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [old]).rowcount:
                 connection.execute(f"ALTER ROLE {old} RENAME TO {new}".encode())
 
-        rename("message_store", aside)
+        def aside(role: str) -> str:
+            return f"{role}_aside_{os.getpid()}"
+
+        for role in ROLES:
+            rename(role, aside(role))
         yield
-        try:
-            connection.execute("DROP ROLE IF EXISTS message_store")
-        except psycopg.errors.DependentObjectsStillExist:
-            # A test failed and left a database behind.
-            rename("message_store", f"message_store_left_{os.getpid()}_{uuid4().hex[:8]}")
-        rename(aside, "message_store")
+        for role in ROLES:
+            try:
+                connection.execute(f"DROP ROLE IF EXISTS {role}".encode())
+            except psycopg.errors.DependentObjectsStillExist:
+                # A test failed and left a database behind.
+                rename(role, f"{role}_left_{os.getpid()}_{uuid4().hex[:8]}")
+            rename(aside(role), role)
 
 
 class BlankDatabase:
@@ -208,7 +221,7 @@ _CREATE_PUBLIC = """
 
 
 def without_role(of: Catalog) -> Catalog:
-    """A catalog without the role `message_store`, which is the server's."""
+    """A catalog without the store's roles, which are the server's."""
     return {section: rows for section, rows in of.items() if section != "role"}
 
 

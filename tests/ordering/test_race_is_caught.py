@@ -66,8 +66,9 @@ _LOOKED = "    SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"
 _QUERY = "    IF _command IS NULL THEN\n      RETURN QUERY"
 _OTHERS = "        AND pid IS DISTINCT FROM pg_backend_pid()"
-_GUARD = "(_by_category IS NOT TRUE OR message_store.granularity_of_snapshot() = 'category')"
-_GUARD_FILTERED = "($8 IS NOT TRUE OR message_store.granularity_of_snapshot() = 'category')"
+_IS_CATEGORY = "message_store.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'"
+_GUARD = f"(_by_category IS NOT TRUE OR {_IS_CATEGORY})"
+_GUARD_FILTERED = f"($8 IS NOT TRUE OR {_IS_CATEGORY})"
 
 _PAUSE_BETWEEN_FLOOR_AND_DRAW: Edit = (
     WRITE,

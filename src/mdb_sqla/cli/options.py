@@ -38,6 +38,8 @@ def connected(url: str, schema: str = SCHEMA) -> Iterator[Engine]:
         parsed.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
         execution_options={"schema_translate_map": {SCHEMA: schema}},
+        # Behind a transaction pooler, another process would meet what this one has prepared.
+        connect_args={"prepare_threshold": None},
     )
     yield engine
     engine.dispose()

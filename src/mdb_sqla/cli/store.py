@@ -19,7 +19,7 @@ def upgrade(
     url: Url,
     schema: Schema = DEFAULT_SCHEMA,
     role: Annotated[
-        bool, typer.Option("--role", help="Also grant the role message_store what it needs.")
+        bool, typer.Option("--role", help="Also make the roles, and grant them what they need.")
     ] = False,
     sql: Annotated[
         bool, typer.Option("--sql", help="Print a script for psql; nothing is changed.")

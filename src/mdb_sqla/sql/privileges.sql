@@ -5,23 +5,31 @@ WITH object AS (
     CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
     pg_class.oid,
     relname::text AS name,
+    NULL AS column_name,
     relowner AS owner,
     coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) AS acl
   FROM pg_class
   JOIN pg_namespace ON pg_namespace.oid = relnamespace
   WHERE nspname = :schema AND relkind IN ('r', 'v', 'S')
   UNION ALL
+  SELECT 'COLUMN', pg_class.oid, relname || '.' || attname, attname, relowner, attacl
+  FROM pg_class
+  JOIN pg_namespace ON pg_namespace.oid = relnamespace
+  JOIN pg_attribute ON attrelid = pg_class.oid
+  WHERE nspname = :schema AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+  UNION ALL
   SELECT
     'FUNCTION',
     pg_proc.oid,
     format('%s(%s)', proname, pg_get_function_identity_arguments(pg_proc.oid)),
+    NULL,
     proowner,
     coalesce(proacl, acldefault('f', proowner))
   FROM pg_proc
   JOIN pg_namespace ON pg_namespace.oid = pronamespace
   WHERE nspname = :schema AND prokind IN ('f', 'p')
   UNION ALL
-  SELECT 'SCHEMA', oid, '', nspowner, coalesce(nspacl, acldefault('n', nspowner))
+  SELECT 'SCHEMA', oid, '', NULL, nspowner, coalesce(nspacl, acldefault('n', nspowner))
   FROM pg_namespace
   WHERE nspname = :schema
 ), grantee AS (
@@ -31,6 +39,7 @@ WITH object AS (
 ), privilege (kind, name) AS (
   VALUES
     ('TABLE', 'SELECT'), ('TABLE', 'INSERT'), ('TABLE', 'UPDATE'), ('TABLE', 'DELETE'), ('TABLE', 'TRUNCATE'),
+    ('COLUMN', 'SELECT'), ('COLUMN', 'INSERT'), ('COLUMN', 'UPDATE'),
     ('SEQUENCE', 'USAGE'), ('SEQUENCE', 'SELECT'), ('SEQUENCE', 'UPDATE'),
     ('FUNCTION', 'EXECUTE'), ('SCHEMA', 'USAGE')
 ), granted AS (
@@ -38,6 +47,7 @@ WITH object AS (
     object.kind,
     object.oid,
     object.name,
+    object.column_name,
     grantee.oid AS grantee_oid,
     grantee.name AS grantee,
     privilege.name AS privilege,
@@ -59,6 +69,7 @@ SELECT
   CASE
     WHEN grantee_oid = 0 THEN is_explicit
     WHEN kind = 'TABLE' THEN has_table_privilege(grantee_oid, oid, privilege)
+    WHEN kind = 'COLUMN' THEN has_column_privilege(grantee_oid, oid, column_name, privilege)
     WHEN kind = 'SEQUENCE' THEN has_sequence_privilege(grantee_oid, oid, privilege)
     WHEN kind = 'FUNCTION' THEN has_function_privilege(grantee_oid, oid, privilege)
     ELSE has_schema_privilege(grantee_oid, oid, privilege)

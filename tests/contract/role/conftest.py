@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mdb_sqla import migrate
+from tests.migrations.conftest import ROLES
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Client
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def no_role(client: Client) -> None:
-    """Take the name from a role that the server has already; roles belong to all its databases."""
-    if client.value("SELECT to_regrole('message_store') IS NOT NULL"):
-        client.execute("ALTER ROLE message_store RENAME TO message_store_before_the_test")
+    """Take the names from roles that the server has already; roles belong to all its databases."""
+    for role in ROLES:
+        if client.value("SELECT to_regrole(:role) IS NOT NULL", role=role):
+            client.execute(f"ALTER ROLE {role} RENAME TO {role}_before_the_test")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mdb_sqla import migrate
+from tests.migrations.conftest import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,10 @@ def test_role_is_a_step_of_its_own(installer: Client) -> None:
         migrate.upgrade(installer.connection, role=True)
 
 
-def test_role_step_needs_no_power_where_the_role_exists(installer: Client) -> None:
+def test_role_step_needs_no_power_where_the_roles_exist(installer: Client) -> None:
     installer.execute("RESET ROLE")
-    installer.execute("CREATE ROLE message_store LOGIN")
+    for role in ROLES:
+        installer.execute(f"CREATE ROLE {role} LOGIN")
     installer.execute("SET LOCAL ROLE message_store_installer")
 
     migrate.upgrade(installer.connection, role=True)

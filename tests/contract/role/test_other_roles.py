@@ -20,8 +20,8 @@ def writer(client: Client) -> Client:
         "SELECT, INSERT ON message_store.messages",
         "USAGE, SELECT ON SEQUENCE message_store.messages_global_position_seq",
     ):
-        client.execute(f"GRANT {grant} TO message_store_writer")
-    client.execute("SET LOCAL ROLE message_store_writer")
+        client.execute(f"GRANT {grant} TO shop_of_the_test")
+    client.execute("SET LOCAL ROLE shop_of_the_test")
     return client
 
 
@@ -34,14 +34,14 @@ def reader(client: Client) -> Client:
         "SELECT ON message_store.messages",
         "SELECT ON SEQUENCE message_store.messages_global_position_seq",
     ):
-        client.execute(f"GRANT {grant} TO message_store_writer")
-    client.execute("SET LOCAL ROLE message_store_writer")
+        client.execute(f"GRANT {grant} TO shop_of_the_test")
+    client.execute("SET LOCAL ROLE shop_of_the_test")
     return client
 
 
 @pytest.fixture(autouse=True, params=["category", "stream"])
 def granularity(client: Client, request: pytest.FixtureRequest) -> None:
-    client.execute("CREATE ROLE message_store_writer NOLOGIN")
+    client.execute("CREATE ROLE shop_of_the_test NOLOGIN")
     client.call("set_lock_granularity", request.param)
 
 

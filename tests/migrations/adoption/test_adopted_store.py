@@ -74,7 +74,7 @@ def test_what_was_read_before_is_read_after(original: URL) -> None:
 
 
 def test_the_schema_is_that_of_a_store_that_was_installed(original: URL, template: URL) -> None:
-    migrate.upgrade(engine_of(original), role=True)
+    migrate.upgrade(engine_of(original))
     adopted, installed = catalog(original), catalog(template)
 
     for section in ("columns", "indexes", "constraints"):

@@ -1,7 +1,8 @@
-"""The role `message_store`, which is the server's, not the database's."""
+"""The store's roles, which are the server's, not the database's."""
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
@@ -12,7 +13,7 @@ from sqlalchemy import URL
 from mdb_sqla import migrate
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
-from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, connected, engine_of
+from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, ROLES, connected, engine_of
 
 
 def role_exists(database: URL) -> bool:
@@ -21,7 +22,8 @@ def role_exists(database: URL) -> bool:
 
 @pytest.fixture
 def store_role(no_store_role: None, databases: Databases) -> None:
-    databases.execute("CREATE ROLE message_store LOGIN CONNECTION LIMIT 7")
+    for role in ROLES:
+        databases.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 7")
 
 
 @pytest.mark.usefixtures("no_store_role")
@@ -78,6 +80,23 @@ def test_it_stays_if_it_owns_something(empty_database: URL) -> None:
 
         assert role_exists(empty_database)
         connection.execute("DROP SCHEMA theirs")
+
+
+@pytest.mark.usefixtures("no_store_role")
+def test_it_stays_as_long_as_it_has_a_member(empty_database: URL, databases: Databases) -> None:
+    engine = engine_of(empty_database)
+    migrate.upgrade(engine, role=True)
+    shop = f"mdb_sqla_test_shop_{os.getpid()}"
+    databases.execute(f"CREATE ROLE {shop} IN ROLE message_store_writer")
+
+    migrate.downgrade(engine)
+    left = [row[0] for row in catalog(empty_database)["role"]]
+    databases.execute(f"DROP ROLE {shop}")
+
+    assert left == ["message_store_writer"]
+    migrate.upgrade(engine, role=True)
+    migrate.downgrade(engine)
+    assert not role_exists(empty_database)
 
 
 @pytest.mark.usefixtures("no_store_role")

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import migrate
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
-from tests.migrations.conftest import connected, engine_of
+from tests.migrations.conftest import ROLES, connected, engine_of
 
 
 def engine_as(role: str, database: URL) -> Engine:
@@ -74,10 +74,11 @@ def test_who_may_not_changes_nothing(role: str, empty_database: URL, asked_for_r
 
 
 @pytest.mark.usefixtures("no_store_role")
-def test_a_role_that_exists_needs_no_right_to_create_roles(
+def test_roles_that_exist_need_no_right_to_create_roles(
     role: str, databases: Databases, empty_database: URL
 ) -> None:
-    databases.execute("CREATE ROLE message_store LOGIN")
+    for name in ROLES:
+        databases.execute(f"CREATE ROLE {name} LOGIN")
     with connected(empty_database) as connection:
         connection.execute(f"CREATE SCHEMA events AUTHORIZATION {role}".encode())
     before = catalog(empty_database)
@@ -89,6 +90,21 @@ def test_a_role_that_exists_needs_no_right_to_create_roles(
     migrate.downgrade(engine, schema="events", delete_messages=True)
 
     assert catalog(empty_database) == before
+
+
+@pytest.mark.usefixtures("no_store_role")
+def test_who_may_not_create_roles_is_told_which(
+    role: str, databases: Databases, empty_database: URL
+) -> None:
+    databases.execute("CREATE ROLE message_store LOGIN")
+    with connected(empty_database) as connection:
+        connection.execute(f"CREATE SCHEMA events AUTHORIZATION {role}".encode())
+
+    with pytest.raises(DBAPIError, match="create role message_store_reader") as denied:
+        migrate.upgrade(engine_as(role, empty_database), schema="events", role=True)
+
+    assert isinstance(denied.value.orig, psycopg.errors.InsufficientPrivilege)
+    assert "CREATE ROLE message_store_consumer;" in str(denied.value.orig.diag.message_hint)
 
 
 @pytest.mark.usefixtures("no_store_role")

@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION {schema}.acquire_lock(stream_name varchar)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _key bigint := {schema}.hash_64({schema}.category(stream_name));

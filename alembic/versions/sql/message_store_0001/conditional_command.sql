@@ -2,6 +2,7 @@
 CREATE OR REPLACE FUNCTION {schema}.conditional_command(command text, condition text)
 RETURNS text
 LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   IF condition IS NULL THEN

@@ -49,11 +49,11 @@ BEGIN
       id::varchar, stream_name::varchar, type::varchar, position, global_position,
       data::varchar, metadata::varchar, time
     FROM {schema}.messages
-    WHERE {schema}.category(stream_name) = $1 AND global_position >= $2$sql$;
+    WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) $1 AND global_position >= $2$sql$;
 
   IF correlation IS NOT NULL THEN
     _command := _command || $sql$
-      AND {schema}.category(metadata ->> 'correlationStreamName') = $4$sql$;
+      AND {schema}.category(metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) $4$sql$;
   END IF;
 
   IF consumer_group_size IS NOT NULL THEN

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION {schema}.get_last_stream_message(
 )
 RETURNS SETOF {schema}.message
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _command text;

@@ -25,7 +25,7 @@ BEGIN
         m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
         m.data::varchar, m.metadata::varchar, m.time
       FROM {schema}.messages AS m
-      WHERE m.stream_name = get_stream_messages.stream_name AND m.position >= _position
+      WHERE m.stream_name OPERATOR(pg_catalog.=) get_stream_messages.stream_name AND m.position >= _position
       ORDER BY m.position
       LIMIT _limit;
     RETURN;
@@ -36,7 +36,7 @@ BEGIN
       id::varchar, stream_name::varchar, type::varchar, position, global_position,
       data::varchar, metadata::varchar, time
     FROM {schema}.messages
-    WHERE stream_name = $1 AND position >= $2$sql$, condition) || $sql$
+    WHERE stream_name OPERATOR(pg_catalog.=) $1 AND position >= $2$sql$, condition) || $sql$
     ORDER BY position
     LIMIT $3$sql$;
 

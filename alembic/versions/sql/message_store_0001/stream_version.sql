@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION {schema}.stream_version(stream_name varchar)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   RETURN (

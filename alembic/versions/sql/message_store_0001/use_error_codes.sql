@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION {schema}.use_error_codes(enabled boolean)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   IF enabled THEN

@@ -20,7 +20,7 @@ BEGIN
   SELECT coalesce(max(m.position), -1)
   INTO _version
   FROM {schema}.messages AS m
-  WHERE m.stream_name = write_message.stream_name;
+  WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name;
 
   IF write_message.expected_version <> _version THEN
     IF write_message.stream_name IS NOT NULL

@@ -5,6 +5,7 @@ CREATE FUNCTION {schema}.check_filters(
 )
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _problem text;

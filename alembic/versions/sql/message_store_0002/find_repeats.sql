@@ -3,6 +3,7 @@
 CREATE FUNCTION {schema}.find_repeats(messages jsonb)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column
 DECLARE

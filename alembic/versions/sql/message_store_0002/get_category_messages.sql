@@ -19,7 +19,7 @@ DECLARE
   _position bigint := coalesce(get_category_messages.position, 1);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
   _debug boolean := 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true));
-  _by_category boolean := {schema}.lock_granularity() = 'category';
+  _by_category boolean := {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category';
   _bound bigint := 9223372036854775807;
   _set_by xid;
   _command text;
@@ -40,13 +40,13 @@ BEGIN
         id::varchar, stream_name::varchar, type::varchar, position, global_position,
         data::varchar, metadata::varchar, time
       FROM {schema}.messages
-      WHERE ({schema}.category(stream_name), global_position) >= ($1, $2)
-        AND ({schema}.category(stream_name), global_position) <= ($1, $7)
-        AND ($8 IS NOT TRUE OR {schema}.granularity_of_snapshot() = 'category')$sql$;
+      WHERE ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.>=) ($1, $2)
+        AND ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.<=) ($1, $7)
+        AND ($8 IS NOT TRUE OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')$sql$;
 
     IF correlation IS NOT NULL THEN
       _command := _command || $sql$
-        AND {schema}.category(metadata ->> 'correlationStreamName') = $4$sql$;
+        AND {schema}.category(metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) $4$sql$;
     END IF;
 
     IF consumer_group_size IS NOT NULL THEN
@@ -62,7 +62,7 @@ BEGIN
   LOOP
     IF _by_category THEN
       SELECT xmin INTO _set_by FROM pg_catalog.pg_proc
-      WHERE oid = {schema_literal.lock_granularity()}::regprocedure;
+      WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::regprocedure;
     ELSE
       _bound := {schema}.read_bound(ARRAY[category]);
     END IF;
@@ -87,9 +87,9 @@ BEGIN
           m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
           m.data::varchar, m.metadata::varchar, m.time
         FROM {schema}.messages AS m
-        WHERE ({schema}.category(m.stream_name), m.global_position) >= (get_category_messages.category, _position)
-          AND ({schema}.category(m.stream_name), m.global_position) <= (get_category_messages.category, _bound)
-          AND (_by_category IS NOT TRUE OR {schema}.granularity_of_snapshot() = 'category')
+        WHERE ({schema}.category(m.stream_name), m.global_position) OPERATOR(pg_catalog.>=) (get_category_messages.category, _position)
+          AND ({schema}.category(m.stream_name), m.global_position) OPERATOR(pg_catalog.<=) (get_category_messages.category, _bound)
+          AND (_by_category IS NOT TRUE OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')
           AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
         ORDER BY {schema}.category(m.stream_name), m.global_position
         LIMIT _limit;
@@ -104,9 +104,9 @@ BEGIN
     -- category's messages in order. One that sees the other returns nothing, and it is done again, as
     -- it is if the granularity was set in the meantime: it may have been the other for a moment.
     EXIT WHEN FOUND OR NOT _by_category;
-    _by_category := {schema}.granularity_of_snapshot() = 'category';
+    _by_category := {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category';
     EXIT WHEN _by_category AND _set_by = (
-      SELECT xmin FROM pg_catalog.pg_proc WHERE oid = {schema_literal.lock_granularity()}::regprocedure
+      SELECT xmin FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::regprocedure
     );
   END LOOP;
 END

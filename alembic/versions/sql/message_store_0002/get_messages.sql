@@ -23,7 +23,7 @@ DECLARE
   _source text;
   _command text;
 BEGIN
-  SELECT name INTO _stream_name FROM unnest(categories) AS name WHERE NOT {schema}.is_category(name) LIMIT 1;
+  SELECT name INTO _stream_name FROM pg_catalog.unnest(categories) AS name WHERE NOT {schema}.is_category(name) LIMIT 1;
 
   IF FOUND THEN
     RAISE EXCEPTION 'Must be a category: %', _stream_name
@@ -34,7 +34,7 @@ BEGIN
 
   IF correlation IS NOT NULL THEN
     _filter := $sql$
-          AND {schema}.category(metadata ->> 'correlationStreamName') = $4$sql$;
+          AND {schema}.category(metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) $4$sql$;
   END IF;
 
   IF consumer_group_size IS NOT NULL THEN
@@ -53,12 +53,12 @@ BEGIN
     -- As many of each category as there can be in the batch, from where the index has them in order.
     _source := $sql$
         SELECT message.*
-        FROM (SELECT DISTINCT name FROM unnest($1) AS name) AS category
+        FROM (SELECT DISTINCT name FROM pg_catalog.unnest($1) AS name) AS category
         CROSS JOIN LATERAL (
           SELECT *
           FROM {schema}.messages
-          WHERE ({schema}.category(stream_name), global_position) >= (category.name, $2)
-            AND ({schema}.category(stream_name), global_position) <= (category.name, $7)$sql$ || _filter || $sql$
+          WHERE ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.>=) (category.name, $2)
+            AND ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.<=) (category.name, $7)$sql$ || _filter || $sql$
           ORDER BY {schema}.category(stream_name), global_position
           LIMIT $3
         ) AS message$sql$;

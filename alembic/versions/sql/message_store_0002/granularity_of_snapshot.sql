@@ -3,6 +3,7 @@
 CREATE FUNCTION {schema}.granularity_of_snapshot()
 RETURNS varchar
 LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   RETURN (

@@ -7,6 +7,7 @@
 CREATE FUNCTION {schema}.last_global_position()
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _sequence constant regclass := {schema_literal.messages_global_position_seq}::regclass;

@@ -4,6 +4,7 @@
 CREATE FUNCTION {schema}.lock_streams(stream_names text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   -- More streams than this of one category, and the category is locked instead: locks are kept in

@@ -2,7 +2,7 @@
 CREATE FUNCTION {schema}.message_entries(messages jsonb)
 RETURNS TABLE (number bigint, id uuid, stream_name text, "type" text, data jsonb, metadata jsonb)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $function$
+BEGIN ATOMIC
   SELECT
     entry.number,
     (entry.value ->> 'id')::uuid,
@@ -10,5 +10,5 @@ AS $function$
     entry.value ->> 'type',
     entry.value -> 'data',
     entry.value -> 'metadata'
-  FROM jsonb_array_elements($1) WITH ORDINALITY AS entry (value, number)
-$function$;
+  FROM jsonb_array_elements($1) WITH ORDINALITY AS entry (value, number);
+END;

@@ -7,6 +7,7 @@ CREATE FUNCTION {schema}.prepare_copy(
   OUT global_positions bigint[]
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $function$

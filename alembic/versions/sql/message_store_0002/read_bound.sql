@@ -7,6 +7,7 @@
 CREATE FUNCTION {schema}.read_bound(categories varchar[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _messages constant oid := {schema_literal.messages}::regclass;

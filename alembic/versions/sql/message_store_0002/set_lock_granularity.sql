@@ -1,6 +1,7 @@
 CREATE FUNCTION {schema}.set_lock_granularity(granularity varchar)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   IF granularity IS NULL OR granularity NOT IN ('category', 'stream') THEN

@@ -8,6 +8,7 @@
 CREATE FUNCTION {schema}.settled_position(category varchar DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _settled bigint;

@@ -4,6 +4,7 @@
 CREATE FUNCTION {schema}.take_floor()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _messages constant oid := {schema_literal.messages}::regclass;

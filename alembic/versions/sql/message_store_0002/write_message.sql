@@ -31,12 +31,12 @@ BEGIN
   -- and the locks are expressions, not statements, for these cost a tenth of one.
   _locked := pg_sequence_last_value({schema_literal.messages_global_position_seq}::regclass) IS NULL;
 
-  IF {schema}.lock_granularity() = 'category' THEN
+  IF {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category' THEN
     _locked := pg_advisory_xact_lock(_key) IS NOT NULL;
   ELSE
     _locked := pg_advisory_xact_lock_shared(_key) IS NOT NULL;
     _locked := pg_advisory_xact_lock(
-      hashtextextended(write_message.stream_name, {schema_literal.messages}::regclass::oid::bigint)
+      pg_catalog.hashtextextended(write_message.stream_name, {schema_literal.messages}::regclass::oid::bigint)
     ) IS NOT NULL;
   END IF;
 
@@ -45,7 +45,7 @@ BEGIN
     SELECT coalesce(max(m.position), -1)
     INTO _version
     FROM {schema}.messages AS m
-    WHERE m.stream_name = write_message.stream_name;
+    WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name;
 
     IF write_message.expected_version <> _version THEN
       PERFORM {schema}.refuse_version(write_message.stream_name, write_message.expected_version, _version);
@@ -65,7 +65,7 @@ BEGIN
       write_message.id::uuid,
       write_message.stream_name,
       coalesce(
-        (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name = write_message.stream_name),
+        (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
         -1
       ) + 1,
       write_message.type,
@@ -82,7 +82,7 @@ BEGIN
       write_message.id::uuid,
       write_message.stream_name,
       coalesce(
-        (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name = write_message.stream_name),
+        (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
         -1
       ) + 1,
       write_message.type,

@@ -19,18 +19,18 @@ BEGIN
   IF jsonb_array_length(messages) = 1 THEN
     _message := messages -> 0;
 
-    IF expected_versions IS NULL OR expected_versions - (_message ->> 'stream_name') = '{}' THEN
+    IF expected_versions IS NULL OR expected_versions - (_message OPERATOR(pg_catalog.->>) 'stream_name') = '{}' THEN
       -- One message by itself needs less. Where it can't be written, what follows finds out why.
       BEGIN
         RETURN QUERY
           SELECT
             {schema}.write_message(
-              _message ->> 'id',
-              _message ->> 'stream_name',
-              _message ->> 'type',
-              _message -> 'data',
-              _message -> 'metadata',
-              (expected_versions ->> (_message ->> 'stream_name'))::bigint
+              _message OPERATOR(pg_catalog.->>) 'id',
+              _message OPERATOR(pg_catalog.->>) 'stream_name',
+              _message OPERATOR(pg_catalog.->>) 'type',
+              _message OPERATOR(pg_catalog.->) 'data',
+              _message OPERATOR(pg_catalog.->) 'metadata',
+              (expected_versions ->> (_message OPERATOR(pg_catalog.->>) 'stream_name'))::bigint
             ),
             currval({schema_literal.messages_global_position_seq}::regclass);
         RETURN;
@@ -42,7 +42,7 @@ BEGIN
 
   DECLARE
     _streams constant text[] := ARRAY(
-      SELECT value ->> 'stream_name' FROM jsonb_array_elements(messages)
+      SELECT value OPERATOR(pg_catalog.->>) 'stream_name' FROM jsonb_array_elements(messages)
       UNION
       SELECT jsonb_object_keys(expected_versions)
     );
@@ -69,7 +69,7 @@ BEGIN
         _repeats := {schema}.find_repeats(messages);
       END IF;
 
-      IF cardinality(_repeats) < jsonb_array_length(messages) OR _repeats = '{}' THEN
+      IF pg_catalog.cardinality(_repeats) < jsonb_array_length(messages) OR _repeats OPERATOR(pg_catalog.=) '{}' THEN
         PERFORM {schema}.refuse_version(_wrong_stream, _expected_version, _version);
       END IF;
     ELSIF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
@@ -89,7 +89,7 @@ BEGIN
       END;
     END IF;
 
-    WHILE cardinality(_repeats) < jsonb_array_length(messages) LOOP
+    WHILE pg_catalog.cardinality(_repeats) < jsonb_array_length(messages) LOOP
       PERFORM {schema}.take_floor();
 
       BEGIN
@@ -100,11 +100,11 @@ BEGIN
             type, data, metadata
           FROM {schema}.message_entries(write_messages.messages)
           LEFT JOIN unnest(_streams, _versions) AS stream (name, version) ON name = stream_name
-          WHERE NOT EXISTS (SELECT FROM unnest(_repeats) AS repeat (number) WHERE repeat.number = message_entries.number)
+          WHERE NOT EXISTS (SELECT FROM pg_catalog.unnest(_repeats) AS repeat (number) WHERE repeat.number = message_entries.number)
           ORDER BY number
           RETURNING position, global_position
         )
-        SELECT array_agg(position), array_agg(global_position)
+        SELECT pg_catalog.array_agg(position), pg_catalog.array_agg(global_position)
         INTO _positions, _global_positions
         FROM written;
 
@@ -121,17 +121,17 @@ BEGIN
 
         -- Not found: row-level security hides it, or the snapshot is too old.
         IF _index = 'messages_id'
-          AND _repeats = _known_repeats
+          AND _repeats OPERATOR(pg_catalog.=) _known_repeats
           AND current_setting('transaction_isolation') = 'read committed'
         THEN
           RAISE;
-        ELSIF _index = 'messages_stream' OR _repeats = _known_repeats THEN
+        ELSIF _index = 'messages_stream' OR _repeats OPERATOR(pg_catalog.=) _known_repeats THEN
           RAISE EXCEPTION '%', SQLERRM USING ERRCODE = 'serialization_failure';
         END IF;
       END;
     END LOOP;
 
-    IF _repeats = '{}' THEN
+    IF _repeats OPERATOR(pg_catalog.=) '{}' THEN
       RETURN QUERY SELECT * FROM unnest(_positions, _global_positions);
     ELSE
       RETURN QUERY

@@ -1,0 +1,44 @@
+DO $do$
+BEGIN
+  REVOKE ALL ON FUNCTION
+    {schema}.acquire_lock(varchar),
+    {schema}.cardinal_id(varchar),
+    {schema}.category(varchar),
+    {schema}.check_filters(varchar, bigint, bigint),
+    {schema}.conditional_command(text, text),
+    {schema}.error_code(text),
+    {schema}.find_repeats(jsonb),
+    {schema}.get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar),
+    {schema}.get_last_stream_message(varchar, varchar),
+    {schema}.get_messages(varchar[], bigint, bigint, varchar, bigint, bigint, varchar),
+    {schema}.get_stream_messages(varchar, bigint, bigint, varchar),
+    {schema}.granularity_of_snapshot(),
+    {schema}.hash_64(varchar),
+    {schema}.id(varchar),
+    {schema}.is_category(varchar),
+    {schema}.is_member(varchar, bigint, bigint),
+    {schema}.last_global_position(),
+    {schema}.lock_granularity(),
+    {schema}.lock_streams(text[]),
+    {schema}.message_entries(jsonb),
+    {schema}.message_store_version(),
+    {schema}.prepare_copy(text[], bigint),
+    {schema}.read_bound(varchar[]),
+    {schema}.refuse_version(varchar, bigint, bigint),
+    {schema}.settled_position(varchar),
+    {schema}.stream_version(varchar),
+    {schema}.take_floor(),
+    {schema}.write_message(varchar, varchar, varchar, jsonb, jsonb, bigint),
+    {schema}.write_messages(jsonb, jsonb, boolean)
+    FROM message_store_reader, message_store_writer, message_store_consumer;
+  REVOKE ALL ON SEQUENCE {schema}.messages_global_position_seq
+    FROM message_store_reader, message_store_writer, message_store_consumer;
+  REVOKE ALL ON
+    {schema}.messages,
+    {schema}.stream_summary, {schema}.type_summary, {schema}.stream_type_summary,
+    {schema}.type_stream_summary, {schema}.category_type_summary, {schema}.type_category_summary,
+    {schema}.consumer_slots, {schema}.consumer_members, {schema}.consumers, {schema}.dead_letters
+    FROM message_store_reader, message_store_writer, message_store_consumer;
+  REVOKE ALL ON SCHEMA {schema} FROM message_store_reader, message_store_writer, message_store_consumer;
+END
+$do$;

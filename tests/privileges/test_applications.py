@@ -1,0 +1,103 @@
+"""What applications do with no more rights than they need."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, StoredMessage, UnitOfWork
+from mdb_sqla import dead_letters as letters
+from mdb_sqla.copying import LEAST_TO_COPY
+from mdb_sqla.lag import lag
+from tests.privileges.conftest import MemberOf
+
+WRITERS = ["message_store_writer", "message_store_consumer", "message_store"]
+CONSUMERS = ["message_store_consumer", "message_store"]
+
+
+@pytest.mark.parametrize("role", ["message_store_reader", *WRITERS])
+def test_reading(member_of: MemberOf, role: str) -> None:
+    with Session(member_of("message_store_writer")) as session:
+        MessageStore(session).write(f"read:{role}-1", Message("Opened"))
+        session.commit()
+
+    with Session(member_of(role)) as session:
+        store = MessageStore(session)
+        category = f"read:{role}"
+        assert len(store.read_stream(f"{category}-1")) == 1
+        assert len(store.read_category(category)) == 1
+        assert len(store.read_messages([category])) == 1
+        assert store.version(f"{category}-1") == 0
+        assert store.last_message(f"{category}-1") is not None
+        assert lag(session, "nobody", category).messages == 1
+
+
+@pytest.mark.parametrize("role", WRITERS)
+@pytest.mark.parametrize("number", [1, 2, LEAST_TO_COPY])
+def test_writing(member_of: MemberOf, role: str, number: int) -> None:
+    stream = f"written:{role}-{number}"
+    with UnitOfWork(sessionmaker(member_of(role))) as unit:
+        for _ in range(number):
+            unit.write(stream, Message("Opened"))
+        unit.expect(stream, -1)
+        unit.commit()
+
+    with Session(member_of(role)) as session:
+        assert MessageStore(session).version(stream) == number - 1
+
+
+@pytest.mark.parametrize("role", ["message_store_writer", "message_store"])
+def test_copy_takes_the_right_to_choose_positions(member_of: MemberOf, role: str) -> None:
+    sent: list[str] = []
+    engine = member_of(role)
+    event.listen(engine, "before_cursor_execute", lambda *values: sent.append(values[2]))
+    with Session(engine) as session:
+        messages = [("copied-1", Message("Opened")) for _ in range(LEAST_TO_COPY)]
+        written = MessageStore(session).write_messages(messages)
+
+    assert any("mdb_sqla_copy" in each for each in sent) is (role == "message_store")
+    # None was drawn in vain.
+    positions = [each.global_position for each in written]
+    assert positions == list(range(positions[0], positions[0] + LEAST_TO_COPY))
+
+
+@pytest.mark.parametrize("role", CONSUMERS)
+@pytest.mark.parametrize("group", [None, Group(slots=2)], ids=["alone", "group"])
+def test_consuming(member_of: MemberOf, role: str, group: Group | None) -> None:
+    factory = sessionmaker(member_of(role))
+    category = f"consumed:{role}" + ("+group" if group else "")
+    with UnitOfWork(factory) as unit:
+        for name in ("good", "bad"):
+            unit.write(f"{category}-{name}", Message("Opened"))
+        unit.commit()
+    once = Retries(attempts=1)
+    consumer = Consumer(f"of {category}", category, group=group, sets_aside=True, retries=once)
+    handled: list[str] = []
+    failing = True
+
+    @consumer.on("Opened")
+    def handle(message: StoredMessage, unit: UnitOfWork) -> None:
+        if message.stream_name.endswith("bad") and failing:
+            raise LookupError
+        handled.append(message.stream_name)
+        unit.write(f"handled-{role}", Message("Handled"))
+
+    consumer.catch_up(factory)
+    assert handled == [f"{category}-good"]
+    failing = False
+    with factory.begin() as session:
+        letters.replay(session, consumer.name)
+    consumer.catch_up(factory)
+
+    assert handled == [f"{category}-good", f"{category}-bad"]
+
+
+@pytest.mark.parametrize("role", ["message_store_reader", "message_store_writer"])
+def test_who_is_no_consumer_can_be_none(member_of: MemberOf, role: str) -> None:
+    consumer = Consumer("none", "account")
+    consumer.on("Opened")(lambda _message, _unit: None)
+
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        consumer.catch_up(sessionmaker(member_of(role)))
