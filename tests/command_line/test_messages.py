@@ -151,9 +151,13 @@ def tailing(*arguments: str, url: URL) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    # Where something is missing, its end is awaited, and not that of the test run.
+    deadline = threading.Timer(60, process.kill)
+    deadline.start()
     try:
         yield process
     finally:
+        deadline.cancel()
         process.kill()
         process.communicate()
 
