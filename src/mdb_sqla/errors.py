@@ -6,12 +6,14 @@ from typing import Any
 
 __all__ = [
     "ConditionNotActivated",
+    "ConsumersHaveBegun",
     "DuplicateMessageId",
     "HandlerFailed",
     "HttpUnavailable",
     "InvalidArgument",
     "InvalidConsumerGroup",
     "InvalidCorrelation",
+    "InvalidLine",
     "InvalidMessage",
     "InvalidSchemaName",
     "InvalidStreamName",
@@ -55,6 +57,21 @@ class InvalidArgument(MessageStoreError, ValueError):
     """A value that breaks a rule of the method it was passed to; nothing was sent to the server."""
 
 
+class ConsumersHaveBegun(MessageStoreError):
+    """Consumers have positions that would be beyond all messages; roll back.
+
+    Attributes:
+        consumers: their names.
+    """
+
+    def __init__(self, consumers: list[str]) -> None:
+        super().__init__(
+            f"The messages were not deleted: {', '.join(map(repr, consumers))} would skip what is "
+            "written up to the positions that they have, unless those are reset with it"
+        )
+        self.consumers = consumers
+
+
 class HttpUnavailable(MessageStoreError):
     """HTTP can't be served: the address is in use, or the extra `http` is not installed."""
 
@@ -83,6 +100,18 @@ class InvalidSchemaName(InvalidArgument):
             f"Invalid schema name {value!r}: it must have 1 to 63 bytes and no '$' and no NUL"
         )
         self.value = value
+
+
+class InvalidLine(InvalidArgument):
+    """A line of a file that is no message; nothing of what is written with it is.
+
+    Attributes:
+        number: the line's, from 1.
+    """
+
+    def __init__(self, number: int, rule: str) -> None:
+        super().__init__(f"Line {number}: {rule}")
+        self.number = number
 
 
 class InvalidMessage(MessageStoreError, ValueError):

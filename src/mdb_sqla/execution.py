@@ -20,6 +20,8 @@ __all__ = [
     "execute_raw",
     "is_autocommit",
     "is_intercepted",
+    "qualified",
+    "quoted",
 ]
 
 Database = Session | Connection
@@ -89,3 +91,16 @@ def is_intercepted(db: Database) -> bool:
 def is_autocommit(connection: Connection) -> bool:
     """Whether each statement is a transaction of its own."""
     return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL's identifier.
+
+    SQLAlchemy's own doubles a `%`, and so does its `DDL` once more.
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(connection: Connection, name: str) -> str:
+    """Return the identifier of something in the schema of the store."""
+    return f"{quoted(connection.schema_for_object(tables.messages) or tables.SCHEMA)}.{name}"

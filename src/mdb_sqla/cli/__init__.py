@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from mdb_sqla.cli import checking, consuming, development, hosting, letters, reporting, store
+from mdb_sqla.cli import (
+    checking,
+    consuming,
+    databases,
+    development,
+    hosting,
+    letters,
+    messages,
+    reporting,
+    store,
+    transferring,
+)
 from mdb_sqla.cli.options import fail
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
@@ -13,10 +26,14 @@ from mdb_sqla.errors import MessageStoreError
 __all__ = ["main"]
 
 
-def main() -> None:
-    """Run the command; the entry point of `mdb`."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; the entry point of `mdb`.
+
+    Args:
+        arguments: those of the process, where there are none.
+    """
     try:
-        _app()()
+        _app()(args=arguments)
     except (MessageStoreError, EmbeddedPostgresError) as error:
         fail(str(error))
     except ArgumentError as error:
@@ -35,6 +52,16 @@ def _app() -> typer.Typer:
     )
     app.command()(store.upgrade)
     app.command()(store.downgrade)
+    app.command(name="create-database")(databases.create_database)
+    app.command(name="delete-database")(databases.delete_database)
+    app.command(name="recreate-database")(databases.recreate_database)
+    app.command()(databases.clear)
+    app.command()(databases.version)
+    app.command()(messages.write)
+    app.command(name="print")(messages.print_messages)
+    app.command()(messages.tail)
+    app.command(name="export")(transferring.export_messages)
+    app.command(name="import")(transferring.import_messages)
     app.command(name="lock-granularity")(store.granularity)
     app.command(name="host")(hosting.run_host)
     app.command()(reporting.report)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, NoReturn
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn
 
 import typer
 from rich.console import Console
@@ -12,7 +14,7 @@ from sqlalchemy import Engine, NullPool, create_engine, make_url
 
 from mdb_sqla.tables import SCHEMA
 
-__all__ = ["Schema", "Url", "connected", "errors", "fail", "output"]
+__all__ = ["Schema", "Url", "connected", "errors", "fail", "opened", "output"]
 
 output = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -43,6 +45,20 @@ def connected(url: str, schema: str = SCHEMA) -> Iterator[Engine]:
     )
     yield engine
     engine.dispose()
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Open a file to read, or stdin for `-`; one that can't be read ends the command."""
+    if str(file) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        lines = file.open("rb")
+    except OSError as error:
+        fail(f"The file can't be read: {error}")
+    with lines:
+        yield lines
 
 
 def fail(message: str) -> NoReturn:

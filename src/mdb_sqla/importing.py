@@ -1,0 +1,156 @@
+"""Imports messages that were exported: as they were, or behind those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy
+from mdb_sqla.execution import is_autocommit
+from mdb_sqla.inserting import Entry, Inserting
+from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, parse
+from mdb_sqla.notifying import announce
+
+__all__ = ["Imported", "import_lines"]
+
+_MOST = 5_000  # messages in a transaction
+_LONGEST = 16 * 1024 * 1024  # bytes in a transaction, of more than one message
+
+
+@dataclass
+class Imported:
+    """How far an import is.
+
+    Attributes:
+        written: how many messages were written.
+        stored: how many were stored already.
+        is_exact: whether global positions are kept; None before the first message that is written.
+    """
+
+    written: int = 0
+    stored: int = 0
+    is_exact: bool | None = None
+
+
+def import_lines(
+    connection: Connection,
+    lines: Iterable[bytes],
+    progress: Callable[[Imported], object] | None = None,
+) -> Imported:
+    """Write messages that were exported, in transactions of some thousand; holds one at a time.
+
+    Ids and times are kept, and so is the order; the position in a stream follows its version. In a
+    store that has nothing but what an earlier run has written of the same lines, global positions
+    are kept, so that those of consumers stay right, and the sequence is set to the last of them.
+    In any other, messages get new ones. A message that is stored already is not written again, so
+    that an import that ended early goes on when it is run again, and another run writes nothing.
+
+    Args:
+        connection: not in a transaction; to keep global positions, that of the store's owner.
+        lines: see `RawMessage.line`, by ascending global position.
+        progress: is told after each transaction.
+
+    Raises:
+        InvalidLine: a line is no such message. What comes before it in its transaction is not
+            written, what was written in earlier ones stays.
+        DuplicateMessageId: another message has the same id.
+        StoreBusy: others write, so that global positions can't be kept, or have drawn them already.
+        InvalidArgument: the connection is in a transaction, or AUTOCOMMIT.
+    """
+    if connection.in_transaction():
+        raise InvalidArgument("An import needs a connection that is not in a transaction")
+    done = Imported()
+    run = _Run(connection, done)
+    for chunk in _chunks(lines):
+        with connection.begin():
+            if is_autocommit(connection):
+                raise InvalidArgument("An import needs transactions; the connection is AUTOCOMMIT")
+            run.write(chunk)
+        if progress is not None:
+            progress(done)
+    return done
+
+
+class _Run:
+    def __init__(self, connection: Connection, done: Imported) -> None:
+        self._connection = connection
+        self._inserting = Inserting(connection)
+        self._done = done
+        self._last = 0  # global position, of what was found or written exactly
+
+    def write(self, entries: list[Entry]) -> None:
+        new = entries
+        if self._done.is_exact is not True:
+            stored = self._inserting.stored(entries)
+            self._done.stored += len(stored)
+            new = [entry for entry in entries if entry.id not in stored]
+            if self._done.is_exact is None:
+                self._decide(entries, stored)
+        if not new:
+            return
+        if self._done.is_exact:
+            self._check_nobody_else_writes(new[0].global_position)
+            self._inserting.as_they_were(new)
+            self._last = new[-1].global_position
+        else:
+            self._inserting.behind(new)
+        self._done.written += len(new)
+        announce(self._connection, {entry.stream_name.partition("-")[0] for entry in new})
+
+    def _decide(self, entries: list[Entry], stored: Mapping[str, int]) -> None:
+        """Find out, before the first message is written, whether global positions are kept."""
+        for number, entry in enumerate(entries):
+            if entry.id in stored and stored[entry.id] == entry.global_position:
+                self._last = entry.global_position
+                continue
+            if entry.id in stored or any(each.id in stored for each in entries[number:]):
+                self._done.is_exact = False
+            else:
+                self._inserting.keep_others_out()
+                before = self._done.stored
+                self._done.is_exact = self._inserting.number_of_messages(before + 1) == before
+            return
+
+    def _check_nobody_else_writes(self, first: int) -> None:
+        self._inserting.keep_others_out()
+        newest, drawn = self._inserting.newest()
+        if newest != self._last:
+            raise StoreBusy(
+                "Others have written to the store since the import began, so that global positions "
+                "can't be kept: delete all messages with mdb clear, and import again"
+            )
+        if drawn >= first:
+            raise StoreBusy(
+                f"Global position {first} can't be kept, for those up to {drawn} were drawn by "
+                "writers that have come to nothing: begin anew with mdb clear, and import again"
+            )
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[Entry]]:
+    chunk: list[Entry] = []
+    size = 0
+    for entry in _entries(lines):
+        if chunk and (len(chunk) == _MOST or size + len(entry.text) > _LONGEST):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += len(entry.text)
+    if chunk:
+        yield chunk
+
+
+def _entries(lines: Iterable[bytes]) -> Iterator[Entry]:
+    last, last_number = 0, 0
+    for line in parse(lines, KEYS, OPTIONAL_KEYS):
+        values = line.values
+        position: int = values["global_position"]
+        if position <= last:
+            raise InvalidLine(
+                line.number,
+                f"the global_position must be above {last}, which line {last_number} has: "
+                f"{position}",
+            )
+        last, last_number = position, line.number
+        yield Entry(values["id"], values["stream_name"], position, line.text)

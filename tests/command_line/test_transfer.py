@@ -1,0 +1,403 @@
+"""Export and import: what is kept, and that nothing is lost or written twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, create_engine, func, select, text
+from sqlalchemy.orm import sessionmaker
+
+from mdb_sqla import (
+    Consumer,
+    DuplicateMessageId,
+    InvalidArgument,
+    InvalidLine,
+    Message,
+    MessageStore,
+    StoreBusy,
+    migrate,
+)
+from mdb_sqla import importing as importing_module
+from mdb_sqla.exporting import export, go_on
+from mdb_sqla.importing import Imported, import_lines
+from mdb_sqla.raw_reading import RawReader
+from mdb_sqla.tables import messages
+from mdb_sqla.verify import verify
+from tests.command_line.running import write
+from tests.command_line.test_mdb import MDB, mdb
+from tests.conftest import Databases
+
+DIGITS = (
+    '{"amount": 1.10, "large": 12345678901234567890.12345678901234567890, "text": "ä\\n\u2028"}'
+)
+
+
+def rows(url: URL) -> list[Any]:
+    """All columns of all messages, as the server prints them."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT m::text FROM message_store.messages AS m ORDER BY global_position")
+        )
+        told = list(found.scalars())
+    engine.dispose()
+    return told
+
+
+def statement(url: URL, *sql: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for each in sql:
+            connection.execute(text(each))
+    engine.dispose()
+
+
+@pytest.fixture
+def source(database: URL) -> URL:
+    """A store with gaps, NULL, JSON null, and numbers that Python would not keep."""
+    write(database, ("account-1", "Opened"), ("order-1", "Placed"), ("account-2", "Opened"))
+    statement(
+        database,
+        "SELECT nextval('message_store.messages_global_position_seq') FROM generate_series(1, 5)",
+        "SELECT message_store.write_message(gen_random_uuid()::text, 'account-1', 'Odd', "
+        f'$${DIGITS}$$, $${{"correlationStreamName": "order-1"}}$$)'.replace(":", r"\:"),
+        "SELECT message_store.write_message(gen_random_uuid()\\:\\:text, 'account', 'N', 'null')",
+        "UPDATE message_store.messages SET time = time - interval '1000 days' * global_position",
+    )
+    return database
+
+
+@pytest.fixture
+def target(databases: Databases, template: URL) -> Any:
+    with databases.create(template) as url:
+        yield url
+
+
+@pytest.fixture
+def file(source: URL, tmp_path: Path) -> Path:
+    path = tmp_path / "all.jsonl"
+    told = mdb("export", "--file", str(path), url=source)
+    assert "Exported 5 messages" in told.stderr
+    return path
+
+
+def test_everything_is_kept_in_an_empty_store(source: URL, target: URL, file: Path) -> None:
+    told = mdb("import", str(file), url=target)
+
+    assert "Written: 5, as they were. Stored already: 0." in told.stderr
+    assert rows(target) == rows(source)
+    write(target, ("account-1", "Next"))
+    engine = create_engine(target)
+    with engine.connect() as connection:
+        last = MessageStore(connection).last_message("account-1")
+    assert last is not None
+    assert (last.position, last.global_position) == (2, 11)
+    assert verify(engine).is_sound
+    engine.dispose()
+
+
+def test_another_run_writes_nothing(target: URL, file: Path) -> None:
+    mdb("import", str(file), url=target)
+    before = rows(target)
+
+    told = mdb("import", str(file), url=target)
+
+    assert "Written: 0. Stored already: 5." in told.stderr
+    assert rows(target) == before
+
+
+def test_behind_other_messages(source: URL, target: URL, file: Path) -> None:
+    write(target, ("account-1", "Here"))
+
+    told = mdb("import", str(file), url=target)
+
+    assert "Written: 5, at new global positions. Stored already: 0." in told.stderr
+    engine, other = create_engine(source), create_engine(target)
+    with engine.connect() as connection, other.connect() as other_connection:
+        original = MessageStore(connection).read_messages()
+        found = MessageStore(other_connection).read_messages()[1:]
+    assert [each.global_position for each in found] == [2, 3, 4, 5, 6]
+    assert [(each.id, each.time, each.data) for each in found] == [
+        (each.id, each.time, each.data) for each in original
+    ]
+    assert [(each.stream_name, each.position) for each in found] == [
+        ("account-1", 1), ("order-1", 0), ("account-2", 0), ("account-1", 2), ("account", 0),
+    ]  # fmt: skip
+    assert verify(other).is_sound
+    engine.dispose()
+    other.dispose()
+
+    told = mdb("import", str(file), url=target)
+    assert "Written: 0, at new global positions. Stored already: 5." in told.stderr
+
+
+@pytest.mark.parametrize("begun_with", [None, "account-9"])
+def test_a_run_that_was_killed_goes_on(
+    target: URL, tmp_path: Path, database: URL, begun_with: str | None
+) -> None:
+    number = 12_000
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        MessageStore(connection).load(
+            (f"a-{n % 100}", Message("T", {"n": n})) for n in range(number)
+        )
+    engine.dispose()
+    path = tmp_path / "many.jsonl"
+    mdb("export", "--file", str(path), url=database)
+    if begun_with:
+        write(target, (begun_with, "Here"))
+    # A pipe that is never full: the process is killed while it waits for more, after 5,000.
+    url = target.render_as_string(hide_password=False)
+    process = subprocess.Popen(
+        [*MDB, "import", "-", "--url", url], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    lines = path.read_bytes().splitlines(keepends=True)
+    process.stdin.write(b"".join(lines[:7_000]))
+    process.stdin.flush()
+    while len(rows(target)) < 5_000:
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    told = mdb("import", str(path), url=target)
+
+    assert "Written: 7,000" in told.stderr
+    assert "Stored already: 5,000." in told.stderr
+    if begun_with:
+        assert "at new global positions" in told.stderr
+        assert len(rows(target)) == number + 1
+    else:
+        assert "as they were" in told.stderr
+        assert rows(target) == rows(database)
+
+
+def test_a_category_and_a_stream(source: URL, target: URL) -> None:
+    category = mdb("export", "account", url=source).stdout
+    stream = mdb("export", "account-1", "--position", "1", url=source).stdout
+
+    streams = [json.loads(line)["stream_name"] for line in category.split("\n") if line]
+    assert streams == ["account-1", "account-2", "account-1", "account"]
+    (line,) = stream.split("\n")[:-1]
+    assert (json.loads(line)["position"], json.loads(line)["global_position"]) == (1, 9)
+    subprocess.run(
+        [*MDB, "import", "-", "--url", target.render_as_string(hide_password=False)],
+        input=category.encode(),
+        check=True,
+        capture_output=True,
+    )
+    assert rows(target) == [row for row in rows(source) if "account" in row.partition("{")[0]]
+
+
+def test_an_export_goes_on_where_its_file_ends(source: URL, file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    mdb("export", "--file", str(file), url=source)
+    assert file.read_bytes() == whole
+
+    write(source, ("order-1", "Paid"))
+    assert "Exported 1 message," in mdb("export", "--file", str(file), url=source).stderr
+    assert file.read_bytes().startswith(whole)
+    assert "Exported 0 messages" in mdb("export", "--file", str(file), url=source).stderr
+
+    refused = mdb("export", "order-1", "--file", str(file), "--position", "1", url=source, code=1)
+    assert "leave --position out" in refused.stderr
+    refused = mdb("export", "account", "--file", str(file), url=source, code=1)
+    assert "has messages of 'order-1'" in refused.stderr
+
+
+def test_a_file_whose_last_line_is_longer_than_a_block(
+    tmp_path: Path, connection: Connection
+) -> None:
+    store = MessageStore(connection)
+    store.write("a-1", [Message("T"), Message("T", "x" * 200_000)])
+    reader = RawReader("a-1")
+    path = tmp_path / "a.jsonl"
+    with path.open("wb") as output:
+        for batch in export(connection, reader):
+            output.writelines(each.line.encode() for each in batch)
+
+    again = RawReader("a-1")
+    go_on(path, again).close()
+
+    assert again.position == 2
+
+
+LINE: dict[str, Any] = {
+    "id": "00000000-0000-4000-8000-000000000001",
+    "stream_name": "account-1",
+    "type": "Opened",
+    "position": 0,
+    "global_position": 7,
+    "time": "2013-01-01T12:00:00Z",
+}
+
+
+def lines(*changes: dict[str, Any]) -> list[bytes]:
+    """A good line, and then more of them with changes."""
+    changed = [
+        {**LINE, "id": LINE["id"][:-1] + str(number), "global_position": 7 + number, **each}
+        for number, each in enumerate(changes, 2)
+    ]
+    return [json.dumps(each).encode() for each in (LINE, *changed)]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        (lines({"id": "x"})[1], 'the id must be a UUID in lower case with dashes: "x"'),
+        (lines({"stream_name": "-1"})[1], 'the stream_name must be .* empty: "-1"'),
+        (lines({"type": ""})[1], 'the type must be a string that is not empty: ""'),
+        (lines({"position": -1})[1], "the position must be an integer from 0 .*: -1"),
+        (lines({"position": True})[1], "the position must be an integer from 0 .*: true"),
+        (lines({"global_position": 0})[1], "the global_position must be an integer from 1 .*: 0"),
+        (lines({"time": "2013-01-01"})[1], "the time must be a time with a zone, .*2013-01-01"),
+        (lines({"metadata": [1]})[1], r"the metadata must be a JSON object: \[1\]"),
+        (lines({"colour": 1})[1], "the key 'colour' must be one of data, global_position, id"),
+        (lines({"data": "\0"})[1], "PostgreSQL stores no NUL and no surrogates"),
+        (lines({"data": ["\ud800"]})[1], "PostgreSQL stores no NUL and no surrogates"),
+        (lines({"global_position": 7})[1], "must be above 7, which line 1 has: 7"),
+        (b'{"id"', "it must be JSON: "),
+        (lines({"data": float("nan")})[1], "it must be JSON: NaN is no JSON value"),
+        (b"[" * 100_000, "it must be JSON: "),
+        (b"7", "it must be a JSON object: 7"),
+        (b"{}", "the key 'global_position' is missing"),
+        (b"\xff", "it must be UTF-8: "),
+    ],
+)
+def test_a_line_that_is_no_message(engine: Engine, line: bytes, rule: str) -> None:
+    with engine.connect() as connection:
+        with pytest.raises(InvalidLine, match=f"^Line 2: .*{rule}") as caught:
+            import_lines(connection, [lines()[0], line])
+        assert connection.scalar(select(func.count()).select_from(messages)) == 0
+
+    assert caught.value.number == 2
+
+
+def test_a_bad_file_from_the_command_line(database: URL, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text("{}\n")
+
+    refused = mdb("import", str(file), url=database, code=1).stderr
+    assert "Line 1: the key 'global_position' is missing" in refused
+    refused = mdb("import", str(tmp_path / "none.jsonl"), url=database, code=1).stderr
+    assert "can't be read" in refused
+
+
+def test_an_id_with_other_content(engine: Engine) -> None:
+    with engine.connect() as connection:
+        import_lines(connection, lines())
+        changes: list[dict[str, Any]] = [
+            {"type": "Closed"},
+            {"data": 1},
+            {"metadata": {}},
+            {"stream_name": "a-2"},
+        ]
+        for change in changes:
+            line = json.dumps({**LINE, **change}).encode()
+            with pytest.raises(DuplicateMessageId, match=str(LINE["id"])):
+                import_lines(connection, [line])
+        assert import_lines(connection, lines()) == Imported(0, 1, None)
+
+
+def test_positions_of_consumers_stay_right(source: URL, target: URL, file: Path) -> None:
+    engine = create_engine(target)
+    mdb("import", str(file), url=target)
+    seen = []
+    consumer = Consumer("reader", "account", start=4)
+    consumer.on()(lambda message, unit: seen.append(message.type))
+    consumer.catch_up(sessionmaker(engine))
+    engine.dispose()
+
+    assert seen == ["Odd", "N"]
+
+
+def test_no_one_can_write_between(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing_module, "_MOST", 1)
+
+    def intrude(_: Imported) -> None:
+        with engine.begin() as other:
+            MessageStore(other).write("b-1", Message("T"))
+
+    with engine.connect() as connection:
+        with pytest.raises(StoreBusy, match="Others have written"):
+            import_lines(connection, lines({}), intrude)
+        assert connection.scalar(select(func.max(messages.c.global_position))) == 8
+
+
+def test_positions_that_were_drawn_in_vain(engine: Engine) -> None:
+    draw = select(func.setval("message_store.messages_global_position_seq", 7))
+    with engine.begin() as connection:
+        connection.execute(draw)
+
+    refusal = pytest.raises(StoreBusy, match="Global position 7 can't be kept, for those up to 7")
+    with engine.connect() as connection, refusal:
+        import_lines(connection, lines())
+
+
+def test_an_import_waits_for_writers(engine: Engine) -> None:
+    """One that has written, but not yet committed: the store is not empty."""
+    done = []
+
+    def run() -> None:
+        with engine.connect() as connection:
+            done.append(import_lines(connection, lines()))
+
+    thread = threading.Thread(target=run)
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = "
+                 "(SELECT oid FROM pg_database WHERE datname = current_database())")  # fmt: skip
+    with engine.begin() as writer:
+        MessageStore(writer).write("a-1", Message("T"))
+        thread.start()
+        while not writer.scalar(waits):
+            assert thread.is_alive()
+    thread.join(60)
+
+    assert done == [Imported(1, 0, False)]
+
+
+def test_what_an_import_needs(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(select(1))
+        with pytest.raises(InvalidArgument, match="not in a transaction"):
+            import_lines(connection, lines())
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    refusal = pytest.raises(InvalidArgument, match="AUTOCOMMIT")
+    with autocommit.connect() as connection, refusal:
+        import_lines(connection, lines())
+
+
+def test_another_schema(empty_database: URL, file: Path) -> None:
+    schema = 'odd "%(name)s'
+    engine = create_engine(empty_database)
+    migrate.upgrade(engine, schema=schema)
+    engine.dispose()
+
+    told = mdb("import", str(file), "--schema", schema, url=empty_database)
+    assert "Written: 5, as they were" in told.stderr
+    exported = mdb("export", "--schema", schema, url=empty_database).stdout
+    assert exported == file.read_text()
+
+
+def test_only_what_is_settled_is_exported(engine: Engine) -> None:
+    with engine.begin() as writer, engine.begin() as other, engine.connect() as reader:
+        MessageStore(writer).write("a-1", Message("First"))
+        MessageStore(other).write("b-1", Message("Second"))
+        other.commit()
+        raw = RawReader()
+        assert list(export(reader, raw)) == []
+        assert raw.position == 1
+
+
+def test_progress_is_told(engine: Engine) -> None:
+    told: list[Imported] = []
+    with engine.connect() as connection:
+        import_lines(connection, lines({}), told.append)
+
+    assert told == [Imported(2, 0, True)]
