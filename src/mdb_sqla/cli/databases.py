@@ -26,7 +26,7 @@ _MOST = 100_000
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Role = Annotated[
-    bool, typer.Option("--role", help="Also grant the role message_store what it needs.")
+    bool, typer.Option("--role", help="Also make the roles, and grant them what they need.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="End the connections that others have.")]
 Maintenance = Annotated[str, typer.Option(help="The database to connect to meanwhile.")]
