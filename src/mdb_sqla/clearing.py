@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Connection, Executable, delete, func, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import DDL, Connection, Executable, delete, select, update
 
-from mdb_sqla.errors import ConsumersHaveBegun, InvalidArgument, StoreBusy
+from mdb_sqla.errors import ConsumersHaveBegun, InvalidArgument
 from mdb_sqla.execution import WRITES, execute, is_autocommit, qualified
+from mdb_sqla.lock_timeout import check, lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import messages
 
 __all__ = ["clear"]
-
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def clear(connection: Connection, *, reset_consumers: bool = False, wait: float = 10.0) -> None:
@@ -36,23 +34,15 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         InvalidArgument: `wait` is not more than 0, or the connection is AUTOCOMMIT.
         StoreNotInstalled: there is no store in the database.
     """
-    if not wait > 0:
-        raise InvalidArgument(f"wait must be more than 0 seconds: {wait!r}")
+    check(wait)
     if is_autocommit(connection):
         raise InvalidArgument("clear needs a transaction; the connection is AUTOCOMMIT")
-    # At least a millisecond: 0 would be for ever.
-    timeout = func.set_config("lock_timeout", f"{max(1, round(1000 * wait))}ms", True)
-    execute(connection, select(timeout), {}, WRITES)
-    try:
-        with translated():
-            connection.execute(_truncate(qualified(connection, messages.name)))
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-            raise
-        raise StoreBusy(
-            f"No messages were deleted: for {wait:g} s there was always a transaction open that "
-            "had read or written some"
-        ) from error
+    refusal = (
+        f"No messages were deleted: for {wait:g} s there was always a transaction open that "
+        "had read or written some"
+    )
+    with lock_timeout(connection, wait, refusal), translated():
+        connection.execute(_truncate(qualified(connection, messages.name)))
     # Afterwards: a consumer moves its position where it reads and writes messages.
     begun = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
     consumers = [row.consumer for row in execute(connection, begun, {}, WRITES)]

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.lines import RawMessage
 from mdb_sqla.listening import listening
 from mdb_sqla.raw_reading import RawReader
+from mdb_sqla.refusals import is_lost_connection
 
 __all__ = ["Following"]
 
-_POLL = 1.0  # seconds between two looks, where nobody tells of messages
+_POLL = 1.0  # seconds between two looks, where nobody tells of messages, or to connect again
 
 
 class Following:
     """Reads what there is, and then what comes, until it is told to end.
 
     It is woken by writers that use this library, and looks once a second for what others write.
-    Only what is settled is read, so that nothing is ever skipped.
+    Only what is settled is read, so that nothing is ever skipped. Where the connection is lost, it
+    connects again and goes on where it was.
 
     Args:
         engine: what to connect with; no transaction is held open.
         reader: what to read.
+        lost: is told of each connection that was lost, and each that could not be had since.
     """
 
-    def __init__(self, engine: Engine, reader: RawReader) -> None:
+    def __init__(
+        self, engine: Engine, reader: RawReader, lost: Callable[[DBAPIError], object]
+    ) -> None:
         self._engine = engine
         self._reader = reader
+        self._lost = lost
         self._woken = threading.Event()
         self._ended = False
 
@@ -39,13 +46,29 @@ class Following:
         self._woken.set()
 
     def __iter__(self) -> Iterator[list[RawMessage]]:
-        """Iterate over messages in batches, without an end."""
-        autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        """Iterate over messages in batches, without an end.
+
+        Raises:
+            DBAPIError: there is no connection to begin with, or the server refuses to read.
+        """
+        has_connected = False
+        while not self._ended:
+            try:
+                with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as own:
+                    has_connected = True
+                    yield from self._read(own)
+            except DBAPIError as error:
+                if not has_connected or not is_lost_connection(error):
+                    raise
+                self._woken.clear()
+                self._lost(error)
+                if not self._ended:
+                    self._woken.wait(_POLL)
+
+    def _read(self, connection: Connection) -> Iterator[list[RawMessage]]:
         category = self._reader.category
-        with (
-            autocommit.connect() as connection,
-            listening(self._engine, [] if category is None else [category], self._woken.set),
-        ):
+        categories = [] if category is None else [category]
+        with listening(self._engine, categories, self._woken.set):
             while not self._ended:
                 self._woken.clear()
                 batch = self._reader.next(connection)

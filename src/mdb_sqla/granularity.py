@@ -10,13 +10,13 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from mdb_sqla import functions
 from mdb_sqla.errors import InvalidArgument, StoreBusy
+from mdb_sqla.lock_timeout import check, is_lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["LockGranularity", "lock_granularity", "set_lock_granularity"]
 
-_LOCK_NOT_AVAILABLE = "55P03"
 _BEHIND_THE_BARRIER = 2.0  # seconds that new writers may wait for those the barrier waits for
 
 
@@ -70,13 +70,12 @@ def set_lock_granularity(
         raise InvalidArgument(
             f"The lock granularity must be category or stream: {granularity!r}"
         ) from None
-    if not wait > 0:
-        raise InvalidArgument(f"wait must be more than 0 seconds: {wait!r}")
+    check(wait)
     # At least a millisecond: 0 would be for ever.
     milliseconds = max(1, round(1000 * min(wait, _BEHIND_THE_BARRIER)))
     timeout = text(f"SET LOCAL lock_timeout = {milliseconds}")
     attempts = Retrying(
-        retry=retry_if_exception(_is_busy),
+        retry=retry_if_exception(is_lock_timeout),
         stop=stop_after_delay(wait),
         wait=wait_random_exponential(multiplier=0.2, max=2),
         reraise=True,
@@ -87,17 +86,12 @@ def set_lock_granularity(
                 connection.execute(timeout)
                 connection.execute(select(functions.set_lock_granularity(chosen.value)))
     except OperationalError as error:
-        if not _is_busy(error):
+        if not is_lock_timeout(error):
             raise
         raise StoreBusy(
             f"The lock granularity was not changed: for {wait:g} s there was always a transaction "
             "open that had written to the store"
         ) from error
-
-
-def _is_busy(error: BaseException) -> bool:
-    original = getattr(error, "orig", None)
-    return getattr(original, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _in_schema(engine: Engine, schema: str) -> Engine:

@@ -27,11 +27,14 @@ from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
 from mdb_sqla import functions
 from mdb_sqla.errors import DuplicateMessageId
 from mdb_sqla.execution import WRITES, execute, qualified
+from mdb_sqla.lock_timeout import lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.sampling import SETTINGS
 from mdb_sqla.tables import messages
 
 __all__ = ["Entry", "Inserting"]
+
+_PATIENCE = 10.0  # seconds
 
 
 class Entry(NamedTuple):
@@ -127,9 +130,18 @@ class Inserting:
         return {row.id: row.global_position for row in rows}
 
     def keep_others_out(self) -> None:
-        """Wait for all who write, and let nobody write or read all before the transaction ends."""
-        # The barrier of `set_lock_granularity`.
-        self._sequence("NO CYCLE")
+        """Wait for all who write, and let nobody write or read all before the transaction ends.
+
+        Raises:
+            StoreBusy: they have not ended in some seconds.
+        """
+        refusal = (
+            "Others write to the store, so that global positions can't be kept: for "
+            f"{_PATIENCE:g} s there was always a transaction open that had"
+        )
+        with lock_timeout(self._connection, _PATIENCE, refusal):
+            # The barrier of `set_lock_granularity`.
+            self._sequence("NO CYCLE")
 
     def newest(self) -> tuple[int, int]:
         """Return the global positions of the newest message and the last one drawn; 0 for none."""

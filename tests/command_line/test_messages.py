@@ -11,13 +11,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, create_engine, select, text
+from sqlalchemy import URL, create_engine, func, select, text
 
 from mdb_sqla import Message, MessageStore
 from mdb_sqla.following import Following
 from mdb_sqla.raw_reading import RawReader
 from tests.command_line.running import told, write
 from tests.command_line.test_mdb import MDB, mdb
+from tests.waiting import backends
 
 
 def shown(*arguments: str, url: URL) -> list[Any]:
@@ -180,6 +181,28 @@ def test_tail(database: URL, ending: signal.Signals) -> None:
     assert (tail.returncode, rest, errors) == (0, "", "")
 
 
+def test_a_lost_connection(database: URL) -> None:
+    engine = create_engine(database)
+    write(database, ("a-1", "Before"))
+    with tailing("a", "--position", "1", url=database) as tail:
+        assert line(tail)["type"] == "Before"
+        with engine.begin() as connection:
+            (reading,) = backends(connection, "get_messages|settled_position")
+            connection.execute(select(func.pg_terminate_backend(reading)))
+        assert tail.stderr is not None
+        told = tail.stderr.readline()
+        write(database, ("a-1", "After"))
+        assert line(tail)["type"] == "After"
+        tail.send_signal(signal.SIGINT)
+        _, errors = tail.communicate(timeout=30)
+    engine.dispose()
+
+    assert told.startswith("mdb: the connection was lost, trying again: ")
+    assert "terminating connection" in told
+    assert "Traceback" not in errors
+    assert tail.returncode == 0
+
+
 def test_what_is_written_late_is_not_skipped(database: URL) -> None:
     """The first message becomes visible after the second."""
     engine = create_engine(database)
@@ -197,7 +220,7 @@ def test_it_is_woken(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it only looked every hour, what is written would come by a notification alone."""
     monkeypatch.setattr("mdb_sqla.following._POLL", 3600.0)
     engine = create_engine(database)
-    following = Following(engine, RawReader("a"))
+    following = Following(engine, RawReader("a"), lambda error: pytest.fail(str(error)))
     batches = []
 
     def follow() -> None:

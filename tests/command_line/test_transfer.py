@@ -362,6 +362,19 @@ def test_an_import_waits_for_writers(engine: Engine) -> None:
     assert done == [Imported(1, 0, False)]
 
 
+def test_an_import_does_not_wait_for_ever(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For who writes after it waits for it."""
+    monkeypatch.setattr("mdb_sqla.inserting._PATIENCE", 0.1)
+    with engine.begin() as writer:
+        MessageStore(writer).write("a-1", Message("T"))
+        refusal = pytest.raises(StoreBusy, match=r"Others write to the store, .* for 0\.1 s")
+        with engine.connect() as connection, refusal:
+            import_lines(connection, lines())
+
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(messages)) == 1
+
+
 def test_what_an_import_needs(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(select(1))

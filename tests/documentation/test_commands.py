@@ -29,7 +29,7 @@ def test_there_are_some() -> None:
 def test_it_is_taken(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MDB_DATABASE_URL", "postgresql://localhost/shop")
     taken: Any = typer.main.get_command(mdb_sqla.cli._app())
-    name, *arguments = shlex.split(command)
+    name, *arguments = shlex.split(command.partition(" > ")[0])
     while hasattr(taken, "commands"):
         name = arguments.pop(0)
         taken = taken.commands[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Iterable
@@ -12,8 +13,9 @@ from uuid import UUID
 
 import typer
 from rich.text import Text
+from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.cli.options import Schema, Url, connected, fail, opened, output
+from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, output
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.exporting import export
 from mdb_sqla.following import Following
@@ -145,11 +147,18 @@ def tail(
         if position is None:
             with engine.connect() as connection:
                 reader.position = reader.end(connection) + 1
-        following = Following(engine, reader)
+        following = Following(engine, reader, _tell_of_lost_connection)
+        # The listener's own warnings would say the same, with a traceback.
+        logging.getLogger("mdb_sqla").addHandler(logging.NullHandler())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: following.end())
         for batch in following:
             _show(_of(batch, types), as_json)
+
+
+def _tell_of_lost_connection(error: DBAPIError) -> None:
+    words = f"mdb: the connection was lost, trying again: {str(error.orig).strip()}"
+    errors.print(words, markup=False, style="red")
 
 
 def _json(name: str, text: str | None) -> Any:
