@@ -109,6 +109,13 @@ def in_restructured_text(
     lines[:] = text
 
 
+def without_fields(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out what a named tuple says of its fields by itself: nothing."""
+    return True if str(obj.__doc__).startswith("Alias for field number") else None
+
+
 def with_all_pages(app: Sphinx, docname: str, content: list[str]) -> None:
     """Put pages that the navigation does not name where it says `all-others` of their folder."""
     if docname != root_doc:
@@ -128,4 +135,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("command-line", CommandLine)
     app.add_directive("tables", Tables)
     app.connect("autodoc-process-docstring", in_restructured_text, priority=400)
+    app.connect("autodoc-skip-member", without_fields)
     app.connect("source-read", with_all_pages)

@@ -63,7 +63,7 @@ def told() -> tuple[list[str], dict[str, set[Grant]], list[tuple[str, str]]]:
         for line in PAGE.read_text(encoding="utf-8").splitlines()
         if line.startswith("|") and line.count("|") == 6
     ]
-    roles = [cell.strip("`") for cell in rows[0][1:]]
+    roles = [cell.strip("`").replace("…", "message_store") for cell in rows[0][1:]]
     grants: dict[str, set[Grant]] = {role: set() for role in roles}
     objects = []
     for cells in rows[2:]:
