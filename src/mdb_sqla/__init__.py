@@ -30,6 +30,7 @@ from mdb_sqla.errors import (
     StoreBusy,
     StoreNotInstalled,
     TransactionConflict,
+    Unavailable,
     UnrecognizedStore,
     WrongExpectedVersion,
 )
@@ -38,11 +39,11 @@ from mdb_sqla.host import Host
 from mdb_sqla.lag import Lag
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
-from mdb_sqla.progress import Retries
 from mdb_sqla.replies import request, request_async, wait_for_reply, wait_for_reply_async
 from mdb_sqla.status import ConsumerStatus, HostStatus
 from mdb_sqla.store import MessageStore
 from mdb_sqla.stream_name import NO_STREAM, StreamName
+from mdb_sqla.trying import Retries
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "StoredMessage",
     "StreamName",
     "TransactionConflict",
+    "Unavailable",
     "UnitOfWork",
     "UnrecognizedStore",
     "WrongExpectedVersion",

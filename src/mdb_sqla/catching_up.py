@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
-from mdb_sqla.errors import InvalidArgument, MessageStoreError
+from mdb_sqla.errors import InvalidArgument, MessageStoreError, Unavailable
 from mdb_sqla.progress import Settings
-from mdb_sqla.steps import Handle, Interrupted, Step, Steps
+from mdb_sqla.steps import Deliver, Handle, Interrupted, Step, Steps
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -115,7 +115,7 @@ class _Watch:
                 return
 
     def _count(self, consumer: str, step: Step) -> None:
-        if not isinstance(step, Handle):
+        if not isinstance(step, Handle | Deliver):
             return
         self.calls += len(step.calls)
         if self.calls > self._limit:
@@ -128,7 +128,7 @@ class _Watch:
             )
 
     def _bear(self, error: Exception) -> None:
-        if isinstance(error, Interrupted):
+        if isinstance(error, Interrupted | Unavailable):
             self._interruptions += 1
             if self._interruptions > _INTERRUPTIONS:
                 raise error.__cause__ or error

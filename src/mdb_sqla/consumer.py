@@ -15,9 +15,10 @@ from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
 from mdb_sqla.lag import Lag, lag
 from mdb_sqla.listening import listening
-from mdb_sqla.progress import Retries, Settings
+from mdb_sqla.progress import Settings
 from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.stream_name import StreamName
+from mdb_sqla.trying import Retries
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -53,6 +54,10 @@ class Consumer:
         strict: whether a message of a type without a handler is an error.
         batch_size: how many messages are read at a time.
         transaction_size: how many messages at most are handled in one transaction.
+        in_flight: for handlers with effects elsewhere, `async def handler(message)`: they get no
+            unit of work, and up to so many are called side by side, those of one cardinal id one
+            after another. Then the position is saved, so that no more than these are repeated if
+            the process ends before. Only with `run_async`.
         retries: how often a handler is tried; ten times over most of a minute, if nothing is said.
         sets_aside: whether a message that can't be handled is set aside, with the later ones of its
             stream, and the other streams go on; see `mdb_sqla.dead_letters`. Otherwise it stops the
@@ -76,6 +81,7 @@ class Consumer:
         strict: bool = False,
         batch_size: int = DEFAULT_BATCH_SIZE,
         transaction_size: int = 1,
+        in_flight: int | None = None,
         retries: Retries | None = None,
         sets_aside: bool = False,
         poll: tuple[float, float] = (0.02, 1.0),
@@ -86,6 +92,8 @@ class Consumer:
             raise InvalidArgument(f"A consumer's name must be a string that is not empty: {name!r}")
         if group is not None and filters.keys() & {"consumer_group_member", "consumer_group_size"}:
             raise InvalidArgument("A consumer has a group or is a member by number, not both")
+        if in_flight is not None and transaction_size != 1:
+            raise InvalidArgument("Messages in flight share no transaction: leave out its size")
         self.name = name
         self.handlers = Handlers(strict=strict)
         self._settings = Settings(
@@ -95,6 +103,7 @@ class Consumer:
             take_over=None if take_over is None else StreamName(take_over),
             batch_size=_at_least("batch_size", batch_size, 1),
             transaction_size=_at_least("transaction_size", transaction_size, 1),
+            in_flight=None if in_flight is None else _at_least("in_flight", in_flight, 1),
             retries=retries or Retries(),
             sets_aside=sets_aside,
             poll=_checked_poll(poll),
@@ -208,6 +217,8 @@ class Consumer:
         endless: bool,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        if self._settings.in_flight is not None:
+            raise InvalidArgument("Messages in flight need `await consumer.run_async(...)`")
         self.handlers.refuse_async()
         driver = Driver(factory)
         with self._registered(driver, endless) as consumption:
@@ -221,6 +232,8 @@ class Consumer:
         endless: bool,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        if self._settings.in_flight is not None:
+            self.handlers.refuse_sync()
         driver = AsyncDriver(factory)
         with self._registered(driver, endless) as consumption:
             consumption.control.stopping = is_stopping()

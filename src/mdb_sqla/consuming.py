@@ -17,10 +17,11 @@ from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
-from mdb_sqla.progress import Control, Progress, Settings, Stopped, checkpoint, log, rest
+from mdb_sqla.progress import Progress, Settings
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.registry import Reads, register
 from mdb_sqla.steps import Interrupted, Pause, Steps, Transact
+from mdb_sqla.trying import Control, Stopped, checkpoint, log, rest
 
 __all__ = ["Consumption"]
 

@@ -18,13 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.delivering import deliver
 from mdb_sqla.errors import InvalidArgument, TransactionConflict
 from mdb_sqla.execution import WRITES, connection_of, is_autocommit
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.notifying import STORE_OPTIONS
 from mdb_sqla.refusals import is_conflict, is_lost_connection
-from mdb_sqla.steps import CutOff, Handle, Interrupted, Step, Transact
+from mdb_sqla.steps import CutOff, Deliver, Handle, Interrupted, Step, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
@@ -83,11 +84,12 @@ class Driver:
                 with transaction.cut_off():
                     for handler, message in step.calls:
                         step.current = message
-                        _refuse_awaitable(handler, handler(message, unit))  # type: ignore[arg-type]
+                        _refuse_awaitable(handler, handler(message, unit))  # type: ignore[arg-type, call-arg]
                         transaction.check()
                     done = step.finish(unit.session)
                     unit.commit()
                 return done
+        assert not isinstance(step, Deliver)  # noqa: S101 (a consumer refuses to run without a loop)
         try:
             self._woken.get(timeout=step.seconds)
         except Empty:
@@ -156,6 +158,9 @@ class AsyncDriver:
                     done = await unit.session.run_sync(step.finish)
                     await unit.commit()
                 return done
+        if isinstance(step, Deliver):
+            await deliver(step)
+            return await self._transact(step.finish)
         try:
             async with asyncio.timeout(step.seconds):
                 await self._woken.wait()
@@ -241,11 +246,11 @@ def _interruptions() -> Iterator[None]:
 
 async def _call(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
     if is_async(handler):
-        await handler(message, unit)  # type: ignore[arg-type]
+        await handler(message, unit)  # type: ignore[arg-type, call-arg]
         return
 
     def call(session: Session) -> None:
-        _refuse_awaitable(handler, handler(message, UnitOfWork.of(session)))  # type: ignore[arg-type]
+        _refuse_awaitable(handler, handler(message, UnitOfWork.of(session)))  # type: ignore[arg-type, call-arg]
 
     # A sync handler gets the sync session of this very transaction.
     await unit.session.run_sync(call)

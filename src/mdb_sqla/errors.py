@@ -32,6 +32,7 @@ __all__ = [
     "StoreBusy",
     "StoreNotInstalled",
     "TransactionConflict",
+    "Unavailable",
     "UnrecognizedStore",
     "WrongExpectedVersion",
 ]
@@ -338,6 +339,14 @@ class ReadNotExact(Refusal):
 
 class StoreNotInstalled(Refusal):
     """The schema, a function or the table of the message store is missing in this database."""
+
+
+class Unavailable(MessageStoreError):
+    """What a handler needs is away; raise it for the message to be handled when it is back.
+
+    The consumer waits, some seconds at most between two attempts, and calls the handler again until
+    it succeeds or fails otherwise. No attempt is counted.
+    """
 
 
 class UnrecognizedStore(Refusal):

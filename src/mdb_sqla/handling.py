@@ -15,8 +15,10 @@ __all__ = ["Handler", "Handlers", "is_async"]
 Handler = (
     Callable[[StoredMessage, UnitOfWork], Any]
     | Callable[[StoredMessage, AsyncUnitOfWork], Awaitable[Any]]
+    | Callable[[StoredMessage], Awaitable[Any]]
 )
-"""Takes a message and the unit of work that it is handled in; sync or async."""
+"""Takes a message and the unit of work that it is handled in, sync or async; where several are in
+flight, the message alone."""
 
 
 def is_async(handler: object) -> bool:
@@ -75,11 +77,28 @@ class Handlers:
         Raises:
             InvalidArgument: a handler is async.
         """
-        for handler in [*self._by_type.values(), self._of_any_type]:
+        for handler in self._all():
             if is_async(handler):
                 raise InvalidArgument(
                     f"An async handler needs `await consumer.run_async(...)`: {handler!r}"
                 )
+
+    def refuse_sync(self) -> None:
+        """Check that all are to be awaited, so that several can be in flight.
+
+        Raises:
+            InvalidArgument: a handler is not async.
+        """
+        for handler in self._all():
+            if not is_async(handler):
+                raise InvalidArgument(
+                    "A handler of which several are in flight must be declared with `async def`: "
+                    f"{handler!r}"
+                )
+
+    def _all(self) -> list[Handler]:
+        of_any_type = [] if self._of_any_type is None else [self._of_any_type]
+        return [*self._by_type.values(), *of_any_type]
 
     @property
     def names(self) -> dict[str, str]:

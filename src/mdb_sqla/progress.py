@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
-from tenacity import (
-    DoAttempt,
-    DoSleep,
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_exponential,
-)
 
 from mdb_sqla import dead_letters, positions, reading
-from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost
+from mdb_sqla.errors import HandlerFailed
 from mdb_sqla.groups import Group
-from mdb_sqla.handling import Handlers
+from mdb_sqla.handling import Handler, Handlers
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.positions import Claim
 from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.steps import CutOff, Handle, Interrupted, Pause, Step, Transact
+from mdb_sqla.steps import Deliver, Failure, Handle, Step, Transact
 from mdb_sqla.stream_name import StreamName
+from mdb_sqla.trying import Control, Retries, Trying, checkpoint
 
-__all__ = ["Control", "Progress", "Retries", "Settings", "Stopped", "checkpoint", "log", "rest"]
-
-_log = logging.getLogger("mdb_sqla.consumer")
-
-_LONGEST_PAUSE = 60.0  # seconds; whoever ends it wakes the consumer
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often a handler is tried, with pauses that double from `first` to `longest` seconds.
-
-    Raises:
-        InvalidArgument: a number is not more than 0.
-    """
-
-    attempts: int = 10
-    first: float = 0.1
-    longest: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not self.attempts > 0 or not 0 < self.first <= self.longest:
-            raise InvalidArgument(
-                f"attempts and first must be more than 0, and longest not less than first: {self!r}"
-            )
+__all__ = ["Progress", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -68,22 +34,11 @@ class Settings:
     batch_size: int
     transaction_size: int
     retries: Retries
+    in_flight: int | None
     sets_aside: bool
     poll: tuple[float, float]
     group: Group | None
     filters: CategoryFilters
-
-
-class Stopped(Exception):
-    """The consumer was stopped between two things that it does."""
-
-
-@dataclass
-class Control:
-    """What a consumer has been told from outside."""
-
-    stopping: bool = False
-    paused: bool = False
 
 
 class Progress:
@@ -103,7 +58,8 @@ class Progress:
         self._handlers = handlers
         self._control = control
         self._filters = filters
-        self._cut_off = 0, 0  # a global position, and how often its handler lost the connection
+        self._trying = Trying(claim.consumer, claim.slot, settings.retries, control)
+        self._done: set[int] = set()  # what was delivered beyond what is saved
         self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
 
@@ -123,8 +79,9 @@ class Progress:
         if settings.sets_aside:
             replayed = yield from self._replay()
         messages, settled = yield Transact(self._fetch)
-        for number in range(0, len(messages), settings.transaction_size):
-            yield from self._handle(messages[number : number + settings.transaction_size])
+        size = settings.in_flight or settings.transaction_size
+        for number in range(0, len(messages), size):
+            yield from self._handle(messages[number : number + size])
             yield from checkpoint(self._control)
         full = len(messages) == settings.batch_size
         if not full:
@@ -165,44 +122,68 @@ class Progress:
         return messages, settled
 
     def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
-        waiting = [message for message in messages if message.stream_name in self._blocked]
-        calls = [
-            (handler, message)
-            for message in messages
-            if message.stream_name not in self._blocked
-            and (handler := self._handlers.find(message)) is not None
-        ]
         last = messages[-1].global_position
-        finish = partial(self._finish, last, waiting)
-        try:
-            if calls:
-                yield from self._retry(Handle(calls, finish))
-            elif waiting:
-                yield Transact(finish)
-        except HandlerFailed as failure:
-            if not self._settings.sets_aside:
-                raise
-            if len(messages) > 1:
-                # It is not known which of them it was.
-                for message in messages:
-                    yield from self._handle([message])
-                return
-            yield Transact(partial(self._set_aside, failure))
-            self._blocked.add(failure.message.stream_name)
+        failures: list[Failure] = []
+        while True:
+            waiting = [message for message in messages if message.stream_name in self._blocked]
+            calls = [
+                (handler, message)
+                for message in messages
+                if message.stream_name not in self._blocked
+                and (handler := self._handlers.find(message)) is not None
+            ]
+            step = self._step(calls, partial(self._finish, last, waiting, failures))
+            try:
+                if calls:
+                    yield from self._trying.until_done(step)
+                elif waiting:
+                    yield Transact(step.finish)
+            except HandlerFailed as failure:
+                if isinstance(step, Deliver):
+                    failures += yield from self._failed_for_good(failure, step)
+                elif not self._settings.sets_aside:
+                    raise
+                elif len(messages) == 1:
+                    failures.append(Failure.of(failure))
+                else:
+                    # It is not known which of them it was.
+                    for message in messages:
+                        yield from self._handle([message])
+                    return
+                self._blocked.update(each.message.stream_name for each in failures)
+            else:
+                break
+        self._done.difference_update(message.global_position for message in messages)
+        if calls or waiting:
             self._saved = last
-        else:
-            if calls or waiting:
-                self._saved = last
         self._position = last
 
-    def _finish(self, position: int, waiting: list[StoredMessage], session: Session) -> None:
+    def _failed_for_good(
+        self, failure: HandlerFailed, step: Deliver
+    ) -> Generator[Step, Any, list[Failure]]:
+        """Return what has been tried as often as it may; where it isn't set aside, that's the end.
+
+        All before the first of them is done.
+        """
+        if self._settings.sets_aside:
+            attempts = self._settings.retries.attempts
+            return [each for each in step.failures.values() if each.tries >= attempts]
+        self._position = failure.message.global_position - 1
+        yield from self.save()
+        raise failure
+
+    def _finish(
+        self,
+        position: int,
+        waiting: list[StoredMessage],
+        failures: list[Failure],
+        session: Session,
+    ) -> None:
+        for failure in failures:
+            dead_letters.fail(self.claim, *failure, session)
+        # What has just failed is among them, and stays as it is.
         dead_letters.set_aside(self.claim, waiting, session)
         positions.save(self.claim, position, session)
-
-    def _set_aside(self, failure: HandlerFailed, session: Session) -> None:
-        error = failure.__cause__ or failure
-        dead_letters.fail(self.claim, failure.message, error, failure.tries, session)
-        positions.save(self.claim, failure.message.global_position, session)
 
     def _replay(self) -> Generator[Step, Any, int]:
         """Handle what was set aside and waits for nothing more; returns how many there were."""
@@ -218,7 +199,8 @@ class Progress:
                 if handler is None:
                     yield Transact(remove)
                 else:
-                    yield from self._retry(Handle([(handler, message)], remove))
+                    yield from self._trying.until_done(self._step([(handler, message)], remove))
+                    self._done.discard(message.global_position)
             except dead_letters.LeftOut:
                 pass
             except HandlerFailed as failure:
@@ -230,102 +212,9 @@ class Progress:
             yield from checkpoint(self._control)
         return len(messages)
 
-    def _retry(self, step: Handle) -> Generator[Step, Any, None]:
-        retries = self._settings.retries
-        retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
-            stop=stop_after_attempt(retries.attempts),
-            wait=wait_exponential(multiplier=retries.first, max=retries.longest),
-            reraise=True,
-        )
-        # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
-        retrying.begin()
-        state = RetryCallState(retrying, None, (), {})
-        _, first = step.calls[0]
-        if self._cut_off[0] != first.global_position:
-            self._cut_off = first.global_position, 0
-        while True:
-            try:
-                do = retrying.iter(state)
-            except Exception as error:
-                if not _may_pass(error):
-                    raise
-                message = step.current or first
-                raise HandlerFailed(self._settings.name, message, state.attempt_number) from error
-            if isinstance(do, DoAttempt):
-                try:
-                    state.set_result((yield step))
-                except CutOff as error:
-                    # It may be the handler itself that does it, every time.
-                    tries = self._cut_off[1] + 1
-                    self._cut_off = first.global_position, tries
-                    if tries < retries.attempts:
-                        raise
-                    message = step.current or first
-                    raise HandlerFailed(self._settings.name, message, tries) from error
-                except Exception as error:
-                    message = step.current or first
-                    log(
-                        logging.WARNING,
-                        self._settings.name,
-                        "could not handle message %d of type %s",
-                        message.global_position,
-                        message.type,
-                        error=error,
-                        slot=self.claim.slot,
-                        attempt=state.attempt_number,
-                    )
-                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
-            elif isinstance(do, DoSleep):
-                state.prepare_for_next_attempt()
-                yield from rest(do, self._control)
-            else:
-                return
-
-
-def checkpoint(control: Control) -> Generator[Step, Any, None]:
-    """Go on, unless the consumer was told otherwise.
-
-    Raises:
-        Stopped: the consumer was stopped.
-    """
-    while control.paused and not control.stopping:
-        yield Pause(_LONGEST_PAUSE)
-    if control.stopping:
-        raise Stopped
-
-
-def rest(seconds: float, control: Control) -> Generator[Step, Any, None]:
-    """Wait, whatever wakes the consumer meanwhile.
-
-    Raises:
-        Stopped: the consumer was stopped.
-    """
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        yield Pause(left)
-        yield from checkpoint(control)
-
-
-def log(
-    level: int,
-    consumer: str,
-    what: str,
-    *values: object,
-    error: Exception | None = None,
-    **fields: object,
-) -> None:
-    """Log a line about a consumer, with fields for those who search in logs."""
-    _log.log(
-        level,
-        f"Consumer %s {what}",
-        consumer,
-        *values,
-        exc_info=error,
-        extra={"consumer": consumer, **fields},
-    )
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether to call a handler again: not if this is no longer ours, or the server is away."""
-    return not isinstance(error, SlotLost | dead_letters.LeftOut | Interrupted)
+    def _step(
+        self, calls: list[tuple[Handler, StoredMessage]], finish: Callable[[Session], Any]
+    ) -> Handle | Deliver:
+        if self._settings.in_flight is None:
+            return Handle(calls, finish)
+        return Deliver(calls, finish, self._done)

@@ -1,0 +1,75 @@
+"""Calls handlers side by side whose effects are elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from mdb_sqla.errors import Unavailable
+from mdb_sqla.handling import Handler
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.steps import Deliver, Failure
+from mdb_sqla.stream_name import StreamName
+
+__all__ = ["deliver"]
+
+_Calls = Sequence[tuple[Handler, StoredMessage]]
+
+
+async def deliver(step: Deliver) -> None:
+    """Call the handlers of what is not done yet; see `Deliver`.
+
+    Raises:
+        Exception: what a handler raised. That something is away comes before other errors.
+    """
+
+    async def call(chain: _Calls) -> None:
+        for handler, message in chain:
+            position = message.global_position
+            try:
+                await handler(message)  # type: ignore[call-arg]
+            except BaseException as caught:
+                error = _told(caught)
+                before = step.failures.get(position)
+                tries = 1 if before is None else before.tries + 1
+                step.failures[position] = Failure(message, error, tries)
+                failed.append(step.failures[position])
+                return
+            step.done.add(position)
+            step.failures.pop(position, None)
+
+    failed: list[Failure] = []
+    async with asyncio.TaskGroup() as tasks:
+        for chain in _chains(step):
+            tasks.create_task(call(chain))
+    if failed:
+        first = min(failed, key=_rank)
+        step.current = first.message
+        raise first.error
+
+
+def _told(caught: BaseException) -> Exception:
+    """Return the error of a handler, and raise what is not its own."""
+    if isinstance(caught, Exception):
+        return caught
+    task = asyncio.current_task()
+    if not isinstance(caught, asyncio.CancelledError) or task is None or task.cancelling():
+        raise caught
+    # Something that the handler awaits was cancelled; nobody has asked this task to end.
+    error = RuntimeError(f"The handler was ended by {caught!r}")
+    error.__cause__ = caught
+    return error
+
+
+def _chains(step: Deliver) -> list[_Calls]:
+    """Return what is to be called one after another: what is of one cardinal id."""
+    chains: dict[str, list[tuple[Handler, StoredMessage]]] = {}
+    for handler, message in step.calls:
+        if message.global_position not in step.done:
+            name = StreamName(message.stream_name)
+            chains.setdefault(name.cardinal_id or name, []).append((handler, message))
+    return list(chains.values())
+
+
+def _rank(failure: Failure) -> tuple[bool, int]:
+    return not isinstance(failure.error, Unavailable), failure.message.global_position
