@@ -15,6 +15,7 @@ from mdb_sqla.raw_reading import RawReader
 __all__ = ["export", "go_on"]
 
 _BLOCK = 64 * 1024  # bytes
+_BEGINNING = b'{"id": "'  # of every line that an export writes
 
 
 def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
@@ -44,41 +45,52 @@ def go_on(path: Path, reader: RawReader) -> BinaryIO:
     A line that was written in part is removed. Where there is no file, it is made.
 
     Raises:
-        InvalidArgument: the file can't be opened, or its last line is no message that is read here.
+        InvalidArgument: the file can't be opened, or what it ends with is no message that is read
+            here; nothing is removed then.
     """
     try:
         file = path.open("a+b")
     except OSError as error:
         raise InvalidArgument(f"The file can't be written: {error}") from error
     try:
-        last = _last_line(file)
+        last, torn = _end(file)
         if last is not None:
-            (line,) = parse([last], KEYS, OPTIONAL_KEYS)
-            if not reader.includes(line.values["stream_name"]):
-                raise InvalidArgument(
-                    f"The file has messages of {line.values['stream_name']!r}, which is not "
-                    "exported now"
-                )
-            reader.position = 1 + line.values[reader.counts_by]
-    except InvalidLine as error:
-        file.close()
-        raise InvalidArgument(f"The last line of the file is no message: {error}") from error
+            reader.position = 1 + _position(last, reader)
+        if torn:
+            # Somebody's file, and not an export of ours, is not to lose its end.
+            if not torn.startswith(_BEGINNING) and not _BEGINNING.startswith(torn):
+                raise InvalidArgument("The file ends with something that is no message")
+            file.truncate(file.seek(0, os.SEEK_END) - len(torn))
     except BaseException:
         file.close()
         raise
     return file
 
 
-def _last_line(file: BinaryIO) -> bytes | None:
-    """Return the last whole line, and remove what comes after it."""
+def _position(last: bytes, reader: RawReader) -> int:
+    try:
+        line = next(parse([last], KEYS, OPTIONAL_KEYS), None)
+    except InvalidLine as error:
+        raise InvalidArgument(f"The last line of the file is no message: {error}") from error
+    if line is None:
+        raise InvalidArgument("The last line of the file is no message: it is blank")
+    if not reader.includes(line.values["stream_name"]):
+        raise InvalidArgument(
+            f"The file has messages of {line.values['stream_name']!r}, which is not exported now"
+        )
+    position: int = line.values[reader.counts_by]
+    return position
+
+
+def _end(file: BinaryIO) -> tuple[bytes | None, bytes]:
+    """Return the last whole line, if there is one, and what comes after it."""
     end = file.seek(0, os.SEEK_END)
     tail = b""
     while end > 0 and tail.count(b"\n") < 2:
-        begin = max(0, end - _BLOCK)
+        # Twice as much each time, for a line can be very long.
+        begin = max(0, end - max(_BLOCK, len(tail)))
         file.seek(begin)
         tail = file.read(end - begin) + tail
         end = begin
     whole, newline, torn = tail.rpartition(b"\n")
-    if torn:
-        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
-    return whole.rpartition(b"\n")[2] + newline if newline else None
+    return (whole.rpartition(b"\n")[2] + newline if newline else None), torn

@@ -212,6 +212,43 @@ def test_an_export_goes_on_where_its_file_ends(source: URL, file: Path) -> None:
     assert "has messages of 'order-1'" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"shopping list", "ends with something that is no message"),
+        (b"eggs\nmilk", "The last line of the file is no message"),
+        (b"eggs\n\n", "it is blank"),
+        (b"\n", "it is blank"),
+        (b"\0\xff", "ends with something that is no message"),
+    ],
+)
+def test_a_file_that_is_no_export_stays_as_it_is(
+    source: URL, tmp_path: Path, content: bytes, rule: str
+) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+
+    assert rule in mdb("export", "--file", str(path), url=source, code=1).stderr
+
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kept", [1, 8, 9, 100])
+def test_a_first_line_that_was_written_in_part(source: URL, file: Path, kept: int) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[:kept])
+
+    mdb("export", "--file", str(file), url=source)
+
+    assert file.read_bytes() == whole
+
+
+def test_a_dash_stands_for_stdout(source: URL, file: Path) -> None:
+    exported = mdb("export", "--file", "-", url=source).stdout
+
+    assert exported.encode() == file.read_bytes()
+
+
 def test_a_file_whose_last_line_is_longer_than_a_block(
     tmp_path: Path, connection: Connection
 ) -> None:

@@ -28,7 +28,10 @@ def export_messages(
     position: Position = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Where to write to; one that is there already is gone on with."),
+        typer.Option(
+            allow_dash=True,
+            help="Where to write to; one that is there already is gone on with. - for stdout.",
+        ),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
@@ -38,6 +41,8 @@ def export_messages(
 
     Example: mdb export --file all.jsonl
     """
+    if str(file) == "-":
+        file = None
     if file is not None and position is not None:
         fail("With --file, an export begins where the file ends: leave --position out.")
     reader = RawReader(name, position)
