@@ -75,7 +75,11 @@ def write(
     if file is not None:
         if any(each is not None for each in single):
             fail("With --file, the messages are in the file: nothing else tells what to write.")
-        with connected(url, schema) as engine, engine.begin() as connection, opened(file) as lines:
+        with (
+            connected(url, schema, writes=True) as engine,
+            engine.begin() as connection,
+            opened(file) as lines,
+        ):
             number = MessageStore(connection).load(messages_in(lines))
         if as_json:
             print_json({"written": number})
@@ -89,7 +93,7 @@ def write(
         values["id"] = id_
     message = Message(type_, **values)
     expected = None if expected_version is None else {stream: expected_version}
-    with connected(url, schema) as engine, engine.begin() as connection:
+    with connected(url, schema, writes=True) as engine, engine.begin() as connection:
         store = MessageStore(connection)
         (at,) = store.write_messages([(stream, message)], expected_versions=expected)
     if as_json:

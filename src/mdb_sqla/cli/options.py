@@ -10,8 +10,10 @@ from typing import Annotated, BinaryIO, NoReturn
 
 import typer
 from rich.console import Console
-from sqlalchemy import Engine, NullPool, create_engine, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 
+from mdb_sqla.execution import is_autocommit
+from mdb_sqla.revisions import SAFE_SEARCH_PATH
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["Schema", "Url", "connected", "errors", "fail", "opened", "output"]
@@ -31,8 +33,14 @@ Schema = Annotated[str, typer.Option(help="The schema of the store.")]
 
 
 @contextmanager
-def connected(url: str, schema: str = SCHEMA) -> Iterator[Engine]:
-    """Give an engine for a command; one whose URL is of another database ends the command."""
+def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterator[Engine]:
+    """Give an engine for a command; one whose URL is of another database ends the command.
+
+    Args:
+        url: the database.
+        schema: the schema of the store.
+        writes: whether triggers of the application's may run, for which the search path stays.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
@@ -43,8 +51,17 @@ def connected(url: str, schema: str = SCHEMA) -> Iterator[Engine]:
         # Behind a transaction pooler, another process would meet what this one has prepared.
         connect_args={"prepare_threshold": None},
     )
+    if not writes:
+        event.listen(engine, "begin", _take_safe_search_path)
     yield engine
     engine.dispose()
+
+
+def _take_safe_search_path(connection: Connection) -> None:
+    # Whoever runs this may do more than those who put functions and operators into `public`. Not
+    # for longer than the transaction: through a pooler, the connection is another's afterwards.
+    if not is_autocommit(connection):
+        connection.exec_driver_sql(f"SET LOCAL search_path = {SAFE_SEARCH_PATH}")
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def import_messages(
     Example: mdb import account.jsonl
     """
     with (
-        connected(url, schema) as engine,
+        connected(url, schema, writes=True) as engine,
         opened(file) as lines,
         _progress("Imported") as bar,
         engine.connect() as connection,
