@@ -84,7 +84,7 @@ def test_reports(database: URL, name: str, variable: str, part: str, left_out: s
     assert "2 messages" in run(tool, url=database)
     environment: dict[str, Any] = {variable: part}
     filtered = run(tool, url=database, **environment)
-    assert "1 messages" in filtered
+    assert "1 message" in filtered
     assert left_out not in filtered.partition("\n")[2]
 
 

@@ -131,15 +131,15 @@ def _create(engine: Engine, schema: str, role: bool, maintenance: str) -> None:
     created = create(engine, maintenance=maintenance)
     done = migrate.upgrade(engine, schema=schema, role=role)
     name = engine.url.database
-    output.print(f"Database {name} {'was created' if created else 'was there'}.", markup=False)
+    output.print(f"Database {name} {'was created' if created else 'was there'}.")
     state = "is ready" if done else "was up to date"
-    output.print(f"The store in schema {schema} of database {name} {state}.", markup=False)
+    output.print(f"The store in schema {schema} of database {name} {state}.")
 
 
 def _delete(engine: Engine, force: bool, maintenance: str) -> None:
     deleted = delete(engine, force=force, maintenance=maintenance)
     state = "is gone" if deleted else "was not there"
-    output.print(f"Database {engine.url.database} {state}.", markup=False)
+    output.print(f"Database {engine.url.database} {state}.")
 
 
 def _confirm_database(engine: Engine, yes: bool) -> None:

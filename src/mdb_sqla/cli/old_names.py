@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import URL
 
 from mdb_sqla.cli import main as mdb
-from mdb_sqla.cli.options import errors, fail, output
+from mdb_sqla.cli.options import errors, fail, output, show_any_name
 
 __all__ = ["OLD_NAMES", "main"]
 
@@ -86,13 +86,14 @@ def main() -> None:
 
     They take no arguments, but environment variables, and those of libpq.
     """
+    show_any_name()
     name = Path(sys.argv[0]).stem
     if name == "mdb-print-database-scripts-dir":
         output.print("There is no folder of scripts. `mdb upgrade` installs the store, and")
         output.print("`mdb upgrade --sql` prints the whole script for psql.")
         return
     arguments = OLD_NAMES[name](os.environ)
-    errors.print(f"{name} is now: {shlex.join(['mdb', *arguments])}", markup=False, emoji=False)
+    errors.print(f"{name} is now: {shlex.join(['mdb', *arguments])}")
     if len(sys.argv) > 1:
         fail(f"{name} takes no arguments, but environment variables: {shlex.join(sys.argv[1:])}")
     command, *rest = arguments

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, BinaryIO, NoReturn
 
@@ -12,14 +14,28 @@ import typer
 from rich.console import Console
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 
+from mdb_sqla.cli.printing import shown
 from mdb_sqla.execution import is_autocommit
 from mdb_sqla.revisions import SAFE_SEARCH_PATH
 from mdb_sqla.tables import SCHEMA
 
-__all__ = ["Schema", "Url", "connected", "errors", "fail", "opened", "output"]
+__all__ = [
+    "Schema",
+    "Url",
+    "connected",
+    "discard_output",
+    "errors",
+    "fail",
+    "opened",
+    "output",
+    "show_any_name",
+]
 
-output = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# Names may look like rich's markup and emoji.
+output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+if not output.is_terminal:
+    output.width = 10_000  # whoever reads it from a pipe or a file wants whole names
 
 Url = Annotated[
     str,
@@ -41,15 +57,19 @@ def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterat
         schema: the schema of the store.
         writes: whether triggers of the application's may run, for which the search path stays.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ValueError as error:
+        fail(f"The URL can't be used: {error}")
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
         execution_options={"schema_translate_map": {SCHEMA: schema}},
-        # Behind a transaction pooler, another process would meet what this one has prepared.
-        connect_args={"prepare_threshold": None},
+        # Behind a transaction pooler, another process would meet what this one has prepared. Names
+        # may have any character, whatever PGCLIENTENCODING or the database has.
+        connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
     )
     if not writes:
         event.listen(engine, "begin", _take_safe_search_path)
@@ -78,7 +98,20 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         yield lines
 
 
+def show_any_name() -> None:
+    """Have characters that a terminal's encoding does not know replaced, and not refused."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def discard_output() -> None:
+    """Have what could not be written to stdout not be tried again at the end of the process."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def fail(message: str) -> NoReturn:
     """Print why the command can't be done, and end it with status 1."""
-    errors.print(f"mdb: {message.strip()}", markup=False, style="red")
+    errors.print(f"mdb: {shown(message.strip(), lines=True)}", style="red")
     raise SystemExit(1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from mdb_sqla.cli.messages import Name, Position
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened
+from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.exporting import export, go_on
 from mdb_sqla.importing import Imported, import_lines
 from mdb_sqla.raw_reading import RawReader
@@ -46,7 +46,7 @@ def export_messages(
     if file is not None and position is not None:
         fail("With --file, an export begins where the file ends: leave --position out.")
     reader = RawReader(name, position)
-    target = nullcontext(sys.stdout.buffer) if file is None else go_on(file, reader)
+    target = binary_output() if file is None else go_on(file, reader)
     with connected(url, schema) as engine, target as output, _progress("Exported") as bar:
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         with autocommit.connect() as connection:
