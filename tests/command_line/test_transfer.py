@@ -295,6 +295,9 @@ def lines(*changes: dict[str, Any]) -> list[bytes]:
         (lines({"position": True})[1], "the position must be an integer from 0 .*: true"),
         (lines({"global_position": 0})[1], "the global_position must be an integer from 1 .*: 0"),
         (lines({"time": "2013-01-01"})[1], "the time must be a time with a zone, .*2013-01-01"),
+        (lines({"time": "2013-W01-1T00:00:00Z"})[1], "the time must be a time with a zone"),
+        (lines({"time": "2013-01-01 00:00:00,5+01:00"})[1], "the time must be a time with a zone"),
+        (lines({"time": "0001-01-01T00:00:00+10:00"})[1], "the time must be a time with a zone"),
         (lines({"metadata": [1]})[1], r"the metadata must be a JSON object: \[1\]"),
         (lines({"colour": 1})[1], "the key 'colour' must be one of data, global_position, id"),
         (lines({"data": "\0"})[1], "PostgreSQL stores no NUL and no surrogates"),
@@ -315,6 +318,23 @@ def test_a_line_that_is_no_message(engine: Engine, line: bytes, rule: str) -> No
         assert connection.scalar(select(func.count()).select_from(messages)) == 0
 
     assert caught.value.number == 2
+
+
+def test_a_number_of_more_digits_than_python_reads(engine: Engine) -> None:
+    digits = "9" * 6000
+    line = lines()[0][:-1] + f', "data": [{digits}, 1]}}'.encode()
+
+    with engine.connect() as connection:
+        assert import_lines(connection, [line]).written == 1
+        stored = connection.scalar(text("SELECT data::text FROM message_store.messages"))
+    assert stored == f"[{digits}, 1]"
+
+
+def test_a_position_of_more_digits_than_python_reads(engine: Engine) -> None:
+    line = lines()[0].replace(b'"global_position": 7', b'"global_position": ' + b"9" * 6000)
+
+    with engine.connect() as connection, pytest.raises(InvalidLine, match="must be an integer"):
+        import_lines(connection, [line])
 
 
 def test_a_bad_file_from_the_command_line(database: URL, tmp_path: Path) -> None:
