@@ -245,7 +245,7 @@ def test_a_quick_one_does_not_read_the_messages(filled: Engine) -> None:
     assert wheres(verify(filled)) == ["Stream account-0", "Stream account-1"]
 
 
-@pytest.mark.parametrize("schema", ["events", 'My "events"', "s", "messages"])
+@pytest.mark.parametrize("schema", ["events", 'My "events"', "s", "messages", "o'brien", "100 %"])
 def test_another_schema(empty_database: URL, schema: str) -> None:
     engine = create_engine(empty_database, poolclass=NullPool)
     migrate.upgrade(engine, schema=schema)
