@@ -108,6 +108,20 @@ def test_write_test_messages(database: URL) -> None:
         ("a-1", "T", {"k": 1})
     ] * 3
 
+
+@pytest.mark.parametrize(
+    ("literal", "metadata"),
+    [("""'{"k": "it''s"}'""", {"k": "it's"}), ('{"k": "\'\'"}', {"k": "''"}), ("NULL", {})],
+)
+def test_metadata_as_sql(database: URL, literal: str, metadata: dict[str, str]) -> None:
+    run("mdb-write-test-message", url=database, METADATA=literal)
+
+    engine = create_engine(database)
+    with engine.connect() as connection:
+        (message,) = MessageStore(connection).read_messages()
+    engine.dispose()
+    assert message.metadata == metadata
+
     refused = run("mdb-write-test-message", url=database, code=1, INSTANCES="x")
     assert "INSTANCES must be a number from 1 on: 'x'" in refused
 

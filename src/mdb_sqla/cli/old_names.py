@@ -42,11 +42,14 @@ def _create(environment: _Environment) -> list[str]:
 
 
 def _write(environment: _Environment) -> list[str]:
-    # An SQL literal in the original, and so with quotes around it.
-    metadata = environment.get("METADATA", _METADATA).strip().strip("'")
+    metadata = environment.get("METADATA", _METADATA).strip()
+    if metadata.startswith("'"):
+        # An SQL literal, as the original takes it.
+        metadata = metadata.strip("'").replace("''", "'")
+    about = [] if metadata.upper() == "NULL" else [f"--metadata={metadata}"]
     stream = environment.get("STREAM_NAME") or f"testStream-{uuid4()}"
     type_ = environment.get("TYPE") or "SomeType"
-    return ["write", f"--data={_DATA}", f"--metadata={metadata}", "--", stream, type_]
+    return ["write", f"--data={_DATA}", *about, "--", stream, type_]
 
 
 OLD_NAMES: dict[str, Callable[[_Environment], list[str]]] = {
