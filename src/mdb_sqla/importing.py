@@ -108,10 +108,16 @@ class _Run:
             if entry.id in stored or any(each.id in stored for each in entries[number:]):
                 self._done.is_exact = False
             else:
-                self._inserting.keep_others_out()
-                before = self._done.stored
-                self._done.is_exact = self._inserting.number_of_messages(before + 1) == before
+                # Only the owner may keep others out, and none of them is to wait in vain.
+                self._done.is_exact = self._has_nothing_else()
+                if self._done.is_exact:
+                    self._inserting.keep_others_out()
+                    self._done.is_exact = self._has_nothing_else()
             return
+
+    def _has_nothing_else(self) -> bool:
+        """Whether the store has nothing but what was found of these lines."""
+        return self._inserting.number_of_messages(self._done.stored + 1) == self._done.stored
 
     def _check_nobody_else_writes(self, first: int) -> None:
         self._inserting.keep_others_out()
