@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mdb_sqla.cli.options import Schema, Url, connected, output
-from mdb_sqla.cli.printing import shown, table
+from mdb_sqla.cli.printing import Json, print_json, shown, table
 from mdb_sqla.dead_letters import dead_letters, replay, skip
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
@@ -20,6 +20,7 @@ def list_letters(
     consumer: Annotated[str | None, typer.Argument(help="Only of this consumer.")] = None,
     tracebacks: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
     schema: Schema = DEFAULT_SCHEMA,
+    as_json: Json = False,
 ) -> None:
     """Show what consumers have set aside, and why.
 
@@ -27,6 +28,9 @@ def list_letters(
     """
     with connected(url, schema) as engine, translated(), engine.connect() as connection:
         found = dead_letters(connection, consumer)
+    if as_json:
+        print_json([letter._asdict() for letter in found])
+        return
     told = table("consumer", "global position", "stream", "type", "tries", "error")
     for letter in found:
         why = letter.traceback if tracebacks else letter.error
