@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy
-from mdb_sqla.execution import is_autocommit
+from mdb_sqla.execution import check_isolation
 from mdb_sqla.inserting import Entry, Inserting
 from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, parse
 from mdb_sqla.notifying import announce
@@ -57,7 +57,8 @@ def import_lines(
             written, what was written in earlier ones stays.
         DuplicateMessageId: another message has the same id.
         StoreBusy: others write, so that global positions can't be kept, or have drawn them already.
-        InvalidArgument: the connection is in a transaction, or AUTOCOMMIT.
+        InvalidArgument: the connection is in a transaction, or its isolation level is not READ
+            COMMITTED.
     """
     if connection.in_transaction():
         raise InvalidArgument("An import needs a connection that is not in a transaction")
@@ -65,8 +66,7 @@ def import_lines(
     run = _Run(connection, done)
     for chunk in _chunks(lines):
         with connection.begin():
-            if is_autocommit(connection):
-                raise InvalidArgument("An import needs transactions; the connection is AUTOCOMMIT")
+            check_isolation(connection, "An import")
             run.write(chunk)
         if progress is not None:
             progress(done)

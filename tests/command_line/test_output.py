@@ -203,3 +203,31 @@ def test_a_port_that_is_no_number(port: str) -> None:
     refused = mdb("print", "--url", f"postgresql://localhost:{port}/x", code=1).stderr
 
     assert "The URL can't be used" in refused
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_default_isolation_level_of_the_role(database: URL, tmp_path: Path, level: str) -> None:
+    options = f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"
+    file = tmp_path / "all.jsonl"
+    for command in (
+        "write account-1 Opened",
+        "print account",
+        f"export --file {file}",
+        "verify",
+        "clear --yes",
+        f"import {file}",
+    ):
+        done = run(*command.split(), url=database, PGOPTIONS=options)
+        assert (done.returncode, b"mdb:" in done.stderr) == (0, False), command
+    with subprocess.Popen(
+        [*MDB, "tail", "--position", "1"],
+        stdout=subprocess.PIPE,
+        env={
+            **os.environ,
+            "MDB_DATABASE_URL": database.render_as_string(hide_password=False),
+            "PGOPTIONS": options,
+        },
+    ) as process:
+        assert process.stdout
+        assert b"account-1" in process.stdout.readline()
+        process.terminate()

@@ -437,10 +437,10 @@ def test_what_an_import_needs(engine: Engine) -> None:
         connection.execute(select(1))
         with pytest.raises(InvalidArgument, match="not in a transaction"):
             import_lines(connection, lines())
-    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-    refusal = pytest.raises(InvalidArgument, match="AUTOCOMMIT")
-    with autocommit.connect() as connection, refusal:
-        import_lines(connection, lines())
+    for level in ("AUTOCOMMIT", "REPEATABLE READ"):
+        other = engine.execution_options(isolation_level=level)
+        with other.connect() as connection, pytest.raises(InvalidArgument, match=level):
+            import_lines(connection, lines())
 
 
 def test_another_schema(empty_database: URL, file: Path) -> None:

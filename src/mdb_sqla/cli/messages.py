@@ -119,14 +119,13 @@ def print_messages(
     Example: mdb print account --type Deposited --limit 10 --json
     """
     reader = RawReader(name, position, correlation)
-    with connected(url, schema) as engine:
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        with autocommit.connect() as connection:
-            for batch in export(connection, reader):
-                chosen = _of(batch, types)[:limit]
-                _show(chosen, as_json)
-                if limit is not None and (limit := limit - len(chosen)) == 0:
-                    break
+    with connected(url, schema) as engine, engine.connect() as connection:
+        for batch in export(connection, reader):
+            connection.commit()
+            chosen = _of(batch, types)[:limit]
+            _show(chosen, as_json)
+            if limit is not None and (limit := limit - len(chosen)) == 0:
+                break
 
 
 def tail(

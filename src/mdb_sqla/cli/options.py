@@ -66,6 +66,8 @@ def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterat
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
+        # Whatever the role's or the database's default is: others can't read exactly.
+        isolation_level="READ COMMITTED",
         execution_options={"schema_translate_map": {SCHEMA: schema}},
         # Behind a transaction pooler, another process would meet what this one has prepared. Names
         # may have any character, whatever PGCLIENTENCODING or the database has.

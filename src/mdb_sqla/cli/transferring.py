@@ -47,16 +47,20 @@ def export_messages(
         fail("With --file, an export begins where the file ends: leave --position out.")
     reader = RawReader(name, position)
     target = binary_output() if file is None else go_on(file, reader)
-    with connected(url, schema) as engine, target as output, _progress("Exported") as bar:
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        with autocommit.connect() as connection:
-            number, begin = 0, reader.position
-            bar.expect(reader.end(connection) + 1 - begin)
-            for batch in export(connection, reader):
-                output.write("".join([message.line for message in batch]).encode())
-                number += len(batch)
-                bar.show(number, reader.position - begin)
-            output.flush()
+    with (
+        connected(url, schema) as engine,
+        target as output,
+        _progress("Exported") as bar,
+        engine.connect() as connection,
+    ):
+        number, begin = 0, reader.position
+        bar.expect(reader.end(connection) + 1 - begin)
+        for batch in export(connection, reader):
+            connection.commit()
+            output.write("".join([message.line for message in batch]).encode())
+            number += len(batch)
+            bar.show(number, reader.position - begin)
+        output.flush()
 
 
 def import_messages(
