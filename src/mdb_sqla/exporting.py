@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 from mdb_sqla.errors import InvalidArgument, InvalidLine
 from mdb_sqla.execution import Database
@@ -27,7 +28,11 @@ def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
     Args:
         db: a session or connection.
         reader: what to read, and where to begin; afterwards it is where the export ended.
+
+    Raises:
+        InvalidArgument: the message that the file ends with is not where it was in this store.
     """
+    _check_what_was_read(db, reader)
     end = reader.end(db)
     while reader.position <= end:
         batch = reader.next(db)
@@ -37,6 +42,21 @@ def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
             batch = [each for each in batch if reader.position_of(each) <= end]
             reader.position = end + 1
         yield batch
+
+
+def _check_what_was_read(db: Database, reader: RawReader) -> None:
+    """See that what a file has is of this store; it may be of one that was cleared since."""
+    if reader.last_id is None:
+        return
+    begin = reader.position
+    reader.position = begin - 1
+    found = reader.next(db, 1)
+    reader.position = begin
+    if [each.id for each in found] != [reader.last_id]:
+        raise InvalidArgument(
+            f"The file ends with message {reader.last_id}, which this store does not have at "
+            f"{reader.counts_by} {begin - 1}: export to another file"
+        )
 
 
 def go_on(path: Path, reader: RawReader) -> BinaryIO:
@@ -55,7 +75,8 @@ def go_on(path: Path, reader: RawReader) -> BinaryIO:
     try:
         last, torn = _end(file)
         if last is not None:
-            reader.position = 1 + _position(last, reader)
+            reader.last_id, position = _id_and_position(last, reader)
+            reader.position = position + 1
         if torn:
             # Somebody's file, and not an export of ours, is not to lose its end.
             if not torn.startswith(_BEGINNING) and not _BEGINNING.startswith(torn):
@@ -67,7 +88,7 @@ def go_on(path: Path, reader: RawReader) -> BinaryIO:
     return file
 
 
-def _position(last: bytes, reader: RawReader) -> int:
+def _id_and_position(last: bytes, reader: RawReader) -> tuple[UUID, int]:
     try:
         line = next(parse([last], KEYS, OPTIONAL_KEYS), None)
     except InvalidLine as error:
@@ -78,8 +99,7 @@ def _position(last: bytes, reader: RawReader) -> int:
         raise InvalidArgument(
             f"The file has messages of {line.values['stream_name']!r}, which is not exported now"
         )
-    position: int = line.values[reader.counts_by]
-    return position
+    return UUID(line.values["id"]), line.values[reader.counts_by]
 
 
 def _end(file: BinaryIO) -> tuple[bytes | None, bytes]:

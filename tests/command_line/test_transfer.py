@@ -233,6 +233,18 @@ def test_a_file_that_is_no_export_stays_as_it_is(
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("number", [1, 9])
+def test_a_file_of_a_store_that_was_cleared(source: URL, file: Path, number: int) -> None:
+    whole = file.read_bytes()
+    mdb("clear", "--yes", url=source)
+    write(source, *[("account-1", "Opened")] * number)
+
+    refused = mdb("export", "--file", str(file), url=source, code=1).stderr
+
+    assert "which this store does not have at global_position" in refused
+    assert file.read_bytes() == whole
+
+
 @pytest.mark.parametrize("kept", [1, 8, 9, 100])
 def test_a_first_line_that_was_written_in_part(source: URL, file: Path, kept: int) -> None:
     whole = file.read_bytes()
