@@ -231,3 +231,32 @@ def test_a_default_isolation_level_of_the_role(database: URL, tmp_path: Path, le
         assert process.stdout
         assert b"account-1" in process.stdout.readline()
         process.terminate()
+
+
+@pytest.mark.parametrize("command", ["print", "print --json", "export", "version --json"])
+def test_a_closed_stdout(store: URL, command: str) -> None:
+    done = run_closed(1, *command.split(), url=store)
+
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("import -", 0), ("write --file -", 0), ("clear", 1)]
+)
+def test_a_closed_stdin(store: URL, command: str, code: int) -> None:
+    done = run_closed(0, *command.split(), url=store)
+
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+
+
+def run_closed(number: int, *arguments: str, url: URL) -> subprocess.CompletedProcess[bytes]:
+    """Run a command one of whose standard streams is closed."""
+    closing = f'exec {number}{"<" if number == 0 else ">"}&-; exec "$@"'
+    address = url.render_as_string(hide_password=False)
+    return subprocess.run(
+        ["/bin/sh", "-c", closing, "sh", *MDB, *arguments, "--url", address],
+        capture_output=True,
+        check=False,
+    )

@@ -20,7 +20,7 @@ from mdb_sqla.cli import (
     store,
     transferring,
 )
-from mdb_sqla.cli.options import discard_output, fail, show_any_name
+from mdb_sqla.cli.options import discard_output, fail, prepare_streams
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: those of the process, where there are none.
     """
-    show_any_name()
+    prepare_streams()
     try:
         _app()(args=arguments)
     except (MessageStoreError, EmbeddedPostgresError) as error:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import URL
 
 from mdb_sqla.cli import main as mdb
-from mdb_sqla.cli.options import errors, fail, output, show_any_name
+from mdb_sqla.cli.options import errors, fail, output, prepare_streams
 
 __all__ = ["OLD_NAMES", "main"]
 
@@ -89,7 +89,7 @@ def main() -> None:
 
     They take no arguments, but environment variables, and those of libpq.
     """
-    show_any_name()
+    prepare_streams()
     name = Path(sys.argv[0]).stem
     if name == "mdb-print-database-scripts-dir":
         output.print("There is no folder of scripts. `mdb upgrade` installs the store, and")

@@ -28,7 +28,7 @@ __all__ = [
     "fail",
     "opened",
     "output",
-    "show_any_name",
+    "prepare_streams",
 ]
 
 # Names may look like rich's markup and emoji.
@@ -100,8 +100,12 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         yield lines
 
 
-def show_any_name() -> None:
-    """Have characters that a terminal's encoding does not know replaced, and not refused."""
+def prepare_streams() -> None:
+    """Have closed streams be empty, and characters that a terminal does not know replaced."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (for good)
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
