@@ -115,6 +115,14 @@ def consume(url: URL) -> None:
     engine.dispose()
 
 
+def test_a_database_is_not_deleted_for_a_name_that_can_be_none(database: URL) -> None:
+    write(database, ("account-1", "Opened"))
+
+    mdb("recreate-database", "--yes", "--schema", "a$b", url=database, code=1)
+
+    assert number(database) == 1
+
+
 @pytest.mark.parametrize("schema", ["message_store", NAME])
 def test_clear(empty_database: URL, schema: str) -> None:
     engine = create_engine(empty_database)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, Engine, func, select
 
-from mdb_sqla import functions, migrate
+from mdb_sqla import functions, migrate, revisions
 from mdb_sqla.clearing import clear as clear_store
 from mdb_sqla.cli.options import Schema, Url, connected, fail, output
 from mdb_sqla.cli.printing import Json, print_json
@@ -75,6 +75,8 @@ def recreate_database(
     """
     with connected(url) as engine:
         _confirm_database(engine, yes)
+        # Refuses a name that can't be one before anything is deleted.
+        revisions.statement("message_store_0001", "schema", schema)
         _delete(engine, force, maintenance_database)
         _create(engine, schema, role, maintenance_database)
 
