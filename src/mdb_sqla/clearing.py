@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, Connection, Executable, delete, select, update
 
-from mdb_sqla.errors import ConsumersHaveBegun, InvalidArgument
-from mdb_sqla.execution import WRITES, execute, is_autocommit, qualified
+from mdb_sqla.errors import ConsumersHaveBegun
+from mdb_sqla.execution import WRITES, check_isolation, execute, qualified
 from mdb_sqla.lock_timeout import check, lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.tables import consumer_slots as slots
@@ -31,12 +31,11 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         ConsumersHaveBegun: there are consumers that have a position, and `reset_consumers` is
             False; roll back.
         StoreBusy: transactions that read or write have not ended in that time; roll back.
-        InvalidArgument: `wait` is not more than 0, or the connection is AUTOCOMMIT.
+        InvalidArgument: `wait` is not more than 0, or the isolation level is not READ COMMITTED.
         StoreNotInstalled: there is no store in the database.
     """
     check(wait)
-    if is_autocommit(connection):
-        raise InvalidArgument("clear needs a transaction; the connection is AUTOCOMMIT")
+    check_isolation(connection, "clear")
     refusal = (
         f"No messages were deleted: for {wait:g} s there was always a transaction open that "
         "had read or written some"

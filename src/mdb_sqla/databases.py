@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import DDL, Connection, Engine, column, create_engine, select, table
+from sqlalchemy import DDL, Connection, Engine, Text, cast, column, create_engine, select, table
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.errors import InvalidArgument, StoreBusy
@@ -35,7 +35,9 @@ def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
         DBAPIError: the server refuses it, as where the role may not create databases.
     """
     with _maintaining(engine, maintenance) as (connection, name):
-        if connection.scalar(select(_databases).where(_databases.c.datname == name)) is not None:
+        # As text: an operator for `name` and `varchar` could be somebody else's.
+        is_there = cast(_databases.c.datname, Text) == cast(name, Text)
+        if connection.scalar(select(_databases).where(is_there)) is not None:
             return False
         try:
             connection.execute(_statement("CREATE DATABASE", name))

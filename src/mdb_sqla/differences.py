@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mdb_sqla.structure import Grant, Structure
 
-__all__ = ["Difference", "differences"]
+__all__ = ["SEQUENCE", "Difference", "differences"]
 
 _UPGRADE = "Run mdb upgrade, or alembic upgrade heads"
 _SWITCHES = {
@@ -16,8 +16,10 @@ _SWITCHES = {
     "lock_granularity()": {"SELECT 'category'", "SELECT 'stream'"},
     "error_code(code text)": {"RETURN code", "RETURN 'P0001'::text"},
 }
-_NOT_TO_CHANGE = {"UPDATE", "DELETE", "TRUNCATE"}
+_CHANGING = {"UPDATE", "DELETE", "TRUNCATE", "TRIGGER"}
 _INVALID = " (invalid)"
+
+SEQUENCE = "messages_global_position_seq"
 
 
 class Difference(NamedTuple):
@@ -71,11 +73,22 @@ def _of_privileges(store: Structure, made: Structure, identifier: str) -> Iterat
         remedy = f"GRANT {_words(grant, identifier)} TO {grant.grantee};"
         yield Difference(_where(grant), f"{grant.grantee} may not {grant.privilege}", remedy)
     for grant in sorted(store.explicit - made.explicit):
-        is_of_messages = grant.name.partition(".")[0] == "messages"
-        if is_of_messages and grant.privilege in _NOT_TO_CHANGE:
+        why = _forbidden(grant)
+        if why is not None:
             remedy = f"REVOKE {_words(grant, identifier)} FROM {grant.grantee};"
-            what = f"{grant.grantee} may {grant.privilege}, and messages are never changed"
+            what = f"{grant.grantee} may {grant.privilege}, and {why}"
             yield Difference(_where(grant), what, remedy)
+
+
+def _forbidden(grant: Grant) -> str | None:
+    """Why only the owner of the store is to have this privilege; None where anybody may."""
+    if grant.name.partition(".")[0] == "messages" and grant.privilege in _CHANGING:
+        return "messages are never changed"
+    if grant == Grant("SCHEMA", "", grant.grantee, "CREATE"):
+        return "a function that is put there can be called instead of the store's"
+    if grant == Grant("SEQUENCE", SEQUENCE, grant.grantee, "UPDATE"):
+        return "global positions never go back"
+    return None
 
 
 def _list(structure: Structure) -> str:

@@ -90,7 +90,7 @@ class InvalidStreamName(InvalidArgument):
 
 
 class InvalidSchemaName(InvalidArgument):
-    """A schema name that is empty, longer than 63 bytes, or has a `$` or a NUL in it.
+    """A schema name that is empty, longer than 63 bytes, or has a `$`, a bracket or a NUL in it.
 
     Attributes:
         value: the name.
@@ -98,7 +98,7 @@ class InvalidSchemaName(InvalidArgument):
 
     def __init__(self, value: str) -> None:
         super().__init__(
-            f"Invalid schema name {value!r}: it must have 1 to 63 bytes and no '$' and no NUL"
+            f"Invalid schema name {value!r}: it must have 1 to 63 bytes and no $, [, ] and NUL"
         )
         self.value = value
 

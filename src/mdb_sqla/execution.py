@@ -9,11 +9,13 @@ from sqlalchemy import Row as ResultRow
 from sqlalchemy.orm import Session
 
 from mdb_sqla import tables
+from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.refusals import translated
 
 __all__ = [
     "WRITES",
     "Database",
+    "check_isolation",
     "connection_of",
     "dialect_of",
     "execute",
@@ -91,6 +93,19 @@ def is_intercepted(db: Database) -> bool:
 def is_autocommit(connection: Connection) -> bool:
     """Whether each statement is a transaction of its own."""
     return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
+
+
+def check_isolation(connection: Connection, what: str) -> None:
+    """Refuse a transaction that does not see what others commit while it waits for them.
+
+    Raises:
+        InvalidArgument: its isolation level is not READ COMMITTED, or the connection is AUTOCOMMIT.
+    """
+    if is_autocommit(connection):
+        raise InvalidArgument(f"{what} needs a transaction; the connection is AUTOCOMMIT")
+    level = connection.get_isolation_level()
+    if level != "READ COMMITTED":
+        raise InvalidArgument(f"{what} needs the isolation level READ COMMITTED, and not {level}")
 
 
 def quoted(name: str) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 from mdb_sqla.errors import InvalidArgument, InvalidLine
 from mdb_sqla.execution import Database
@@ -15,6 +16,7 @@ from mdb_sqla.raw_reading import RawReader
 __all__ = ["export", "go_on"]
 
 _BLOCK = 64 * 1024  # bytes
+_BEGINNING = b'{"id": "'  # of every line that an export writes
 
 
 def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
@@ -26,7 +28,11 @@ def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
     Args:
         db: a session or connection.
         reader: what to read, and where to begin; afterwards it is where the export ended.
+
+    Raises:
+        InvalidArgument: the message that the file ends with is not where it was in this store.
     """
+    _check_what_was_read(db, reader)
     end = reader.end(db)
     while reader.position <= end:
         batch = reader.next(db)
@@ -38,47 +44,73 @@ def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
         yield batch
 
 
+def _check_what_was_read(db: Database, reader: RawReader) -> None:
+    """See that what a file has is of this store; it may be of one that was cleared since."""
+    if reader.last_id is None:
+        return
+    begin = reader.position
+    reader.position = begin - 1
+    found = reader.next(db, 1)
+    reader.position = begin
+    if [each.id for each in found] != [reader.last_id]:
+        raise InvalidArgument(
+            f"The file ends with message {reader.last_id}, which this store does not have at "
+            f"{reader.counts_by} {begin - 1}: export to another file"
+        )
+
+
 def go_on(path: Path, reader: RawReader) -> BinaryIO:
     """Open the file of an export to append to it, and set the reader to what comes after it.
 
     A line that was written in part is removed. Where there is no file, it is made.
 
     Raises:
-        InvalidArgument: the file can't be opened, or its last line is no message that is read here.
+        InvalidArgument: the file can't be opened, or what it ends with is no message that is read
+            here; nothing is removed then.
     """
     try:
         file = path.open("a+b")
     except OSError as error:
         raise InvalidArgument(f"The file can't be written: {error}") from error
     try:
-        last = _last_line(file)
+        last, torn = _end(file)
         if last is not None:
-            (line,) = parse([last], KEYS, OPTIONAL_KEYS)
-            if not reader.includes(line.values["stream_name"]):
-                raise InvalidArgument(
-                    f"The file has messages of {line.values['stream_name']!r}, which is not "
-                    "exported now"
-                )
-            reader.position = 1 + line.values[reader.counts_by]
-    except InvalidLine as error:
-        file.close()
-        raise InvalidArgument(f"The last line of the file is no message: {error}") from error
+            reader.last_id, position = _id_and_position(last, reader)
+            reader.position = position + 1
+        if torn:
+            # Somebody's file, and not an export of ours, is not to lose its end.
+            if not torn.startswith(_BEGINNING) and not _BEGINNING.startswith(torn):
+                raise InvalidArgument("The file ends with something that is no message")
+            file.truncate(file.seek(0, os.SEEK_END) - len(torn))
     except BaseException:
         file.close()
         raise
     return file
 
 
-def _last_line(file: BinaryIO) -> bytes | None:
-    """Return the last whole line, and remove what comes after it."""
+def _id_and_position(last: bytes, reader: RawReader) -> tuple[UUID, int]:
+    try:
+        line = next(parse([last], KEYS, OPTIONAL_KEYS), None)
+    except InvalidLine as error:
+        raise InvalidArgument(f"The last line of the file is no message: {error}") from error
+    if line is None:
+        raise InvalidArgument("The last line of the file is no message: it is blank")
+    if not reader.includes(line.values["stream_name"]):
+        raise InvalidArgument(
+            f"The file has messages of {line.values['stream_name']!r}, which is not exported now"
+        )
+    return UUID(line.values["id"]), line.values[reader.counts_by]
+
+
+def _end(file: BinaryIO) -> tuple[bytes | None, bytes]:
+    """Return the last whole line, if there is one, and what comes after it."""
     end = file.seek(0, os.SEEK_END)
     tail = b""
     while end > 0 and tail.count(b"\n") < 2:
-        begin = max(0, end - _BLOCK)
+        # Twice as much each time, for a line can be very long.
+        begin = max(0, end - max(_BLOCK, len(tail)))
         file.seek(begin)
         tail = file.read(end - begin) + tail
         end = begin
     whole, newline, torn = tail.rpartition(b"\n")
-    if torn:
-        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
-    return whole.rpartition(b"\n")[2] + newline if newline else None
+    return (whole.rpartition(b"\n")[2] + newline if newline else None), torn

@@ -54,9 +54,11 @@ class Following:
         has_connected = False
         while not self._ended:
             try:
-                with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as own:
+                with self._engine.connect() as connection:
                     has_connected = True
-                    yield from self._read(own)
+                    yield from self._read(
+                        connection.execution_options(isolation_level="READ COMMITTED")
+                    )
             except DBAPIError as error:
                 if not has_connected or not is_lost_connection(error):
                     raise
@@ -72,6 +74,7 @@ class Following:
             while not self._ended:
                 self._woken.clear()
                 batch = self._reader.next(connection)
+                connection.commit()
                 if batch:
                     yield batch
                 elif not self._ended:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy
-from mdb_sqla.execution import is_autocommit
+from mdb_sqla.execution import check_isolation
 from mdb_sqla.inserting import Entry, Inserting
 from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, parse
 from mdb_sqla.notifying import announce
@@ -57,7 +57,8 @@ def import_lines(
             written, what was written in earlier ones stays.
         DuplicateMessageId: another message has the same id.
         StoreBusy: others write, so that global positions can't be kept, or have drawn them already.
-        InvalidArgument: the connection is in a transaction, or AUTOCOMMIT.
+        InvalidArgument: the connection is in a transaction, or its isolation level is not READ
+            COMMITTED.
     """
     if connection.in_transaction():
         raise InvalidArgument("An import needs a connection that is not in a transaction")
@@ -65,8 +66,7 @@ def import_lines(
     run = _Run(connection, done)
     for chunk in _chunks(lines):
         with connection.begin():
-            if is_autocommit(connection):
-                raise InvalidArgument("An import needs transactions; the connection is AUTOCOMMIT")
+            check_isolation(connection, "An import")
             run.write(chunk)
         if progress is not None:
             progress(done)
@@ -108,10 +108,16 @@ class _Run:
             if entry.id in stored or any(each.id in stored for each in entries[number:]):
                 self._done.is_exact = False
             else:
-                self._inserting.keep_others_out()
-                before = self._done.stored
-                self._done.is_exact = self._inserting.number_of_messages(before + 1) == before
+                # Only the owner may keep others out, and none of them is to wait in vain.
+                self._done.is_exact = self._has_nothing_else()
+                if self._done.is_exact:
+                    self._inserting.keep_others_out()
+                    self._done.is_exact = self._has_nothing_else()
             return
+
+    def _has_nothing_else(self) -> bool:
+        """Whether the store has nothing but what was found of these lines."""
+        return self._inserting.number_of_messages(self._done.stored + 1) == self._done.stored
 
     def _check_nobody_else_writes(self, first: int) -> None:
         self._inserting.keep_others_out()

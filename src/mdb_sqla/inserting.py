@@ -49,9 +49,13 @@ class Entry(NamedTuple):
     text: str
 
 
+# The owner of the store runs these, on a search path where others may have put functions and
+# operators that match better: so functions are named with their schema, and types are those of
+# PostgreSQL's own operators.
+
 # A document is an array of arrays: what is known here, then the message.
 _document = (
-    func.jsonb_array_elements(cast(bindparam("document", type_=Text), JSONB))
+    func.pg_catalog.jsonb_array_elements(cast(bindparam("document", type_=Text), JSONB))
     .table_valued(column("value", JSONB))
     .render_derived()
 )
@@ -69,8 +73,8 @@ _STORED = select(
     messages.c.stream_name,
     messages.c.global_position,
     and_(
-        messages.c.stream_name == _text("stream_name"),
-        messages.c.type == _text("type"),
+        cast(messages.c.stream_name, Text) == _text("stream_name"),
+        cast(messages.c.type, Text) == _text("type"),
         messages.c.data.is_not_distinct_from(_message["data"]),
         messages.c.metadata.is_not_distinct_from(_message["metadata"]),
     ).label("is_the_same"),
@@ -81,7 +85,7 @@ _INSERT = insert(messages).from_select(
     select(
         cast(_document.c.value[0].astext, BigInteger),
         cast(_document.c.value[1].astext, BigInteger),
-        func.timezone("utc", cast(_text("time"), TIMESTAMP(timezone=True))),
+        func.pg_catalog.timezone("utc", cast(_text("time"), TIMESTAMP(timezone=True))),
         _text("stream_name"),
         _text("type"),
         _message["data"],
@@ -92,12 +96,14 @@ _INSERT = insert(messages).from_select(
 
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number")))
 
-_stream_names = func.unnest(cast(bindparam("stream_names"), ARRAY(Text))).column_valued("name")
+_stream_names = func.pg_catalog.unnest(cast(bindparam("stream_names"), ARRAY(Text))).column_valued(
+    "name"
+)
 _VERSIONS = select(
     _stream_names,
     func.coalesce(
-        select(func.max(messages.c.position))
-        .where(messages.c.stream_name == _stream_names)
+        select(func.pg_catalog.max(messages.c.position))
+        .where(cast(messages.c.stream_name, Text) == _stream_names)
         .scalar_subquery(),
         -1,
     ),
@@ -148,8 +154,8 @@ class Inserting:
         sequence = cast(self._name, REGCLASS)
         ((newest, drawn),) = self._execute(
             select(
-                func.coalesce(func.max(messages.c.global_position), 0),
-                func.coalesce(func.pg_sequence_last_value(sequence), 0),
+                func.coalesce(func.pg_catalog.max(messages.c.global_position), 0),
+                func.coalesce(func.pg_catalog.pg_sequence_last_value(sequence), 0),
             )
         )
         return newest, drawn
@@ -171,7 +177,7 @@ class Inserting:
         self._insert(entries, versions, [entry.global_position for entry in entries])
         # Unlike setval(), this is rolled back with the messages, should it come to that.
         self._sequence(f"RESTART {entries[-1].global_position}")
-        self._execute(select(func.nextval(cast(self._name, REGCLASS))))
+        self._execute(select(func.pg_catalog.nextval(cast(self._name, REGCLASS))))
 
     def behind(self, entries: Sequence[Entry]) -> None:
         """Insert messages behind all others, at new global positions, as any writer does."""
@@ -191,7 +197,9 @@ class Inserting:
 
     def _set(self) -> None:
         # An index for each message: the planner knows little of a table that grows like this.
-        settings = (func.set_config(name, value, True) for name, value in SETTINGS.items())
+        settings = (
+            func.pg_catalog.set_config(name, value, True) for name, value in SETTINGS.items()
+        )
         self._execute(select(*settings))
 
     def _sequence(self, action: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, NoReturn
 from uuid import UUID
 
@@ -115,7 +115,7 @@ def _values(
     text: str, number: int, required: frozenset[str], optional: frozenset[str]
 ) -> dict[str, Any]:
     try:
-        line = _DECODER.decode(text)
+        line = _decoded(text)
     except (ValueError, RecursionError) as error:
         raise InvalidLine(number, f"it must be JSON: {error}") from error
     if not isinstance(line, dict):
@@ -139,8 +139,21 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
 
 
+def _decoded(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer has more digits than Python reads, but PostgreSQL stores up to 131,072.
+        return _DECODER_OF_LONG.decode(text)
+
+
 # Made once: json.loads() makes one for each call that has an option.
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER_OF_LONG = json.JSONDecoder(
+    parse_constant=_refuse, parse_int=lambda digits: (int if len(digits) < 20 else float)(digits)
+)
 
 
 def _is_position(value: object) -> bool:
@@ -162,11 +175,19 @@ def _is_id(value: object) -> bool:
 
 def _is_time(value: object) -> bool:
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
+        return (
+            isinstance(value, str)
+            and _TIME.fullmatch(value) is not None
+            and datetime.fromisoformat(value).astimezone(UTC) is not None
+        )
+    except (ValueError, OverflowError):
         return False
 
 
+# What both Python and PostgreSQL read, and take for the same.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-5])(:[0-5]\d)?)", re.ASCII
+)
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {

@@ -35,7 +35,9 @@ def lock_timeout(connection: Connection, seconds: float, refusal: str) -> Iterat
     """
     # At least a millisecond: 0 would be for ever.
     timeout = f"{max(1, round(1000 * seconds))}ms"
-    execute(connection, select(func.set_config("lock_timeout", timeout, True)), {}, WRITES)
+    execute(
+        connection, select(func.pg_catalog.set_config("lock_timeout", timeout, True)), {}, WRITES
+    )
     try:
         yield
     except OperationalError as error:

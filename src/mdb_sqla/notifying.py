@@ -208,8 +208,8 @@ def _notify(due: set[_Told], connection: Connection) -> None:
     for channel, categories in by_channel.items():
         few = len(categories) <= _MOST_CATEGORIES and max(map(len, categories)) < _LONGEST_CATEGORY
         payloads = categories if few else [ANY_CATEGORY]
-        payload = func.unnest(cast(payloads, ARRAY(Text)))
-        connection.execute(select(func.pg_notify(channel, payload)))
+        payload = func.pg_catalog.unnest(cast(payloads, ARRAY(Text)))
+        connection.execute(select(func.pg_catalog.pg_notify(channel, payload)))
 
 
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     TIMESTAMP,
@@ -62,6 +63,8 @@ class RawReader:
             raise InvalidArgument(f"The correlation must be a category: {correlation!r}")
         self._correlation = None if correlation is None else StreamName(correlation)
         self.position = (0 if self._is_stream else 1) if position is None else position
+        self.last_id: UUID | None = None
+        """Which message came before this position, where an export goes on."""
 
     @property
     def category(self) -> str | None:

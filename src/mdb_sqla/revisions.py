@@ -161,13 +161,14 @@ def statement(revision: str, name: str, schema: str) -> str:
     same with the name of an object in the schema.
 
     Raises:
-        InvalidSchemaName: the name is empty, longer than 63 bytes, or has a `$` or a NUL in it.
+        InvalidSchemaName: the name is empty, longer than 63 bytes, or has a `$`, a bracket or a NUL
+            in it.
     """
     if (
         not isinstance(schema, str)
         or not 0 < len(schema.encode()) <= 63
-        or "$" in schema
-        or "\0" in schema
+        # The brackets are those that SQLAlchemy can't translate.
+        or any(each in schema for each in "$[]\0")
     ):
         raise InvalidSchemaName(schema)
     identifier = '"' + schema.replace('"', '""') + '"'

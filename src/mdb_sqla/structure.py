@@ -124,7 +124,9 @@ def _read(connection: Connection, schema: str) -> Structure:
 
 def _unqualified(definition: str, qualifiers: list[str]) -> str:
     """Take the schema out where a name begins with it, not where one ends like it."""
-    any_of_them = "|".join(re.escape(qualifier) for qualifier in qualifiers)
+    # As identifiers, and within strings.
+    written = [*qualifiers, *(qualifier.replace("'", "''") for qualifier in qualifiers)]
+    any_of_them = "|".join(re.escape(qualifier) for qualifier in written)
     return re.sub(rf'(?<![\w$"])(?:{any_of_them})', "", definition)
 
 

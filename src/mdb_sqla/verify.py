@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import data_rules, tables
-from mdb_sqla.differences import Difference, differences
+from mdb_sqla.differences import SEQUENCE, Difference, differences
 from mdb_sqla.errors import StoreNotInstalled
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
@@ -24,8 +24,6 @@ __all__ = ["Difference", "Verification", "verify"]
 
 _MAY_NOT = {"42501", "25006"}
 """SQLSTATEs of an insufficient privilege, and of a transaction or server that is read-only."""
-
-_SEQUENCE = "messages_global_position_seq"
 
 
 @dataclass(frozen=True)
@@ -101,15 +99,18 @@ def _has_roles(store: Structure) -> bool:
     """Whether the revisions of the roles were run; an adopted store has grants without them."""
     if store.revisions is not None:
         return any(revision.startswith("message_store_role") for revision in store.revisions)
-    return any(grant.name == "consumer_slots" for grant in store.explicit)
+    return any(
+        grant.name == "consumer_slots" and grant.grantee.startswith("message_store")
+        for grant in store.explicit
+    )
 
 
 def _of_data(
     connection: Connection, schema: str, store: Structure, told: Verification, *, quick: bool
 ) -> Iterator[Difference]:
-    name = f"{connection.scalar(select(func.quote_ident(schema)))}.{_SEQUENCE}"
+    name = f"{connection.scalar(select(func.quote_ident(schema)))}.{SEQUENCE}"
     columns = {("column", f"messages.{column.name}") for column in tables.messages.columns}
-    if not columns | {("sequence", _SEQUENCE)} <= store.parts.keys():
+    if not columns | {("sequence", SEQUENCE)} <= store.parts.keys():
         told.left_out.append("Messages: the table is not complete")
         return
     yield from data_rules.sequence(connection, name)

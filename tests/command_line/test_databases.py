@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import URL, create_engine, func, inspect, select, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Message, MessageStore, Retries, migrate
+from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, Retries, migrate
+from mdb_sqla.clearing import clear
 from mdb_sqla.tables import messages
 from tests.command_line.running import told, write
 from tests.command_line.test_mdb import MDB, mdb
@@ -114,6 +115,14 @@ def consume(url: URL) -> None:
     engine.dispose()
 
 
+def test_a_database_is_not_deleted_for_a_name_that_can_be_none(database: URL) -> None:
+    write(database, ("account-1", "Opened"))
+
+    mdb("recreate-database", "--yes", "--schema", "a$b", url=database, code=1)
+
+    assert number(database) == 1
+
+
 @pytest.mark.parametrize("schema", ["message_store", NAME])
 def test_clear(empty_database: URL, schema: str) -> None:
     engine = create_engine(empty_database)
@@ -135,6 +144,14 @@ def test_clear(empty_database: URL, schema: str) -> None:
         store = MessageStore(connection)
         assert store.write("account-1", Message("Opened")) == 0
         assert store.read_messages()[0].global_position == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ"])
+def test_clearing_sees_what_it_has_waited_for(database: URL, level: str) -> None:
+    engine = create_engine(database, isolation_level=level)
+    with engine.connect() as connection, pytest.raises(InvalidArgument, match=level):
+        clear(connection)
     engine.dispose()
 
 

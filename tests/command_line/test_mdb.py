@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -200,6 +201,9 @@ def test_dead_letters(database: URL) -> None:
     assert "IndexError: list index out of range" in told
     assert "waits for an earlier one of its stream" in told
     assert "Nothing" in mdb("dead-letters", "list", "other", url=database).stdout
+    letter, waiting = json.loads(mdb("dead-letters", "list", "--json", url=database).stdout)
+    assert (letter["consumer"], waiting["error"]) == ("billing", None)
+    assert "Traceback" in letter["traceback"]
     assert "Traceback" in mdb("dead-letters", "list", "--traceback", url=database).stdout
     assert "1 failed" in mdb("dead-letters", "replay", "billing", url=database).stdout
     assert "0 failed" in mdb("dead-letters", "replay", "billing", url=database).stdout

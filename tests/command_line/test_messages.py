@@ -187,7 +187,7 @@ def test_a_lost_connection(database: URL) -> None:
     with tailing("a", "--position", "1", url=database) as tail:
         assert line(tail)["type"] == "Before"
         with engine.begin() as connection:
-            (reading,) = backends(connection, "get_messages|settled_position")
+            (reading,) = backends(connection, "^(BEGIN|SET LOCAL|SELECT|COMMIT)")
             connection.execute(select(func.pg_terminate_backend(reading)))
         assert tail.stderr is not None
         told = tail.stderr.readline()

@@ -84,7 +84,7 @@ def test_reports(database: URL, name: str, variable: str, part: str, left_out: s
     assert "2 messages" in run(tool, url=database)
     environment: dict[str, Any] = {variable: part}
     filtered = run(tool, url=database, **environment)
-    assert "1 messages" in filtered
+    assert "1 message" in filtered
     assert left_out not in filtered.partition("\n")[2]
 
 
@@ -107,6 +107,20 @@ def test_write_test_messages(database: URL) -> None:
     assert [(each.stream_name, each.type, each.metadata) for each in rest] == [
         ("a-1", "T", {"k": 1})
     ] * 3
+
+
+@pytest.mark.parametrize(
+    ("literal", "metadata"),
+    [("""'{"k": "it''s"}'""", {"k": "it's"}), ('{"k": "\'\'"}', {"k": "''"}), ("NULL", {})],
+)
+def test_metadata_as_sql(database: URL, literal: str, metadata: dict[str, str]) -> None:
+    run("mdb-write-test-message", url=database, METADATA=literal)
+
+    engine = create_engine(database)
+    with engine.connect() as connection:
+        (message,) = MessageStore(connection).read_messages()
+    engine.dispose()
+    assert message.metadata == metadata
 
     refused = run("mdb-write-test-message", url=database, code=1, INSTANCES="x")
     assert "INSTANCES must be a number from 1 on: 'x'" in refused

@@ -212,6 +212,55 @@ def test_an_export_goes_on_where_its_file_ends(source: URL, file: Path) -> None:
     assert "has messages of 'order-1'" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"shopping list", "ends with something that is no message"),
+        (b"eggs\nmilk", "The last line of the file is no message"),
+        (b"eggs\n\n", "it is blank"),
+        (b"\n", "it is blank"),
+        (b"\0\xff", "ends with something that is no message"),
+    ],
+)
+def test_a_file_that_is_no_export_stays_as_it_is(
+    source: URL, tmp_path: Path, content: bytes, rule: str
+) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+
+    assert rule in mdb("export", "--file", str(path), url=source, code=1).stderr
+
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("number", [1, 9])
+def test_a_file_of_a_store_that_was_cleared(source: URL, file: Path, number: int) -> None:
+    whole = file.read_bytes()
+    mdb("clear", "--yes", url=source)
+    write(source, *[("account-1", "Opened")] * number)
+
+    refused = mdb("export", "--file", str(file), url=source, code=1).stderr
+
+    assert "which this store does not have at global_position" in refused
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("kept", [1, 8, 9, 100])
+def test_a_first_line_that_was_written_in_part(source: URL, file: Path, kept: int) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole[:kept])
+
+    mdb("export", "--file", str(file), url=source)
+
+    assert file.read_bytes() == whole
+
+
+def test_a_dash_stands_for_stdout(source: URL, file: Path) -> None:
+    exported = mdb("export", "--file", "-", url=source).stdout
+
+    assert exported.encode() == file.read_bytes()
+
+
 def test_a_file_whose_last_line_is_longer_than_a_block(
     tmp_path: Path, connection: Connection
 ) -> None:
@@ -258,6 +307,9 @@ def lines(*changes: dict[str, Any]) -> list[bytes]:
         (lines({"position": True})[1], "the position must be an integer from 0 .*: true"),
         (lines({"global_position": 0})[1], "the global_position must be an integer from 1 .*: 0"),
         (lines({"time": "2013-01-01"})[1], "the time must be a time with a zone, .*2013-01-01"),
+        (lines({"time": "2013-W01-1T00:00:00Z"})[1], "the time must be a time with a zone"),
+        (lines({"time": "2013-01-01 00:00:00,5+01:00"})[1], "the time must be a time with a zone"),
+        (lines({"time": "0001-01-01T00:00:00+10:00"})[1], "the time must be a time with a zone"),
         (lines({"metadata": [1]})[1], r"the metadata must be a JSON object: \[1\]"),
         (lines({"colour": 1})[1], "the key 'colour' must be one of data, global_position, id"),
         (lines({"data": "\0"})[1], "PostgreSQL stores no NUL and no surrogates"),
@@ -278,6 +330,23 @@ def test_a_line_that_is_no_message(engine: Engine, line: bytes, rule: str) -> No
         assert connection.scalar(select(func.count()).select_from(messages)) == 0
 
     assert caught.value.number == 2
+
+
+def test_a_number_of_more_digits_than_python_reads(engine: Engine) -> None:
+    digits = "9" * 6000
+    line = lines()[0][:-1] + f', "data": [{digits}, 1]}}'.encode()
+
+    with engine.connect() as connection:
+        assert import_lines(connection, [line]).written == 1
+        stored = connection.scalar(text("SELECT data::text FROM message_store.messages"))
+    assert stored == f"[{digits}, 1]"
+
+
+def test_a_position_of_more_digits_than_python_reads(engine: Engine) -> None:
+    line = lines()[0].replace(b'"global_position": 7', b'"global_position": ' + b"9" * 6000)
+
+    with engine.connect() as connection, pytest.raises(InvalidLine, match="must be an integer"):
+        import_lines(connection, [line])
 
 
 def test_a_bad_file_from_the_command_line(database: URL, tmp_path: Path) -> None:
@@ -380,10 +449,10 @@ def test_what_an_import_needs(engine: Engine) -> None:
         connection.execute(select(1))
         with pytest.raises(InvalidArgument, match="not in a transaction"):
             import_lines(connection, lines())
-    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-    refusal = pytest.raises(InvalidArgument, match="AUTOCOMMIT")
-    with autocommit.connect() as connection, refusal:
-        import_lines(connection, lines())
+    for level in ("AUTOCOMMIT", "REPEATABLE READ"):
+        other = engine.execution_options(isolation_level=level)
+        with other.connect() as connection, pytest.raises(InvalidArgument, match=level):
+            import_lines(connection, lines())
 
 
 def test_another_schema(empty_database: URL, file: Path) -> None:

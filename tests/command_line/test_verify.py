@@ -48,6 +48,11 @@ BROKEN = {
         "Index messages_category",
         'REINDEX INDEX CONCURRENTLY "message_store".messages_category',
     ),
+    "a table that a crash empties": (
+        "ALTER TABLE messages SET UNLOGGED",
+        "Table messages",
+        "Make it: table",
+    ),
     "a default": ("ALTER TABLE messages ALTER id DROP DEFAULT", "Column messages.id", "DEFAULT"),
     "a column that may be null": (
         "ALTER TABLE messages ALTER type DROP NOT NULL",
@@ -126,6 +131,15 @@ def with_role(filled: Engine) -> Engine:
     return filled
 
 
+@pytest.fixture(scope="module")
+def somebody(databases: Databases) -> Iterator[str]:
+    """A role that has nothing to do with the store."""
+    name = f"mdb_sqla Somebody {os.getpid()}"
+    databases.execute(f'CREATE ROLE "{name}"')
+    yield name
+    databases.execute(f'DROP ROLE "{name}"')
+
+
 def run(engine: Engine, statement: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL search_path = message_store"))
@@ -200,19 +214,46 @@ def test_a_broken_store(filled: Engine, breakage: str) -> None:
             'REVOKE UPDATE (data) ON TABLE "message_store".messages FROM message_store_writer;',
         ),
         (
+            'GRANT UPDATE ON messages TO "SOMEBODY"',
+            "Table messages",
+            'REVOKE UPDATE ON TABLE "message_store".messages FROM "SOMEBODY";',
+        ),
+        (
+            'GRANT UPDATE (data) ON messages TO "SOMEBODY"',
+            "Column messages.data",
+            'REVOKE UPDATE (data) ON TABLE "message_store".messages FROM "SOMEBODY";',
+        ),
+        (
+            'GRANT TRIGGER ON messages TO "SOMEBODY"',
+            "Table messages",
+            'REVOKE TRIGGER ON TABLE "message_store".messages FROM "SOMEBODY";',
+        ),
+        (
+            'GRANT UPDATE ON SEQUENCE messages_global_position_seq TO "SOMEBODY"',
+            "Sequence messages_global_position_seq",
+            "REVOKE UPDATE ON SEQUENCE",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA message_store TO PUBLIC",
+            "Schema",
+            'REVOKE CREATE ON SCHEMA "message_store" FROM PUBLIC;',
+        ),
+        (
             "REVOKE SELECT ON SEQUENCE messages_global_position_seq FROM message_store",
             "Sequence messages_global_position_seq",
             "GRANT SELECT ON SEQUENCE",
         ),
     ],
 )
-def test_privileges(with_role: Engine, statement: str, where: str, remedy: str) -> None:
-    run(with_role, statement)
+def test_privileges(
+    with_role: Engine, somebody: str, statement: str, where: str, remedy: str
+) -> None:
+    run(with_role, statement.replace("SOMEBODY", somebody))
 
     (difference,) = verify(with_role, quick=True).differences
 
     assert difference.where.startswith(where)
-    assert remedy in difference.remedy
+    assert remedy.replace("SOMEBODY", somebody) in difference.remedy
     run(with_role, difference.remedy)
     assert verify(with_role, quick=True).differences == []
 
@@ -245,7 +286,7 @@ def test_a_quick_one_does_not_read_the_messages(filled: Engine) -> None:
     assert wheres(verify(filled)) == ["Stream account-0", "Stream account-1"]
 
 
-@pytest.mark.parametrize("schema", ["events", 'My "events"', "s", "messages"])
+@pytest.mark.parametrize("schema", ["events", 'My "events"', "s", "messages", "o'brien", "100 %"])
 def test_another_schema(empty_database: URL, schema: str) -> None:
     engine = create_engine(empty_database, poolclass=NullPool)
     migrate.upgrade(engine, schema=schema)

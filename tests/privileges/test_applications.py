@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, StoredMessage, UnitOfWork
 from mdb_sqla import dead_letters as letters
 from mdb_sqla.copying import LEAST_TO_COPY
+from mdb_sqla.importing import Imported, import_lines
 from mdb_sqla.lag import lag
 from tests.privileges.conftest import MemberOf
 
@@ -61,6 +62,19 @@ def test_copy_takes_the_right_to_choose_positions(member_of: MemberOf, role: str
     # None was drawn in vain.
     positions = [each.global_position for each in written]
     assert positions == list(range(positions[0], positions[0] + LEAST_TO_COPY))
+
+
+def test_an_import_behind_others_takes_no_owner(member_of: MemberOf) -> None:
+    with Session(member_of("message_store_writer")) as session:
+        MessageStore(session).write("imported-1", Message("Opened"))
+        session.commit()
+    line = (
+        b'{"id": "8a6b1e2c-6f7d-4a5e-9c3b-1d2e3f4a5b6c", "stream_name": "imported-1", "type": "T",'
+        b' "position": 0, "global_position": 1, "time": "2013-01-01T12:00:00Z"}'
+    )
+
+    with member_of("message_store").connect() as connection:
+        assert import_lines(connection, [line]) == Imported(1, 0, False)
 
 
 @pytest.mark.parametrize("role", CONSUMERS)

@@ -167,7 +167,7 @@ def test_a_schema_and_its_channel(flavour: Flavour, schema: str) -> None:
         migrate.downgrade(administration, schema=schema, delete_messages=True)
 
 
-@pytest.mark.parametrize("schema", ["", "a$b", "$$", "a\0b", "ü" * 32])
+@pytest.mark.parametrize("schema", ["", "a$b", "$$", "a\0b", "a[b", "a]", "ü" * 32])
 def test_a_schema_that_can_be_none(clean_database: URL, schema: str) -> None:
     with pytest.raises(InvalidSchemaName):
         migrate.upgrade(create_engine(clean_database, poolclass=NullPool), schema=schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import psycopg
 import typer
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -19,7 +20,7 @@ from mdb_sqla.cli import (
     store,
     transferring,
 )
-from mdb_sqla.cli.options import fail
+from mdb_sqla.cli.options import discard_output, fail, prepare_streams
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 
@@ -32,14 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: those of the process, where there are none.
     """
+    prepare_streams()
     try:
         _app()(args=arguments)
     except (MessageStoreError, EmbeddedPostgresError) as error:
         fail(str(error))
     except ArgumentError as error:
         fail(f"The URL can't be used: {error}")
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, psycopg.Error) as error:
         fail(str(getattr(error, "orig", None) or error))
+    except OSError as error:
+        discard_output()
+        fail(error.strerror or str(error))
 
 
 def _app() -> typer.Typer:

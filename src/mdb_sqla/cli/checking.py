@@ -41,12 +41,12 @@ def verify(
         )
     else:
         for what in told.checked:
-            output.print(f"Checked: {what}", markup=False)
+            output.print(f"Checked: {what}")
         for what in told.left_out:
-            output.print(f"Left out: {what}", markup=False)
+            output.print(f"Left out: {what}")
         for each in told.differences:
-            errors.print(f"{each.where}: {each.what}", markup=False, emoji=False, style="red")
-            errors.print(f"  {each.remedy}", markup=False, emoji=False)
+            errors.print(f"{each.where}: {each.what}", style="red")
+            errors.print(f"  {each.remedy}")
         number = len(told.differences)
         output.print(f"{number} difference{'s' * (number > 1)}." if number else "Nothing differs.")
     if not told.is_sound:

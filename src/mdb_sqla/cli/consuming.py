@@ -6,11 +6,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from mdb_sqla.cli.options import Schema, Url, connected, output
-from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.cli.printing import Json, print_json, shown, table
 from mdb_sqla.consumers import ConsumerOverview
 from mdb_sqla.consumers import consumers as read_consumers
 from mdb_sqla.refusals import translated
@@ -34,40 +31,38 @@ def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) 
     if not found:
         output.print("No consumer has run yet.")
         return
-    table = Table(
-        "consumer", "reads", "position", "behind", "seconds", "moved", "set aside", box=None
-    )
+    told = table("consumer", "reads", "position", "behind", "seconds", "moved", "set aside")
     for consumer in found:
-        table.add_row(
-            Text(consumer.name),
-            Text(_reads(consumer)),
+        told.add_row(
+            shown(consumer.name),
+            shown(_reads(consumer)),
             str(min((slot.position for slot in consumer.slots), default="new")),
             *_behind(consumer),
             _moved(consumer),
             str(consumer.dead_letters),
         )
-    output.print(table)
+    output.print(told)
     _print_members(found)
     if any(consumer.reads is None for consumer in found):
         output.print("\n? A consumer tells what it reads when it begins; this one has not yet.")
 
 
 def _print_members(found: list[ConsumerOverview]) -> None:
-    table = Table("consumer", "member", "", "slots", box=None)
+    groups = table("consumer", "member", "", "slots")
     for consumer in found:
         for member in consumer.members:
-            table.add_row(
-                Text(consumer.name),
-                Text(member.name),
+            groups.add_row(
+                shown(consumer.name),
+                shown(member.name),
                 "alive" if member.is_alive else "dead",
                 ", ".join(str(slot) for slot in member.slots) or "none",
             )
         free = [str(slot.slot) for slot in consumer.slots if slot.owner is None]
         if consumer.members and free:
-            table.add_row(Text(consumer.name), "nobody", "", ", ".join(free))
-    if table.rows:
+            groups.add_row(shown(consumer.name), "nobody", "", ", ".join(free))
+    if groups.rows:
         output.print("\nGroups")
-        output.print(table)
+        output.print(groups)
 
 
 def _reads(consumer: ConsumerOverview) -> str:

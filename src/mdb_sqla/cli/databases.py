@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, Engine, func, select
 
-from mdb_sqla import functions, migrate
+from mdb_sqla import functions, migrate, revisions
 from mdb_sqla.clearing import clear as clear_store
 from mdb_sqla.cli.options import Schema, Url, connected, fail, output
 from mdb_sqla.cli.printing import Json, print_json
@@ -75,6 +75,8 @@ def recreate_database(
     """
     with connected(url) as engine:
         _confirm_database(engine, yes)
+        # Refuses a name that can't be one before anything is deleted.
+        revisions.statement("message_store_0001", "schema", schema)
         _delete(engine, force, maintenance_database)
         _create(engine, schema, role, maintenance_database)
 
@@ -131,15 +133,15 @@ def _create(engine: Engine, schema: str, role: bool, maintenance: str) -> None:
     created = create(engine, maintenance=maintenance)
     done = migrate.upgrade(engine, schema=schema, role=role)
     name = engine.url.database
-    output.print(f"Database {name} {'was created' if created else 'was there'}.", markup=False)
+    output.print(f"Database {name} {'was created' if created else 'was there'}.")
     state = "is ready" if done else "was up to date"
-    output.print(f"The store in schema {schema} of database {name} {state}.", markup=False)
+    output.print(f"The store in schema {schema} of database {name} {state}.")
 
 
 def _delete(engine: Engine, force: bool, maintenance: str) -> None:
     deleted = delete(engine, force=force, maintenance=maintenance)
     state = "is gone" if deleted else "was not there"
-    output.print(f"Database {engine.url.database} {state}.", markup=False)
+    output.print(f"Database {engine.url.database} {state}.")
 
 
 def _confirm_database(engine: Engine, yes: bool) -> None:

@@ -34,7 +34,7 @@ def dev(
         engine = create_engine(server.url(), poolclass=NullPool)
         migrate.upgrade(engine)
         output.print(f"PostgreSQL {server.version} is running, with a store in it:\n")
-        output.print(f"  {_shown(server.url())}\n", markup=False)
+        output.print(f"  {_shown(server.url())}\n")
         output.print("Ctrl-C stops it; the data stays.")
         ended.wait()
     output.print("Stopped.")

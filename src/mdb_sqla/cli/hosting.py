@@ -49,7 +49,7 @@ def run_host(
     except ExceptionGroup as group:
         # Each was logged with its traceback when its consumer failed.
         for failure in group.exceptions:
-            errors.print(f"mdb: {failure}", markup=False, style="red")
+            errors.print(f"mdb: {failure}", style="red")
         raise SystemExit(1) from None
 
 
@@ -65,7 +65,7 @@ def _report(status: HostStatus) -> None:
         )
     output.print(table)
     if status.problem is not None:
-        errors.print(f"mdb: {status.problem}", markup=False, style="red")
+        errors.print(f"mdb: {status.problem}", style="red")
 
 
 def _progress(lag: Lag | None) -> tuple[str, str]:

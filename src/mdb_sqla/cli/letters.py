@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mdb_sqla.cli.options import Schema, Url, connected, output
+from mdb_sqla.cli.printing import Json, print_json, shown, table
 from mdb_sqla.dead_letters import dead_letters, replay, skip
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
@@ -21,6 +20,7 @@ def list_letters(
     consumer: Annotated[str | None, typer.Argument(help="Only of this consumer.")] = None,
     tracebacks: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
     schema: Schema = DEFAULT_SCHEMA,
+    as_json: Json = False,
 ) -> None:
     """Show what consumers have set aside, and why.
 
@@ -28,18 +28,21 @@ def list_letters(
     """
     with connected(url, schema) as engine, translated(), engine.connect() as connection:
         found = dead_letters(connection, consumer)
-    table = Table("consumer", "global position", "stream", "type", "tries", "error", box=None)
+    if as_json:
+        print_json([letter._asdict() for letter in found])
+        return
+    told = table("consumer", "global position", "stream", "type", "tries", "error")
     for letter in found:
         why = letter.traceback if tracebacks else letter.error
-        table.add_row(
-            letter.consumer,
+        told.add_row(
+            shown(letter.consumer),
             str(letter.global_position),
-            letter.stream_name,
-            letter.type,
+            shown(letter.stream_name),
+            shown(letter.type),
             str(letter.tries),
-            Text(why or "waits for an earlier one of its stream"),
+            shown(why or "waits for an earlier one of its stream", lines=True),
         )
-    output.print(table if found else "Nothing is set aside.")
+    output.print(told if found else "Nothing is set aside.")
 
 
 def replay_letters(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, output
-from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.cli.printing import Json, binary_output, print_json, shown
 from mdb_sqla.exporting import export
 from mdb_sqla.following import Following
 from mdb_sqla.lines import RawMessage, messages_in
@@ -75,7 +74,11 @@ def write(
     if file is not None:
         if any(each is not None for each in single):
             fail("With --file, the messages are in the file: nothing else tells what to write.")
-        with connected(url, schema) as engine, engine.begin() as connection, opened(file) as lines:
+        with (
+            connected(url, schema, writes=True) as engine,
+            engine.begin() as connection,
+            opened(file) as lines,
+        ):
             number = MessageStore(connection).load(messages_in(lines))
         if as_json:
             print_json({"written": number})
@@ -89,14 +92,14 @@ def write(
         values["id"] = id_
     message = Message(type_, **values)
     expected = None if expected_version is None else {stream: expected_version}
-    with connected(url, schema) as engine, engine.begin() as connection:
+    with connected(url, schema, writes=True) as engine, engine.begin() as connection:
         store = MessageStore(connection)
         (at,) = store.write_messages([(stream, message)], expected_versions=expected)
     if as_json:
         print_json({"id": str(message.id), "stream_name": stream, **at._asdict()})
     else:
         where = f"position {at.position} of {stream}, global position {at.global_position}"
-        output.print(f"Wrote {type_} at {where}.", markup=False, emoji=False)
+        output.print(shown(f"Wrote {type_} at {where}."))
 
 
 def print_messages(
@@ -116,14 +119,13 @@ def print_messages(
     Example: mdb print account --type Deposited --limit 10 --json
     """
     reader = RawReader(name, position, correlation)
-    with connected(url, schema) as engine:
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        with autocommit.connect() as connection:
-            for batch in export(connection, reader):
-                chosen = _of(batch, types)[:limit]
-                _show(chosen, as_json)
-                if limit is not None and (limit := limit - len(chosen)) == 0:
-                    break
+    with connected(url, schema) as engine, engine.connect() as connection:
+        for batch in export(connection, reader):
+            connection.commit()
+            chosen = _of(batch, types)[:limit]
+            _show(chosen, as_json)
+            if limit is not None and (limit := limit - len(chosen)) == 0:
+                break
 
 
 def tail(
@@ -158,7 +160,7 @@ def tail(
 
 def _tell_of_lost_connection(error: DBAPIError) -> None:
     words = f"mdb: the connection was lost, trying again: {str(error.orig).strip()}"
-    errors.print(words, markup=False, style="red")
+    errors.print(words, style="red")
 
 
 def _json(name: str, text: str | None) -> Any:
@@ -179,18 +181,18 @@ def _of(batch: list[RawMessage], types: list[str] | None) -> list[RawMessage]:
 
 def _show(messages: Iterable[RawMessage], as_json: bool) -> None:
     if as_json:
-        sys.stdout.writelines(message.line for message in messages)
-        sys.stdout.flush()
+        with binary_output() as stdout:
+            stdout.writelines(message.line.encode() for message in messages)
         return
     for message in messages:
         heading = Text.assemble(
             (f"{message.global_position}", "bold"),
-            f"  {message.stream_name} {message.position}  ",
-            (message.type, "bold"),
+            f"  {shown(message.stream_name)} {message.position}  ",
+            (shown(message.type), "bold"),
             f"  {message.time.isoformat(sep=' ')}Z  {message.id}",
         )
         output.print(heading)
         for name in ("data", "metadata"):
             value = getattr(message, name)
             if value is not None:
-                output.print(f"    {name:8}  {value}", markup=False, emoji=False)
+                output.print(f"    {name:8}  {shown(value)}")

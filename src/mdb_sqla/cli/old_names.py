@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import URL
 
 from mdb_sqla.cli import main as mdb
-from mdb_sqla.cli.options import errors, fail, output
+from mdb_sqla.cli.options import errors, fail, output, prepare_streams
 
 __all__ = ["OLD_NAMES", "main"]
 
@@ -42,11 +42,14 @@ def _create(environment: _Environment) -> list[str]:
 
 
 def _write(environment: _Environment) -> list[str]:
-    # An SQL literal in the original, and so with quotes around it.
-    metadata = environment.get("METADATA", _METADATA).strip().strip("'")
+    metadata = environment.get("METADATA", _METADATA).strip()
+    if metadata.startswith("'"):
+        # An SQL literal, as the original takes it.
+        metadata = metadata.strip("'").replace("''", "'")
+    about = [] if metadata.upper() == "NULL" else [f"--metadata={metadata}"]
     stream = environment.get("STREAM_NAME") or f"testStream-{uuid4()}"
     type_ = environment.get("TYPE") or "SomeType"
-    return ["write", f"--data={_DATA}", f"--metadata={metadata}", "--", stream, type_]
+    return ["write", f"--data={_DATA}", *about, "--", stream, type_]
 
 
 OLD_NAMES: dict[str, Callable[[_Environment], list[str]]] = {
@@ -86,13 +89,14 @@ def main() -> None:
 
     They take no arguments, but environment variables, and those of libpq.
     """
+    prepare_streams()
     name = Path(sys.argv[0]).stem
     if name == "mdb-print-database-scripts-dir":
         output.print("There is no folder of scripts. `mdb upgrade` installs the store, and")
         output.print("`mdb upgrade --sql` prints the whole script for psql.")
         return
     arguments = OLD_NAMES[name](os.environ)
-    errors.print(f"{name} is now: {shlex.join(['mdb', *arguments])}", markup=False, emoji=False)
+    errors.print(f"{name} is now: {shlex.join(['mdb', *arguments])}")
     if len(sys.argv) > 1:
         fail(f"{name} takes no arguments, but environment variables: {shlex.join(sys.argv[1:])}")
     command, *rest = arguments

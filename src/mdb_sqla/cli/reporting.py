@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 from rich.bar import Bar
 from rich.table import Table
-from rich.text import Text
 
 from mdb_sqla.cli.options import Schema, Url, connected, output
-from mdb_sqla.cli.printing import Json, bytes_in_words, print_json
+from mdb_sqla.cli.printing import Json, bytes_in_words, print_json, shown, table
 from mdb_sqla.refusals import translated
 from mdb_sqla.reports import REPORTS, columns
 from mdb_sqla.reports import report as read_report
@@ -59,14 +58,11 @@ def report(
             }
         )
         return
-    table = Table(*grouped, box=None)
-    for column in ("messages", "percent"):
-        table.add_column(column, justify="right")
+    told = table(*grouped, numbers=("messages", "percent"))
     for row in rows:
-        names = (Text(each) for each in row.names)
-        table.add_row(*names, f"{row.message_count:,}", str(row.percent))
-    output.print(table)
-    output.print(f"\n{total:,} messages")
+        told.add_row(*map(shown, row.names), f"{row.message_count:,}", str(row.percent))
+    output.print(told)
+    output.print(f"\n{total:,} message{'s' * (total != 1)}")
 
 
 def summary(
@@ -120,31 +116,28 @@ def _print_store(told: Summary) -> None:
 
 
 def _print_categories(told: Summary) -> None:
-    table = Table("category", box=None)
-    table.add_column("messages", justify="right")
-    table.add_column("streams", justify="right")
-    table.add_column("")
+    largest = table("category", numbers=("messages", "streams"))
+    largest.add_column("")
     most = max((each.messages for each in told.largest), default=0)
     about = "" if told.every == 1 else "~"
     for each in told.largest:
         numbers = (f"{about}{number:,}" for number in (each.messages, each.streams))
-        table.add_row(Text(each.category), *numbers, _bar(each.messages, most))
+        largest.add_row(shown(each.category), *numbers, _bar(each.messages, most))
     output.print("\nLargest categories" if told.largest else "\nThere are no messages.")
     if told.largest:
-        output.print(table)
+        output.print(largest)
 
 
 def _print_days(told: Summary) -> None:
-    table = Table("day (UTC)", box=None)
-    table.add_column("messages", justify="right")
-    table.add_column("")
+    days = table(numbers=("day (UTC)", "messages"))
+    days.add_column("")
     most = max(told.days.values())
     about = "" if told.days_every == 1 else "~"
     for day, number in told.days.items():
-        table.add_row(day.isoformat(), f"{about}{number:,}", _bar(number, most))
+        days.add_row(day.isoformat(), f"{about}{number:,}", _bar(number, most))
     how = "" if told.days_every == 1 else f", from one in {told.days_every:,} global positions"
     output.print(f"\nMessages a day{how}")
-    output.print(table)
+    output.print(days)
 
 
 def _bar(number: int, most: int) -> Bar:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from mdb_sqla.cli.messages import Name, Position
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened
+from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.exporting import export, go_on
 from mdb_sqla.importing import Imported, import_lines
 from mdb_sqla.raw_reading import RawReader
@@ -28,7 +28,10 @@ def export_messages(
     position: Position = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Where to write to; one that is there already is gone on with."),
+        typer.Option(
+            allow_dash=True,
+            help="Where to write to; one that is there already is gone on with. - for stdout.",
+        ),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
@@ -38,20 +41,26 @@ def export_messages(
 
     Example: mdb export --file all.jsonl
     """
+    if str(file) == "-":
+        file = None
     if file is not None and position is not None:
         fail("With --file, an export begins where the file ends: leave --position out.")
     reader = RawReader(name, position)
-    target = nullcontext(sys.stdout.buffer) if file is None else go_on(file, reader)
-    with connected(url, schema) as engine, target as output, _progress("Exported") as bar:
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        with autocommit.connect() as connection:
-            number, begin = 0, reader.position
-            bar.expect(reader.end(connection) + 1 - begin)
-            for batch in export(connection, reader):
-                output.write("".join([message.line for message in batch]).encode())
-                number += len(batch)
-                bar.show(number, reader.position - begin)
-            output.flush()
+    target = binary_output() if file is None else go_on(file, reader)
+    with (
+        connected(url, schema) as engine,
+        target as output,
+        _progress("Exported") as bar,
+        engine.connect() as connection,
+    ):
+        number, begin = 0, reader.position
+        bar.expect(reader.end(connection) + 1 - begin)
+        for batch in export(connection, reader):
+            connection.commit()
+            output.write("".join([message.line for message in batch]).encode())
+            number += len(batch)
+            bar.show(number, reader.position - begin)
+        output.flush()
 
 
 def import_messages(
@@ -67,7 +76,7 @@ def import_messages(
     Example: mdb import account.jsonl
     """
     with (
-        connected(url, schema) as engine,
+        connected(url, schema, writes=True) as engine,
         opened(file) as lines,
         _progress("Imported") as bar,
         engine.connect() as connection,

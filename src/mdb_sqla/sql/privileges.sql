@@ -1,5 +1,5 @@
 -- Who may do what with the objects in a schema: by a grant of its own, and in whatever way. The roles are those
--- that the revisions make, and PUBLIC.
+-- that the revisions make, PUBLIC, and whoever was granted something. Who owns the messages owns the store.
 WITH object AS (
   SELECT
     CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
@@ -35,13 +35,17 @@ WITH object AS (
 ), grantee AS (
   SELECT 0::oid AS oid, 'PUBLIC' AS name
   UNION ALL
-  SELECT oid, rolname::text FROM pg_roles WHERE rolname LIKE 'message\_store%'
+  SELECT oid, quote_ident(rolname)
+  FROM pg_roles
+  WHERE rolname LIKE 'message\_store%'
+    OR oid IN (SELECT entry.grantee FROM object CROSS JOIN aclexplode(acl) AS entry)
 ), privilege (kind, name) AS (
   VALUES
     ('TABLE', 'SELECT'), ('TABLE', 'INSERT'), ('TABLE', 'UPDATE'), ('TABLE', 'DELETE'), ('TABLE', 'TRUNCATE'),
+    ('TABLE', 'TRIGGER'),
     ('COLUMN', 'SELECT'), ('COLUMN', 'INSERT'), ('COLUMN', 'UPDATE'),
     ('SEQUENCE', 'USAGE'), ('SEQUENCE', 'SELECT'), ('SEQUENCE', 'UPDATE'),
-    ('FUNCTION', 'EXECUTE'), ('SCHEMA', 'USAGE')
+    ('FUNCTION', 'EXECUTE'), ('SCHEMA', 'USAGE'), ('SCHEMA', 'CREATE')
 ), granted AS (
   SELECT
     object.kind,
@@ -51,7 +55,11 @@ WITH object AS (
     grantee.oid AS grantee_oid,
     grantee.name AS grantee,
     privilege.name AS privilege,
-    grantee.oid <> object.owner AND EXISTS (
+    grantee.oid <> ALL (
+      SELECT owner
+      UNION ALL
+      SELECT messages.owner FROM object AS messages WHERE kind = 'TABLE' AND name = 'messages'
+    ) AND EXISTS (
       SELECT
       FROM aclexplode(acl) AS entry
       WHERE entry.grantee = grantee.oid AND entry.privilege_type = privilege.name

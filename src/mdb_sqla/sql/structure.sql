@@ -1,7 +1,7 @@
 -- What a schema has of what a store is made of: a row for each part. The names in `definition` are qualified
 -- with the schema's as PostgreSQL writes it, or, where it is the source of a function, as the revisions do.
 WITH relation AS (
-  SELECT pg_class.oid, relname, relkind, reltype
+  SELECT pg_class.oid, relname, relkind, relpersistence, reltype
   FROM pg_class
   JOIN pg_namespace ON pg_namespace.oid = relnamespace
   WHERE nspname = :schema
@@ -9,7 +9,9 @@ WITH relation AS (
 SELECT
   CASE relkind WHEN 'v' THEN 'view' WHEN 'c' THEN 'type' ELSE 'table' END AS kind,
   relname::text AS name,
-  CASE relkind WHEN 'v' THEN 'view' WHEN 'c' THEN 'type' WHEN 'r' THEN 'table' ELSE relkind::text END AS definition,
+  CASE relkind WHEN 'v' THEN 'view' WHEN 'c' THEN 'type'
+    WHEN 'r' THEN CASE relpersistence WHEN 'u' THEN 'unlogged ' ELSE '' END || 'table' ELSE relkind::text END
+    AS definition,
   false AS is_source
 FROM relation
 WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'c')
