@@ -53,7 +53,7 @@ def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = 
     """
     for consumer in consumers:
         consumer.handlers.refuse_async()
-    for steps in _runs(consumers, limit):
+    for _, steps in _runs(consumers, limit):
         Driver(factory).run(steps)
 
 
@@ -61,11 +61,12 @@ async def catch_up_async(
     factory: async_sessionmaker[AsyncSession], *consumers: Consumer, limit: int = _LIMIT
 ) -> None:
     """Do the same in a task; handlers may be async. See `catch_up`."""
-    for steps in _runs(consumers, limit):
-        await AsyncDriver(factory).run(steps)
+    for consumer, steps in _runs(consumers, limit):
+        async with consumer._prepared(factory):
+            await AsyncDriver(factory).run(steps)
 
 
-def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[Steps]:
+def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consumer, Steps]]:
     """Give one run of each consumer after the other, until none of a round has called a handler."""
     if not consumers:
         raise InvalidArgument("There is no consumer to run")
@@ -76,7 +77,7 @@ def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[Steps]:
         for consumer in consumers:
             settings = _without_pauses(consumer._settings)
             run = Consumption(settings, consumer.handlers, endless=False)
-            yield watch.over(consumer.name, run.steps())
+            yield consumer, watch.over(consumer.name, run.steps())
 
 
 def _without_pauses(settings: Settings) -> Settings:

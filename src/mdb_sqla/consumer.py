@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -235,9 +235,15 @@ class Consumer:
         if self._settings.in_flight is not None:
             self.handlers.refuse_sync()
         driver = AsyncDriver(factory)
-        with self._registered(driver, endless) as consumption:
-            consumption.control.stopping = is_stopping()
-            await driver.run(consumption.steps())
+        async with self._prepared(factory):
+            with self._registered(driver, endless) as consumption:
+                consumption.control.stopping = is_stopping()
+                await driver.run(consumption.steps())
+
+    @asynccontextmanager
+    async def _prepared(self, _factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[None]:
+        """Hold what handlers need for as long as they are called; that of a kind of consumer."""
+        yield
 
     @contextmanager
     def _registered(self, driver: Driver | AsyncDriver, endless: bool) -> Iterator[Consumption]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import positions, reading
 from mdb_sqla.beating import Beat
-from mdb_sqla.errors import InvalidArgument, SlotLost
+from mdb_sqla.errors import InvalidArgument, SlotLost, Unavailable
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
 from mdb_sqla.positions import Claim
@@ -25,7 +25,7 @@ from mdb_sqla.trying import Control, Stopped, checkpoint, log, rest
 
 __all__ = ["Consumption"]
 
-_LONGEST_OUTAGE = 10.0  # seconds between two attempts to reach the server again
+_LONGEST_OUTAGE = 10.0  # seconds between two attempts to reach the server, or what handlers need
 
 
 class Consumption:
@@ -121,17 +121,26 @@ class Consumption:
     def _follow(self) -> Steps:
         first, longest = self._settings.poll
         pauses, pause = _growing(first, longest), 0.0
+        outages = _growing(first, _LONGEST_OUTAGE)
         while True:
             yield from checkpoint(self.control)
             yield from self._share()
             found = behind = False
-            for slot, progress in list(self._held.items()):
-                try:
-                    some, full = yield from progress.advance(idle=pause == longest)
-                except SlotLost:
-                    self._lose(slot)
-                    continue
-                found, behind = found or some, behind or full
+            try:
+                for slot, progress in list(self._held.items()):
+                    try:
+                        some, full = yield from progress.advance(idle=pause == longest)
+                    except SlotLost:
+                        self._lose(slot)
+                        continue
+                    found, behind = found or some, behind or full
+            except Unavailable as error:
+                # For one slot or for all of them.
+                outage = next(outages)
+                self._log(logging.WARNING, "waits for %.3g seconds: %s", outage, error)
+                yield from rest(outage, self.control)
+                continue
+            outages = _growing(first, _LONGEST_OUTAGE)
             if not self._endless and not behind:
                 return
             pause = 0.0 if found else next(pauses)

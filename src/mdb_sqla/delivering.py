@@ -22,9 +22,14 @@ async def deliver(step: Deliver) -> None:
     Raises:
         Exception: what a handler raised. That something is away comes before other errors.
     """
+    failed: list[Failure] = []
+    away: list[Failure] = []
 
     async def call(chain: _Calls) -> None:
         for handler, message in chain:
+            if away:
+                # It is what this one needs as well.
+                return
             position = message.global_position
             try:
                 await handler(message)  # type: ignore[call-arg]
@@ -33,17 +38,17 @@ async def deliver(step: Deliver) -> None:
                 before = step.failures.get(position)
                 tries = 1 if before is None else before.tries + 1
                 step.failures[position] = Failure(message, error, tries)
-                failed.append(step.failures[position])
+                failures = away if isinstance(error, Unavailable) else failed
+                failures.append(step.failures[position])
                 return
             step.done.add(position)
             step.failures.pop(position, None)
 
-    failed: list[Failure] = []
     async with asyncio.TaskGroup() as tasks:
         for chain in _chains(step):
             tasks.create_task(call(chain))
-    if failed:
-        first = min(failed, key=_rank)
+    if failures := away or failed:
+        first = min(failures, key=lambda failure: failure.message.global_position)
         step.current = first.message
         raise first.error
 
@@ -69,7 +74,3 @@ def _chains(step: Deliver) -> list[_Calls]:
             name = StreamName(message.stream_name)
             chains.setdefault(name.cardinal_id or name, []).append((handler, message))
     return list(chains.values())
-
-
-def _rank(failure: Failure) -> tuple[bool, int]:
-    return not isinstance(failure.error, Unavailable), failure.message.global_position

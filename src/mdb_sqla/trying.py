@@ -83,7 +83,8 @@ class Trying:
 
         Raises:
             HandlerFailed: one has failed as often as it may.
-            Interrupted: the server is away, or what a handler needs.
+            Interrupted: the server is away.
+            Unavailable: what a handler needs is away.
             SlotLost: the slot is no longer held here.
             Stopped: the consumer was stopped.
         """
@@ -111,8 +112,8 @@ class Trying:
             if isinstance(do, DoAttempt):
                 try:
                     state.set_result((yield step))
-                except Unavailable as error:
-                    raise Interrupted(str(error)) from error
+                except Unavailable:
+                    raise
                 except CutOff as error:
                     # It may be the handler itself that does it, every time.
                     tries = self._cut_off[1] + 1
