@@ -16,13 +16,14 @@ ROUNDS ?= 7
 SMALL ?=
 SECONDS ?= 600
 
-.PHONY: help demo test test-matrix soak check format docs bench clean
+.PHONY: help demo test test-matrix soak soak-relay check format docs bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
 	@echo 'make test         run every test on the newest PostgreSQL'
 	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 18, and the rest on other versions'
 	@echo 'make soak         kill and pause consumers, and crash their server, for ten minutes; SECONDS=3600 for an hour'
+	@echo 'make soak-relay   kill relays, their brokers and their database, for ten minutes at each broker'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
 	@echo 'make docs         build the documentation; it is in build/docs/index.html'
@@ -37,6 +38,9 @@ test: $(INSTALLED)
 
 soak: $(INSTALLED)
 	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consuming/test_soak.py
+
+soak-relay: $(INSTALLED)
+	MDB_RELAY_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/relay/test_kills.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrate
 
+pytest_plugins = ["tests.brokers.fixtures"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
