@@ -3,6 +3,7 @@
 from mdb_sqla.async_store import AsyncMessageStore
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import (
+    BrokerRefused,
     ConditionNotActivated,
     ConsumersHaveBegun,
     DuplicateMessageId,
@@ -36,6 +37,7 @@ from mdb_sqla.errors import (
 )
 from mdb_sqla.groups import Group
 from mdb_sqla.host import Host
+from mdb_sqla.inbox import Inbox
 from mdb_sqla.lag import Lag
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
@@ -50,6 +52,7 @@ __all__ = [
     "NO_STREAM",
     "AsyncMessageStore",
     "AsyncUnitOfWork",
+    "BrokerRefused",
     "ConditionNotActivated",
     "Consumer",
     "ConsumerStatus",
@@ -60,6 +63,7 @@ __all__ = [
     "Host",
     "HostStatus",
     "HttpUnavailable",
+    "Inbox",
     "InvalidArgument",
     "InvalidConsumerGroup",
     "InvalidCorrelation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "BrokerRefused",
     "ConditionNotActivated",
     "ConsumersHaveBegun",
     "DuplicateMessageId",
@@ -193,6 +194,21 @@ class HandlerFailed(MessageStoreError):
         )
         self.message = message
         self.tries = tries
+
+
+class BrokerRefused(MessageStoreError):
+    """A broker does not take a message that a relay has read, for the message's own sake.
+
+    Attributes:
+        message: the message.
+    """
+
+    def __init__(self, message: Any, reason: str) -> None:
+        super().__init__(
+            f"Message {message.global_position} of type {message.type!r}, "
+            f"stream {message.stream_name}, was refused: {reason}"
+        )
+        self.message = message
 
 
 class SlotLost(MessageStoreError):

@@ -32,6 +32,13 @@ def test_the_package_imports_only_what_it_needs(name: str) -> None:
     assert run(f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
 
 
+@pytest.mark.parametrize("name", ["faststream", "pydantic", "nats", "aio_pika", "aiokafka"])
+def test_only_a_relay_needs_its_broker(name: str) -> None:
+    modules = "mdb_sqla.cli, mdb_sqla.inbox, mdb_sqla.relay"
+    code = f"import sys, {modules}; mdb_sqla.cli._app(); print({name!r} in sys.modules)"
+    assert run(code).strip() == "False"
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_can_be_imported_first(name: str) -> None:
     run(f"import {name}")

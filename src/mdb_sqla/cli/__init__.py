@@ -16,6 +16,7 @@ from mdb_sqla.cli import (
     hosting,
     letters,
     messages,
+    relaying,
     reporting,
     store,
     transferring,
@@ -69,6 +70,7 @@ def _app() -> typer.Typer:
     app.command(name="import")(transferring.import_messages)
     app.command(name="lock-granularity")(store.granularity)
     app.command(name="host")(hosting.run_host)
+    app.command(name="relay")(relaying.run_relays)
     app.command()(reporting.report)
     app.command()(reporting.summary)
     app.command()(consuming.consumers)

@@ -16,20 +16,22 @@ from mdb_sqla.host import Host
 from mdb_sqla.lag import Lag
 from mdb_sqla.status import HostStatus
 
-__all__ = ["run_host"]
+__all__ = ["Http", "run", "run_host"]
+
+Http = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Where to tell a supervisor over HTTP how the consumers are, below /health.",
+    ),
+]
 
 
 def run_host(
     where: Annotated[
         str, typer.Argument(metavar="MODULE:NAME", help="The Host, as in shop.consumers:host.")
     ],
-    http: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[HOST:]PORT",
-            help="Where to tell a supervisor over HTTP how the consumers are, below /health.",
-        ),
-    ] = None,
+    http: Http = None,
 ) -> None:
     """Run the consumers of a host until SIGTERM or Ctrl-C.
 
@@ -43,6 +45,11 @@ def run_host(
         fail(f"There is no host at {where}: {error}")
     if not isinstance(host, Host):
         fail(f"{where} is no Host, but {host!r}")
+    run(host, http)
+
+
+def run(host: Host, http: str | None) -> None:
+    """Run a host as a command: log to stderr, and end with status 1 if a consumer has failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         host.run(http=http, on_start=_report)

@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, NoReturn
 
 import typer
 from rich.console import Console
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.execution import is_autocommit
@@ -23,6 +23,7 @@ __all__ = [
     "Schema",
     "Url",
     "connected",
+    "database_url",
     "discard_output",
     "errors",
     "fail",
@@ -48,6 +49,17 @@ Url = Annotated[
 Schema = Annotated[str, typer.Option(help="The schema of the store.")]
 
 
+def database_url(url: str) -> URL:
+    """Return a URL for psycopg; one that is of another database ends the command."""
+    try:
+        parsed = make_url(url)
+    except ValueError as error:
+        fail(f"The URL can't be used: {error}")
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
 @contextmanager
 def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterator[Engine]:
     """Give an engine for a command; one whose URL is of another database ends the command.
@@ -57,14 +69,8 @@ def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterat
         schema: the schema of the store.
         writes: whether triggers of the application's may run, for which the search path stays.
     """
-    try:
-        parsed = make_url(url)
-    except ValueError as error:
-        fail(f"The URL can't be used: {error}")
-    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
     engine = create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
+        database_url(url),
         poolclass=NullPool,
         # Whatever the role's or the database's default is: others can't read exactly.
         isolation_level="READ COMMITTED",

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from sqlalchemy.orm import Session
+
+from mdb_sqla.errors import DuplicateMessageId, InvalidArgument
+from mdb_sqla.message import Message, StoredMessage
+from mdb_sqla.store import MessageStore
+from mdb_sqla.stream_name import StreamName
+
+if TYPE_CHECKING:
+    from faststream.message import StreamMessage
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+__all__ = ["Inbox"]
+
+_CLOUD_EVENTS = ("ce-", "ce_", "cloudevents:", "cloudevents_")
+_TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
+
+
+class Inbox:
+    """Keeps what a subscriber of FastStream receives, and recognises what it has received before.
+
+    It is written within the transaction of the application's own rows: both are there, or neither,
+    however often the broker delivers it.
+
+        inbox = Inbox("shipping:order")
+
+        @broker.subscriber("order.Placed", stream="ORDERS", ack_policy=AckPolicy.NACK_ON_ERROR)
+        async def placed(message: NatsMessage) -> None:
+            async with factory.begin() as session:
+                if await inbox.receive_async(session, message):
+                    session.add(Shipment(...))
+
+    What a relay has published keeps its type, its data and the id of its stream; it follows the
+    message that was published, with its correlation, as if that were in this store. So do events of
+    CloudEvents, as far as they tell. Other messages need the header `message_id`, `Nats-Msg-Id`, or
+    AMQP's property.
+
+    Args:
+        category: where it is written: to `category-id`, with the id of the stream that it was
+            published from, or, where there is none, that of the message.
+
+    Raises:
+        InvalidStreamName: it is no category.
+    """
+
+    def __init__(self, category: str) -> None:
+        self.category = StreamName(category).category
+        if self.category != category:
+            raise InvalidArgument(f"An inbox is a category, not a stream: {category!r}")
+
+    def receive(self, session: Session, received: StreamMessage[Any]) -> bool:
+        """Keep what was received, in the session's transaction, unless it is there already.
+
+        Args:
+            session: in a transaction, which the application commits.
+            received: what FastStream hands to a subscriber: `NatsMessage`, `RabbitMessage`, ….
+
+        Returns:
+            Whether it is new. A repeat of what another transaction is receiving waits for that.
+
+        Raises:
+            InvalidArgument: it has no id by which a repeat would be recognised, or no JSON.
+        """
+        stream_name, message = self._message(_Received(received))
+        try:
+            # Recognised by the id alone: another attempt may have another trace.
+            with session.begin_nested():
+                MessageStore(session).write_messages([(stream_name, message)], idempotent=False)
+        except DuplicateMessageId:
+            return False
+        return True
+
+    async def receive_async(self, session: AsyncSession, received: StreamMessage[Any]) -> bool:
+        """Do the same in an async application. See `receive`."""
+        return await session.run_sync(self.receive, received)
+
+    def _message(self, received: _Received) -> tuple[str, Message]:
+        # Not the id itself: the store may have the message that was published, too.
+        id_ = uuid5(received.id, self.category)
+        message = Message(received.type, received.data, id=id_)
+        if (published := received.published()) is None:
+            return f"{self.category}-{received.id}", _traced(message, received)
+        of_stream = StreamName(published.stream_name).id or received.id
+        return f"{self.category}-{of_stream}", _traced(message.follow(published), received)
+
+
+def _traced(message: Message, received: _Received) -> Message:
+    trace = {name: received.headers[name] for name in _TRACE_CONTEXT if name in received.headers}
+    metadata = {**(message.metadata or {}), **trace}
+    return Message(message.type, message.data, metadata or None, message.id)
+
+
+class _Received:
+    """A message of FastStream's, and what its headers tell."""
+
+    def __init__(self, received: StreamMessage[Any]) -> None:
+        self.headers = {
+            str(name).lower(): value.decode() if isinstance(value, bytes) else str(value)
+            for name, value in received.headers.items()
+        }
+        self._cloud_event = _attributes(self.headers)
+        self._body = received.body
+        # AMQP has a property for it; elsewhere FastStream makes one up.
+        self._of_raw = getattr(received.raw_message, "message_id", None)
+
+    @property
+    def id(self) -> UUID:
+        told = (
+            self.headers.get("message_id")
+            or self._cloud_event.get("id")
+            or self.headers.get("nats-msg-id")
+            or self._of_raw
+        )
+        if not isinstance(told, str) or not told:
+            raise InvalidArgument("What was received has no id by which to recognise a repeat")
+        try:
+            return UUID(told)
+        except ValueError:
+            return uuid5(NAMESPACE_URL, f"{self._cloud_event.get('source', '')}#{told}")
+
+    @property
+    def type(self) -> str:
+        told = self.headers.get("message_type")
+        return unquote(told) if told else self._cloud_event.get("type") or "Received"
+
+    @property
+    def data(self) -> Any:
+        if not self._body:
+            return None
+        try:
+            return json.loads(self._body)
+        except ValueError as error:
+            raise InvalidArgument(f"What was received is not JSON: {error}") from error
+
+    def published(self) -> StoredMessage | None:
+        """Return what a relay has published, as it was stored there; None from somebody else."""
+        headers = self.headers
+        try:
+            return StoredMessage(
+                id=self.id,
+                stream_name=unquote(headers["stream_name"]),
+                type=self.type,
+                position=int(headers["position"]),
+                global_position=int(headers["global_position"]),
+                data=self.data,
+                metadata=json.loads(headers.get("metadata", "{}")),
+                time=datetime.fromisoformat(headers["time"]),
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes of CloudEvents by name; HTTP's rule encodes them in two protocols."""
+    return {
+        name.removeprefix(prefix): unquote(value) if prefix == "ce-" else value
+        for prefix in _CLOUD_EVENTS
+        for name, value in headers.items()
+        if name.startswith(prefix)
+    }

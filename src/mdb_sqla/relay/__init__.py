@@ -1,0 +1,12 @@
+"""Relays: consumers that publish what they read to a broker.
+
+Each broker has a module of its own, which needs the extra of the same name: `mdb_sqla.relay.nats`,
+`rabbitmq`, `redis`, `kafka`, `confluent`.
+"""
+
+from mdb_sqla.relay.cloud_events import CloudEvents
+from mdb_sqla.relay.envelope import Envelope
+from mdb_sqla.relay.relay import Relay
+from mdb_sqla.relay.target import Target
+
+__all__ = ["CloudEvents", "Envelope", "Relay", "Target"]

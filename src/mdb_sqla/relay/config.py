@@ -1,0 +1,155 @@
+"""Relays from a file in TOML; needs the extra of a broker, which brings pydantic."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.groups import Group
+from mdb_sqla.relay.broker_tables import (
+    ConfluentTable,
+    KafkaTable,
+    NatsTable,
+    RabbitTable,
+    RedisTable,
+    Table,
+    Text,
+)
+from mdb_sqla.relay.cloud_events import CloudEvents
+from mdb_sqla.relay.relay import Relay
+from mdb_sqla.trying import Retries
+
+__all__ = [
+    "CloudEventsTable",
+    "GroupTable",
+    "InvalidRelayConfig",
+    "RelayConfig",
+    "RelayTable",
+    "RetriesTable",
+    "read_config",
+]
+
+
+class InvalidRelayConfig(InvalidArgument):
+    """A file that relays can't be made from."""
+
+
+class GroupTable(Table):
+    """See `Group`."""
+
+    slots: PositiveInt = 16
+    lease: PositiveFloat = 10.0
+
+
+class RetriesTable(Table):
+    """See `Retries`."""
+
+    attempts: PositiveInt = 5
+    first: PositiveFloat = 0.1
+    longest: PositiveFloat = 5.0
+
+
+class CloudEventsTable(Table):
+    """See `CloudEvents`."""
+
+    source: Text
+    type_prefix: str = ""
+
+
+_SECRET = re.compile(r"(^|\.)(url|config|bootstrap_servers)(\.|$)")
+_BROKERS = ("nats", "rabbitmq", "redis", "kafka", "confluent")
+
+
+class RelayTable(Table):
+    """A relay, and the one broker that it publishes to. See `Relay`."""
+
+    categories: list[str] = Field(default_factory=list)
+    types: list[str] = Field(default_factory=list)
+    start: Annotated[int, Field(ge=0)] = 1
+    in_flight: PositiveInt = 200
+    batch_size: PositiveInt = 1000
+    timeout: PositiveFloat = 10.0
+    sets_aside: bool = False
+    group: GroupTable | None = None
+    retries: RetriesTable | None = None
+    cloud_events: CloudEventsTable | None = None
+    nats: NatsTable | None = None
+    rabbitmq: RabbitTable | None = None
+    redis: RedisTable | None = None
+    kafka: KafkaTable | None = None
+    confluent: ConfluentTable | None = None
+
+    @model_validator(mode="after")
+    def _one_broker(self) -> RelayTable:
+        if len(self._brokers()) != 1:
+            raise ValueError(f"needs exactly one broker: a table {', '.join(_BROKERS)}")
+        return self
+
+    def _brokers(self) -> list[Any]:
+        return [found for name in _BROKERS if (found := getattr(self, name)) is not None]
+
+    def relay(self, name: str) -> Relay:
+        """Return the relay.
+
+        Raises:
+            InvalidArgument: an argument breaks a rule of `Relay`.
+            ImportError: the broker's extra is not installed.
+        """
+        (broker,) = self._brokers()
+        given = self.given("types", "start", "in_flight", "batch_size", "timeout", "sets_aside")
+        made = {
+            "group": (Group, self.group),
+            "retries": (Retries, self.retries),
+            "cloud_events": (CloudEvents, self.cloud_events),
+        }
+        for argument, (kind, table) in made.items():
+            if table is not None:
+                given[argument] = kind(**table.model_dump())
+        return Relay(name, *self.categories, to=broker.target(), **given)
+
+
+class RelayConfig(Table):
+    """What `mdb relay` runs.
+
+    Attributes:
+        url: of the database; None where the environment or the command line has it.
+        schema_name: the schema of the store.
+        relays: by their names.
+    """
+
+    url: Text | None = None
+    schema_name: Annotated[Text, Field(alias="schema")] = "message_store"
+    relays: Annotated[dict[str, RelayTable], Field(min_length=1)]
+
+
+def read_config(file: Path) -> RelayConfig:
+    """Read relays from a file.
+
+    Raises:
+        InvalidRelayConfig: it can't be read, is no TOML, or has a value that breaks its rule.
+    """
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRelayConfig(f"{file} can't be read: {error}") from error
+    try:
+        return RelayConfig.model_validate(values)
+    except ValidationError as error:
+        told = "\n".join(_told(each) for each in error.errors(include_url=False))
+        raise InvalidRelayConfig(f"{file} is no configuration of relays:\n{told}") from error
+
+
+def _told(error: Any) -> str:
+    where = ".".join(map(str, error["loc"])) or "the file"
+    if error["type"] == "extra_forbidden":
+        return f"  {where}: there is no such key"
+    rule = error["msg"].removeprefix("Value error, ")
+    value = error["input"]
+    # A table is nothing that one wants to read, and addresses and settings may have passwords.
+    is_hidden = isinstance(value, dict) or _SECRET.search(where) is not None
+    return f"  {where}: {rule}" if is_hidden else f"  {where}: {rule}, not {value!r}"

@@ -1,0 +1,109 @@
+"""Publishes to NATS JetStream; needs the extra `nats`."""
+
+from __future__ import annotations
+
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+
+from mdb_sqla.errors import BrokerRefused
+from mdb_sqla.relay.cloud_events import percent_encoded
+from mdb_sqla.relay.envelope import JSON, Envelope
+from mdb_sqla.relay.target import Destination, dotted
+
+__all__ = ["JetStream"]
+
+_HEADERS_AROUND = 500  # bytes; what FastStream, the client and the protocol add
+
+
+class JetStream:
+    """A stream of NATS JetStream.
+
+    A message's id is its `Nats-Msg-Id`: a repeat within the stream's `duplicate_window` is dropped
+    by the server.
+
+    Args:
+        broker: FastStream's; this relay's own.
+        stream: the name of the stream, which must keep the subjects.
+        subject: tells the subject of a message; `category.type` unless it is given.
+    """
+
+    def __init__(self, broker: NatsBroker, *, stream: str, subject: Destination = dotted) -> None:
+        self.destination = subject
+        self._broker = broker
+        self._stream = stream
+        self._client: Client | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return f"JetStream {self._stream}"
+
+    async def connect(self) -> None:
+        """Connect, unless it is connected. See `Target`."""
+        self._client = await self._broker.connect()
+        # However the broker was made: a client that has given up can't be connected again.
+        self._client.options["max_reconnect_attempts"] = -1
+
+    async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
+        """Publish, and wait for the acknowledgement of the stream. See `Target`."""
+        assert self._client is not None  # noqa: S101 (connected before)
+        headers = {
+            **envelope.headers,
+            "content-type": JSON,
+            "Nats-Msg-Id": envelope.id,
+            **_cloud_event(envelope),
+        }
+        # With headers it is more than the client checks, and the server would end the connection.
+        size = len(envelope.body) + sum(map(len, headers)) + sum(map(len, headers.values()))
+        if size + _HEADERS_AROUND > self._client.max_payload:
+            raise BrokerRefused(
+                envelope.message,
+                f"it has {size} bytes, and NATS takes {self._client.max_payload}",
+            )
+        try:
+            await self._broker.publish(
+                envelope.body,
+                destination,
+                headers=headers,
+                correlation_id=envelope.id,
+                stream=self._stream,
+                timeout=timeout,
+            )
+        except (BadSubjectError, BadHeaderError, MaxPayloadError) as error:
+            raise BrokerRefused(envelope.message, f"{error} ({destination!r})") from error
+        except NoStreamResponseError:
+            await self._check_subject(destination, envelope)
+            raise
+        except APIError as error:
+            # 503 is a server, or a stream, that can't for now.
+            if error.code is None or error.code >= 500:
+                raise
+            raise BrokerRefused(envelope.message, str(error.description)) from error
+
+    async def close(self) -> None:
+        """Disconnect. See `Target`."""
+        await self._broker.stop()
+
+    async def _check_subject(self, subject: str, envelope: Envelope) -> None:
+        """Check that a subject nobody listens to is one of a stream which is away for now.
+
+        Raises:
+            BrokerRefused: it is of no stream.
+        """
+        assert self._client is not None  # noqa: S101 (connected before)
+        stream = self._client.jetstream()
+        # Where this one is missing, it is not the message.
+        await stream.stream_info(self._stream)
+        try:
+            await stream.find_stream_name_by_subject(subject)
+        except NotFoundError as error:
+            raise BrokerRefused(envelope.message, f"no stream keeps {subject!r}") from error
+
+
+def _cloud_event(envelope: Envelope) -> dict[str, str]:
+    if not envelope.attributes:
+        return {}
+    attributes = {**envelope.attributes, "datacontenttype": JSON}
+    return {f"ce-{name}": percent_encoded(value) for name, value in attributes.items()}

@@ -1,0 +1,104 @@
+"""Publishes to RabbitMQ; needs the extra `rabbitmq`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiormq.exceptions import ChannelPreconditionFailed
+from faststream.rabbit import RabbitBroker, RabbitExchange
+from pamqp.commands import Basic
+
+from mdb_sqla.errors import BrokerRefused
+from mdb_sqla.relay.envelope import JSON, Envelope
+from mdb_sqla.relay.target import Destination, dotted
+
+__all__ = ["RabbitMQ"]
+
+_LONGEST_ROUTING_KEY = 255  # bytes, a short string of AMQP
+_LARGEST_HEADERS = 120_000  # bytes; they must fit into one frame, of 131,072
+
+
+class RabbitMQ:
+    """An exchange of RabbitMQ.
+
+    Messages are persistent and mandatory: what no queue is bound for is refused. A message's id is
+    the property `message_id`; RabbitMQ itself recognises no repeats.
+
+    Args:
+        broker: FastStream's; this relay's own.
+        exchange: where to publish, which must exist; the default exchange, with the name of a queue
+            as routing key, unless it is given.
+        routing_key: tells the routing key of a message; `category.type` unless it is given.
+        max_message_size: in bytes, the server's setting of that name; beyond it the server ends the
+            channel, and with it what else is in flight.
+    """
+
+    def __init__(
+        self,
+        broker: RabbitBroker,
+        *,
+        exchange: RabbitExchange | str | None = None,
+        routing_key: Destination = dotted,
+        max_message_size: int = 16 * 1024**2,
+    ) -> None:
+        self.destination = routing_key
+        self._broker = broker
+        self._exchange = exchange
+        self._max_message_size = max_message_size
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        name = self._exchange.name if isinstance(self._exchange, RabbitExchange) else self._exchange
+        return f"RabbitMQ {name}" if name else "RabbitMQ"
+
+    async def connect(self) -> None:
+        """Connect, unless it is connected. See `Target`."""
+        await self._broker.connect()
+
+    async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
+        """Publish, and wait for the publisher confirm. See `Target`."""
+        attributes = {f"cloudEvents:{name}": value for name, value in envelope.attributes.items()}
+        headers = {**envelope.headers, **attributes}
+        _check(destination, headers, envelope, self._max_message_size)
+        try:
+            # Its own time-out does not hold for the confirm.
+            async with asyncio.timeout(timeout):
+                confirm = await self._broker.publish(
+                    envelope.body,
+                    exchange=self._exchange,
+                    routing_key=destination,
+                    mandatory=True,
+                    persist=True,
+                    headers={**headers},
+                    content_type=JSON,
+                    correlation_id=envelope.id,
+                    message_id=envelope.id,
+                    message_type=envelope.headers["message_type"],
+                    timestamp=envelope.message.time,
+                )
+        except ChannelPreconditionFailed as error:
+            # It may be another of those in flight: by itself, each finds out.
+            raise BrokerRefused(envelope.message, str(error)) from error
+        if not isinstance(confirm, Basic.Ack):
+            raise BrokerRefused(envelope.message, f"no queue is bound for {destination!r}")
+
+    async def close(self) -> None:
+        """Disconnect. See `Target`."""
+        await self._broker.stop()
+
+
+def _check(destination: str, headers: dict[str, str], envelope: Envelope, largest: int) -> None:
+    """Check what the server would end the channel for, or the client could not send."""
+    if len(destination.encode()) > _LONGEST_ROUTING_KEY:
+        raise BrokerRefused(envelope.message, f"its routing key is too long: {destination!r}")
+    if len(envelope.headers["message_type"]) > _LONGEST_ROUTING_KEY:
+        raise BrokerRefused(envelope.message, "its type is too long")
+    if sum(len(name) + len(value.encode()) + 8 for name, value in headers.items()) > (
+        _LARGEST_HEADERS
+    ):
+        raise BrokerRefused(envelope.message, "its metadata is too large")
+    if len(envelope.body) > largest:
+        raise BrokerRefused(
+            envelope.message, f"it has {len(envelope.body)} bytes, and RabbitMQ takes {largest}"
+        )

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mdb_sqla.column_types import json_serializer
+from mdb_sqla.consumer import Consumer
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import dialect_of
+from mdb_sqla.groups import Group
+from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
+from mdb_sqla.relay.cloud_events import CloudEvents
+from mdb_sqla.relay.publishing import Publisher
+from mdb_sqla.relay.target import Target
+from mdb_sqla.trying import Retries
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+    from typing_extensions import Unpack
+
+__all__ = ["Relay"]
+
+_RETRIES = Retries(attempts=5, first=0.1, longest=5.0)
+
+
+class Relay(Consumer):
+    """A consumer that publishes what it reads to a broker, in order, and waits for the confirms.
+
+    Its position moves when all before it is confirmed: every message arrives at least once. Those
+    of one cardinal id are published one after the other, those of others beside them. While the
+    broker is away it waits. A message that the broker refuses is one that can't be handled.
+
+        broker = NatsBroker("nats://localhost")
+        relay = Relay("orders", "order", to=JetStream(broker, stream="ORDERS"))
+        await relay.run_async(async_sessionmaker(engine))
+
+    It is async: `run_async`, `catch_up_async`, or a `Host` with an `async_sessionmaker`.
+
+    Args:
+        name: under which its position is kept.
+        categories: what it reads, in global order; none of them means all there are.
+        to: where it publishes to, such as `mdb_sqla.relay.nats.JetStream`; its broker is connected
+            and closed by this relay alone.
+        types: what it publishes; none of them means every type. Others are left out.
+        cloud_events: adds the attributes of CloudEvents to the headers.
+        in_flight: how many messages at most are published before the position moves.
+        timeout: for how many seconds to wait for a confirm, before the broker is taken to be away.
+        start, batch_size, retries, sets_aside, poll, group, filters: as for `Consumer`; what the
+            broker refuses is tried five times within two seconds, if nothing is said.
+
+    Raises:
+        InvalidArgument: an argument breaks its rule.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *categories: str,
+        to: Target,
+        types: tuple[str, ...] | list[str] = (),
+        cloud_events: CloudEvents | None = None,
+        in_flight: int = 200,
+        timeout: float = 10.0,
+        start: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        retries: Retries = _RETRIES,
+        sets_aside: bool = False,
+        poll: tuple[float, float] = (0.02, 1.0),
+        group: Group | None = None,
+        **filters: Unpack[CategoryFilters],
+    ) -> None:
+        super().__init__(
+            name,
+            *categories,
+            start=start,
+            batch_size=batch_size,
+            in_flight=in_flight,
+            retries=retries,
+            sets_aside=sets_aside,
+            poll=poll,
+            group=group,
+            **filters,
+        )
+        if not timeout > 0:
+            raise InvalidArgument(f"timeout must be more than 0 seconds: {timeout!r}")
+        self._publisher = Publisher(to, cloud_events, timeout)
+        self.handlers.add(self._publisher, *types)
+
+    @asynccontextmanager
+    async def _prepared(self, factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[None]:
+        serialize = json_serializer(dialect_of(factory().sync_session))
+        async with self._publisher.publishing(serialize):
+            yield

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mdb_sqla.message import StoredMessage
+from mdb_sqla.relay.envelope import Envelope
+
+__all__ = ["Destination", "Target", "category", "dotted"]
+
+Destination = Callable[[StoredMessage], str]
+"""Tells where a message goes: a subject, routing key, topic or stream."""
+
+
+class Target(Protocol):
+    """What a relay publishes to; `mdb_sqla.relay.nats` and its siblings have one each.
+
+    Attributes:
+        destination: tells where a message goes. What it raises is that message's failure.
+    """
+
+    destination: Destination
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        ...
+
+    async def connect(self) -> None:
+        """Connect, unless it is connected; whatever it raises, the broker is away."""
+        ...
+
+    async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
+        """Publish, and return when the broker has confirmed that it keeps the message.
+
+        Raises:
+            BrokerRefused: the broker does not take this message.
+            Exception: anything else, within about `timeout` seconds, where the broker is away.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect; it may be connected again."""
+        ...
+
+
+def category(message: StoredMessage) -> str:
+    """Return the category of a message."""
+    return message.stream_name.partition("-")[0]
+
+
+def dotted(message: StoredMessage) -> str:
+    """Return `category.type`: where a message goes unless another function is given."""
+    return f"{category(message)}.{message.type}"

@@ -1,0 +1,139 @@
+"""`mdb relay` as a process: what it runs and tells, and what becomes of it when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, text
+
+from tests.command_line.test_mdb import mdb
+from tests.relay.receiving import FromKafka
+from tests.waiting import wait_until
+
+MAIN = "from mdb_sqla.cli import main; main()"
+PATIENCE = 60.0  # seconds
+BROKER = {
+    "FromNats": ("nats", 'stream = "{category}"'),
+    "FromRabbitMQ": ("rabbitmq", ""),
+    "FromRedis": ("redis", ""),
+    "FromKafka": ("kafka", "idempotent = false"),
+    "FromConfluent": ("confluent", "idempotent = false"),
+}
+
+
+class Relays:
+    """Processes of `mdb relay`, over the shop's database."""
+
+    def __init__(self, folder: Path, shop: Any, receiving: Any) -> None:
+        self._folder = folder
+        self._url = shop.database.render_as_string(hide_password=False)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        address = "bootstrap_servers" if isinstance(receiving, FromKafka) else "url"
+        broker, more = BROKER[type(receiving).__name__]
+        (folder / "relay.toml").write_text(
+            f'[relays.relay]\ncategories = ["{shop.category}"]\n'
+            f'[relays.relay.{broker}]\n{address} = "{receiving.server.url}"\n'
+            + more.format(category=shop.category)
+        )
+
+    @property
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self._folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", MAIN, "relay", "relay.toml", *arguments],
+                cwd=self._folder,
+                env={**os.environ, "MDB_DATABASE_URL": self._url, "COLUMNS": "120"},
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture
+def relays(tmp_path: Path, shop: Any, receiving: Any) -> Iterator[Relays]:
+    relays = Relays(tmp_path, shop, receiving)
+    yield relays
+    for process in relays.processes:
+        process.kill()
+        process.wait()
+
+
+def test_killed_between_the_confirm_and_the_position(
+    shop: Any, receiving: Any, relays: Relays
+) -> None:
+    first = relays.start()
+    wait_until(lambda: shop.position() == 0, PATIENCE)
+    with shop.engine.connect() as connection:
+        # The position can't be saved until this transaction ends.
+        connection.execute(text("SELECT FROM message_store.consumer_slots FOR UPDATE"))
+        shop.write(1, "one", "two")
+        wait_until(lambda: len(shop.run(receiving.received())) == 2, PATIENCE)
+        first.kill()
+        first.wait()
+    assert shop.position() == 0
+    second = relays.start()
+    wait_until(lambda: shop.position() == 2, PATIENCE)
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(PATIENCE) == 0
+
+    places = [told.place[1] for told in shop.run(receiving.received())]
+    # JetStream drops what it has already; others have it twice, and in order.
+    assert places == ([0, 1] if receiving.option == "subject" else [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("receiving", ["nats"], indirect=True)
+def test_it_tells_how_far_it_is(shop: Any, receiving: Any, relays: Relays) -> None:
+    shop.write(1, "one")
+    process = relays.start("--http", "0")
+    wait_until(lambda: shop.position() == 1, PATIENCE)
+
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+/health", relays.log)
+    with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+        told = json.load(answer)
+    (relay,) = told["consumers"]
+    assert relay["name"] == "relay"
+    assert relay["handlers"] == {"*": f"JetStream {shop.category}"}
+    assert relay["lag"]["messages"] == 0
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    shop.write(1, "two")
+    (row,) = json.loads(mdb("consumers", "--json", url=shop.database).stdout)
+    assert row["name"] == "relay"
+    assert row["lag"]["messages"] == 1
+
+
+def test_a_file_that_is_wrong(tmp_path: Path, database: URL) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text("[relays.a]\nin_flight = 0")
+    told = mdb("relay", str(file), url=database, code=1).stderr
+    assert "relays.a.in_flight: Input should be greater than 0, not 0" in told
+    assert "Traceback" not in told
+
+
+def test_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MDB_DATABASE_URL", raising=False)
+    file = tmp_path / "relay.toml"
+    file.write_text('[relays.a.redis]\nurl = "redis://localhost"')
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "relay", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "There is no database: pass --url" in done.stderr

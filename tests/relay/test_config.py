@@ -1,0 +1,95 @@
+"""The file of `mdb relay`, and what is wrong with others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdb_sqla.relay.config import InvalidRelayConfig, RelayConfig, read_config
+
+NATS = '[relays.orders.nats]\nurl = "nats://localhost"\nstream = "ORDERS"\n'
+
+BROKERS = {
+    "nats": 'url = "nats://localhost"\nstream = "ORDERS"\nsubject = "json:dumps"',
+    "rabbitmq": 'url = "amqp://localhost"\nexchange = "orders"\nmax_message_size = 1000',
+    "redis": 'url = "redis://localhost"\nmaxlen = 1000',
+    "kafka": 'bootstrap_servers = ["a:9092", "b:9092"]',
+    "confluent": 'bootstrap_servers = "a:9092"\nconfig = { "linger.ms" = 5 }',
+}
+
+
+def read(tmp_path: Path, text: str) -> RelayConfig:
+    file = tmp_path / "relay.toml"
+    file.write_text(text)
+    return read_config(file)
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_each_broker(tmp_path: Path, broker: str) -> None:
+    told = read(tmp_path, f"[relays.orders.{broker}]\n{BROKERS[broker]}")
+    relay = told.relays["orders"].relay("orders")
+
+    assert relay.name == "orders"
+    assert relay.categories == ()
+    assert relay.sharing == "alone"
+
+
+def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_URL", "postgresql://localhost/shop")
+    told = read(
+        tmp_path,
+        'url = "$SHOP_URL"\nschema = "events"\n[relays.orders]\ncategories = ["order", "invoice"]\n'
+        'types = ["Placed"]\nin_flight = 7\ntimeout = 3.5\nsets_aside = true\n'
+        "group = { slots = 4, lease = 5.0 }\nretries = { attempts = 2 }\n"
+        f'cloud_events = {{ source = "/shop" }}\n{NATS}',
+    )
+    relay = told.relays["orders"].relay("orders")
+
+    assert told.url == "postgresql://localhost/shop"
+    assert told.schema_name == "events"
+    assert relay.categories == ("order", "invoice")
+    assert relay.handlers.names == {"Placed": "JetStream ORDERS"}
+    assert relay.sharing.endswith("4 slots")
+    settings = relay._settings
+    assert (settings.in_flight, settings.sets_aside) == (7, True)
+    assert settings.retries.attempts == 2
+    assert settings.retries.longest == 5.0
+
+
+WRONG: list[Any] = [
+    ("", "relays: Field required"),
+    ("url = 7\n" + NATS, "url: Input should be a valid string"),
+    ("colour = 1\n" + NATS, "colour: there is no such key"),
+    (NATS + "durable = 1", "relays.orders.nats.durable: there is no such key"),
+    ("[relays.orders]\nin_flight = 0\n" + NATS, "relays.orders.in_flight: .*greater than 0, not 0"),
+    ("[relays.orders]\nin_flight = '9'\n" + NATS, "in_flight: .*valid integer, not '9'"),
+    ("[relays.orders]\ncategories = 'order'\n" + NATS, "categories: .*valid list, not 'order'"),
+    ("[relays.orders]\n", "relays.orders: needs exactly one broker: a table nats, rabbitmq"),
+    (NATS + "[relays.orders.redis]\nurl = 'redis://x'", "relays.orders: needs exactly one broker"),
+    ("[relays.orders.nats]\nurl = 'nats://x'", "relays.orders.nats.stream: Field required"),
+    ("[relays.orders.nats]\nurl = '$NOWHERE'\nstream = 'S'", "no variable NOWHERE"),
+    (NATS + "subject = 'json:nothing'", "subject: must be MODULE:FUNCTION .*, not 'json:nothing'"),
+    (NATS + "subject = 'json:__name__'", "subject: must be a function that takes a message"),
+    ("[relays", "can't be read: "),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), WRONG)
+def test_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(InvalidRelayConfig, match=told):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRelayConfig, match="can't be read"):
+        read_config(tmp_path / "none.toml")
+
+
+def test_no_password_is_told(tmp_path: Path) -> None:
+    secrets = 'url = ["secret"]\n[relays.a.confluent]\nbootstrap_servers = 3\n'
+    secrets += 'config = { "sasl.password" = ["secret"] }'
+    with pytest.raises(InvalidRelayConfig) as error:
+        read(tmp_path, secrets)
+    assert "secret" not in str(error.value)

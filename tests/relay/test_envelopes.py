@@ -1,0 +1,150 @@
+"""The mapping: what a message is turned into, whatever the broker."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdb_sqla import BrokerRefused, InvalidArgument, Retries, StoredMessage
+from mdb_sqla.relay import CloudEvents, Relay
+from mdb_sqla.relay.envelope import Envelope, enveloped, ordering_key
+from mdb_sqla.relay.target import Destination, dotted
+from mdb_sqla.relay.topic import category_topic, check_topic
+
+ID = UUID("018f0000-0000-7000-8000-000000000001")
+TIME = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def stored(stream_name: str = "order-7+a", type_: str = "T", **values: Any) -> StoredMessage:
+    message = StoredMessage(ID, stream_name, type_, 3, 41, {"total": 120}, {}, TIME)
+    return message._replace(**values)
+
+
+def envelope(message: StoredMessage, cloud_events: CloudEvents | None = None) -> Envelope:
+    return enveloped(message, json.dumps, cloud_events)
+
+
+@pytest.mark.parametrize(
+    ("stream_name", "key"),
+    [
+        ("order-7", "7"),
+        ("order-7+a", "7"),
+        ("order-7-8", "7-8"),
+        ("order", "order"),
+        ("order-", ""),
+    ],
+)
+def test_the_key_is_what_groups_share_by(stream_name: str, key: str) -> None:
+    assert ordering_key(stored(stream_name)) == key
+
+
+def test_headers_of_a_plain_message() -> None:
+    assert envelope(stored()).headers == {
+        "message_id": str(ID),
+        "message_type": "T",
+        "stream_name": "order-7+a",
+        "position": "3",
+        "global_position": "41",
+        "time": "2026-01-02T03:04:05.000006+00:00",
+    }
+    assert envelope(stored()).attributes == {}
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_headers_are_printable_ascii_and_can_be_undone(type_: str, id_: str) -> None:
+    surrogates = any(0xD800 <= ord(each) <= 0xDFFF for each in type_ + id_)
+    if surrogates or "\0" in type_ + id_:
+        return
+    headers = envelope(
+        stored(f"order-{id_}", type_, metadata={"note": type_, "traceparent": id_})
+    ).headers
+
+    assert all(" " <= each <= "~" for value in headers.values() for each in value)
+    assert unquote(headers["message_type"]) == type_
+    assert unquote(headers["stream_name"]) == f"order-{id_}"
+    assert unquote(headers["traceparent"]) == id_
+    assert json.loads(headers["metadata"])["note"] == type_
+
+
+@pytest.mark.parametrize("metadata", [[1], "text", 7, True])
+def test_metadata_of_other_clients_may_be_anything(metadata: Any) -> None:
+    assert "metadata" not in envelope(stored(metadata=metadata)).headers
+
+
+def test_trace_context_from_the_properties() -> None:
+    metadata = {"tracestate": "own", "properties": {"tracestate": "p", "baggage": "b", "x": "y"}}
+    headers = envelope(stored(metadata=metadata)).headers
+    assert headers["tracestate"] == "own"
+    assert headers["baggage"] == "b"
+    assert "x" not in headers
+    assert "traceparent" not in envelope(stored(metadata={"traceparent": 7})).headers
+
+
+def test_attributes_of_cloud_events() -> None:
+    assert envelope(stored(), CloudEvents("/shop", "com.example.")).attributes == {
+        "specversion": "1.0",
+        "id": str(ID),
+        "source": "/shop",
+        "type": "com.example.T",
+        "subject": "order-7+a",
+        "time": "2026-01-02T03:04:05.000006+00:00",
+        "partitionkey": "7",
+    }
+    assert "partitionkey" not in CloudEvents("/shop").attributes(stored("order"))
+    with pytest.raises(InvalidArgument, match="source of CloudEvents"):
+        CloudEvents("")
+
+
+def test_places() -> None:
+    assert dotted(stored("order:command-7-8", "Place")) == "order:command.Place"
+    assert category_topic(stored("account:command+new-7")) == "account.command-new"
+    check_topic("account.command-new", stored())
+    for topic in ("", ".", "..", "a b", "ä", "x" * 250):
+        with pytest.raises(BrokerRefused, match="Kafka has no topics"):
+            check_topic(topic, stored())
+
+
+class Nowhere:
+    name = "nowhere"
+
+    def __init__(self) -> None:
+        self.destination: Destination = dotted
+
+    async def connect(self) -> None: ...
+    async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None: ...
+    async def close(self) -> None: ...
+
+
+def test_arguments_of_a_relay() -> None:
+    relay = Relay("a", to=Nowhere(), types=["T"], retries=Retries(attempts=1))
+    assert relay.handlers.names == {"T": "nowhere"}
+    with pytest.raises(InvalidArgument, match="timeout must be more than 0"):
+        Relay("a", to=Nowhere(), timeout=0)
+    with pytest.raises(InvalidArgument, match="at least 1"):
+        Relay("a", to=Nowhere(), in_flight=0)
+
+
+def test_a_producer_of_kafka_that_may_lose_messages() -> None:
+    from faststream.confluent import KafkaBroker as ConfluentBroker
+    from faststream.kafka import KafkaBroker
+
+    from mdb_sqla.relay.confluent import ConfluentKafka
+    from mdb_sqla.relay.kafka import Kafka
+
+    for acks in (0, 1):
+        with pytest.raises(InvalidArgument, match="Messages could be lost"):
+            Kafka(KafkaBroker("localhost", acks=acks))
+        with pytest.raises(InvalidArgument, match="Messages could be lost"):
+            ConfluentKafka(ConfluentBroker("localhost", acks=acks))
+    with pytest.raises(InvalidArgument, match="Messages could be lost"):
+        Kafka(KafkaBroker("localhost"))
+    Kafka(KafkaBroker("localhost", enable_idempotence=True))
+    Kafka(KafkaBroker("localhost", acks="all"))
+    ConfluentKafka(ConfluentBroker("localhost"))

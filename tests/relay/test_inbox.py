@@ -1,0 +1,192 @@
+"""What a subscriber receives is kept once, together with the application's own rows."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from faststream import AckPolicy
+from faststream.message import StreamMessage
+from faststream.nats import NatsBroker
+from faststream.nats.annotations import NatsMessage
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from mdb_sqla import Inbox, InvalidArgument, InvalidStreamName, MessageStore
+from tests.relay.conftest import until
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def received(body: Any = None, **headers: str) -> StreamMessage[Any]:
+    encoded = json.dumps({"total": 120} if body is None else body).encode()
+    return StreamMessage(
+        None, encoded, headers={name.replace("__", "-"): value for name, value in headers.items()}
+    )
+
+
+def read(engine: Engine, stream_name: str) -> list[Any]:
+    with engine.connect() as connection:
+        return MessageStore(connection).read_stream(stream_name)
+
+
+def test_what_a_relay_published_follows_it(engine: Engine) -> None:
+    id_ = uuid4()
+    told = received(
+        message_id=str(id_),
+        message_type="Pl%C3%A4ced",
+        stream_name="order-7+a",
+        position="3",
+        global_position="41",
+        time="2026-01-02T03:04:05.000006+00:00",
+        metadata=json.dumps({"correlationStreamName": "fleet-1", "local": 1}),
+        traceparent=TRACE,
+    )
+    with Session(engine) as session:
+        assert Inbox("shipping:order").receive(session, told)
+        session.commit()
+
+    (kept,) = read(engine, "shipping:order-7+a")
+    assert kept.type == "Pläced"
+    assert kept.data == {"total": 120}
+    assert kept.id != id_
+    assert kept.metadata == {
+        "causationMessageStreamName": "order-7+a",
+        "causationMessagePosition": 3,
+        "causationMessageGlobalPosition": 41,
+        "correlationStreamName": "fleet-1",
+        "traceparent": TRACE,
+    }
+
+
+@pytest.mark.parametrize("prefix", ["ce-", "ce_", "cloudEvents:", "cloudEvents_"])
+def test_a_cloud_event_of_somebody_else(engine: Engine, prefix: str) -> None:
+    headers = {f"{prefix}id": "A-1", f"{prefix}source": "/x", f"{prefix}type": "com.example.Sent"}
+    inbox = Inbox("shipping")
+    with Session(engine) as session:
+        assert inbox.receive(session, received(**headers))
+        assert not inbox.receive(session, received(**headers))
+        assert inbox.receive(session, received(**{**headers, f"{prefix}source": "/y"}))
+        session.commit()
+
+    with Session(engine) as session:
+        kept = MessageStore(session).read_category("shipping")
+    assert [message.type for message in kept] == ["com.example.Sent"] * 2
+    assert len({message.stream_name for message in kept}) == 2
+
+
+def test_a_repeat_is_recognised_by_its_id(engine: Engine) -> None:
+    id_ = str(uuid4())
+    inbox = Inbox("shipping")
+    with Session(engine) as session:
+        assert inbox.receive(session, received(message_id=id_))
+        session.commit()
+    with Session(engine) as session:
+        session.execute(text("CREATE TABLE own (n int)"))
+        # Another attempt has another trace; the transaction goes on.
+        assert not inbox.receive(session, received(message_id=id_, traceparent=TRACE))
+        session.execute(text("INSERT INTO own VALUES (1)"))
+        session.commit()
+
+    assert len(read(engine, f"shipping-{id_}")) == 1
+    with Session(engine) as session:
+        assert Inbox("billing").receive(session, received(message_id=id_))
+        assert session.scalar(text("SELECT count(*) FROM own")) == 1
+
+
+def test_what_is_rolled_back_was_not_received(engine: Engine) -> None:
+    told = received(message_id=str(uuid4()))
+    inbox = Inbox("shipping")
+    with Session(engine) as session:
+        assert inbox.receive(session, told)
+        session.rollback()
+        assert inbox.receive(session, told)
+
+
+def test_two_receive_the_same_at_once(engine: Engine) -> None:
+    told = received(message_id=str(uuid4()))
+    inbox = Inbox("shipping")
+    answers: list[bool] = []
+
+    def receive() -> None:
+        with Session(engine) as session:
+            answers.append(inbox.receive(session, told))
+            session.commit()
+
+    with Session(engine) as session:
+        assert inbox.receive(session, told)
+        other = threading.Thread(target=receive)
+        other.start()
+        other.join(0.2)
+        assert answers == []  # it waits for what becomes of the first
+        session.commit()
+    other.join(20)
+    assert answers == [False]
+
+
+def test_what_can_not_be_kept(engine: Engine) -> None:
+    with Session(engine) as session:
+        with pytest.raises(InvalidArgument, match="no id by which to recognise"):
+            Inbox("shipping").receive(session, received())
+        with pytest.raises(InvalidArgument, match="is not JSON"):
+            Inbox("shipping").receive(
+                session, StreamMessage(None, b"{", headers={"message_id": str(uuid4())})
+            )
+    with pytest.raises(InvalidArgument, match="not a stream"):
+        Inbox("shipping-1")
+    with pytest.raises(InvalidStreamName):
+        Inbox("")
+
+
+def test_from_store_to_store_through_a_broker(shop: Any, nats: Any) -> None:
+    """The handler fails at first, and the relay publishes twice: each row is there once."""
+    category = shop.category
+    broker = NatsBroker(nats.server.url, logger=None)
+    inbox = Inbox(f"{category}:inbox")
+    calls: list[str] = []
+
+    @broker.subscriber(  # type: ignore[untyped-decorator]
+        f"{category}.T",
+        stream=category,
+        durable="inbox",
+        pull_sub=True,
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+    )
+    async def take(message: NatsMessage) -> None:
+        async with shop.factory.begin() as session:
+            if await inbox.receive_async(session, message):
+                await session.execute(
+                    text("INSERT INTO shipments VALUES (:n)"), {"n": message.body}
+                )
+            calls.append(message.message_id)
+            if len(calls) == 1:
+                raise ValueError("not this time")
+
+    async def scenario() -> None:
+        await broker.start()
+        await shop.relay(nats).catch_up_async(shop.factory)
+        # Under another id for the server, so that it does not drop it.
+        told = (await nats.received())[0]
+        headers = {**told.headers, "Nats-Msg-Id": "again"}
+        await broker.publish(told.body, told.where, headers, stream=category)
+        await until(lambda: len(calls) == 5)
+        await broker.stop()
+
+    with shop.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE shipments (body bytea)"))
+    shop.write(1, 1, 2)
+    shop.write(2, 3)
+    shop.run(scenario())
+
+    with shop.engine.connect() as connection:
+        bodies = connection.scalars(text("SELECT body FROM shipments")).all()
+        kept = MessageStore(connection).read_category(f"{category}:inbox")
+    assert sorted(map(int, bodies)) == [1, 2, 3]
+    assert sorted((each.stream_name.partition("-")[2], each.data) for each in kept) == [
+        ("1", 1),
+        ("1", 2),
+        ("2", 3),
+    ]

@@ -1,0 +1,134 @@
+"""A broker that hangs, is down, or ends in mid-stream: the relay waits, and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mdb_sqla import Retries
+from tests.relay.conftest import until
+
+ONCE = Retries(attempts=1)
+
+
+@pytest.fixture
+def waits(caplog: pytest.LogCaptureFixture) -> Any:
+    """Tell how often the relay has begun to wait."""
+    caplog.set_level(logging.WARNING, "mdb_sqla.consumer")
+    return lambda: [
+        record.getMessage() for record in caplog.records if "waits for" in record.getMessage()
+    ]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect in the test, which lets pass what it says of it, what FastStream leaves behind."""
+    yield
+    gc.collect()
+
+
+# Its producer of aiokafka, where that can't be started.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*AIOKafkaProducer:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+def first_arrivals(found: Any) -> list[tuple[str, int]]:
+    """The places of messages in the order in which each arrived first."""
+    return list(dict.fromkeys(told.place for told in found))
+
+
+def assert_in_order(places: list[tuple[str, int]], number: int) -> None:
+    assert len(places) == number
+    streams = {name for name, _ in places}
+    for stream in streams:
+        positions = [position for name, position in places if name == stream]
+        assert positions == list(range(len(positions)))
+
+
+def test_the_position_moves_after_the_confirm(shop: Any, receiving: Any, waits: Any) -> None:
+    relay = shop.relay(receiving, timeout=0.3, retries=ONCE, sets_aside=True)
+
+    async def scenario() -> None:
+        async with shop.running(relay):
+            shop.write(1, "before")
+            await until(lambda: shop.position() == 1)
+            receiving.server.pause()
+            shop.write(1, "after")
+            await until(lambda: len(waits()) >= 2)
+            assert shop.position() == 1
+            receiving.server.resume()
+            await until(lambda: shop.position() == 2)
+
+    shop.run(scenario())
+
+    assert shop.dead_letters() == []
+    places = [told.place[1] for told in shop.run(receiving.received())]
+    assert list(dict.fromkeys(places)) == [0, 1]
+    if receiving.option == "subject":
+        assert places == [0, 1]
+
+
+def test_a_broker_that_is_down_at_the_start(shop: Any, receiving: Any, waits: Any) -> None:
+    relay = shop.relay(receiving, timeout=2.0, retries=ONCE, sets_aside=True)
+    receiving.server.kill()
+
+    async def scenario() -> None:
+        async with shop.running(relay):
+            shop.write(1, "one")
+            await until(lambda: len(waits()) >= 3)
+            assert shop.position() == 0
+            await asyncio.to_thread(receiving.server.start)
+            await until(lambda: shop.position() == 1)
+
+    shop.run(scenario())
+
+    assert shop.dead_letters() == []
+    assert {told.place[1] for told in shop.run(receiving.received())} == {0}
+    # It has not looked again and again without a break.
+    assert len(waits()) < 20
+
+
+def test_a_broker_that_is_killed_in_mid_stream(shop: Any, receiving: Any) -> None:
+    relay = shop.relay(receiving, timeout=2.0, in_flight=20, retries=ONCE, sets_aside=True)
+    number = 600
+
+    async def scenario() -> None:
+        async with shop.running(relay):
+            await until(lambda: (shop.position() or 0) > number / 4)
+            receiving.server.kill()
+            at = shop.position()
+            await asyncio.to_thread(receiving.server.start)
+            assert at is not None
+            await until(lambda: shop.position() == number)
+
+    for written in range(number // 6):
+        shop.write(written % 5, *range(written * 6, written * 6 + 6))
+    shop.run(scenario())
+
+    found = shop.run(receiving.received())
+    assert shop.dead_letters() == []
+    assert {json.loads(told.body) for told in found} == set(range(number))
+    assert_in_order(first_arrivals(found), number)
+    if receiving.option == "subject":
+        assert len(found) == number
+
+
+def test_stopping_while_the_broker_is_away(shop: Any, receiving: Any, waits: Any) -> None:
+    relay = shop.relay(receiving, timeout=0.3)
+    receiving.server.kill()
+    shop.write(1, "one")
+
+    async def scenario() -> None:
+        async with shop.running(relay):
+            await until(waits)
+
+    shop.run(asyncio.wait_for(scenario(), 20))
+    assert relay.state == "stopped"
+    assert shop.position() == 0
