@@ -10,12 +10,15 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine
 
 from mdb_sqla import migrate
+from mdb_sqla.relay.config import read_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("examples/*/README.md")]
 FILES = {ROOT / "docs" / "testing.md", ROOT / "docs" / "tutorial" / "index.md"}
 """Pages whose snippets are files of an application; tests/testing and test_tutorial run them."""
+
+NATS = "nats://localhost"
 
 PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 """What a page says that a line prints; words may follow it."""
@@ -40,8 +43,16 @@ def names(page: Path) -> str:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page not in FILES and blocks(page, "python")], ids=names
 )
-def test_python(page: Path, empty_database: URL, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python(
+    page: Path,
+    empty_database: URL,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
     url = empty_database.render_as_string(hide_password=False)
+    places = {"postgresql+psycopg://localhost/shop": url}
+    if any(NATS in source for _, source in blocks(page, "python")):
+        places[NATS] = request.getfixturevalue("nats_server").url
     namespace: dict[str, object] = {"__name__": "__main__"}
     told: list[str] = []
     if page.name != "README.md":
@@ -51,7 +62,8 @@ def test_python(page: Path, empty_database: URL, capsys: pytest.CaptureFixture[s
         namespace["engine"] = engine
     try:
         for line, source in blocks(page, "python"):
-            source = source.replace("postgresql+psycopg://localhost/shop", url)
+            for place, real in places.items():
+                source = source.replace(place, real)
             # Line numbers of the page in every traceback.
             code = compile("\n" * (line - 1) + source, page.name, "exec", dont_inherit=True)
             exec(code, namespace)
@@ -78,6 +90,16 @@ def test_ini(page: Path) -> None:
         parser = configparser.ConfigParser()
         parser.read_string(source)
         assert parser.sections() == ["alembic"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=names)
+def test_toml(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_DATABASE_URL", "postgresql://localhost/shop")
+    for number, (_, source) in enumerate(blocks(page, "toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(source)
+        for name, table in read_config(file).relays.items():
+            assert table.relay(name).name == name
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sql")], ids=names)
