@@ -22,7 +22,7 @@ PATIENCE = 60  # seconds
 Command = subprocess.Popen[str]
 
 
-def start(database: URL, *arguments: str) -> Command:
+def start(database: URL, *arguments: str, in_own_group: bool = False) -> Command:
     # A test run in the background of a shell ignores interrupts, and so would the command.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = {
@@ -37,6 +37,7 @@ def start(database: URL, *arguments: str) -> Command:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=in_own_group,
     )
 
 

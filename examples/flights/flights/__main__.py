@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from time import monotonic
 from typing import Annotated, NoReturn
@@ -25,6 +26,7 @@ from sqlalchemy.orm import Session
 from flights import report
 from flights.airports import airports
 from flights.background import consuming, wait_until_consumed
+from flights.charged import charged
 from flights.consumed import Consumed
 from flights.data import NoFlights, read_flights
 from flights.database import connected, upgrade
@@ -32,6 +34,7 @@ from flights.fleet import fleet, inspections
 from flights.load import load, remaining
 from flights.maintenance import hangar
 from flights.models import rows
+from flights.relaying import NoBroker, nats_server, relay_departures
 from flights.replay import Replay, totals
 from mdb_sqla import Consumer, MessageStoreError, WrongExpectedVersion
 from mdb_sqla.embedded import EmbeddedPostgresError
@@ -65,8 +68,19 @@ def main(
         int, typer.Option(parser=_count, metavar="N|all", help="How many flights to load.")
     ] = 5000,
     writers: Annotated[int, typer.Option(min=1, help="How many transactions at a time.")] = 4,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLIGHTS_NATS_URL",
+            help="The NATS server, with JetStream, that departures are relayed to. Without one, "
+            "nats-server is started if the database is for this run only.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Load real flights, one transaction each over rows and messages, and have them consumed.
+
+    Departures are relayed to a broker, where somebody else charges for them.
 
     Then everything is read back, and compared.
 
@@ -84,7 +98,8 @@ def main(
             output.print(f"PostgreSQL {version}, {place}", markup=False)
             _load(engine, flights or None, writers)
             _consume(engine, consumers)
-            same = _read_back(engine)
+            relayed = _relay(engine, _broker(stack, url, nats))
+            same = _read_back(engine, relayed)
     except KeyboardInterrupt:
         again = " Run again, and it goes on from there." if url else ""
         _end(f"Stopped: each flight is recorded as a whole or not at all.{again}", 130)
@@ -130,7 +145,42 @@ def _consume(engine: Engine, consumers: list[Consumer]) -> None:
     )
 
 
-def _read_back(engine: Engine) -> bool:
+def _broker(stack: ExitStack, url: str | None, nats: str | None) -> str | None:
+    if nats is not None:
+        return nats
+    if url is not None:
+        # A relay remembers how far it is: its broker must remember, too.
+        output.print("Nothing is relayed: with a database that stays, say --nats.")
+        return None
+    try:
+        return stack.enter_context(nats_server())
+    except NoBroker as error:
+        output.print(f"Nothing is relayed: {error}.")
+        return None
+
+
+def _relay(engine: Engine, nats: str | None) -> bool:
+    """Relay departures and receive what is charged for them; returns whether there was a broker."""
+    if nats is None:
+        return False
+    began = monotonic()
+    with _progress() as progress:
+        task = progress.add_task("Relaying departures", total=0)
+        asyncio.run(
+            relay_departures(
+                engine.url,
+                nats,
+                lambda charged, due: progress.update(task, completed=charged, total=due),
+            )
+        )
+    output.print(
+        "Departures went to NATS, and what is charged for them came back, in "
+        f"{monotonic() - began:.1f} seconds."
+    )
+    return True
+
+
+def _read_back(engine: Engine, relayed: bool) -> bool:
     replay = Replay()
     with Session(engine) as session:
         with _progress() as progress:
@@ -138,7 +188,7 @@ def _read_back(engine: Engine) -> bool:
             task = progress.add_task("Reading messages", total=messages)
             replay.run(session, lambda: progress.advance(task))
         consumed = Consumed(session)
-        sums = totals(session) + consumed.totals()
+        sums = totals(session) + consumed.totals() + (charged(session) if relayed else [])
         differing = replay.differing(session) + consumed.differing()
         output.print(report.by_type(session))
         output.print(report.by_hour(replay))
@@ -159,6 +209,8 @@ def _read_back(engine: Engine) -> bool:
         "[green]✓[/] Nothing was lost by the consumers, and nothing done twice: "
         f"{len(consumed.airports.made):,} airports, {len(consumed.aircraft.made):,} aircraft."
     )
+    if relayed:
+        output.print("[green]✓[/] Every departure was charged for by way of the broker, and once.")
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
 from flights.events import Arrived, Cancelled, Departed, Diverted, Event
@@ -15,6 +15,7 @@ __all__ = [
     "Airline",
     "Airport",
     "Base",
+    "Fees",
     "Maintenance",
     "new_row",
     "rows",
@@ -128,6 +129,19 @@ class Maintenance(Base):
     arrivals: Mapped[int] = mapped_column(default=0)
     due: Mapped[int] = mapped_column(default=0)
     done: Mapped[int] = mapped_column(default=0)
+
+
+class Fees(Base):
+    """For how many departures of an aircraft the port authority has charged, and how much.
+
+    It is kept with the inbox that receives the charges.
+    """
+
+    __tablename__ = "fees"
+
+    tail_number: Mapped[str] = mapped_column(primary_key=True)
+    departures: Mapped[int] = mapped_column(default=0)
+    cents: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 def new_row(stream_name: StreamName) -> Aircraft | Airline:
