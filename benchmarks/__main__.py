@@ -17,6 +17,7 @@ from benchmarks.concurrency import application_transactions, writers_16, writers
 from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
 from benchmarks.growth import growth
 from benchmarks.reads import category_reads
+from benchmarks.relays import relay_to_jetstream, relay_to_rabbitmq
 from benchmarks.server import Server
 from benchmarks.server_functions import consumer_group, single_reads, writes
 from benchmarks.single_writes import (
@@ -45,6 +46,8 @@ EXPERIMENTS: Sequence[Experiment] = (
     cost_of_wake_up,
     consumer_one_by_one,
     consumer_in_batches,
+    relay_to_jetstream,
+    relay_to_rabbitmq,
 )
 
 ROUNDS = 7

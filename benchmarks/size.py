@@ -23,6 +23,7 @@ class Size:
         many: messages in the large one.
         commits: that an idle consumer is woken by.
         handled: by a consumer, in a transaction each.
+        relayed: to a broker; whole thousands.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Size:
     many: int
     commits: int
     handled: int
+    relayed: int
 
 
 FULL = Size(
@@ -50,6 +52,7 @@ FULL = Size(
     many=10_000_000,
     commits=100,
     handled=2_000,
+    relayed=10_000,
 )
 
 SMALL = Size(
@@ -64,4 +67,5 @@ SMALL = Size(
     many=500_000,
     commits=30,
     handled=300,
+    relayed=1_000,
 )
