@@ -134,6 +134,11 @@ class Consumer:
         control = running[0].control
         return "stopping" if control.stopping else "paused" if control.paused else "running"
 
+    @property
+    def rate(self) -> float:
+        """How many messages it has handled in a second, over the last minute, in this process."""
+        return 0.0 if self._running is None else self._running[0].control.rate.per_second
+
     def lag(self, db: Database) -> Lag:
         """Return how far it is, and what lies before it; it need not run. See `mdb_sqla.lag`.
 

@@ -153,6 +153,7 @@ class Progress:
                 self._blocked.update(each.message.stream_name for each in failures)
             else:
                 break
+        self._control.rate.add(len(calls))
         self._done.difference_update(message.global_position for message in messages)
         if calls or waiting:
             self._saved = last
@@ -200,6 +201,7 @@ class Progress:
                     yield Transact(remove)
                 else:
                     yield from self._trying.until_done(self._step([(handler, message)], remove))
+                    self._control.rate.add(1)
                     self._done.discard(message.global_position)
             except dead_letters.LeftOut:
                 pass

@@ -23,6 +23,7 @@ class ConsumerStatus:
         handlers: the name of each handler by the type that it handles; `*` stands for all others.
         state: `stopped` before it runs and after; `stopping` while it finishes what is in hand.
         error: what has ended it, if it has `failed`.
+        rate: how many messages it has handled in a second, over the last minute, in this process.
         lag: how far it is; None where the database did not tell.
     """
 
@@ -32,6 +33,7 @@ class ConsumerStatus:
     handlers: Mapping[str, str]
     state: Literal["running", "paused", "stopping", "stopped", "failed"]
     error: str | None
+    rate: float
     lag: Lag | None
 
     @classmethod
@@ -44,6 +46,7 @@ class ConsumerStatus:
             handlers=consumer.handlers.names,
             state=consumer.state if error is None else "failed",
             error=None if error is None else str(error),
+            rate=consumer.rate,
             lag=lag,
         )
 
@@ -57,6 +60,7 @@ class ConsumerStatus:
             "handlers": dict(self.handlers),
             "state": self.state,
             "error": self.error,
+            "rate": round(self.rate, 1),
             "positions": None if lag is None else dict(lag.positions),
             "lag": None if lag is None else lag.as_dict(),
             "dead_letters": None if lag is None else lag.dead_letters,

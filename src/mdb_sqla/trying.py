@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tenacity import (
@@ -21,6 +21,7 @@ from tenacity import (
 
 from mdb_sqla.dead_letters import LeftOut
 from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost, Unavailable
+from mdb_sqla.rate import Rate
 from mdb_sqla.steps import CutOff, Deliver, Handle, Interrupted, Pause, Step
 
 __all__ = ["Control", "Retries", "Stopped", "Trying", "checkpoint", "log", "rest"]
@@ -55,10 +56,17 @@ class Stopped(Exception):
 
 @dataclass
 class Control:
-    """What a consumer has been told from outside."""
+    """What a consumer has been told from outside, and tells.
+
+    Attributes:
+        stopping: whether to finish what is in hand, and end.
+        paused: whether to handle nothing more for now.
+        rate: of messages that were handled.
+    """
 
     stopping: bool = False
     paused: bool = False
+    rate: Rate = field(default_factory=Rate)
 
 
 class Trying:

@@ -128,6 +128,10 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
         code, body = supervisor.ask()
         assert code == 200
         member = body["consumers"][1].pop("group")
+        # Two were handled since it began, a moment ago.
+        rates = [consumer.pop("rate") for consumer in body["consumers"]]
+        assert 0 < rates[0] <= 2
+        assert rates[1] == 0
         assert member.endswith(", 2 slots")
         nothing = {"messages": 0, "at_least": False, "seconds": 0.0}
         assert body == {
