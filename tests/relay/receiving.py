@@ -135,10 +135,14 @@ class FromRabbitMQ:
     async def received(self) -> list[Received]:
         found = []
         async with await connect(self.server.url) as connection:
-            queue = await (await connection.channel()).get_queue(self.place)
+            channel = await connection.channel()
+            queue = await channel.declare_queue(self.place, passive=True)
+            left = queue.declaration_result.message_count
             # Not acknowledged: they are there again when the connection is closed.
-            while (told := await queue.get(fail=False)) is not None:
-                found.append(_of_rabbitmq(told))
+            async with queue.iterator() as messages:
+                while left:
+                    found.append(_of_rabbitmq(await anext(messages)))
+                    left -= 1
         return found
 
 
