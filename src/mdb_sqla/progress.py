@@ -125,7 +125,13 @@ class Progress:
         last = messages[-1].global_position
         failures: list[Failure] = []
         while True:
-            waiting = [message for message in messages if message.stream_name in self._blocked]
+            # Not what was delivered before a later one of its stream failed: that is done.
+            waiting = [
+                message
+                for message in messages
+                if message.stream_name in self._blocked
+                and message.global_position not in self._done
+            ]
             calls = [
                 (handler, message)
                 for message in messages

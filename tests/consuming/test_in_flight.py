@@ -158,6 +158,21 @@ def test_what_failed_is_set_aside_with_its_stream(application: Any) -> None:
         assert not list(dead_letters(connection, "sending"))
 
 
+def test_what_was_done_before_a_later_one_of_its_stream_failed(application: Any) -> None:
+    """It is not set aside with it, and so not done again when that is replayed."""
+    sending = Sending(application, sets_aside=True)
+    sending.write(("order-1", 1), ("order-1", 2), ("order-1", 3), ("order-2", 4))
+    sending.errors = {2: FOREVER[:2]}
+
+    assert sorted(sending.catch_up()) == [1, 4]
+    with application.engine.begin() as connection:
+        letters = [each.global_position for each in dead_letters(connection, "sending")]
+        assert letters == [2, 3]
+        replay(connection, "sending")
+    assert sending.catch_up()[2:] == [2, 3]
+    assert sending.position == 4
+
+
 def test_all_of_many_fail(application: Any) -> None:
     """However many there are, none is called more often than it must be."""
     sending = Sending(application, sets_aside=True, in_flight=400, retries=Retries(2, 0.001, 0.001))
