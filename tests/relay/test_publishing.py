@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from mdb_sqla import Group, Message, MessageStore
 from mdb_sqla.relay import CloudEvents, Relay
@@ -63,6 +65,27 @@ def test_many_in_flight_at_once(
     assert "waits for" not in caplog.text
     found = shop.run(receiving.received())
     assert sorted(json.loads(told.body) for told in found) == list(range(300))
+
+
+def test_in_one_loop_after_another(
+    shop: Any, receiving: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where somebody calls `asyncio.run` for each catching up."""
+    relay = shop.relay(receiving)
+
+    async def catch_up() -> None:
+        engine = create_async_engine(shop.database)
+        async with asyncio.timeout(20):
+            await relay.catch_up_async(async_sessionmaker(engine))
+        await engine.dispose()
+
+    for _ in range(2):
+        for number in range(60):
+            shop.write(number, number)
+        asyncio.run(catch_up())
+
+    assert "waits for" not in caplog.text
+    assert len(shop.run(receiving.received())) == 120
 
 
 def test_what_was_published_is_not_published_again(shop: Any, receiving: Any) -> None:

@@ -35,6 +35,7 @@ class RedisStreams:
         self.destination = stream
         self._broker = broker
         self._maxlen = maxlen
+        # Of the loop that it is connected in.
         self._connections = asyncio.Semaphore(_CONNECTIONS)
 
     @property
@@ -74,3 +75,4 @@ class RedisStreams:
     async def close(self) -> None:
         """Disconnect. See `Target`."""
         await self._broker.stop()
+        self._connections = asyncio.Semaphore(_CONNECTIONS)
