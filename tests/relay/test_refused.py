@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from mdb_sqla import HandlerFailed, Message, Retries
+from mdb_sqla import HandlerFailed, Message, MessageStore, Retries
 from mdb_sqla.dead_letters import replay
 from mdb_sqla.relay import Relay
 from tests.relay.conftest import POLL, until
@@ -17,6 +17,8 @@ FAST = Retries(attempts=2, first=0.001, longest=0.001)
 
 REFUSED: list[Any] = [
     pytest.param("nats", Message("with space", 0), "invalid subject", id="nats-subject"),
+    pytest.param("nats", Message("T..a", 0), "no subject", id="nats-empty-token"),
+    pytest.param("nats", Message("a.*", 0), "no subject", id="nats-wildcard"),
     pytest.param("nats", Message("T", "x" * 1_100_000), "NATS takes", id="nats-size"),
     pytest.param(
         "nats", Message("T", 0, {"note": "x" * 1_100_000}), "NATS takes", id="nats-headers"
@@ -158,6 +160,20 @@ def test_another_stream_of_jetstream(shop: Any, nats: Any) -> None:
     assert "BrokerRefused" in failed.error
     assert len(shop.run(nats.received())) == 1
     assert shop.run(other.received()) == []
+
+
+def test_a_message_that_would_be_a_command(shop: Any, nats: Any) -> None:
+    """A relay of all categories does not do what somebody has written as a message."""
+    shop.write(1, 1)
+    with shop.engine.begin() as connection:
+        command = Message(f"API.STREAM.DELETE.{shop.category}", {})
+        MessageStore(connection).write("$JS-1", command)
+    relay = Relay("relay", to=nats.target(), retries=FAST, sets_aside=True, poll=POLL)
+    shop.run(relay.catch_up_async(shop.factory))
+
+    (failed,) = shop.dead_letters()
+    assert "is a command" in failed.error
+    assert len(shop.run(nats.received())) == 1
 
 
 def test_a_subject_that_no_stream_keeps(shop: Any, nats: Any) -> None:

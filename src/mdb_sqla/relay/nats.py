@@ -14,6 +14,7 @@ from mdb_sqla.relay.target import Destination, dotted
 
 __all__ = ["JetStream"]
 
+_COMMANDS = {"$JS", "$SYS"}
 _HEADERS_AROUND = 500  # bytes; what FastStream, the client and the protocol add
 
 
@@ -49,6 +50,7 @@ class JetStream:
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the acknowledgement of the stream. See `Target`."""
         assert self._client is not None  # noqa: S101 (connected before)
+        _check(destination, envelope)
         headers = {
             **envelope.headers,
             "content-type": JSON,
@@ -100,6 +102,20 @@ class JetStream:
             await stream.find_stream_name_by_subject(subject)
         except NotFoundError as error:
             raise BrokerRefused(envelope.message, f"no stream keeps {subject!r}") from error
+
+
+def _check(subject: str, envelope: Envelope) -> None:
+    """Check what the client lets through: the server would take it otherwise, or not answer.
+
+    Raises:
+        BrokerRefused: it is no subject, or one with which to command the server.
+    """
+    first, *rest = tokens = subject.split(".")
+    if {"", "*", ">"} & {*tokens}:
+        raise BrokerRefused(envelope.message, f"{subject!r} is no subject to publish to")
+    if first in _COMMANDS and rest:
+        # Whoever may write a message could have the relay delete streams.
+        raise BrokerRefused(envelope.message, f"{subject!r} is a command")
 
 
 def _cloud_event(envelope: Envelope) -> dict[str, str]:
