@@ -11,7 +11,7 @@ from mdb_sqla.message import StoredMessage
 from mdb_sqla.steps import Deliver, Failure
 from mdb_sqla.stream_name import StreamName
 
-__all__ = ["deliver"]
+__all__ = ["deliver", "ends_this_task"]
 
 _Calls = Sequence[tuple[Handler, StoredMessage]]
 
@@ -53,14 +53,21 @@ async def deliver(step: Deliver) -> None:
         raise first.error
 
 
+def ends_this_task(caught: BaseException) -> bool:
+    """Whether it is no handler's own: somebody has asked this task, or the process, to end."""
+    if not isinstance(caught, asyncio.CancelledError):
+        return not isinstance(caught, Exception)
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def _told(caught: BaseException) -> Exception:
     """Return the error of a handler, and raise what is not its own."""
+    if ends_this_task(caught):
+        raise caught
     if isinstance(caught, Exception):
         return caught
-    task = asyncio.current_task()
-    if not isinstance(caught, asyncio.CancelledError) or task is None or task.cancelling():
-        raise caught
-    # Something that the handler awaits was cancelled; nobody has asked this task to end.
+    # Something that the handler awaits was cancelled.
     error = RuntimeError(f"The handler was ended by {caught!r}")
     error.__cause__ = caught
     return error

@@ -7,11 +7,16 @@ import gc
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from mdb_sqla import Retries
+from mdb_sqla import Retries, StoredMessage, Unavailable
+from mdb_sqla.relay.envelope import Envelope
+from mdb_sqla.relay.publishing import Publisher
+from mdb_sqla.relay.target import Destination, dotted
 from tests.relay.conftest import until
 
 ONCE = Retries(attempts=1)
@@ -132,3 +137,38 @@ def test_stopping_while_the_broker_is_away(shop: Any, receiving: Any, waits: Any
     shop.run(asyncio.wait_for(scenario(), 20))
     assert relay.state == "stopped"
     assert shop.position() == 0
+
+
+class Cancelling:
+    """A broker whose client cancels what it waits for."""
+
+    name = "nowhere"
+
+    def __init__(self, where: str) -> None:
+        self.destination: Destination = dotted
+        self._where = where
+
+    async def connect(self) -> None:
+        self._cancel("connect")
+
+    async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
+        self._cancel("publish")
+
+    async def close(self) -> None: ...
+
+    def _cancel(self, where: str) -> None:
+        if where == self._where:
+            raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("where", ["connect", "publish"])
+def test_a_client_that_cancels_is_away(where: str) -> None:
+    """The message is not at fault, and would be set aside."""
+    publisher = Publisher(Cancelling(where), None, timeout=5.0)
+    message = StoredMessage(uuid4(), "order-1", "T", 0, 1, {}, {}, datetime.now(UTC))
+
+    async def publish() -> None:
+        with pytest.raises(Unavailable, match="nowhere: CancelledError"):
+            await publisher(message)
+
+    asyncio.run(publish())

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from mdb_sqla.delivering import ends_this_task
 from mdb_sqla.errors import BrokerRefused, Unavailable
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.relay.cloud_events import CloudEvents
@@ -63,11 +64,18 @@ class Publisher:
             await self._target.publish(destination, envelope, self._timeout)
         except BrokerRefused:
             raise
-        except Exception as error:
-            # It is to be connected before the next attempt, should that be what is missing.
+        except BaseException as error:
+            if ends_this_task(error):
+                raise
+            # Clients cancel what they wait for, too, where a connection is lost. It is to be
+            # connected before the next attempt, should that be what is missing.
             self._connecting = None
             is_late = isinstance(error, TimeoutError)
-            what = " has not answered in time" if is_late else f": {error or type(error).__name__}"
+            what = (
+                " has not answered in time"
+                if is_late
+                else f": {str(error) or type(error).__name__}"
+            )
             raise Unavailable(f"{self._target.name}{what}") from error
 
     async def _connected(self) -> None:
