@@ -87,9 +87,35 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_config(tmp_path / "none.toml")
 
 
-def test_no_password_is_told(tmp_path: Path) -> None:
-    secrets = 'url = ["secret"]\n[relays.a.confluent]\nbootstrap_servers = 3\n'
-    secrets += 'config = { "sasl.password" = ["secret"] }'
+@pytest.mark.parametrize(
+    "text",
+    [
+        'url = ["secret"]\n[relays.a.confluent]\nbootstrap_servers = 3\n'
+        'config = { "sasl.password" = ["secret"] }',
+        '[[relays]]\n[relays.a.nats]\nurl = "nats://u:secret@h"',
+        '[[relays.a]]\n[relays.a.nats]\nurl = "nats://u:secret@h"',
+        '[[relays.a.nats]]\nurl = "nats://u:secret@h"',
+        '[relays.a]\nnats = "nats://u:secret@h"',
+        '[relays]\na = "nats://u:secret@h"',
+        'relays = "nats://u:secret@h"',
+    ],
+)
+def test_no_password_is_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidRelayConfig) as error:
-        read(tmp_path, secrets)
+        read(tmp_path, text)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("broker", "url"),
+    [
+        ("redis", "u:secret@h"),
+        ("redis", "redis://u:secret/@h"),
+        ("rabbitmq", "amqp://u:secret/@h"),
+    ],
+)
+def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
+    told = read(tmp_path, f'[relays.orders.{broker}]\nurl = "{url}"')
+    with pytest.raises(InvalidRelayConfig, match="the broker's address can't") as error:
+        told.relays["orders"].relay("orders")
     assert "secret" not in str(error.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,8 +60,9 @@ class CloudEventsTable(Table):
     type_prefix: str = ""
 
 
-_SECRET = re.compile(r"(^|\.)(url|config|bootstrap_servers)(\.|$)")
+_SECRETS = {"url", "config", "bootstrap_servers"}
 _BROKERS = ("nats", "rabbitmq", "redis", "kafka", "confluent")
+_TABLES = {(name,) for name in _BROKERS}
 
 
 class RelayTable(Table):
@@ -97,7 +97,7 @@ class RelayTable(Table):
         """Return the relay.
 
         Raises:
-            InvalidArgument: an argument breaks a rule of `Relay`.
+            InvalidArgument: an argument breaks a rule of `Relay`, or the address is none.
             ImportError: the broker's extra is not installed.
         """
         (broker,) = self._brokers()
@@ -110,7 +110,14 @@ class RelayTable(Table):
         for argument, (kind, table) in made.items():
             if table is not None:
                 given[argument] = kind(**table.model_dump())
-        return Relay(name, *self.categories, to=broker.target(), **given)
+        try:
+            target = broker.target()
+        except ValueError as error:
+            # What it says may have a part of the address in it, and that a password.
+            raise InvalidRelayConfig(
+                f"relays.{name}: the broker's address can't be used"
+            ) from error
+        return Relay(name, *self.categories, to=target, **given)
 
 
 class RelayConfig(Table):
@@ -150,6 +157,16 @@ def _told(error: Any) -> str:
         return f"  {where}: there is no such key"
     rule = error["msg"].removeprefix("Value error, ")
     value = error["input"]
-    # A table is nothing that one wants to read, and addresses and settings may have passwords.
-    is_hidden = isinstance(value, dict) or _SECRET.search(where) is not None
-    return f"  {where}: {rule}" if is_hidden else f"  {where}: {rule}, not {value!r}"
+    return f"  {where}: {rule}" if _is_hidden(error) else f"  {where}: {rule}, not {value!r}"
+
+
+def _is_hidden(error: Any) -> bool:
+    """Whether a value may have passwords in it, or is nothing that one wants to read."""
+    where, value = error["loc"], error["input"]
+    values = value if isinstance(value, list) else [value]
+    # What is there in place of a table is often its address.
+    return (
+        not all(isinstance(each, str | int | float) for each in values)
+        or not _SECRETS.isdisjoint(map(str, where))
+        or (where[:1] == ("relays",) and (len(where) < 3 or where[2:] in _TABLES))
+    )
