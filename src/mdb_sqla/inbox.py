@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Inbox"]
 
 _CLOUD_EVENTS = ("ce-", "ce_", "cloudevents:", "cloudevents_")
+_DERIVED = "mdb_sqla.Inbox"
 _TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
 
 
@@ -67,7 +68,8 @@ class Inbox:
             Whether it is new. A repeat of what another transaction is receiving waits for that.
 
         Raises:
-            InvalidArgument: it has no id by which a repeat would be recognised, or no JSON.
+            InvalidArgument: it has no id by which a repeat would be recognised, or no JSON; or it
+                is a batch, whose messages a subscriber without `batch` gets one by one.
         """
         stream_name, message = self._message(_Received(received))
         try:
@@ -83,8 +85,9 @@ class Inbox:
         return await session.run_sync(self.receive, received)
 
     def _message(self, received: _Received) -> tuple[str, Message]:
-        # Not the id itself: the store may have the message that was published, too.
-        id_ = uuid5(received.id, self.category)
+        # Not the id itself: the store may have the message that was published, too, and messages
+        # with ids that are derived from its id.
+        id_ = uuid5(uuid5(received.id, _DERIVED), self.category)
         message = Message(received.type, received.data, id=id_)
         if (published := received.published()) is None:
             return f"{self.category}-{received.id}", _traced(message, received)
@@ -102,9 +105,12 @@ class _Received:
     """A message of FastStream's, and what its headers tell."""
 
     def __init__(self, received: StreamMessage[Any]) -> None:
+        if received.batch_headers or isinstance(received.body, list):
+            raise InvalidArgument("An inbox receives messages one by one, not as a batch")
         self.headers = {
-            str(name).lower(): value.decode() if isinstance(value, bytes) else str(value)
+            str(name).lower(): _text(value)
             for name, value in received.headers.items()
+            if value is not None
         }
         self._cloud_event = _attributes(self.headers)
         self._body = received.body
@@ -124,7 +130,7 @@ class _Received:
         try:
             return UUID(told)
         except ValueError:
-            return uuid5(NAMESPACE_URL, f"{self._cloud_event.get('source', '')}#{told}")
+            return uuid5(uuid5(NAMESPACE_URL, self._cloud_event.get("source", "")), told)
 
     @property
     def type(self) -> str:
@@ -156,6 +162,11 @@ class _Received:
             )
         except (KeyError, ValueError):
             return None
+
+
+def _text(value: Any) -> str:
+    # Somebody else's header may be anything, and is nothing to refuse the message for.
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _attributes(headers: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from faststream.nats.annotations import NatsMessage
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from mdb_sqla import Inbox, InvalidArgument, InvalidStreamName, MessageStore
+from mdb_sqla import Inbox, InvalidArgument, InvalidStreamName, Message, MessageStore, StoredMessage
 from tests.relay.conftest import until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -31,6 +31,12 @@ def received(body: Any = None, **headers: str) -> StreamMessage[Any]:
 def read(engine: Engine, stream_name: str) -> list[Any]:
     with engine.connect() as connection:
         return MessageStore(connection).read_stream(stream_name)
+
+
+def _written(engine: Engine, stream_name: str, message: Message) -> list[StoredMessage]:
+    with engine.begin() as connection:
+        MessageStore(connection).write(stream_name, message)
+    return read(engine, stream_name)
 
 
 def test_what_a_relay_published_follows_it(engine: Engine) -> None:
@@ -125,6 +131,37 @@ def test_two_receive_the_same_at_once(engine: Engine) -> None:
         session.commit()
     other.join(20)
     assert answers == [False]
+
+
+def test_a_message_that_was_derived_from_it_is_no_repeat(engine: Engine) -> None:
+    """As where a handler in the same store writes it under the name of the inbox."""
+    (published,) = _written(engine, "order-1", Message("Placed"))
+    _written(engine, "invoice-1", Message("Sent", id=published.derived_id("shipping")))
+    with Session(engine) as session:
+        assert Inbox("shipping").receive(session, received(message_id=str(published.id)))
+
+
+def test_sources_and_ids_with_number_signs(engine: Engine) -> None:
+    inbox = Inbox("shipping")
+    with Session(engine) as session:
+        assert inbox.receive(session, received(ce_source="/a", ce_id="b#c"))
+        assert inbox.receive(session, received(ce_source="/a#b", ce_id="c"))
+
+
+def test_headers_of_somebody_else_may_be_anything(engine: Engine) -> None:
+    headers = {"message_id": str(uuid4()), "x": b"\xff", "traceparent": None, "n": 7}
+    with Session(engine) as session:
+        assert Inbox("shipping").receive(session, StreamMessage(None, b"1", headers=headers))
+        (kept,) = MessageStore(session).read_category("shipping")
+    assert kept.metadata == {}
+
+
+@pytest.mark.parametrize("body", [b"[1, 2]", [b"1", b"2"]])
+def test_a_batch_is_not_taken_for_its_first_message(engine: Engine, body: Any) -> None:
+    headers = [{"message_id": str(uuid4())} for _ in range(2)]
+    batch = StreamMessage(None, body, headers=headers[0], batch_headers=headers)
+    with Session(engine) as session, pytest.raises(InvalidArgument, match="not as a batch"):
+        Inbox("shipping").receive(session, batch)
 
 
 def test_what_can_not_be_kept(engine: Engine) -> None:
