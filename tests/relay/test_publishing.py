@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import defaultdict
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -38,6 +39,14 @@ def test_a_message_arrives_with_all_that_is_known_of_it(shop: Any, receiving: An
     assert headers["traceparent"] == TRACE["traceparent"]
     assert not [name for name in headers if name.lower().startswith(("ce-", "ce_", "cloudev"))]
     assert shop.position() == 1
+
+
+def test_names_with_spaces_around_them(shop: Any, receiving: Any) -> None:
+    shop.write(" 7 ", "one")
+    shop.run(shop.relay(receiving).catch_up_async(shop.factory))
+
+    (told,) = shop.run(receiving.received())
+    assert unquote(told.headers["stream_name"]) == f"{shop.category}- 7 "
 
 
 def test_each_stream_arrives_in_order(shop: Any, receiving: Any) -> None:

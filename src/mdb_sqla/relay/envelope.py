@@ -89,13 +89,18 @@ def _trace_context(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of W3C's trace context, from the metadata or its properties."""
     properties = metadata.get("properties")
     known = {**(properties if isinstance(properties, dict) else {}), **metadata}
+    # They have an encoding with `%` of their own, which tracing decodes once.
     return {
-        name: _ascii(known[name]) for name in _TRACE_CONTEXT if isinstance(known.get(name), str)
+        name: quote(known[name], safe=f"{_PRINTABLE}%").strip()
+        for name in _TRACE_CONTEXT
+        if isinstance(known.get(name), str)
     }
 
 
 def _ascii(value: str) -> str:
-    # `%` is encoded too, so that whoever decodes gets what was there.
-    if value.isascii() and value.isprintable() and "%" not in value:
+    # `%` is encoded too, so that whoever decodes gets what was there; and spaces where there are
+    # some around it, which clients leave out.
+    is_stripped = value.strip(" ") == value
+    if is_stripped and value.isascii() and value.isprintable() and "%" not in value:
         return value
-    return quote(value, safe=_PRINTABLE)
+    return quote(value, safe=_PRINTABLE if is_stripped else _PRINTABLE.lstrip())
