@@ -172,11 +172,15 @@ class Progress:
 
         All before the first of them is done.
         """
-        if self._settings.sets_aside:
-            attempts = self._settings.retries.attempts
-            return [each for each in step.failures.values() if each.tries >= attempts]
-        self._position = failure.message.global_position - 1
-        yield from self.save()
+        attempts = self._settings.retries.attempts
+        found = [each for each in step.failures.values() if each.tries >= attempts]
+        if step.failures and (self._settings.sets_aside or not found):
+            # What has failed less often had to wait for another, and is tried again.
+            return found
+        if step.failures:
+            self._position = failure.message.global_position - 1
+            yield from self.save()
+        # Else it is none of the messages: that they are done could not be saved.
         raise failure
 
     def _finish(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from mdb_sqla import Consumer, HandlerFailed, InvalidArgument, Retries, StoredMessage, Unavailable
 from mdb_sqla.dead_letters import dead_letters, replay
@@ -206,6 +207,36 @@ def test_each_is_tried_as_often(application: Any) -> None:
     with application.engine.connect() as connection:
         letters = list(dead_letters(connection, "sending"))
     assert [each.global_position for each in letters] == [3]
+
+
+def test_each_is_tried_as_often_before_it_stops(sending: Sending) -> None:
+    """The second message fails for the first time where the first would have for good."""
+    sending.write(("order-1", 1), ("order-1+2", 2))
+    sending.errors = {1: FOREVER[:1], 2: FOREVER[1:2]}
+
+    assert sending.catch_up() == [1, 2]
+
+
+def test_a_position_that_can_not_be_saved(application: Any) -> None:
+    """No message is at fault: none is set aside, and it does not go on without an end."""
+    sending = Sending(application, sets_aside=True)
+    sending.write(("order-1", 1))
+
+    async def catch_up() -> None:
+        async with asyncio.timeout(30):
+            await sending.consumer.catch_up_async(application.factory)
+
+    table = "ALTER TABLE message_store.consumer_slots"
+    with application.engine.begin() as connection:
+        connection.execute(text(f"{table} ADD CONSTRAINT still CHECK (position = 0)"))
+    try:
+        with pytest.raises(HandlerFailed) as failure:
+            application.flavour.run(catch_up())
+    finally:
+        with application.engine.begin() as connection:
+            connection.execute(text(f"{table} DROP CONSTRAINT still"))
+    assert isinstance(failure.value.__cause__, IntegrityError)
+    assert sending.began == [1]
 
 
 @pytest.mark.parametrize("in_flight", [4, None], ids=["in flight", "in a transaction"])
