@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from redis.asyncio import Redis
 from mdb_sqla import HandlerFailed, Message, MessageStore, Retries
 from mdb_sqla.dead_letters import replay
 from mdb_sqla.relay import Relay
+from tests.brokers.fixtures import running
+from tests.brokers.rabbitmq_server import RabbitmqServer
 from tests.relay.conftest import POLL, until
+from tests.relay.receiving import FromRabbitMQ
 
 FAST = Retries(attempts=2, first=0.001, longest=0.001)
 
@@ -110,6 +114,33 @@ def test_larger_than_rabbitmq_says(shop: Any, rabbitmq: Any) -> None:
 
     (failed,) = shop.dead_letters()
     assert "2002 bytes, and RabbitMQ takes 1000" in (failed.error or "")
+
+
+@pytest.fixture
+def strict_rabbitmq(shop: Any) -> Iterator[FromRabbitMQ]:
+    """RabbitMQ that takes less than the relay has been told."""
+    with running(RabbitmqServer) as server:
+        server.kill()
+        file = server.folder / "rabbitmq.conf"
+        file.write_text(f"{file.read_text()}\nmax_message_size = 5000\n")
+        receiving = FromRabbitMQ(server.start(), shop.category)
+        shop.run(receiving.prepare())
+        yield receiving
+
+
+def test_larger_than_rabbitmq_takes(shop: Any, strict_rabbitmq: Any) -> None:
+    """It ends the channel; nothing else is refused for that."""
+    for number in range(20):
+        shop.write(number, number)
+    shop.write("large", "x" * 6000)
+    shop.run(
+        shop.relay(strict_rabbitmq, retries=FAST, sets_aside=True).catch_up_async(shop.factory)
+    )
+
+    (failed,) = shop.dead_letters()
+    assert "6002 bytes, and RabbitMQ takes 5000" in (failed.error or "")
+    found = shop.run(strict_rabbitmq.received())
+    assert {json.loads(told.body) for told in found} == set(range(20))
 
 
 @pytest.mark.parametrize("receiving", ["kafka", "confluent"], indirect=True)

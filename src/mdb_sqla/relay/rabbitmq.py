@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from aiormq.exceptions import ChannelPreconditionFailed
 from faststream.rabbit import RabbitBroker, RabbitExchange
@@ -15,6 +16,7 @@ from mdb_sqla.relay.target import Destination, dotted
 __all__ = ["RabbitMQ"]
 
 _LONGEST_ROUTING_KEY = 255  # bytes, a short string of AMQP
+_MAX_SIZE = re.compile(r"max size (\d+)")
 _LARGEST_HEADERS = 120_000  # bytes; they must fit into one frame, of 131,072
 
 
@@ -30,7 +32,8 @@ class RabbitMQ:
             as routing key, unless it is given.
         routing_key: tells the routing key of a message; `category.type` unless it is given.
         max_message_size: in bytes, the server's setting of that name; beyond it the server ends the
-            channel, and with it what else is in flight.
+            channel, and with it what else is in flight, which is published again. Where the
+            server's is less, that is learned from it.
     """
 
     def __init__(
@@ -78,8 +81,11 @@ class RabbitMQ:
                     timestamp=envelope.message.time,
                 )
         except ChannelPreconditionFailed as error:
-            # It may be another of those in flight: by itself, each finds out.
-            raise BrokerRefused(envelope.message, str(error)) from error
+            # It ends what else is in flight, too. None is refused for another's size: all are
+            # published again, and which are too large is known by then.
+            if told := _MAX_SIZE.search(str(error)):
+                self._max_message_size = min(self._max_message_size, int(told[1]))
+            raise
         if not isinstance(confirm, Basic.Ack):
             raise BrokerRefused(envelope.message, f"no queue is bound for {destination!r}")
 
