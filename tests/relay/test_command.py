@@ -137,3 +137,17 @@ def test_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
     assert done.returncode == 1
     assert "There is no database: pass --url" in done.stderr
+
+
+@pytest.mark.parametrize("receiving", ["nats"], indirect=True)
+def test_any_character(
+    shop: Any, receiving: Any, relays: Relays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment has an encoding for clients of the database."""
+    shop.write(1, "\N{SNOWMAN}")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    process = relays.start()
+    wait_until(lambda: shop.position() == 1 or process.poll() is not None, PATIENCE)
+
+    (told,) = shop.run(receiving.received())
+    assert json.loads(told.body) == "\N{SNOWMAN}"

@@ -38,9 +38,11 @@ def test_each_broker(tmp_path: Path, broker: str) -> None:
 
 def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_URL", "postgresql://localhost/shop")
+    monkeypatch.setenv("SHOP_CATEGORY", "invoice")
     told = read(
         tmp_path,
-        'url = "$SHOP_URL"\nschema = "events"\n[relays.orders]\ncategories = ["order", "invoice"]\n'
+        'url = "$SHOP_URL"\nschema = "events"\n[relays.orders]\n'
+        'categories = ["order", "$SHOP_CATEGORY"]\n'
         'types = ["Placed"]\nin_flight = 7\ntimeout = 3.5\nsets_aside = true\n'
         "group = { slots = 4, lease = 5.0 }\nretries = { attempts = 2 }\n"
         f'cloud_events = {{ source = "/shop" }}\n{NATS}',

@@ -51,8 +51,9 @@ def run_relays(
     engine = create_async_engine(
         database_url(where),
         execution_options={"schema_translate_map": {SCHEMA: told.schema_name}},
-        # Behind a transaction pooler, another process would meet what this one has prepared.
-        connect_args={"prepare_threshold": None},
+        # As for other commands: behind a transaction pooler, another process would meet what this
+        # one has prepared; and messages may have any character.
+        connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
         pool_size=len(relays) + 1,
     )
     run(Host(async_sessionmaker(engine), *relays), http)

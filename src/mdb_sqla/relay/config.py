@@ -57,7 +57,7 @@ class CloudEventsTable(Table):
     """See `CloudEvents`."""
 
     source: Text
-    type_prefix: str = ""
+    type_prefix: Text = ""
 
 
 _SECRETS = {"url", "config", "bootstrap_servers"}
@@ -68,8 +68,8 @@ _TABLES = {(name,) for name in _BROKERS}
 class RelayTable(Table):
     """A relay, and the one broker that it publishes to. See `Relay`."""
 
-    categories: list[str] = Field(default_factory=list)
-    types: list[str] = Field(default_factory=list)
+    categories: list[Text] = Field(default_factory=list)
+    types: list[Text] = Field(default_factory=list)
     start: Annotated[int, Field(ge=0)] = 1
     in_flight: PositiveInt = 200
     batch_size: PositiveInt = 1000
