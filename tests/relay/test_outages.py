@@ -139,6 +139,37 @@ def test_stopping_while_the_broker_is_away(shop: Any, receiving: Any, waits: Any
     assert shop.position() == 0
 
 
+# Not aiokafka: what its producer could not flush in time, it goes on sending.
+@pytest.mark.parametrize("receiving", ["nats", "rabbitmq", "redis", "confluent"], indirect=True)
+def test_running_again_after_an_end_while_the_broker_hung(shop: Any, receiving: Any) -> None:
+    """What could not be closed in time is not taken for connected."""
+    sent: list[Any] = []
+
+    def place(message: StoredMessage) -> str:
+        sent.append(message.data)
+        return str(receiving.place)
+
+    relay = shop.relay(receiving, timeout=1.0, target={receiving.option: place})
+
+    async def scenario() -> None:
+        run = asyncio.create_task(relay.run_async(shop.factory))
+        await until(lambda: relay.state == "running")
+        shop.write(1, "one")
+        await until(lambda: shop.position() == 1)
+        receiving.server.pause()
+        shop.write(1, "two")
+        await until(lambda: "two" in sent)
+        await asyncio.sleep(0.1)  # it is on its way
+        run.cancel()
+        await asyncio.wait([run])
+        receiving.server.resume()
+        async with asyncio.timeout(20):
+            await relay.catch_up_async(shop.factory)
+
+    shop.run(scenario())
+    assert {told.place[1] for told in shop.run(receiving.received())} == {0, 1}
+
+
 class Cancelling:
     """A broker whose client cancels what it waits for."""
 

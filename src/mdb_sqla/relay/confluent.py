@@ -55,8 +55,8 @@ class ConfluentKafka:
         """Connect, unless it is connected. See `Target`."""
         if self._is_broken:
             # An idempotent producer for which a message has failed may be fenced for good.
-            self._is_broken = False
             await self._broker.stop()
+            self._is_broken = False
         await self._broker.connect()
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
@@ -84,7 +84,10 @@ class ConfluentKafka:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
+        # What it sends is flushed, for which there may be too little time.
+        self._is_broken = True
         await self._broker.stop()
+        self._is_broken = False
 
 
 def _look_at(confirm: asyncio.Future[Any]) -> None:

@@ -86,7 +86,15 @@ class JetStream:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
-        await self._broker.stop()
+        client, self._client = self._client, None
+        try:
+            # FastStream drains it, which a client refuses that is not connected for now.
+            if client is not None:
+                await client.close()
+        finally:
+            # Or one that could not be closed in time would be taken for connected.
+            self._broker._connection = None
+            await self._broker.stop()
 
     async def _check_subject(self, subject: str, envelope: Envelope) -> None:
         """Check that a subject nobody listens to is one of a stream which is away for now.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+from aio_pika import RobustConnection
 from aiormq.exceptions import ChannelPreconditionFailed
 from faststream.rabbit import RabbitBroker, RabbitExchange
 from pamqp.commands import Basic
@@ -48,6 +49,7 @@ class RabbitMQ:
         self._broker = broker
         self._exchange = exchange
         self._max_message_size = max_message_size
+        self._connection: RobustConnection | None = None
 
     @property
     def name(self) -> str:
@@ -57,7 +59,7 @@ class RabbitMQ:
 
     async def connect(self) -> None:
         """Connect, unless it is connected. See `Target`."""
-        await self._broker.connect()
+        self._connection = await self._broker.connect()
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the publisher confirm. See `Target`."""
@@ -91,7 +93,14 @@ class RabbitMQ:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
-        await self._broker.stop()
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                await connection.close()
+        finally:
+            # Or one that could not be closed in time would be taken for connected.
+            self._broker._connection = self._broker._channel = None
+            await self._broker.stop()
 
 
 def _check(destination: str, headers: dict[str, str], envelope: Envelope, largest: int) -> None:
