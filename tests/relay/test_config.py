@@ -118,6 +118,6 @@ def test_no_password_is_told(tmp_path: Path, text: str) -> None:
 )
 def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
     told = read(tmp_path, f'[relays.orders.{broker}]\nurl = "{url}"')
-    with pytest.raises(InvalidRelayConfig, match="the broker's address can't") as error:
+    with pytest.raises(InvalidRelayConfig, match="the broker's address or settings can't") as error:
         told.relays["orders"].relay("orders")
     assert "secret" not in str(error.value)

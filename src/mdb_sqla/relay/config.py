@@ -115,7 +115,7 @@ class RelayTable(Table):
         except ValueError as error:
             # What it says may have a part of the address in it, and that a password.
             raise InvalidRelayConfig(
-                f"relays.{name}: the broker's address can't be used"
+                f"relays.{name}: the broker's address or settings can't be used"
             ) from error
         return Relay(name, *self.categories, to=target, **given)
 
