@@ -204,6 +204,7 @@ def _outbox(
         async with connect() as broker:
             publish = publisher(broker)
 
+            # Only `make bench` installs it, and `make check` may run before.
             @outbox.subscriber(  # type: ignore[untyped-decorator, unused-ignore]
                 "orders",
                 max_workers=_WORKERS,

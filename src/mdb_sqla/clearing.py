@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Connection, Executable, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from mdb_sqla.errors import ConsumersHaveBegun
-from mdb_sqla.execution import WRITES, check_isolation, execute, qualified
-from mdb_sqla.lock_timeout import check, lock_timeout
+from mdb_sqla.execution import WRITES, check_isolation, ddl, execute, qualified
+from mdb_sqla.lock_timeout import check_wait, lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import dead_letters as letters
@@ -34,14 +34,15 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         InvalidArgument: `wait` is not more than 0, or the isolation level is not READ COMMITTED.
         StoreNotInstalled: there is no store in the database.
     """
-    check(wait)
+    check_wait(wait)
     check_isolation(connection, "clear")
     refusal = (
         f"No messages were deleted: for {wait:g} s there was always a transaction open that "
         "had read or written some"
     )
     with lock_timeout(connection, wait, refusal), translated():
-        connection.execute(_truncate(qualified(connection, messages.name)))
+        table = qualified(connection, messages.name)
+        connection.execute(ddl("TRUNCATE %(table)s RESTART IDENTITY", table=table))
     # Afterwards: a consumer moves its position where it reads and writes messages.
     begun = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
     consumers = [row.consumer for row in execute(connection, begun, {}, WRITES)]
@@ -51,10 +52,3 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         connection.execute(delete(letters))
         # Another token: whoever has the slot must not save the position that it is at.
         connection.execute(update(slots).values(position=0, token=slots.c.token + 1))
-
-
-def _truncate(table: str) -> Executable:
-    statement: Executable = DDL(  # type: ignore[no-untyped-call]
-        "TRUNCATE %(table)s RESTART IDENTITY", context={"table": table}
-    )
-    return statement

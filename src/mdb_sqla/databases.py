@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import DDL, Connection, Engine, Text, cast, column, create_engine, select, table
+from sqlalchemy import Connection, Engine, Text, cast, column, create_engine, select, table
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.errors import InvalidArgument, StoreBusy
-from mdb_sqla.execution import quoted
+from mdb_sqla.execution import ddl, quoted
 
 __all__ = ["MAINTENANCE", "create_database", "delete_database"]
 
@@ -40,7 +40,7 @@ def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
         if connection.scalar(select(_databases).where(is_there)) is not None:
             return False
         try:
-            connection.execute(_statement("CREATE DATABASE", name))
+            connection.execute(ddl("CREATE DATABASE %(name)s", name=quoted(name)))
         except DBAPIError as error:
             # Another process was faster.
             if _sqlstate(error) != _EXISTS:
@@ -67,7 +67,7 @@ def delete_database(engine: Engine, *, force: bool = False, maintenance: str = M
     with _maintaining(engine, maintenance) as (connection, name):
         option = " WITH (FORCE)" if force else ""
         try:
-            connection.execute(_statement("DROP DATABASE", name, option))
+            connection.execute(ddl(f"DROP DATABASE %(name)s{option}", name=quoted(name)))
         except DBAPIError as error:
             if _sqlstate(error) == _MISSING:
                 return False
@@ -96,11 +96,6 @@ def _maintaining(engine: Engine, maintenance: str) -> Iterator[tuple[Connection,
             yield connection, name
     finally:
         beside.dispose()
-
-
-def _statement(action: str, name: str, option: str = "") -> DDL:
-    context = {"name": quoted(name)}
-    return DDL(f"{action} %(name)s{option}", context=context)  # type: ignore[no-untyped-call]
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncDriver", "Driver"]
 
 
+# Types can't tell which kind a handler is, but the consumer can: hence those that are ignored.
+
 _T = TypeVar("_T")
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, CursorResult, Dialect, Executable, Result, insert
+from sqlalchemy import (
+    DDL,
+    ClauseElement,
+    Connection,
+    CursorResult,
+    Dialect,
+    Executable,
+    Result,
+    insert,
+)
 from sqlalchemy import Row as ResultRow
 from sqlalchemy.orm import Session
 
@@ -17,6 +26,7 @@ __all__ = [
     "Database",
     "check_isolation",
     "connection_of",
+    "ddl",
     "dialect_of",
     "execute",
     "execute_raw",
@@ -114,6 +124,13 @@ def quoted(name: str) -> str:
     SQLAlchemy's own doubles a `%`, and so does its `DDL` once more.
     """
     return '"' + name.replace('"', '""') + '"'
+
+
+def ddl(statement: str, **identifiers: str) -> Executable:
+    """Return a statement in which `%(name)s` stands for an identifier, as it is to be sent."""
+    # SQLAlchemy has no types for its constructor.
+    made: Executable = DDL(statement, context=identifiers)  # type: ignore[no-untyped-call]
+    return made
 
 
 def qualified(connection: Connection, name: str) -> str:

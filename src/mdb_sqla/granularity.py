@@ -10,7 +10,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from mdb_sqla import functions
 from mdb_sqla.errors import InvalidArgument, StoreBusy
-from mdb_sqla.lock_timeout import check, is_lock_timeout
+from mdb_sqla.lock_timeout import check_wait, is_lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
 from mdb_sqla.tables import SCHEMA
@@ -70,7 +70,7 @@ def set_lock_granularity(
         raise InvalidArgument(
             f"The lock granularity must be category or stream: {granularity!r}"
         ) from None
-    check(wait)
+    check_wait(wait)
     # At least a millisecond: 0 would be for ever.
     milliseconds = max(1, round(1000 * min(wait, _BEHIND_THE_BARRIER)))
     timeout = text(f"SET LOCAL lock_timeout = {milliseconds}")

@@ -49,7 +49,7 @@ class Inbox:
             published from, or, where there is none, that of the message.
 
     Raises:
-        InvalidStreamName: it is no category.
+        InvalidArgument: it is no category.
     """
 
     def __init__(self, category: str) -> None:

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
-    DDL,
     TIMESTAMP,
     BigInteger,
     Connection,
-    Executable,
     Text,
     Uuid,
     and_,
@@ -26,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
 
 from mdb_sqla import functions
 from mdb_sqla.errors import DuplicateMessageId
-from mdb_sqla.execution import WRITES, execute, qualified
+from mdb_sqla.execution import WRITES, ddl, execute, qualified
 from mdb_sqla.lock_timeout import lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.sampling import SETTINGS
@@ -203,10 +201,7 @@ class Inserting:
         self._execute(select(*settings))
 
     def _sequence(self, action: str) -> None:
-        statement: Executable = DDL(  # type: ignore[no-untyped-call]
-            f"ALTER SEQUENCE %(name)s {action}", context={"name": self._name}
-        )
-        self._connection.execute(statement)
+        self._connection.execute(ddl(f"ALTER SEQUENCE %(name)s {action}", name=self._name))
 
     def _execute(self, statement: Any, **parameters: Any) -> Sequence[Any]:
         return execute(self._connection, statement, parameters, WRITES)

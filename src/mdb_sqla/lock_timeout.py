@@ -11,12 +11,12 @@ from sqlalchemy.exc import OperationalError
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 from mdb_sqla.execution import WRITES, execute
 
-__all__ = ["check", "is_lock_timeout", "lock_timeout"]
+__all__ = ["check_wait", "is_lock_timeout", "lock_timeout"]
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-def check(wait: float) -> None:
+def check_wait(wait: float) -> None:
     """Refuse a time that is none to wait.
 
     Raises:

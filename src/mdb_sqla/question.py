@@ -100,6 +100,7 @@ def _measure(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> L
             session.connection(**_CONNECT)
             return Lags([consumer.lag(session) for consumer in consumers])
     except Exception as error:
+        # Whatever it is, the status tells it, and the host goes on.
         return Lags(problem=_told(error))
 
 
@@ -112,6 +113,7 @@ async def _measure_async(
             await session.connection(**_CONNECT)
             return Lags([await session.run_sync(consumer.lag) for consumer in consumers])
     except Exception as error:
+        # Whatever it is, the status tells it, and the host goes on.
         return Lags(problem=_told(error))
 
 

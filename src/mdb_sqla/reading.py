@@ -177,7 +177,8 @@ def read_messages(
 def settled_position(db: Database, category: str | None) -> int:
     parameters = {"category": None if category is None else StreamName(category)}
     ((position,),) = execute(db, _SETTLED, parameters, tables.messages)
-    return position  # type: ignore[no-any-return]
+    settled: int = position
+    return settled
 
 
 def last_message(db: Database, stream_name: str, type: str | None) -> StoredMessage | None:  # noqa: A002

@@ -14,7 +14,6 @@ from tenacity import (
     DoSleep,
     RetryCallState,
     Retrying,
-    retry_if_exception,
     stop_after_attempt,
     wait_exponential,
 )
@@ -98,7 +97,6 @@ class Trying:
         """
         retries = self._retries
         retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(retries.attempts),
             wait=wait_exponential(multiplier=retries.first, max=retries.longest),
             reraise=True,
@@ -113,15 +111,12 @@ class Trying:
             try:
                 do = retrying.iter(state)
             except Exception as error:
-                if not _may_pass(error):
-                    raise
+                # The last one, for it has been tried as often as it may.
                 message = step.current or first
                 raise HandlerFailed(self._consumer, message, state.attempt_number) from error
             if isinstance(do, DoAttempt):
                 try:
                     state.set_result((yield step))
-                except Unavailable:
-                    raise
                 except CutOff as error:
                     # It may be the handler itself that does it, every time.
                     tries = self._cut_off[1] + 1
@@ -130,7 +125,11 @@ class Trying:
                         raise
                     message = step.current or first
                     raise HandlerFailed(self._consumer, message, tries) from error
+                except (Interrupted, Unavailable, SlotLost, LeftOut):
+                    # The handler is not at fault.
+                    raise
                 except Exception as error:
+                    # Whatever it raises: it is the handler's own.
                     message = step.current or first
                     log(
                         logging.WARNING,
@@ -191,8 +190,3 @@ def log(
         exc_info=error,
         extra={"consumer": consumer, **fields},
     )
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether to call a handler again: not if this is no longer ours, or the server is away."""
-    return not isinstance(error, SlotLost | LeftOut | Interrupted)

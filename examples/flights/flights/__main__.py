@@ -109,6 +109,8 @@ def main(
         _end(f"The database can't be used: {error.orig}", 1)
     except ArgumentError as error:
         _end(f"The URL can't be used: {error}", 1)
+    except NoBroker as error:
+        _end(f"Nothing can be relayed: {error}.", 1)
     except (NoFlights, EmbeddedPostgresError, MessageStoreError, CommandError) as error:
         _end(str(error), 1)
     if not same:
@@ -166,13 +168,15 @@ def _relay(engine: Engine, nats: str | None) -> bool:
     began = monotonic()
     with _progress() as progress:
         task = progress.add_task("Relaying departures", total=0)
-        asyncio.run(
+        all_came = asyncio.run(
             relay_departures(
                 engine.url,
                 nats,
                 lambda charged, due: progress.update(task, completed=charged, total=due),
             )
         )
+    if not all_came:
+        _end("Not every departure is charged for, and nothing has come for half a minute.", 1)
     output.print(
         "Departures went to NATS, and what is charged for them came back, in "
         f"{monotonic() - began:.1f} seconds."

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
 from sqlalchemy import URL, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -28,6 +30,7 @@ from mdb_sqla.relay.nats import JetStream
 __all__ = ["NoBroker", "nats_server", "relay_departures"]
 
 _PATIENCE = 30.0  # seconds without a charge
+_PATIENCE_AT_FIRST = 5.0  # seconds to connect
 
 
 class NoBroker(Exception):
@@ -77,12 +80,16 @@ async def relay_departures(url: URL, nats: str, progress: Callable[[int, int], o
 
     Returns:
         Whether all are; otherwise nothing has come for half a minute.
+
+    Raises:
+        NoBroker: no server answers there.
     """
     engine = create_async_engine(url)
     factory = async_sessionmaker(engine)
     try:
-        async with NatsBroker(nats, log_level=logging.DEBUG) as broker:
-            client = await broker.connect()
+        broker = NatsBroker(nats, log_level=logging.DEBUG)
+        client = await _connect(broker, nats)
+        async with broker:
             # What is there already, it leaves as it is.
             await client.jetstream().add_stream(
                 StreamConfig(name="FLIGHTS", subjects=["aircraft.>", "authority.>"])
@@ -94,6 +101,14 @@ async def relay_departures(url: URL, nats: str, progress: Callable[[int, int], o
                 return await charges.all_came()
     finally:
         await engine.dispose()
+
+
+async def _connect(broker: NatsBroker, nats: str) -> Client:
+    try:
+        async with asyncio.timeout(_PATIENCE_AT_FIRST):
+            return await broker.connect()
+    except (TimeoutError, OSError, NatsError) as error:
+        raise NoBroker(f"no server of NATS answers at {nats}") from error
 
 
 class _Charges:
@@ -135,9 +150,11 @@ async def _running(factory: async_sessionmaker[AsyncSession], nats: str) -> Asyn
     )
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(relay.run_async(factory))
+            running = tasks.create_task(relay.run_async(factory))
             yield
-            relay.stop()
+            # Not stop(), which does not reach what has yet to begin; and all that went out has been
+            # answered.
+            running.cancel()
     finally:
         authority.terminate()
         authority.wait()

@@ -65,6 +65,7 @@ class Kafka:
             # A producer may have failed for good. One that is only slow must stay, or would never
             # come to an end.
             await self._broker.stop()
+        # An attempt that is cut short leaves half a producer behind.
         self._is_broken = True
         await self._broker.connect()
         self._is_broken = False
