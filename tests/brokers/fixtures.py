@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.brokers.kafka_cluster import KafkaCluster
 from tests.brokers.kafka_server import KafkaServer
 from tests.brokers.nats_server import NatsCluster, NatsServer
 from tests.brokers.rabbitmq_server import RabbitmqServer
@@ -94,3 +95,14 @@ def shared_kafka_server() -> Iterator[KafkaServer]:
 @pytest.fixture
 def kafka_server(shared_kafka_server: KafkaServer) -> KafkaServer:
     return shared_kafka_server.start()
+
+
+@pytest.fixture(scope="session")
+def shared_kafka_cluster() -> Iterator[KafkaCluster]:
+    with running(KafkaCluster) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka_cluster(shared_kafka_cluster: KafkaCluster) -> KafkaCluster:
+    return shared_kafka_cluster.start()

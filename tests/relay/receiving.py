@@ -12,6 +12,7 @@ from aio_pika import connect
 from aio_pika.abc import AbstractIncomingMessage
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 from faststream.confluent import KafkaBroker as ConfluentBroker
 from faststream.kafka import KafkaBroker
 from faststream.nats import NatsBroker
@@ -26,6 +27,7 @@ from mdb_sqla.relay.kafka import Kafka
 from mdb_sqla.relay.nats import JetStream
 from mdb_sqla.relay.rabbitmq import RabbitMQ
 from mdb_sqla.relay.redis import RedisStreams
+from tests.brokers.kafka_cluster import KafkaCluster
 from tests.brokers.kafka_server import KafkaServer
 from tests.brokers.nats_server import NatsCluster, NatsServer
 from tests.brokers.rabbitmq_server import RabbitmqServer
@@ -181,38 +183,49 @@ class FromRedis:
 class FromKafka:
     option = "topic"
 
-    def __init__(self, server: KafkaServer, category: str) -> None:
+    def __init__(self, server: KafkaServer | KafkaCluster, category: str) -> None:
         self.server = server
         self.place = category
+        self._partitions: list[TopicPartition] = []
+        self._ends: dict[TopicPartition, int] = {}
+        self._taken: list[Received] = []
 
     async def prepare(self) -> None:
         administration = AIOKafkaAdminClient(bootstrap_servers=self.server.url)
         await administration.start()
         await administration.create_topics([NewTopic(self.place, 3, 1)])
         await administration.close()
+        self._partitions = [TopicPartition(self.place, number) for number in range(3)]
 
     def target(self, **options: Any) -> Target:
         # The server of the tests has no numbers for idempotent producers of aiokafka.
-        return Kafka(KafkaBroker(self.server.url, acks="all", logger=None), **options)
+        return Kafka(KafkaBroker(self.server.url.split(","), acks="all", logger=None), **options)
 
     async def received(self) -> list[Received]:
         # The server of the tests tells no right end of a partition: this is published there.
         end = uuid4().bytes
-        partitions = [TopicPartition(self.place, number) for number in range(3)]
-        async with KafkaBroker(self.server.url, acks="all", logger=None) as broker:
-            for partition in partitions:
+        async with KafkaBroker(self.server.url.split(","), acks="all", logger=None) as broker:
+            for partition in self._partitions:
                 await broker.publish(end, self.place, partition=partition.partition)
         consumer = AIOKafkaConsumer(bootstrap_servers=self.server.url, auto_offset_reset="earliest")
         await consumer.start()
         found: list[Any] = []
         try:
-            consumer.assign(partitions)
+            consumer.assign(self._partitions)
+            for partition, last in self._ends.items():
+                consumer.seek(partition, last + 1)
             async with asyncio.timeout(20):
-                while sum(told.value == end for told in found) < len(partitions):
+                while sum(told.value == end for told in found) < len(self._partitions):
                     found.append(await consumer.getone())
         finally:
             await consumer.stop()
-        return [_of_kafka(told) for told in found if told.key is not None]
+        self._ends = {
+            TopicPartition(told.topic, told.partition): told.offset
+            for told in found
+            if told.value == end
+        }
+        self._taken += [_of_kafka(told) for told in found if told.key is not None]
+        return [*self._taken]
 
 
 def _of_kafka(told: Any) -> Received:
@@ -225,5 +238,28 @@ class FromConfluent(FromKafka):
         # What the server of the tests confirms to idempotent producers may be lost in a kill.
         broker = ConfluentBroker(
             self.server.url, acks="all", allow_auto_create_topics=False, logger=None
+        )
+        return ConfluentKafka(broker, **options)
+
+
+class FromIdempotentKafka(FromKafka):
+    """Producers that are idempotent, with the cluster that has numbers for them."""
+
+    async def prepare(self) -> None:
+        # The cluster makes a topic that is asked about, and no other.
+        client = AdminClient({"bootstrap.servers": self.server.url})
+        topics = await asyncio.to_thread(client.list_topics, self.place, timeout=20)
+        numbers = topics.topics[self.place].partitions
+        self._partitions = [TopicPartition(self.place, number) for number in numbers]
+
+    def target(self, **options: Any) -> Target:
+        broker = KafkaBroker(self.server.url.split(","), enable_idempotence=True, logger=None)
+        return Kafka(broker, **options)
+
+
+class FromIdempotentConfluent(FromIdempotentKafka):
+    def target(self, **options: Any) -> Target:
+        broker = ConfluentBroker(
+            self.server.url, enable_idempotence=True, allow_auto_create_topics=False, logger=None
         )
         return ConfluentKafka(broker, **options)

@@ -36,6 +36,17 @@ def test_each_broker(tmp_path: Path, broker: str) -> None:
     assert relay.sharing == "alone"
 
 
+@pytest.mark.parametrize("broker", ["kafka", "confluent"])
+@pytest.mark.parametrize("servers", ['"a:1,b:2"', '["a:1", "b:2"]', '"$SERVERS"', '["a:1", "$B"]'])
+def test_several_servers_of_kafka(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str, servers: str
+) -> None:
+    monkeypatch.setenv("SERVERS", "a:1,b:2")
+    monkeypatch.setenv("B", "b:2")
+    told = read(tmp_path, f"[relays.orders.{broker}]\nbootstrap_servers = {servers}")
+    assert getattr(told.relays["orders"], broker).bootstrap_servers == ["a:1", "b:2"]
+
+
 def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_URL", "postgresql://localhost/shop")
     monkeypatch.setenv("SHOP_CATEGORY", "invoice")
@@ -74,6 +85,8 @@ WRONG: list[Any] = [
     ("[relays.orders.nats]\nurl = '$NOWHERE'\nstream = 'S'", "no variable NOWHERE"),
     (NATS + "subject = 'json:nothing'", "subject: must be MODULE:FUNCTION .*, not 'json:nothing'"),
     (NATS + "subject = 'json:__name__'", "subject: must be a function that takes a message"),
+    ("[relays.a.kafka]\nbootstrap_servers = 'a:1,'", "servers.1: .*at least 1 item"),
+    ("[relays.a.kafka]\nbootstrap_servers = 7", "bootstrap_servers: .*valid list"),
     ("[relays", "can't be read: "),
 ]
 

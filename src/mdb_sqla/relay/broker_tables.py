@@ -37,6 +37,10 @@ def _from_environment(value: Any) -> Any:
     return os.environ[value[1:]]
 
 
+def _split_at_commas(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
 def _imported(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -55,6 +59,11 @@ def _callable(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_from_environment), Field(min_length=1)]
 """A string; `$NAME` is taken from the environment, so that secrets need not be in the file."""
+
+Servers = Annotated[
+    list[Text], BeforeValidator(_split_at_commas), BeforeValidator(_from_environment)
+]
+"""Addresses of Kafka's servers, as a list, or with commas as all of its own tools have them."""
 
 Function = Annotated[Any, BeforeValidator(_imported), AfterValidator(_callable)]
 """A function, by `MODULE:FUNCTION`."""
@@ -123,7 +132,7 @@ class RedisTable(Table):
 class KafkaTable(Table):
     """Topics of Kafka, over aiokafka."""
 
-    bootstrap_servers: Text | list[Text]
+    bootstrap_servers: Servers
     topic: Function = None
     idempotent: bool = True
 
@@ -140,7 +149,7 @@ class KafkaTable(Table):
 class ConfluentTable(Table):
     """Topics of Kafka, over librdkafka, with its own settings."""
 
-    bootstrap_servers: Text | list[Text]
+    bootstrap_servers: Servers
     topic: Function = None
     idempotent: bool = True
     config: dict[str, Text | int | bool] = {}

@@ -1,0 +1,69 @@
+"""Idempotent producers of Kafka, which a relay has unless it is told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from mdb_sqla import Group, Message, Retries
+from tests.relay.conftest import IDEMPOTENT, until
+from tests.relay.test_outages import assert_in_order, first_arrivals
+
+pytestmark = pytest.mark.parametrize("receiving", IDEMPOTENT, indirect=True)
+
+
+def test_each_stream_arrives_once_and_in_order(
+    shop: Any, receiving: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        shop.write(number % 7, number, number + 1000)
+    relay = shop.relay(receiving, in_flight=25, group=Group(slots=4))
+    shop.run(relay.catch_up_async(shop.factory))
+
+    assert "waits for" not in caplog.text
+    assert_in_order([told.place for told in shop.run(receiving.received())], 200)
+
+
+@pytest.mark.parametrize("timeout", [0.3, 10.0], ids=["in vain", "in time"])
+def test_brokers_that_hang_in_mid_stream(shop: Any, receiving: Any, timeout: float) -> None:
+    """A producer whose message has failed is done with: what comes after it would fail as well."""
+    relay = shop.relay(receiving, timeout=timeout, in_flight=20, retries=Retries(attempts=1))
+    number = 600
+
+    async def scenario() -> None:
+        async with shop.running(relay):
+            await until(lambda: (shop.position() or 0) > number / 4)
+            receiving.server.pause()
+            await asyncio.sleep(1)  # this long they hang
+            receiving.server.resume()
+            await until(lambda: shop.position() == number)
+
+    for written in range(number // 6):
+        shop.write(written % 5, *range(written * 6, written * 6 + 6))
+    shop.run(scenario())
+
+    found = shop.run(receiving.received())
+    assert {json.loads(told.body) for told in found} == set(range(number))
+    assert_in_order(first_arrivals(found), number)
+
+
+def test_what_is_too_large_fails_no_other(
+    shop: Any, receiving: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(20):
+        shop.write(number, number)
+    shop.write("large", Message("T", "x" * 1_100_000))
+    for number in range(20, 40):
+        shop.write(number, number)
+    relay = shop.relay(
+        receiving, in_flight=15, retries=Retries(attempts=2, first=0.01), sets_aside=True
+    )
+    shop.run(relay.catch_up_async(shop.factory))
+
+    assert "waits for" not in caplog.text
+    assert [dead.global_position for dead in shop.dead_letters()] == [21]
+    found = shop.run(receiving.received())
+    assert sorted(json.loads(told.body) for told in found) == list(range(40))
