@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 from uuid import uuid4
 
 import nats
@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from confluent_kafka.admin import AdminClient
+from faststream.confluent import ConfluentConfig
 from faststream.confluent import KafkaBroker as ConfluentBroker
 from faststream.kafka import KafkaBroker
 from faststream.nats import NatsBroker
@@ -243,7 +244,10 @@ class FromConfluent(FromKafka):
 
 
 class FromIdempotentKafka(FromKafka):
-    """Producers that are idempotent, with the cluster that has numbers for them."""
+    """Producers that are idempotent, with the cluster that has numbers for them.
+
+    `patience` is for how many milliseconds a producer tries to send a message.
+    """
 
     async def prepare(self) -> None:
         # The cluster makes a topic that is asked about, and no other.
@@ -252,14 +256,24 @@ class FromIdempotentKafka(FromKafka):
         numbers = topics.topics[self.place].partitions
         self._partitions = [TopicPartition(self.place, number) for number in numbers]
 
-    def target(self, **options: Any) -> Target:
-        broker = KafkaBroker(self.server.url.split(","), enable_idempotence=True, logger=None)
+    def target(self, *, patience: int = 60_000, **options: Any) -> Target:
+        broker = KafkaBroker(
+            self.server.url.split(","),
+            enable_idempotence=True,
+            request_timeout_ms=patience,
+            logger=None,
+        )
         return Kafka(broker, **options)
 
 
 class FromIdempotentConfluent(FromIdempotentKafka):
-    def target(self, **options: Any) -> Target:
+    def target(self, *, patience: int = 60_000, **options: Any) -> Target:
         broker = ConfluentBroker(
-            self.server.url, enable_idempotence=True, allow_auto_create_topics=False, logger=None
+            self.server.url,
+            enable_idempotence=True,
+            allow_auto_create_topics=False,
+            # FastStream writes down fewer of the settings than it passes on.
+            config=cast("ConfluentConfig", {"message.timeout.ms": patience}),
+            logger=None,
         )
         return ConfluentKafka(broker, **options)
