@@ -188,8 +188,6 @@ class FromKafka:
         self.server = server
         self.place = category
         self._partitions: list[TopicPartition] = []
-        self._ends: dict[TopicPartition, int] = {}
-        self._taken: list[Received] = []
 
     async def prepare(self) -> None:
         administration = AIOKafkaAdminClient(bootstrap_servers=self.server.url)
@@ -203,30 +201,36 @@ class FromKafka:
         return Kafka(KafkaBroker(self.server.url.split(","), acks="all", logger=None), **options)
 
     async def received(self) -> list[Received]:
+        found, _ = await self._read({})
+        return found
+
+    async def _read(
+        self, begin: Mapping[TopicPartition, int]
+    ) -> tuple[list[Received], dict[TopicPartition, int]]:
+        """Return what there is from these offsets on, and the offsets of its end."""
         # The server of the tests tells no right end of a partition: this is published there.
         end = uuid4().bytes
-        async with KafkaBroker(self.server.url.split(","), acks="all", logger=None) as broker:
+        servers = self.server.url.split(",")
+        async with KafkaBroker(servers, acks="all", logger=None) as broker:
             for partition in self._partitions:
                 await broker.publish(end, self.place, partition=partition.partition)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.server.url, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
         await consumer.start()
         found: list[Any] = []
+        ends: dict[TopicPartition, int] = {}
         try:
             consumer.assign(self._partitions)
-            for partition, last in self._ends.items():
-                consumer.seek(partition, last + 1)
+            for partition, offset in begin.items():
+                consumer.seek(partition, offset)
             async with asyncio.timeout(20):
-                while sum(told.value == end for told in found) < len(self._partitions):
-                    found.append(await consumer.getone())
+                while len(ends) < len(self._partitions):
+                    told = await consumer.getone()
+                    if told.value == end:
+                        ends[TopicPartition(told.topic, told.partition)] = told.offset + 1
+                    found.append(told)
         finally:
             await consumer.stop()
-        self._ends = {
-            TopicPartition(told.topic, told.partition): told.offset
-            for told in found
-            if told.value == end
-        }
-        self._taken += [_of_kafka(told) for told in found if told.key is not None]
-        return [*self._taken]
+        return [_of_kafka(told) for told in found if told.key is not None], ends
 
 
 def _of_kafka(told: Any) -> Received:
@@ -255,6 +259,14 @@ class FromIdempotentKafka(FromKafka):
         topics = await asyncio.to_thread(client.list_topics, self.place, timeout=20)
         numbers = topics.topics[self.place].partitions
         self._partitions = [TopicPartition(self.place, number) for number in numbers]
+        self._taken: list[Received] = []
+        self._ends: dict[TopicPartition, int] = {}
+
+    async def received(self) -> list[Received]:
+        # Kept here: it forgets the oldest.
+        found, self._ends = await self._read(self._ends)
+        self._taken += found
+        return [*self._taken]
 
     def target(self, *, patience: int = 60_000, **options: Any) -> Target:
         broker = KafkaBroker(
@@ -268,12 +280,18 @@ class FromIdempotentKafka(FromKafka):
 
 class FromIdempotentConfluent(FromIdempotentKafka):
     def target(self, *, patience: int = 60_000, **options: Any) -> Target:
+        # A producer fails for good when a message does.
+        settings = {
+            "message.timeout.ms": patience,
+            "enable.gapless.guarantee": True,
+            "enable.idempotence": True,  # FastStream makes other clients with the same settings
+        }
         broker = ConfluentBroker(
             self.server.url,
             enable_idempotence=True,
             allow_auto_create_topics=False,
             # FastStream writes down fewer of the settings than it passes on.
-            config=cast("ConfluentConfig", {"message.timeout.ms": patience}),
+            config=cast("ConfluentConfig", settings),
             logger=None,
         )
         return ConfluentKafka(broker, **options)

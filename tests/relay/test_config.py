@@ -134,3 +134,24 @@ def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
     with pytest.raises(InvalidRelayConfig, match="the broker's address or settings can't") as error:
         told.relays["orders"].relay("orders")
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ('"linger" = 5', 'No such configuration property: "linger"'),
+        ('"message.timeout.ms" = "secret"', "Invalid value for configuration property"),
+        ('"enable.gapless.guarantee" = true', "requires `enable.idempotence` to be enabled"),
+        ('"acks" = 1', "Messages could be lost"),
+    ],
+)
+def test_settings_that_librdkafka_does_not_take(tmp_path: Path, settings: str, why: str) -> None:
+    told = read(
+        tmp_path,
+        f'[relays.orders.confluent]\nbootstrap_servers = "a:1"\nidempotent = false\n'
+        f"config = {{ {settings} }}",
+    )
+    with pytest.raises(InvalidRelayConfig, match=why) as error:
+        told.relays["orders"].relay("orders")
+    assert "relays.orders: " in str(error.value)
+    assert "secret" not in str(error.value)

@@ -97,7 +97,8 @@ class RelayTable(Table):
         """Return the relay.
 
         Raises:
-            InvalidArgument: an argument breaks a rule of `Relay`, or the address is none.
+            InvalidArgument: an argument breaks a rule of `Relay`, or an address or a setting of the
+                broker can't be used.
             ImportError: the broker's extra is not installed.
         """
         (broker,) = self._brokers()
@@ -112,6 +113,8 @@ class RelayTable(Table):
                 given[argument] = kind(**table.model_dump())
         try:
             target = broker.target()
+        except InvalidArgument as error:
+            raise InvalidRelayConfig(f"relays.{name}: {error}") from error
         except ValueError as error:
             # What it says may have a part of the address in it, and that a password.
             raise InvalidRelayConfig(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 from faststream.confluent import KafkaBroker
 
 from mdb_sqla.errors import BrokerRefused, InvalidArgument
@@ -33,15 +35,19 @@ class ConfluentKafka:
         topic: tells the topic of a message; its category unless it is given.
 
     Raises:
-        InvalidArgument: the broker waits for fewer replicas than all that are in sync.
+        InvalidArgument: the broker waits for fewer replicas than all that are in sync, or its
+            settings are none that librdkafka takes.
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
-        told = broker.config.broker_config.connection_config.producer_config
+        config = broker.config.broker_config.connection_config
+        told = config.producer_config
         if not told.get("enable.idempotence") and str(told.get("acks")) not in {"all", "-1"}:
             raise InvalidArgument(
                 "Messages could be lost: KafkaBroker(..., enable_idempotence=True) waits for all"
             )
+        _check(Producer, told)
+        _check(AdminClient, config.admin_config)
         self.destination = topic
         self._broker = broker
         self._is_broken = False
@@ -88,6 +94,15 @@ class ConfluentKafka:
         self._is_broken = True
         await self._broker.stop()
         self._is_broken = False
+
+
+def _check(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> None:
+    """Check what FastStream would make such a client with, where it would look like an outage."""
+    try:
+        # It has no servers to connect to, and nothing to say of that.
+        client({**settings, "bootstrap.servers": "", "log_level": 0})
+    except KafkaException as error:
+        raise InvalidArgument(f"librdkafka: {error.args[0].str().strip()}") from error
 
 
 def _look_at(confirm: asyncio.Future[Any]) -> None:
