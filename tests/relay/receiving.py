@@ -222,12 +222,12 @@ class FromKafka:
             consumer.assign(self._partitions)
             for partition, offset in begin.items():
                 consumer.seek(partition, offset)
-            async with asyncio.timeout(20):
-                while len(ends) < len(self._partitions):
+            while len(ends) < len(self._partitions):
+                async with asyncio.timeout(20):
                     told = await consumer.getone()
-                    if told.value == end:
-                        ends[TopicPartition(told.topic, told.partition)] = told.offset + 1
-                    found.append(told)
+                if told.value == end:
+                    ends[TopicPartition(told.topic, told.partition)] = told.offset + 1
+                found.append(told)
         finally:
             await consumer.stop()
         return [_of_kafka(told) for told in found if told.key is not None], ends

@@ -48,7 +48,7 @@ def test_brokers_that_hang_in_mid_stream(
         async with shop.running(relay):
             await until(lambda: (shop.position() or 0) > number / 4)
             receiving.server.pause()
-            await asyncio.sleep(1)  # this long they hang
+            await asyncio.sleep(3)  # this long they hang
             receiving.server.resume()
             await until(lambda: shop.position() == number)
 
