@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -139,3 +140,12 @@ def prepared(broker: str, request: pytest.FixtureRequest, shop: Shop) -> Receivi
     receiving: Receiving = kind(request.getfixturevalue(server), shop.category)
     shop.run(receiving.prepare())
     return receiving
+
+
+@pytest.fixture
+def waits(caplog: pytest.LogCaptureFixture) -> Any:
+    """Tell how often the relay has begun to wait."""
+    caplog.set_level(logging.WARNING, "mdb_sqla.consumer")
+    return lambda: [
+        record.getMessage() for record in caplog.records if "waits for" in record.getMessage()
+    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,15 +19,6 @@ from mdb_sqla.relay.target import Destination, dotted
 from tests.relay.conftest import until
 
 ONCE = Retries(attempts=1)
-
-
-@pytest.fixture
-def waits(caplog: pytest.LogCaptureFixture) -> Any:
-    """Tell how often the relay has begun to wait."""
-    caplog.set_level(logging.WARNING, "mdb_sqla.consumer")
-    return lambda: [
-        record.getMessage() for record in caplog.records if "waits for" in record.getMessage()
-    ]
 
 
 @pytest.fixture(autouse=True)
