@@ -280,18 +280,12 @@ class FromIdempotentKafka(FromKafka):
 
 class FromIdempotentConfluent(FromIdempotentKafka):
     def target(self, *, patience: int = 60_000, **options: Any) -> Target:
-        # A producer fails for good when a message does.
-        settings = {
-            "message.timeout.ms": patience,
-            "enable.gapless.guarantee": True,
-            "enable.idempotence": True,  # FastStream makes other clients with the same settings
-        }
         broker = ConfluentBroker(
             self.server.url,
             enable_idempotence=True,
             allow_auto_create_topics=False,
             # FastStream writes down fewer of the settings than it passes on.
-            config=cast("ConfluentConfig", settings),
+            config=cast("ConfluentConfig", {"message.timeout.ms": patience}),
             logger=None,
         )
         return ConfluentKafka(broker, **options)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import OutOfOrderSequenceNumber
+from confluent_kafka import KafkaError, Producer
 
 from mdb_sqla import Group, Message, Retries
 from tests.relay.conftest import IDEMPOTENT, until
 from tests.relay.test_outages import assert_in_order, first_arrivals
 
-pytestmark = pytest.mark.parametrize("receiving", IDEMPOTENT, indirect=True)
+idempotent = pytest.mark.parametrize("receiving", IDEMPOTENT, indirect=True)
 
 
+@idempotent
 def test_each_stream_arrives_once_and_in_order(
     shop: Any, receiving: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -27,9 +34,10 @@ def test_each_stream_arrives_once_and_in_order(
     assert_in_order([told.place for told in shop.run(receiving.received())], 200)
 
 
+@idempotent
 @pytest.mark.parametrize(
     ("timeout", "patience"),
-    [(20.0, 60_000), (0.3, 60_000), (20.0, 300)],
+    [(10.0, 60_000), (0.3, 60_000), (10.0, 300)],
     ids=["waited for", "given up by the relay", "given up by the producer"],
 )
 def test_brokers_that_hang_in_mid_stream(
@@ -64,6 +72,7 @@ def test_brokers_that_hang_in_mid_stream(
         assert len(found) == number
 
 
+@idempotent
 def test_what_is_too_large_fails_no_other(
     shop: Any, receiving: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -81,3 +90,65 @@ def test_what_is_too_large_fails_no_other(
     assert [dead.global_position for dead in shop.dead_letters()] == [21]
     found = shop.run(receiving.received())
     assert sorted(json.loads(told.body) for told in found) == list(range(40))
+
+
+class Producers:
+    """Those that FastStream has made."""
+
+    where: str
+    kind: Any
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    def make(self, *arguments: Any, **options: Any) -> Any:
+        self.made.append(self.kind(*arguments, **options))
+        return self.made[-1]
+
+    def fail(self) -> None:
+        """Have the newest fail for good."""
+        raise NotImplementedError
+
+
+class OfAiokafka(Producers):
+    where, kind = "aiokafka.AIOKafkaProducer", AIOKafkaProducer
+
+    def fail(self) -> None:
+        self.made[-1]._message_accumulator.fail_all(OutOfOrderSequenceNumber())
+
+
+class OfLibrdkafka(Producers):
+    where, kind = "faststream.confluent.helpers.client.Producer", Producer
+
+    def fail(self) -> None:
+        folder = Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs"
+        library = ctypes.CDLL(str(next(folder.glob("librdkafka*"))))
+        # A Python object begins with two words of its own; its handle comes next.
+        words = ctypes.sizeof(ctypes.c_void_p) * 2
+        handle = ctypes.c_void_p.from_address(id(self.made[-1]) + words)
+        code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
+        assert library.rd_kafka_test_fatal_error(handle, code, b"for a test") == 0
+
+
+@pytest.mark.parametrize(
+    ("receiving", "kind"),
+    [("idempotent_kafka", OfAiokafka), ("idempotent_confluent", OfLibrdkafka)],
+    indirect=["receiving"],
+)
+def test_a_producer_that_has_failed_for_good(
+    shop: Any, receiving: Any, kind: type[Producers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producers = kind()
+    monkeypatch.setattr(producers.where, producers.make)
+
+    async def scenario() -> None:
+        async with shop.running(shop.relay(receiving)):
+            shop.write(1, "one")
+            await until(lambda: shop.position() == 1)
+            producers.fail()
+            shop.write(1, "two")
+            await until(lambda: shop.position() == 2)
+
+    shop.run(scenario())
+    assert len(producers.made) == 2
+    assert [told.place[1] for told in shop.run(receiving.received())] == [0, 1]

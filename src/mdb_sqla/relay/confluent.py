@@ -60,7 +60,6 @@ class ConfluentKafka:
     async def connect(self) -> None:
         """Connect, unless it is connected. See `Target`."""
         if self._is_broken:
-            # An idempotent producer for which a message has failed may be fenced for good.
             await self._broker.stop()
             self._is_broken = False
         await self._broker.connect()
@@ -85,7 +84,8 @@ class ConfluentKafka:
             if error.args[0].code() in _REFUSALS:
                 raise BrokerRefused(envelope.message, error.args[0].str()) from error
             # Not where it is only slow: a new producer would begin anew, again and again.
-            self._is_broken = True
+            if error.args[0].code() == KafkaError._FATAL:
+                self._is_broken = True
             raise
 
     async def close(self) -> None:
