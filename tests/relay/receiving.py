@@ -248,10 +248,7 @@ class FromConfluent(FromKafka):
 
 
 class FromIdempotentKafka(FromKafka):
-    """Producers that are idempotent, with the cluster that has numbers for them.
-
-    `patience` is for how many milliseconds a producer tries to send a message.
-    """
+    """Producers that are idempotent, with the cluster that has numbers for them."""
 
     async def prepare(self) -> None:
         # The cluster makes a topic that is asked about, and no other.
@@ -268,18 +265,14 @@ class FromIdempotentKafka(FromKafka):
         self._taken += found
         return [*self._taken]
 
-    def target(self, *, patience: int = 60_000, **options: Any) -> Target:
-        broker = KafkaBroker(
-            self.server.url.split(","),
-            enable_idempotence=True,
-            request_timeout_ms=patience,
-            logger=None,
-        )
+    def target(self, **options: Any) -> Target:
+        broker = KafkaBroker(self.server.url.split(","), enable_idempotence=True, logger=None)
         return Kafka(broker, **options)
 
 
 class FromIdempotentConfluent(FromIdempotentKafka):
     def target(self, *, patience: int = 60_000, **options: Any) -> Target:
+        """`patience` is for how many milliseconds a producer tries to send a message."""
         broker = ConfluentBroker(
             self.server.url,
             enable_idempotence=True,
