@@ -56,7 +56,8 @@ def run(host: Host, http: str | None) -> None:
     except ExceptionGroup as group:
         # Each was logged with its traceback when its consumer failed.
         for failure in group.exceptions:
-            errors.print(f"mdb: {failure}", style="red")
+            cause = f": {failure.__cause__}" if failure.__cause__ else ""
+            errors.print(f"mdb: {failure}{cause}", style="red")
         raise SystemExit(1) from None
 
 
