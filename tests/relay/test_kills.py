@@ -28,6 +28,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from mdb_sqla import Message, MessageStore, migrate, tables
 from tests.brokers.kafka_cluster import KafkaCluster
+from tests.brokers.kafka_server import KafkaServer
 from tests.brokers.nats_server import NatsCluster
 from tests.consuming.crashing import CrashingServer
 from tests.relay.receiving import (
@@ -143,10 +144,12 @@ group = {{ slots = 4, lease = {LEASE} }}
 """
 
 
-def write_until(engine: Engine, category: str, ended: threading.Event, written: list[int]) -> None:
-    """Write without a break, a few messages at a time."""
+def write_until(
+    engine: Engine, category: str, every: float, ended: threading.Event, written: list[int]
+) -> None:
+    """Write a few messages at a time, with so many seconds between them."""
     chance = random.Random(SEED + 1)
-    while not ended.wait(0.01):
+    while not ended.wait(every):
         numbers = range(len(written), len(written) + chance.randrange(1, 12))
         write(
             engine, [(f"{category}-{chance.randrange(STREAMS)}", Message("T", n)) for n in numbers]
@@ -223,7 +226,9 @@ def test_everything_arrives(
     # It would not outlive a kill, and forgets much that nobody reads.
     is_cluster = isinstance(kept.server, KafkaCluster)
     disturbances = DISTURBANCES if is_cluster else [*DISTURBANCES, "kill broker"]
-    writer = threading.Thread(target=write_until, args=(engine, name, ended, written))
+    # To read the whole of a long run takes tansu a time that grows with its square.
+    every = max(0.01, SECONDS / 3000) if isinstance(kept.server, KafkaServer) else 0.01
+    writer = threading.Thread(target=write_until, args=(engine, name, every, ended, written))
     writer.start()
     try:
         deadline = time.monotonic() + SECONDS
