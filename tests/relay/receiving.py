@@ -225,8 +225,11 @@ class FromKafka:
             while len(ends) < len(self._partitions):
                 async with asyncio.timeout(20):
                     told = await consumer.getone()
+                partition = TopicPartition(told.topic, told.partition)
+                if told.offset < begin.get(partition, 0):
+                    continue  # it may begin at the start all the same
                 if told.value == end:
-                    ends[TopicPartition(told.topic, told.partition)] = told.offset + 1
+                    ends[partition] = told.offset + 1
                 found.append(told)
         finally:
             await consumer.stop()
