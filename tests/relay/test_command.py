@@ -40,11 +40,16 @@ class Relays:
         self.processes: list[subprocess.Popen[bytes]] = []
         address = "bootstrap_servers" if isinstance(receiving, FromKafka) else "url"
         broker, more = BROKER[type(receiving).__name__]
-        (folder / "relay.toml").write_text(
-            f'[relays.relay]\ncategories = ["{shop.category}"]\n'
+        self._relay = f'[relays.relay]\ncategories = ["{shop.category}"]\n'
+        self._broker = (
             f'[relays.relay.{broker}]\n{address} = "{receiving.server.url}"\n'
             + more.format(category=shop.category)
         )
+        self.configure("")
+
+    def configure(self, more: str) -> None:
+        """Write the file, with other lines about the relay."""
+        (self._folder / "relay.toml").write_text(f"{self._relay}{more}\n{self._broker}")
 
     @property
     def log(self) -> str:
@@ -93,6 +98,20 @@ def test_killed_between_the_confirm_and_the_position(
     places = [told.place[1] for told in shop.run(receiving.received())]
     # JetStream drops what it has already; others have it twice, and in order.
     assert places == ([0, 1] if receiving.option == "subject" else [0, 1, 0, 1])
+
+
+def test_told_to_end_while_the_broker_hangs(shop: Any, receiving: Any, relays: Relays) -> None:
+    relays.configure("timeout = 1.0")
+    process = relays.start()
+    shop.write(1, "one")
+    wait_until(lambda: shop.position() == 1, PATIENCE)
+    receiving.server.pause()
+    shop.write(1, "two")
+    wait_until(lambda: "waits for" in relays.log, PATIENCE)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(20) == 0
+    assert shop.position() == 1
 
 
 @pytest.mark.parametrize("receiving", ["nats"], indirect=True)

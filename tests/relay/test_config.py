@@ -37,7 +37,9 @@ def test_each_broker(tmp_path: Path, broker: str) -> None:
 
 
 @pytest.mark.parametrize("broker", ["kafka", "confluent"])
-@pytest.mark.parametrize("servers", ['"a:1,b:2"', '["a:1", "b:2"]', '"$SERVERS"', '["a:1", "$B"]'])
+@pytest.mark.parametrize(
+    "servers", ['"a:1, b:2"', '["a:1", "b:2"]', '"$SERVERS"', '["$SERVERS"]', '["a:1", "$B"]']
+)
 def test_several_servers_of_kafka(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str, servers: str
 ) -> None:
@@ -45,6 +47,29 @@ def test_several_servers_of_kafka(
     monkeypatch.setenv("B", "b:2")
     told = read(tmp_path, f"[relays.orders.{broker}]\nbootstrap_servers = {servers}")
     assert getattr(told.relays["orders"], broker).bootstrap_servers == ["a:1", "b:2"]
+
+
+@pytest.mark.parametrize("server", ["a", "kafka-1.example.com:9092", "[::1]:9092", "10.0.0.1:9092"])
+def test_a_server_of_kafka(tmp_path: Path, server: str) -> None:
+    told = read(tmp_path, f'[relays.orders.kafka]\nbootstrap_servers = "{server}"')
+    assert told.relays["orders"].relay("orders").name == "orders"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["localhost", "h:4222", "nats://u:p@h", "tls://h:4443", "wss://h/path", "nats://[::1]:4222"],
+)
+def test_a_server_of_nats(tmp_path: Path, url: str) -> None:
+    told = read(tmp_path, f'[relays.orders.nats]\nurl = "{url}"\nstream = "S"')
+    assert told.relays["orders"].relay("orders").name == "orders"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "rediss://u:p@h:1/3", "redis://h/", "unix:///tmp/redis.sock?db=1"]
+)
+def test_a_database_of_redis(tmp_path: Path, url: str) -> None:
+    told = read(tmp_path, f'[relays.orders.redis]\nurl = "{url}"')
+    assert told.relays["orders"].relay("orders").name == "orders"
 
 
 def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +110,29 @@ WRONG: list[Any] = [
     ("[relays.orders.nats]\nurl = '$NOWHERE'\nstream = 'S'", "no variable NOWHERE"),
     (NATS + "subject = 'json:nothing'", "subject: must be MODULE:FUNCTION .*, not 'json:nothing'"),
     (NATS + "subject = 'json:__name__'", "subject: must be a function that takes a message"),
-    ("[relays.a.kafka]\nbootstrap_servers = 'a:1,'", "servers.1: .*at least 1 item"),
-    ("[relays.a.kafka]\nbootstrap_servers = 7", "bootstrap_servers: .*valid list"),
+    *(
+        (
+            f"[relays.a.kafka]\nbootstrap_servers = {servers}",
+            "servers: must be HOST:PORT, or several",
+        )
+        for servers in ("'a:1,'", "7", "[]", "[7]", "'a:x'", "'a:0'", "'a:65536'", "'http://a:1'")
+    ),
+    *(
+        (
+            f"[relays.a.nats]\nurl = '{url}'\nstream = 'S'",
+            "nats.url.*: (is no address|must be as in)",
+        )
+        for url in ("nats://a:1,nats://b:2", "nats://h:x", "foo bar", "http://a", "nats://:4222")
+    ),
+    (
+        "[relays.a.redis]\nurl = 'redis://h/orders'",
+        "redis.url: must be as in redis://HOST:PORT/DATA",
+    ),
+    ("[relays.orders]\ntimeout = inf\n" + NATS, "timeout: Input should be a finite number"),
+    (
+        "[relays.a.confluent]\nbootstrap_servers = 'a'\nconfig = { a = 1.5 }",
+        "config.a: must be a str",
+    ),
     ("[relays", "can't be read: "),
 ]
 
@@ -130,9 +176,8 @@ def test_no_password_is_told(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
-    told = read(tmp_path, f'[relays.orders.{broker}]\nurl = "{url}"')
-    with pytest.raises(InvalidRelayConfig, match="the broker's address or settings can't") as error:
-        told.relays["orders"].relay("orders")
+    with pytest.raises(InvalidRelayConfig, match=r"no address|address or settings can't") as error:
+        read(tmp_path, f'[relays.orders.{broker}]\nurl = "{url}"').relays["orders"].relay("orders")
     assert "secret" not in str(error.value)
 
 
@@ -142,7 +187,14 @@ def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
         ('"linger" = 5', 'No such configuration property: "linger"'),
         ('"message.timeout.ms" = "secret"', "Invalid value for configuration property"),
         ('"enable.gapless.guarantee" = true', "requires `enable.idempotence` to be enabled"),
-        ('"acks" = 1', "Messages could be lost"),
+        ('"error_cb" = "x"', "expected error_cb property as a callable"),
+        ('"compression.codec" = "nope"', "'nope' is not a valid CompressionCodec"),
+        ('"acks" = 1', "could be lost with acks = 1: it must be all"),
+        ('"acks" = "0"', "could be lost with acks = 0"),
+        ('"request.required.acks" = 0', "could be lost with request.required.acks = 0"),
+        ('"enable.idempotence" = "false", "acks" = 1', "could be lost with acks = 1"),
+        ('"delivery.report.only.error" = true', "no message would be confirmed"),
+        ('"transactional.id" = "x"', "transactional.id = x no message would be confirmed"),
     ],
 )
 def test_settings_that_librdkafka_does_not_take(tmp_path: Path, settings: str, why: str) -> None:
@@ -155,3 +207,26 @@ def test_settings_that_librdkafka_does_not_take(tmp_path: Path, settings: str, w
         told.relays["orders"].relay("orders")
     assert "relays.orders: " in str(error.value)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("protocol", ["SSL", "ssl"])
+def test_settings_for_tls(tmp_path: Path, protocol: str) -> None:
+    told = read(
+        tmp_path,
+        f'[relays.orders.confluent]\nbootstrap_servers = "a:1"\n'
+        f'config = {{ "security.protocol" = "{protocol}", "delivery.report.only.error" = false }}',
+    )
+    assert told.relays["orders"].relay("orders").name == "orders"
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("retries = { first = 9.0, longest = 1.0 }", "first"),
+        ('types = ["A", "A"]', "A"),
+    ],
+)
+def test_what_a_relay_does_not_take(tmp_path: Path, lines: str, why: str) -> None:
+    told = read(tmp_path, f"[relays.orders]\n{lines}\n{NATS}")
+    with pytest.raises(InvalidRelayConfig, match=f"relays.orders: .*{why}"):
+        told.relays["orders"].relay("orders")

@@ -152,6 +152,8 @@ def test_a_producer_of_kafka_that_may_lose_messages() -> None:
             ConfluentKafka(ConfluentBroker("localhost", acks=acks))
     with pytest.raises(InvalidArgument, match="Messages could be lost"):
         Kafka(KafkaBroker("localhost"))
+    with pytest.raises(InvalidArgument, match="has no transactions in Kafka: transactional_id t"):
+        Kafka(KafkaBroker("localhost", enable_idempotence=True, transactional_id="t"))
     Kafka(KafkaBroker("localhost", enable_idempotence=True))
     Kafka(KafkaBroker("localhost", acks="all"))
     ConfluentKafka(ConfluentBroker("localhost"))

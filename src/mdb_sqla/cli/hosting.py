@@ -56,9 +56,17 @@ def run(host: Host, http: str | None) -> None:
     except ExceptionGroup as group:
         # Each was logged with its traceback when its consumer failed.
         for failure in group.exceptions:
-            cause = f": {failure.__cause__}" if failure.__cause__ else ""
-            errors.print(f"mdb: {failure}{cause}", style="red")
+            errors.print(f"mdb: {failure}{_why(failure)}", style="red")
         raise SystemExit(1) from None
+
+
+def _why(failure: BaseException) -> str:
+    cause = failure.__cause__
+    if cause is None:
+        return ""
+    # Other lines may be many, and have data in them.
+    first, *_ = str(cause).splitlines() or [""]
+    return f": {type(cause).__name__}: {first}" if first else f": {type(cause).__name__}"
 
 
 def _report(status: HostStatus) -> None:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-)
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from mdb_sqla.relay.target import Target
+from mdb_sqla.relay.values import Function, NatsUrl, RedisUrl, Servers, Setting, Text
 
 __all__ = [
     "ConfluentTable",
@@ -25,48 +16,7 @@ __all__ = [
     "RabbitTable",
     "RedisTable",
     "Table",
-    "Text",
 ]
-
-
-def _from_environment(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith("$"):
-        return value
-    if value[1:] not in os.environ:
-        raise ValueError(f"the environment has no variable {value[1:]}")
-    return os.environ[value[1:]]
-
-
-def _split_at_commas(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
-
-
-def _imported(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    module, _, name = value.partition(":")
-    try:
-        return attrgetter(name)(importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ValueError(f"must be MODULE:FUNCTION ({error})") from error
-
-
-def _callable(value: Any) -> Any:
-    if not callable(value):
-        raise ValueError("must be a function that takes a message")
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_from_environment), Field(min_length=1)]
-"""A string; `$NAME` is taken from the environment, so that secrets need not be in the file."""
-
-Servers = Annotated[
-    list[Text], BeforeValidator(_split_at_commas), BeforeValidator(_from_environment)
-]
-"""Addresses of Kafka's servers, as a list, or with commas as all of its own tools have them."""
-
-Function = Annotated[Any, BeforeValidator(_imported), AfterValidator(_callable)]
-"""A function, by `MODULE:FUNCTION`."""
 
 
 class Table(BaseModel):
@@ -82,7 +32,7 @@ class Table(BaseModel):
 class NatsTable(Table):
     """A stream of JetStream."""
 
-    url: Text | list[Text]
+    url: NatsUrl | list[NatsUrl]
     stream: Text
     subject: Function = None
 
@@ -116,7 +66,7 @@ class RabbitTable(Table):
 class RedisTable(Table):
     """Streams of Redis."""
 
-    url: Text
+    url: RedisUrl
     stream: Function = None
     maxlen: PositiveInt | None = None
 
@@ -152,7 +102,7 @@ class ConfluentTable(Table):
     bootstrap_servers: Servers
     topic: Function = None
     idempotent: bool = True
-    config: dict[str, Text | int | bool] = {}
+    config: dict[str, Setting] = {}
 
     def target(self) -> Target:
         """Return what a relay publishes to."""
@@ -160,8 +110,14 @@ class ConfluentTable(Table):
 
         from mdb_sqla.relay.confluent import ConfluentKafka
 
-        settings: Any = self.config
+        settings: Any = dict(self.config)
+        # FastStream has it in lower case, and the world has not.
+        if isinstance(protocol := settings.get("security.protocol"), str):
+            settings["security.protocol"] = protocol.lower()
         broker = KafkaBroker(
-            self.bootstrap_servers, enable_idempotence=self.idempotent, config=settings
+            self.bootstrap_servers,
+            enable_idempotence=self.idempotent,
+            allow_auto_create_topics=False,
+            config=settings,
         )
         return ConfluentKafka(broker, **self.given("topic"))

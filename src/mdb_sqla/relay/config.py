@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.groups import Group
@@ -17,10 +17,10 @@ from mdb_sqla.relay.broker_tables import (
     RabbitTable,
     RedisTable,
     Table,
-    Text,
 )
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.relay import Relay
+from mdb_sqla.relay.values import Seconds, Text
 from mdb_sqla.trying import Retries
 
 __all__ = [
@@ -42,15 +42,15 @@ class GroupTable(Table):
     """See `Group`."""
 
     slots: PositiveInt = 16
-    lease: PositiveFloat = 10.0
+    lease: Seconds = 10.0
 
 
 class RetriesTable(Table):
     """See `Retries`."""
 
     attempts: PositiveInt = 5
-    first: PositiveFloat = 0.1
-    longest: PositiveFloat = 5.0
+    first: Seconds = 0.1
+    longest: Seconds = 5.0
 
 
 class CloudEventsTable(Table):
@@ -73,7 +73,7 @@ class RelayTable(Table):
     start: Annotated[int, Field(ge=0)] = 1
     in_flight: PositiveInt = 200
     batch_size: PositiveInt = 1000
-    timeout: PositiveFloat = 10.0
+    timeout: Seconds = 10.0
     sets_aside: bool = False
     group: GroupTable | None = None
     retries: RetriesTable | None = None
@@ -97,8 +97,7 @@ class RelayTable(Table):
         """Return the relay.
 
         Raises:
-            InvalidArgument: an argument breaks a rule of `Relay`, or an address or a setting of the
-                broker can't be used.
+            InvalidRelayConfig: a value breaks a rule of `Relay`, or of the broker's client.
             ImportError: the broker's extra is not installed.
         """
         (broker,) = self._brokers()
@@ -108,11 +107,11 @@ class RelayTable(Table):
             "retries": (Retries, self.retries),
             "cloud_events": (CloudEvents, self.cloud_events),
         }
-        for argument, (kind, table) in made.items():
-            if table is not None:
-                given[argument] = kind(**table.model_dump())
         try:
-            target = broker.target()
+            for argument, (kind, table) in made.items():
+                if table is not None:
+                    given[argument] = kind(**table.model_dump())
+            return Relay(name, *self.categories, to=broker.target(), **given)
         except InvalidArgument as error:
             raise InvalidRelayConfig(f"relays.{name}: {error}") from error
         except ValueError as error:
@@ -120,7 +119,6 @@ class RelayTable(Table):
             raise InvalidRelayConfig(
                 f"relays.{name}: the broker's address or settings can't be used"
             ) from error
-        return Relay(name, *self.categories, to=target, **given)
 
 
 class RelayConfig(Table):

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from faststream.confluent import KafkaBroker
+from faststream.confluent.helpers.config import ConfluentFastConfig
 
 from mdb_sqla.errors import BrokerRefused, InvalidArgument
 from mdb_sqla.relay.envelope import Envelope
@@ -17,6 +18,10 @@ from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
 
 __all__ = ["ConfluentKafka"]
 
+_ACKS = {"acks", "request.required.acks"}
+_SERVERS = {"bootstrap.servers", "metadata.broker.list"}
+_IMPOSSIBLE = {"delivery.report.only.error", "transactional.id"}
+_OFF = {"", "none", "false", "f", "0"}
 _REFUSALS = {
     KafkaError.INVALID_MSG,
     KafkaError.INVALID_MSG_SIZE,
@@ -30,24 +35,16 @@ class ConfluentKafka:
     """Topics of Kafka, over librdkafka. See `mdb_sqla.relay.kafka.Kafka`.
 
     Args:
-        broker: FastStream's, made with `enable_idempotence=True`, or at least with `acks="all"`;
-            this relay's own.
+        broker: FastStream's, best made with `enable_idempotence=True`; this relay's own.
         topic: tells the topic of a message; its category unless it is given.
 
     Raises:
-        InvalidArgument: the broker waits for fewer replicas than all that are in sync, or its
-            settings are none that librdkafka takes.
+        InvalidArgument: the broker waits for fewer replicas than all that are in sync, or has other
+            settings with which nothing could be confirmed, or that librdkafka does not take.
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
-        config = broker.config.broker_config.connection_config
-        told = config.producer_config
-        if not told.get("enable.idempotence") and str(told.get("acks")) not in {"all", "-1"}:
-            raise InvalidArgument(
-                "Messages could be lost: KafkaBroker(..., enable_idempotence=True) waits for all"
-            )
-        _check(Producer, told)
-        _check(AdminClient, config.admin_config)
+        _check_settings(broker.config.broker_config.connection_config)
         self.destination = topic
         self._broker = broker
         self._is_broken = False
@@ -90,19 +87,42 @@ class ConfluentKafka:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
-        # What it sends is flushed, for which there may be too little time.
         self._is_broken = True
+        # Nobody waits any more for what it still sends, and the process would, to flush it.
+        state: Any = self._broker.config.broker_config.producer
+        if state:
+            state._producer.producer.producer.purge()
         await self._broker.stop()
         self._is_broken = False
 
 
-def _check(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> None:
-    """Check what FastStream would make such a client with, where it would look like an outage."""
+def _check_settings(config: ConfluentFastConfig) -> None:
+    """Check what would look like an outage otherwise, or lose messages."""
     try:
-        # It has no servers to connect to, and nothing to say of that.
-        client({**settings, "bootstrap.servers": "", "log_level": 0})
+        settings = config.producer_config
+    except ValueError as error:
+        raise InvalidArgument(f"FastStream: {error}") from error
+    for name in _ACKS & settings.keys():
+        if str(settings[name]) not in {"all", "-1"}:
+            raise InvalidArgument(
+                f"Messages could be lost with {name} = {settings[name]}: it must be all"
+            )
+    for name in _IMPOSSIBLE & settings.keys():
+        if str(settings[name]).lower() not in _OFF:
+            raise InvalidArgument(f"With {name} = {settings[name]} no message would be confirmed")
+    _make(Producer, settings)
+    _make(AdminClient, config.admin_config)
+
+
+def _make(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> None:
+    # It has no servers to connect to, and nothing to say of that.
+    rest = {name: value for name, value in settings.items() if name not in _SERVERS}
+    try:
+        client({**rest, "log_level": 0})
     except KafkaException as error:
         raise InvalidArgument(f"librdkafka: {error.args[0].str().strip()}") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"librdkafka: {error}") from error
 
 
 def _look_at(confirm: asyncio.Future[Any]) -> None:

@@ -40,7 +40,8 @@ class Kafka:
         topic: tells the topic of a message; its category unless it is given.
 
     Raises:
-        InvalidArgument: the broker waits for fewer replicas than all that are in sync.
+        InvalidArgument: the broker waits for fewer replicas than all that are in sync, or has a
+            transactional id.
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
@@ -49,6 +50,10 @@ class Kafka:
         if not told.get("enable_idempotence") and told.get("acks") not in {"all", -1}:
             raise InvalidArgument(
                 "Messages could be lost: KafkaBroker(..., enable_idempotence=True) waits for all"
+            )
+        if told.get("transactional_id"):
+            raise InvalidArgument(
+                f"A relay has no transactions in Kafka: transactional_id {told['transactional_id']}"
             )
         self.destination = topic
         self._broker = broker
