@@ -21,7 +21,10 @@ __all__ = ["Document", "document", "write"]
 
 Document = dict[str, Any]
 
-_PACKAGES = ("mdb_sqla", "SQLAlchemy", "psycopg", "orjson", "message-db-py", "eventsourcing")
+_PACKAGES = (
+    *("mdb_sqla", "SQLAlchemy", "psycopg", "orjson"),
+    *("message-db-py", "eventsourcing", "faststream", "faststream-outbox"),
+)
 
 
 def document(outcomes: Sequence[Outcome], size: Size, rounds: int, postgresql: str) -> Document:

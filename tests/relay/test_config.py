@@ -124,6 +124,7 @@ WRONG: list[Any] = [
         )
         for url in ("nats://a:1,nats://b:2", "nats://h:x", "foo bar", "http://a", "nats://:4222")
     ),
+    ("[relays.a.nats]\nurl = []\nstream = 'S'", "nats.url.*: .*at least 1 item"),
     (
         "[relays.a.redis]\nurl = 'redis://h/orders'",
         "redis.url: must be as in redis://HOST:PORT/DATA",

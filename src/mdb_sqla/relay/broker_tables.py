@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from mdb_sqla.relay.target import Target
 from mdb_sqla.relay.values import Function, NatsUrl, RedisUrl, Servers, Setting, Text
@@ -32,7 +32,7 @@ class Table(BaseModel):
 class NatsTable(Table):
     """A stream of JetStream."""
 
-    url: NatsUrl | list[NatsUrl]
+    url: NatsUrl | Annotated[list[NatsUrl], Field(min_length=1)]
     stream: Text
     subject: Function = None
 
