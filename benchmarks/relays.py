@@ -33,7 +33,7 @@ from tests.brokers.rabbitmq_server import RabbitmqServer
 
 __all__ = ["relay_to_jetstream", "relay_to_rabbitmq"]
 
-_IN_FLIGHT = 200
+_IN_FLIGHT = 500  # as a relay has them unless it is told otherwise
 _STREAMS = 1_000
 _WORKERS = 20  # of the outbox, which takes a connection for each
 _FLUSH = 50  # of its rows that are deleted at a time

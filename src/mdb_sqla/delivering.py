@@ -9,7 +9,7 @@ from mdb_sqla.errors import Unavailable
 from mdb_sqla.handling import Handler
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.steps import Deliver, Failure
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.stream_name import ordering_key
 
 __all__ = ["deliver", "ends_this_task"]
 
@@ -79,6 +79,6 @@ def _chains(step: Deliver) -> list[_Calls]:
     chains: dict[str, list[tuple[Handler, StoredMessage]]] = {}
     for handler, message in step.calls:
         if message.global_position not in step.done:
-            name = StreamName(message.stream_name)
-            chains.setdefault(name.cardinal_id or name, []).append((handler, message))
+            key = ordering_key(message.stream_name)
+            chains.setdefault(key, []).append((handler, message))
     return list(chains.values())

@@ -91,8 +91,10 @@ class Inbox:
         message = Message(received.type, received.data, id=id_)
         if (published := received.published()) is None:
             return f"{self.category}-{received.id}", _traced(message, received)
-        of_stream = StreamName(published.stream_name).id or received.id
-        return f"{self.category}-{of_stream}", _traced(message.follow(published), received)
+        _, _, of_stream = published.stream_name.partition("-")
+        return f"{self.category}-{of_stream or received.id}", _traced(
+            message.follow(published), received
+        )
 
 
 def _traced(message: Message, received: _Received) -> Message:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from mdb_sqla.errors import InvalidStreamName
 
-__all__ = ["NO_STREAM", "StreamName", "is_storable"]
+__all__ = ["NO_STREAM", "StreamName", "is_storable", "ordering_key"]
 
 NO_STREAM = -1
 """The version of a stream without messages; as expected version: the stream must not exist yet."""
@@ -93,6 +93,15 @@ class StreamName(str):
     def is_category(self) -> bool:
         """Whether the name has no id."""
         return "-" not in self
+
+
+def ordering_key(stream_name: str) -> str:
+    """Return whose messages stay in order: the cardinal id, or the name of a stream without an id.
+
+    It takes whatever is stored, also what another client has written, such as `-7`.
+    """
+    _, separator, id_ = stream_name.partition("-")
+    return id_.partition("+")[0] if separator else stream_name
 
 
 def is_storable(text: str) -> bool:

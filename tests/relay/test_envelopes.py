@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mdb_sqla import BrokerRefused, InvalidArgument, Retries, StoredMessage
 from mdb_sqla.relay import CloudEvents, Relay
-from mdb_sqla.relay.envelope import Envelope, enveloped, ordering_key
+from mdb_sqla.relay.envelope import Envelope, enveloped
 from mdb_sqla.relay.target import Destination, dotted
 from mdb_sqla.relay.topic import category_topic, check_topic
 
@@ -39,10 +39,11 @@ def envelope(message: StoredMessage, cloud_events: CloudEvents | None = None) ->
         ("order-7-8", "7-8"),
         ("order", "order"),
         ("order-", ""),
+        ("-7", "7"),
     ],
 )
 def test_the_key_is_what_groups_share_by(stream_name: str, key: str) -> None:
-    assert ordering_key(stored(stream_name)) == key
+    assert envelope(stored(stream_name)).key == key
 
 
 def test_headers_of_a_plain_message() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import sys
@@ -51,6 +52,9 @@ def run_host(
 def run(host: Host, http: str | None) -> None:
     """Run a host as a command: log to stderr, and end with status 1 if a consumer has failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # What was imported stays; to go over it again and again costs a relay a third of its speed.
+    gc.collect()
+    gc.freeze()
     try:
         host.run(http=http, on_start=_report)
     except ExceptionGroup as group:

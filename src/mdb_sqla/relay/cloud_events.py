@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import StoredMessage
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.stream_name import ordering_key
 
 __all__ = ["CloudEvents", "percent_encoded"]
 
@@ -46,8 +46,9 @@ class CloudEvents:
             "subject": message.stream_name,
             "time": message.time.isoformat(timespec="microseconds"),
         }
-        key = StreamName(message.stream_name).cardinal_id
-        return attributes if not key else {**attributes, "partitionkey": key}
+        key = ordering_key(message.stream_name)
+        has_none = key in {"", message.stream_name}
+        return attributes if has_none else {**attributes, "partitionkey": key}
 
 
 def percent_encoded(value: str) -> str:

@@ -71,7 +71,7 @@ class RelayTable(Table):
     categories: list[Text] = Field(default_factory=list)
     types: list[Text] = Field(default_factory=list)
     start: Annotated[int, Field(ge=0)] = 1
-    in_flight: PositiveInt = 200
+    in_flight: PositiveInt = 500
     batch_size: PositiveInt = 1000
     timeout: Seconds = 10.0
     sets_aside: bool = False

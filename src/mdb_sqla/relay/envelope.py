@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.relay.cloud_events import CloudEvents
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.stream_name import ordering_key
 
-__all__ = ["JSON", "Envelope", "enveloped", "ordering_key"]
+__all__ = ["JSON", "Envelope", "enveloped"]
 
 JSON = "application/json"
 
@@ -19,14 +18,12 @@ _METADATA = json.JSONEncoder(default=str)  # made once: json.dumps() makes one f
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A message as it travels, whatever the broker.
 
     Attributes:
         message: what is sent.
         id: its id, as text.
-        key: whose messages stay in order: the cardinal id, or the whole name of a stream without.
         body: the data, as JSON.
         headers: what is known about the message, in printable ASCII; see docs/relay.md.
         attributes: those of CloudEvents by name, without a protocol's prefix.
@@ -34,10 +31,14 @@ class Envelope:
 
     message: StoredMessage
     id: str
-    key: str
     body: bytes
     headers: Mapping[str, str]
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Whose messages stay in order."""
+        return ordering_key(self.message.stream_name)
 
 
 def enveloped(
@@ -54,17 +55,10 @@ def enveloped(
     return Envelope(
         message=message,
         id=id_,
-        key=ordering_key(message),
         body=serialize(message.data).encode(),
         headers=_headers(message, id_),
         attributes={} if cloud_events is None else cloud_events.attributes(message),
     )
-
-
-def ordering_key(message: StoredMessage) -> str:
-    """Return whose messages stay in order, as consumer groups have it."""
-    cardinal_id = StreamName(message.stream_name).cardinal_id
-    return message.stream_name if cardinal_id is None else cardinal_id
 
 
 def _headers(message: StoredMessage, id_: str) -> dict[str, str]:

@@ -60,7 +60,7 @@ class Relay(Consumer):
         to: Target,
         types: tuple[str, ...] | list[str] = (),
         cloud_events: CloudEvents | None = None,
-        in_flight: int = 200,
+        in_flight: int = 500,
         timeout: float = 10.0,
         start: int = 1,
         batch_size: int = DEFAULT_BATCH_SIZE,
