@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, Host, InvalidArgument, Message, MessageStore
+from mdb_sqla.cli.hosting import run
 
 PATIENCE = 30.0  # seconds
 
@@ -207,6 +210,19 @@ def test_what_is_no_host(application: Application, where: str, told: str) -> Non
     assert process.returncode == 1
     assert told in logged
     assert "Traceback" not in logged
+
+
+def test_what_was_imported_is_kept_from_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frozen: list[int] = []
+    monkeypatch.setattr(Host, "run", lambda *_, **__: frozen.append(gc.get_freeze_count()))
+    gc.unfreeze()
+    try:
+        run(Host(sessionmaker(), Consumer("billing", "order")), None)
+    finally:
+        gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 def test_consumers_need_names_of_their_own() -> None:
