@@ -70,6 +70,7 @@ class Inbox:
         Raises:
             InvalidArgument: it has no id by which a repeat would be recognised, or no JSON; or it
                 is a batch, whose messages a subscriber without `batch` gets one by one.
+            InvalidMessage: PostgreSQL can't store it, as where it has NUL in it.
         """
         stream_name, message = self._message(_Received(received))
         try:
@@ -121,18 +122,24 @@ class _Received:
 
     @property
     def id(self) -> UUID:
+        of_event = None if "message_id" in self.headers else self._cloud_event.get("id")
         told = (
             self.headers.get("message_id")
-            or self._cloud_event.get("id")
+            or of_event
             or self.headers.get("nats-msg-id")
             or self._of_raw
         )
         if not isinstance(told, str) or not told:
-            raise InvalidArgument("What was received has no id by which to recognise a repeat")
+            raise InvalidArgument(
+                "What was received has no id by which to recognise a repeat: no message_id, id of "
+                f"CloudEvents or Nats-Msg-Id among its headers ({', '.join(self.headers)})"
+            )
+        # The id of an event is its source's alone, whatever it looks like.
+        source = self._cloud_event.get("source", "") if of_event else ""
         try:
-            return UUID(told)
+            return uuid5(uuid5(NAMESPACE_URL, source), told) if source else UUID(told)
         except ValueError:
-            return uuid5(uuid5(NAMESPACE_URL, self._cloud_event.get("source", "")), told)
+            return uuid5(uuid5(NAMESPACE_URL, ""), told)
 
     @property
     def type(self) -> str:
@@ -145,7 +152,7 @@ class _Received:
             return None
         try:
             return json.loads(self._body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidArgument(f"What was received is not JSON: {error}") from error
 
     def published(self) -> StoredMessage | None:

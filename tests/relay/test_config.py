@@ -129,6 +129,10 @@ WRONG: list[Any] = [
         "[relays.a.redis]\nurl = 'redis://h/orders'",
         "redis.url: must be as in redis://HOST:PORT/DATA",
     ),
+    *(
+        (f"[relays.a.rabbitmq]\nurl = '{url}'", "rabbitmq.url: (is no address|must be as in amqp)")
+        for url in ("localhost:5672", "http://h", "amqp://", "amqp://h:0/", "amqp://h:x")
+    ),
     ("[relays.orders]\ntimeout = inf\n" + NATS, "timeout: Input should be a finite number"),
     (
         "[relays.a.confluent]\nbootstrap_servers = 'a'\nconfig = { a = 1.5 }",
@@ -208,6 +212,13 @@ def test_settings_that_librdkafka_does_not_take(tmp_path: Path, settings: str, w
         told.relays["orders"].relay("orders")
     assert "relays.orders: " in str(error.value)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("option", ["nonsense=1", "single_connection_client=true"])
+def test_options_that_redis_does_not_have(tmp_path: Path, option: str) -> None:
+    told = read(tmp_path, f'[relays.orders.redis]\nurl = "redis://h?{option}"')
+    with pytest.raises(InvalidRelayConfig, match=f"relays.orders: Redis: .*{option[:7]}"):
+        told.relays["orders"].relay("orders")
 
 
 @pytest.mark.parametrize("protocol", ["SSL", "ssl"])

@@ -148,6 +148,18 @@ def test_sources_and_ids_with_number_signs(engine: Engine) -> None:
         assert inbox.receive(session, received(ce_source="/a#b", ce_id="c"))
 
 
+def test_an_id_is_that_of_its_source(engine: Engine) -> None:
+    inbox, id_ = Inbox("shipping"), str(uuid4())
+    with Session(engine) as session:
+        assert inbox.receive(session, received(ce_source="/a", ce_id=id_))
+        assert inbox.receive(session, received(ce_source="/b", ce_id=id_))
+        assert not inbox.receive(session, received(ce_source="/b", ce_id=id_))
+        # What a relay publishes has the same id with and without the attributes of CloudEvents.
+        both = received(ce_source="/c", ce_id=id_, message_id=id_)
+        assert inbox.receive(session, both)
+        assert not inbox.receive(session, received(message_id=id_))
+
+
 def test_headers_of_somebody_else_may_be_anything(engine: Engine) -> None:
     headers = {"message_id": str(uuid4()), "x": b"\xff", "traceparent": None, "n": 7}
     with Session(engine) as session:
@@ -166,8 +178,11 @@ def test_a_batch_is_not_taken_for_its_first_message(engine: Engine, body: Any) -
 
 def test_what_can_not_be_kept(engine: Engine) -> None:
     with Session(engine) as session:
-        with pytest.raises(InvalidArgument, match="no id by which to recognise"):
-            Inbox("shipping").receive(session, received())
+        with pytest.raises(InvalidArgument, match=r"no message_id, .* its headers \(a, b\)"):
+            Inbox("shipping").receive(session, received(a="1", b="2"))
+        deep = StreamMessage(None, b"[" * 100_000, headers={"message_id": str(uuid4())})
+        with pytest.raises(InvalidArgument, match="is not JSON"):
+            Inbox("shipping").receive(session, deep)
         with pytest.raises(InvalidArgument, match="is not JSON"):
             Inbox("shipping").receive(
                 session, StreamMessage(None, b"{", headers={"message_id": str(uuid4())})

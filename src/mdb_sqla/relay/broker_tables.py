@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.relay.target import Target
-from mdb_sqla.relay.values import Function, NatsUrl, RedisUrl, Servers, Setting, Text
+from mdb_sqla.relay.values import Function, NatsUrl, RabbitUrl, RedisUrl, Servers, Setting, Text
 
 __all__ = [
     "ConfluentTable",
@@ -48,7 +49,7 @@ class NatsTable(Table):
 class RabbitTable(Table):
     """An exchange of RabbitMQ."""
 
-    url: Text
+    url: RabbitUrl
     exchange: Text | None = None
     routing_key: Function = None
     max_message_size: PositiveInt = 0
@@ -73,9 +74,15 @@ class RedisTable(Table):
     def target(self) -> Target:
         """Return what a relay publishes to."""
         from faststream.redis import RedisBroker
+        from redis.asyncio import ConnectionPool
 
         from mdb_sqla.relay.redis import RedisStreams
 
+        try:
+            # What a connection does not know is told by the first one that is made.
+            ConnectionPool.from_url(self.url).make_connection()  # type: ignore[no-untyped-call]
+        except TypeError as error:
+            raise InvalidArgument(f"Redis: {error}") from error
         return RedisStreams(RedisBroker(self.url), **self.given("stream", "maxlen"))
 
 

@@ -15,6 +15,7 @@ from mdb_sqla.relay.target import Destination, dotted
 __all__ = ["JetStream"]
 
 _COMMANDS = {"$JS", "$SYS"}
+_LONGEST_SUBJECT = 3_000  # bytes; it is in one line, of 4,096, with the address of the reply
 _HEADERS_AROUND = 500  # bytes; what FastStream, the client and the protocol add
 
 
@@ -43,6 +44,10 @@ class JetStream:
 
     async def connect(self) -> None:
         """Connect, unless it is connected. See `Target`."""
+        client = self._client
+        if client is not None and not client.is_connected and not client.is_reconnecting:
+            # What the server has refused once closes a client for good.
+            await self.close()
         self._client = await self._broker.connect()
         # However the broker was made: a client that has given up can't be connected again.
         self._client.options["max_reconnect_attempts"] = -1
@@ -121,6 +126,8 @@ def _check(subject: str, envelope: Envelope) -> None:
     first, *rest = tokens = subject.split(".")
     if {"", "*", ">"} & {*tokens}:
         raise BrokerRefused(envelope.message, f"{subject!r} is no subject to publish to")
+    if len(subject.encode()) > _LONGEST_SUBJECT:
+        raise BrokerRefused(envelope.message, f"its subject is too long: {subject!r}")
     if first in _COMMANDS and rest:
         # Whoever may write a message could have the relay delete streams.
         raise BrokerRefused(envelope.message, f"{subject!r} is a command")

@@ -6,11 +6,11 @@ import asyncio
 import re
 
 from aio_pika import RobustConnection
-from aiormq.exceptions import ChannelPreconditionFailed
+from aiormq.exceptions import ChannelPreconditionFailed, PublishError
 from faststream.rabbit import RabbitBroker, RabbitExchange
 from pamqp.commands import Basic
 
-from mdb_sqla.errors import BrokerRefused
+from mdb_sqla.errors import BrokerRefused, InvalidArgument
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import Destination, dotted
 
@@ -59,7 +59,14 @@ class RabbitMQ:
 
     async def connect(self) -> None:
         """Connect, unless it is connected. See `Target`."""
+        channel = self._broker._channel
+        if self._connection is not None and channel is not None and channel.is_closed:
+            # It is opened again only where what was declared on it is there at once.
+            await self.close()
         self._connection = await self._broker.connect()
+        channel = self._broker._channel
+        if channel is not None and not channel.publisher_confirms:
+            raise InvalidArgument("A channel with publisher_confirms=False confirms nothing")
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the publisher confirm. See `Target`."""
@@ -88,8 +95,11 @@ class RabbitMQ:
             if told := _MAX_SIZE.search(str(error)):
                 self._max_message_size = min(self._max_message_size, int(told[1]))
             raise
+        except PublishError as error:
+            # As `on_return_raises` of a channel has it.
+            raise _unroutable(destination, envelope) from error
         if not isinstance(confirm, Basic.Ack):
-            raise BrokerRefused(envelope.message, f"no queue is bound for {destination!r}")
+            raise _unroutable(destination, envelope)
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
@@ -101,6 +111,10 @@ class RabbitMQ:
             # Or one that could not be closed in time would be taken for connected.
             self._broker._connection = self._broker._channel = None
             await self._broker.stop()
+
+
+def _unroutable(destination: str, envelope: Envelope) -> BrokerRefused:
+    return BrokerRefused(envelope.message, f"no queue is bound for {destination!r}")
 
 
 def _check(destination: str, headers: dict[str, str], envelope: Envelope, largest: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from faststream.redis import RedisBroker
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from mdb_sqla.errors import BrokerRefused
@@ -35,7 +36,7 @@ class RedisStreams:
         self.destination = stream
         self._broker = broker
         self._maxlen = maxlen
-        # Of the loop that it is connected in.
+        self._client: Redis | None = None
         self._connections = asyncio.Semaphore(_CONNECTIONS)
 
     @property
@@ -45,7 +46,11 @@ class RedisStreams:
 
     async def connect(self) -> None:
         """Connect, unless it is connected. See `Target`."""
-        await self._broker.connect()
+        client = await self._broker.connect()
+        if client is not self._client:
+            self._client = client
+            most = min(_CONNECTIONS, client.connection_pool.max_connections)
+            self._connections = asyncio.Semaphore(most)
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the reply to XADD. See `Target`."""
@@ -70,9 +75,12 @@ class RedisStreams:
                 raise BrokerRefused(
                     envelope.message, f"in Redis, {destination!r} is no stream"
                 ) from error
+            # Such as that it is another's replica by now: the next attempt looks who is there.
+            if self._client is not None:
+                await self._client.connection_pool.disconnect(inuse_connections=False)
             raise
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
+        self._client = None
         await self._broker.stop()
-        self._connections = asyncio.Semaphore(_CONNECTIONS)

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-__all__ = ["Function", "NatsUrl", "RedisUrl", "Seconds", "Servers", "Setting", "Text"]
+__all__ = ["Function", "NatsUrl", "RabbitUrl", "RedisUrl", "Seconds", "Servers", "Setting", "Text"]
 
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:(?P<port>[0-9]+))?")
 _LARGEST_PORT = 65_535
@@ -83,6 +83,13 @@ def _nats_url(url: str) -> str:
     return url
 
 
+def _rabbitmq_url(url: str) -> str:
+    parts = _split(url)
+    if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
+        raise ValueError("must be as in amqp://USER:PASSWORD@HOST:PORT/VHOST")
+    return url
+
+
 def _redis_url(url: str) -> str:
     parts = _split(url)
     if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", parts.path):
@@ -108,6 +115,9 @@ Servers = Annotated[list[str], BeforeValidator(_servers)]
 
 NatsUrl = Annotated[Text, AfterValidator(_nats_url)]
 """The address of a server of NATS."""
+
+RabbitUrl = Annotated[Text, AfterValidator(_rabbitmq_url)]
+"""The address of a virtual host of RabbitMQ."""
 
 RedisUrl = Annotated[Text, AfterValidator(_redis_url)]
 """The address of a database of Redis."""
