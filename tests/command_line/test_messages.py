@@ -198,7 +198,8 @@ def test_a_lost_connection(database: URL) -> None:
     engine.dispose()
 
     assert told.startswith("mdb: the connection was lost, trying again: ")
-    assert "terminating connection" in told
+    # The server's last words, or that there were none any more to be read.
+    assert "terminating connection" in told or "server closed the connection" in told
     assert "Traceback" not in errors
     assert tail.returncode == 0
 
