@@ -227,6 +227,7 @@ class _Transaction:
         try:
             yield
         except Exception as error:
+            # Whatever the handler has made of it, the lost connection is what is behind it.
             if self._connection.invalidated:
                 raise CutOff(str(error)) from error
             raise

@@ -284,7 +284,7 @@ class EmbeddedPostgres:
         patience = {"": 0.0, "stopping": _TIMEOUT}
         begin = time.monotonic()
         while time.monotonic() - begin < patience.get(_status(data), 1.0):
-            time.sleep(0.01)
+            time.sleep(0.01)  # between two looks at its files, for it is no child of this process
         deadline = time.monotonic() + _TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
         # The folder tells this server's notes from those of one that crashed.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -93,9 +94,8 @@ class Inbox:
         if (published := received.published()) is None:
             return f"{self.category}-{received.id}", _traced(message, received)
         _, _, of_stream = published.stream_name.partition("-")
-        return f"{self.category}-{of_stream or received.id}", _traced(
-            message.follow(published), received
-        )
+        stream_name = f"{self.category}-{of_stream or received.id}"
+        return stream_name, _traced(message.follow(published), received)
 
 
 def _traced(message: Message, received: _Received) -> Message:
@@ -122,24 +122,19 @@ class _Received:
 
     @property
     def id(self) -> UUID:
-        of_event = None if "message_id" in self.headers else self._cloud_event.get("id")
-        told = (
-            self.headers.get("message_id")
-            or of_event
-            or self.headers.get("nats-msg-id")
-            or self._of_raw
-        )
+        message_id, of_event = self.headers.get("message_id"), self._cloud_event.get("id")
+        told = message_id or of_event or self.headers.get("nats-msg-id") or self._of_raw
         if not isinstance(told, str) or not told:
             raise InvalidArgument(
                 "What was received has no id by which to recognise a repeat: no message_id, id of "
                 f"CloudEvents or Nats-Msg-Id among its headers ({', '.join(self.headers)})"
             )
+        source = self._cloud_event.get("source", "")
         # The id of an event is its source's alone, whatever it looks like.
-        source = self._cloud_event.get("source", "") if of_event else ""
-        try:
-            return uuid5(uuid5(NAMESPACE_URL, source), told) if source else UUID(told)
-        except ValueError:
-            return uuid5(uuid5(NAMESPACE_URL, ""), told)
+        if message_id or not (of_event and source):
+            with suppress(ValueError):
+                return UUID(told)
+        return uuid5(uuid5(NAMESPACE_URL, source), told)
 
     @property
     def type(self) -> str:

@@ -141,6 +141,7 @@ class Trying:
                         slot=self._slot,
                         attempt=state.attempt_number,
                     )
+                    # Within an `except` none of the three is None, which its type can't tell.
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()

@@ -26,9 +26,8 @@ class KafkaServer(Server):
     What it does otherwise than Kafka, as seen through FastStream 0.7:
 
     - An idempotent producer is no use where the broker is killed. librdkafka's lost 3 of 2,509
-      confirmed messages in five kills, and is fenced for good after a message of it timed out;
-      without idempotence none of 2,823 was lost in three. aiokafka's gets no number (`UnknownError`
-      as it starts).
+      confirmed messages in five kills; without idempotence none of 2,823 was lost in three.
+      aiokafka's gets no number (`UnknownError` as it starts).
     - The metadata that aiokafka asks for before it publishes make a topic that isn't there,
       whatever FastStream's `allow_auto_create_topics` says, for that is not for producers.
       librdkafka says in its requests that it wants none made.

@@ -226,8 +226,6 @@ def test_what_was_imported_is_kept_from_the_garbage_collector(
 
 
 def test_consumers_need_names_of_their_own() -> None:
-    from sqlalchemy.orm import sessionmaker
-
     with pytest.raises(InvalidArgument, match="needs a consumer"):
         Host(sessionmaker())
     with pytest.raises(InvalidArgument, match="'a', 'a'"):

@@ -154,6 +154,9 @@ def test_an_id_is_that_of_its_source(engine: Engine) -> None:
         assert inbox.receive(session, received(ce_source="/a", ce_id=id_))
         assert inbox.receive(session, received(ce_source="/b", ce_id=id_))
         assert not inbox.receive(session, received(ce_source="/b", ce_id=id_))
+        assert inbox.receive(session, received(ce_source="/d", ce_id=id_, message_id=""))
+        assert inbox.receive(session, received(ce_source="/a", message_id="77"))
+        assert inbox.receive(session, received(ce_source="/b", message_id="77"))
         # What a relay publishes has the same id with and without the attributes of CloudEvents.
         both = received(ce_source="/c", ce_id=id_, message_id=id_)
         assert inbox.receive(session, both)

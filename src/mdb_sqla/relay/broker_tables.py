@@ -79,7 +79,8 @@ class RedisTable(Table):
         from mdb_sqla.relay.redis import RedisStreams
 
         try:
-            # What a connection does not know is told by the first one that is made.
+            # What a connection does not know is told by the first one that is made, for which
+            # redis-py has no types.
             ConnectionPool.from_url(self.url).make_connection()  # type: ignore[no-untyped-call]
         except TypeError as error:
             raise InvalidArgument(f"Redis: {error}") from error

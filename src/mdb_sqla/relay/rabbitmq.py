@@ -28,7 +28,8 @@ class RabbitMQ:
     the property `message_id`; RabbitMQ itself recognises no repeats.
 
     Args:
-        broker: FastStream's; this relay's own.
+        broker: FastStream's; this relay's own. Its channel has publisher confirms, or nothing is
+            published.
         exchange: where to publish, which must exist; the default exchange, with the name of a queue
             as routing key, unless it is given.
         routing_key: tells the routing key of a message; `category.type` unless it is given.
@@ -59,9 +60,11 @@ class RabbitMQ:
 
     async def connect(self) -> None:
         """Connect, unless it is connected. See `Target`."""
-        channel = self._broker._channel
-        if self._connection is not None and channel is not None and channel.is_closed:
-            # It is opened again only where what was declared on it is there at once.
+        connection, channel = self._connection, self._broker._channel
+        is_connected = connection is not None and connection.connected.is_set()
+        if is_connected and channel is not None and channel.is_closed:
+            # It is opened again only where what was declared on it is there at once. Where the
+            # connection is lost, both come back by themselves.
             await self.close()
         self._connection = await self._broker.connect()
         channel = self._broker._channel

@@ -61,7 +61,9 @@ def _servers(value: Any) -> list[str]:
 
 def _is_server(server: str) -> bool:
     match = _SERVER.fullmatch(server)
-    return match is not None and 0 < int(match["port"] or 9092) <= _LARGEST_PORT
+    if match is None:
+        return False
+    return match["port"] is None or 0 < int(match["port"]) <= _LARGEST_PORT
 
 
 def _split(url: str) -> SplitResult:
