@@ -127,6 +127,12 @@ class Process:
         """Send a signal to the whole group."""
         os.killpg(self._process.pid, number)
 
+    def pause(self) -> None:
+        """Stop the group (SIGSTOP), and return once its first process stands still."""
+        self.signal(signal.SIGSTOP)
+        # The signal alone leaves it the time for an answer. How it ended is left to be waited for.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def end(self, patience: float = 0.0) -> None:
         """End the group, at once or with so many seconds to do it by itself."""
         if patience and self.status is None:

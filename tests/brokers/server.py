@@ -115,9 +115,9 @@ class Server:
             self._process = None
 
     def pause(self) -> None:
-        """Let it hang: its connections stay open, and nothing answers (SIGSTOP)."""
+        """Let it hang: its connections stay open, and nothing answers."""
         assert self._process is not None
-        self._process.signal(signal.SIGSTOP)
+        self._process.pause()
 
     def resume(self) -> None:
         """Let a paused one go on (SIGCONT); a running one is left alone."""
