@@ -7,6 +7,7 @@ import gc
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -90,6 +91,27 @@ def test_a_broker_that_is_down_at_the_start(shop: Any, receiving: Any, waits: An
     assert len(waits()) < 20
 
 
+def test_a_broker_that_hangs_at_the_start(shop: Any, receiving: Any, waits: Any) -> None:
+    relay = shop.relay(receiving, timeout=0.3, retries=ONCE, sets_aside=True)
+    receiving.server.pause()
+
+    async def scenario() -> None:
+        async with shop.running(relay):
+            shop.write(1, "one")
+            await until(lambda: len(waits()) >= 2)
+            before = len([*Path("/dev/fd").iterdir()])
+            await until(lambda: len(waits()) >= 7)
+            # No connection is left behind by each attempt.
+            assert len([*Path("/dev/fd").iterdir()]) < before + 3
+            receiving.server.resume()
+            await until(lambda: shop.position() == 1)
+
+    shop.run(scenario())
+
+    assert shop.dead_letters() == []
+    assert {told.place[1] for told in shop.run(receiving.received())} == {0}
+
+
 def test_a_broker_that_is_killed_in_mid_stream(shop: Any, receiving: Any) -> None:
     relay = shop.relay(receiving, timeout=2.0, in_flight=20, retries=ONCE, sets_aside=True)
     number = 600
@@ -169,7 +191,7 @@ class Cancelling:
         self.destination: Destination = dotted
         self._where = where
 
-    async def connect(self) -> None:
+    async def connect(self, timeout: float) -> None:
         self._cancel("connect")
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:

@@ -54,12 +54,13 @@ class ConfluentKafka:
         """What it is, for people."""
         return "Kafka"
 
-    async def connect(self) -> None:
+    async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
-        if self._is_broken:
-            await self._broker.stop()
-            self._is_broken = False
-        await self._broker.connect()
+        async with asyncio.timeout(timeout):
+            if self._is_broken:
+                await self._broker.stop()
+                self._is_broken = False
+            await self._broker.connect()
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the acknowledgement of all replicas in sync. See `Target`."""

@@ -64,16 +64,17 @@ class Kafka:
         """What it is, for people."""
         return "Kafka"
 
-    async def connect(self) -> None:
+    async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
-        if self._is_broken:
-            # A producer may have failed for good. One that is only slow must stay, or would never
-            # come to an end.
-            await self._broker.stop()
-        # An attempt that is cut short leaves half a producer behind.
-        self._is_broken = True
-        await self._broker.connect()
-        self._is_broken = False
+        async with asyncio.timeout(timeout):
+            if self._is_broken:
+                # A producer may have failed for good. One that is only slow must stay, or would
+                # never come to an end.
+                await self._broker.stop()
+            # An attempt that is cut short leaves half a producer behind.
+            self._is_broken = True
+            await self._broker.connect()
+            self._is_broken = False
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the acknowledgement of all replicas in sync. See `Target`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
@@ -36,19 +38,27 @@ class JetStream:
         self._broker = broker
         self._stream = stream
         self._client: Client | None = None
+        self._attempt: asyncio.Task[Client] | None = None
 
     @property
     def name(self) -> str:
         """What it is, for people."""
         return f"JetStream {self._stream}"
 
-    async def connect(self) -> None:
+    async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
         client = self._client
-        if client is not None and not client.is_connected and not client.is_reconnecting:
-            # What the server has refused once closes a client for good.
-            await self.close()
-        self._client = await self._broker.connect()
+        async with asyncio.timeout(timeout):
+            if client is not None and not client.is_connected and not client.is_reconnecting:
+                # What the server has refused once closes a client for good.
+                await self.close()
+            # One that is cut short leaves its connection open: it goes on, and is waited for again.
+            attempt = self._attempt = self._attempt or asyncio.create_task(self._broker.connect())
+            try:
+                self._client = await asyncio.shield(attempt)
+            finally:
+                if attempt.done():
+                    self._attempt = None
         # However the broker was made: a client that has given up can't be connected again.
         self._client.options["max_reconnect_attempts"] = -1
 
@@ -91,7 +101,11 @@ class JetStream:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
-        client, self._client = self._client, None
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+        client, self._client = self._broker._connection, None
         try:
             # FastStream drains it, which a client refuses that is not connected for now.
             if client is not None:

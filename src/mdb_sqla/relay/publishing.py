@@ -88,8 +88,7 @@ class Publisher:
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._target.connect()
+            await self._target.connect(self._timeout)
         except BaseException:
             self._connecting = None
             raise

@@ -58,15 +58,19 @@ class RabbitMQ:
         name = self._exchange.name if isinstance(self._exchange, RabbitExchange) else self._exchange
         return f"RabbitMQ {name}" if name else "RabbitMQ"
 
-    async def connect(self) -> None:
+    async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
         connection, channel = self._connection, self._broker._channel
         is_connected = connection is not None and connection.connected.is_set()
-        if is_connected and channel is not None and channel.is_closed:
-            # It is opened again only where what was declared on it is there at once. Where the
-            # connection is lost, both come back by themselves.
-            await self.close()
-        self._connection = await self._broker.connect()
+        # What is cut short from outside goes on in the background, beside what comes after it. So
+        # the client gets a limit of its own; opening a channel comes on top.
+        self._broker._connection_kwargs.update(timeout=timeout, fail_fast=True)
+        async with asyncio.timeout(2 * timeout):
+            if is_connected and channel is not None and channel.is_closed:
+                # It is opened again only where what was declared on it is there at once. Where the
+                # connection is lost, both come back by themselves.
+                await self.close()
+            self._connection = await self._broker.connect()
         channel = self._broker._channel
         if channel is not None and not channel.publisher_confirms:
             raise InvalidArgument("A channel with publisher_confirms=False confirms nothing")

@@ -44,9 +44,10 @@ class RedisStreams:
         """What it is, for people."""
         return "Redis"
 
-    async def connect(self) -> None:
+    async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
-        client = await self._broker.connect()
+        async with asyncio.timeout(timeout):
+            client = await self._broker.connect()
         if client is not self._client:
             self._client = client
             most = min(_CONNECTIONS, client.connection_pool.max_connections)

@@ -26,8 +26,12 @@ class Target(Protocol):
         """What it is, for people."""
         ...
 
-    async def connect(self) -> None:
-        """Connect, unless it is connected; whatever it raises, the broker is away."""
+    async def connect(self, timeout: float) -> None:
+        """Connect, unless it is connected.
+
+        Raises:
+            Exception: within about `timeout` seconds; whatever it is, the broker is away.
+        """
         ...
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
