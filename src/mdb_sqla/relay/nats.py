@@ -101,15 +101,15 @@ class JetStream:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
+        self._client = None
         attempt, self._attempt = self._attempt, None
-        if attempt is not None:
-            attempt.cancel()
-            await asyncio.gather(attempt, return_exceptions=True)
-        client, self._client = self._broker._connection, None
         try:
+            if attempt is not None:
+                attempt.cancel()
+                await asyncio.gather(attempt, return_exceptions=True)
             # FastStream drains it, which a client refuses that is not connected for now.
-            if client is not None:
-                await client.close()
+            if self._broker._connection is not None:
+                await self._broker._connection.close()
         finally:
             # Or one that could not be closed in time would be taken for connected.
             self._broker._connection = None
