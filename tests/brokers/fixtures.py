@@ -6,7 +6,7 @@ What a test publishes stays, so it takes names of its own. It may kill, stop and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import uuid4
@@ -30,7 +30,7 @@ def name() -> str:
 
 
 @contextmanager
-def running(kind: type[Broker]) -> Iterator[Broker]:
+def running(kind: Callable[[], Broker]) -> Iterator[Broker]:
     """A broker of this kind; without its program the test fails in CI and is skipped elsewhere."""
     try:
         broker = kind()

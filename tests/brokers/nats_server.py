@@ -9,19 +9,26 @@ from typing import Any, Self
 
 from tests.brokers.process import free_port
 from tests.brokers.server import Server, find
+from tests.brokers.tls import Tls
 
 
 class NatsServer(Server):
     """`nats-server` with JetStream, whose streams are on disk.
 
     `start()` returns once its streams are recovered and, in a cluster, as new as the others'.
+
+    Args:
+        tls: with what it speaks TLS, and nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Tls | None = None) -> None:
         self._program = find("nats-server", "nats-server")
         super().__init__()
         self._port, self._monitoring = free_port(), free_port()
         self._cluster: list[str] = []
+        self._tls: list[str | Path] = []
+        if tls is not None:
+            self._tls = ["--tls", "--tlscert", tls.certificate, "--tlskey", tls.key]
         self.url = f"nats://127.0.0.1:{self._port}"
 
     def join(self, name: str, address: str, routes: list[str]) -> None:
@@ -35,6 +42,7 @@ class NatsServer(Server):
             *("--http_port", str(self._monitoring)),
             *("--jetstream", "--store_dir", self.folder / "data"),
             *self._cluster,
+            *self._tls,
         ]
 
     def _is_ready(self) -> bool:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from tests.brokers.process import Process, free_port
 from tests.brokers.server import Server, find
+from tests.brokers.tls import Tls, connected
 from tests.waiting import wait_until
 
 _CONFIGURATION = """
-listeners.tcp.default = 127.0.0.1:{port}
 # Its default would have it take no messages where a disk is rather full.
 disk_free_limit.absolute = 10MB
+"""
+_LISTENER = """
+listeners.tcp.default = 127.0.0.1:{port}
+"""
+_LISTENER_OF_TLS = """
+listeners.tcp = none
+listeners.ssl.default = 127.0.0.1:{port}
+ssl_options.certfile = {tls.certificate}
+ssl_options.keyfile = {tls.key}
+ssl_options.cacertfile = {tls.authority}
+ssl_options.verify = verify_none
 """
 
 _NODE = "tests@localhost"
@@ -25,9 +35,12 @@ class RabbitmqServer(Server):
 
     It runs as the user of the tests, with all of its files in its folder and a port mapper of its
     own, so the user `rabbitmq` and a server that this machine may have otherwise are left alone.
+
+    Args:
+        tls: with what it speaks TLS, and nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Tls | None = None) -> None:
         # The program on Debian's path would change the user; this is the one that it calls.
         on_path = Path(find("rabbitmq-server", "rabbitmq-server")).resolve()
         self._program = on_path.with_name("rabbitmq-server")
@@ -35,8 +48,11 @@ class RabbitmqServer(Server):
         super().__init__()
         self._port, self._mapper_port, self._nodes_port = (free_port() for _ in range(3))
         self._mapper: Process | None = None
-        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
-        (self.folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=self._port))
+        self._tls = tls
+        scheme, listener = ("amqp", _LISTENER) if tls is None else ("amqps", _LISTENER_OF_TLS)
+        self.url = f"{scheme}://guest:guest@127.0.0.1:{self._port}/"
+        configuration = _CONFIGURATION + listener.format(port=self._port, tls=tls)
+        (self.folder / "rabbitmq.conf").write_text(configuration)
         (self.folder / "enabled_plugins").write_text("[].\n")
         (self.folder / "environment").touch()
 
@@ -85,6 +101,6 @@ class RabbitmqServer(Server):
         }
 
     def _is_ready(self) -> bool:
-        with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
+        with connected(self._port, self._tls) as connection:
             connection.sendall(_PROTOCOL_HEADER)
             return connection.recv(1) == _METHOD_FRAME

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -26,6 +27,7 @@ from tests.relay.receiving import (
     FromRedis,
     Receiving,
 )
+from tests.relay.relays import Relays
 from tests.waiting import PATIENCE
 
 T = TypeVar("T")
@@ -152,3 +154,12 @@ def waits(caplog: pytest.LogCaptureFixture) -> Any:
         # Only of this one: a client's may have what can't be shown any more.
         if record.name == "mdb_sqla.consumer" and "waits for" in (told := record.getMessage())
     ]
+
+
+@pytest.fixture
+def relays(tmp_path: Path, shop: Any, receiving: Any) -> Iterator[Relays]:
+    relays = Relays(tmp_path, shop, receiving)
+    yield relays
+    for process in relays.processes:
+        process.kill()
+        process.wait()

@@ -40,6 +40,18 @@ def test_one_of_nats_that_does_not_connect_again(shop: Any, nats: Any) -> None:
     assert [told.place[1] for told in shop.run(nats.received())] == [0, 1]
 
 
+def test_why_nats_is_not_reached(shop: Any, nats: Any, waits: Any) -> None:
+    shop.write(1, "one")
+    nats.server.kill()
+
+    async def scenario() -> None:
+        async with shop.running(shop.relay(nats, timeout=0.3)):
+            await until(waits)
+
+    shop.run(scenario())
+    assert "Connect call failed" in waits()[0]
+
+
 def test_a_channel_whose_exchange_was_away(shop: Any, rabbitmq: Any, waits: Any) -> None:
     name = f"{shop.category}.exchange"
 

@@ -39,6 +39,14 @@ class JetStream:
         self._stream = stream
         self._client: Client | None = None
         self._attempt: asyncio.Task[Client] | None = None
+        self._trouble: Exception | None = None  # of the attempt, which goes on in spite of it
+        told = broker._connection_kwargs["error_cb"]
+
+        async def tell(error: Exception) -> None:
+            self._trouble = error
+            await told(error)
+
+        broker._connection_kwargs["error_cb"] = tell
 
     @property
     def name(self) -> str:
@@ -48,17 +56,16 @@ class JetStream:
     async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
         client = self._client
-        async with asyncio.timeout(timeout):
-            if client is not None and not client.is_connected and not client.is_reconnecting:
-                # What the server has refused once closes a client for good.
-                await self.close()
-            # One that is cut short leaves its connection open: it goes on, and is waited for again.
-            attempt = self._attempt = self._attempt or asyncio.create_task(self._broker.connect())
-            try:
-                self._client = await asyncio.shield(attempt)
-            finally:
-                if attempt.done():
-                    self._attempt = None
+        try:
+            async with asyncio.timeout(timeout):
+                if client is not None and not client.is_connected and not client.is_reconnecting:
+                    # What the server has refused once closes a client for good.
+                    await self.close()
+                self._client = await self._attempted()
+        except TimeoutError as error:
+            if self._trouble is not None and str(self._trouble):
+                raise ConnectionError(str(self._trouble)) from error
+            raise
         # However the broker was made: a client that has given up can't be connected again.
         self._client.options["max_reconnect_attempts"] = -1
 
@@ -114,6 +121,21 @@ class JetStream:
             # Or one that could not be closed in time would be taken for connected.
             self._broker._connection = None
             await self._broker.stop()
+
+    async def _attempted(self) -> Client:
+        """Wait for the connection; who no longer waits for it is told the next time.
+
+        An attempt that is cut short would leave its own open.
+        """
+        if self._attempt is None:
+            self._trouble = None
+            self._attempt = asyncio.create_task(self._broker.connect())
+        attempt = self._attempt
+        try:
+            return await asyncio.shield(attempt)
+        finally:
+            if attempt.done():
+                self._attempt = None
 
     async def _check_subject(self, subject: str, envelope: Envelope) -> None:
         """Check that a subject nobody listens to is one of a stream which is away for now.
