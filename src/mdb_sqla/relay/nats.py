@@ -6,7 +6,7 @@ import asyncio
 
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
-from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
+from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError, NoServersError
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from mdb_sqla.errors import BrokerRefused
@@ -62,7 +62,7 @@ class JetStream:
                     # What the server has refused once closes a client for good.
                     await self.close()
                 self._client = await self._attempted()
-        except TimeoutError as error:
+        except (TimeoutError, NoServersError) as error:
             if self._trouble is not None and str(self._trouble):
                 raise ConnectionError(str(self._trouble)) from error
             raise
