@@ -43,9 +43,11 @@ def test_one_of_nats_that_does_not_connect_again(shop: Any, nats: Any) -> None:
 def test_why_nats_is_not_reached(shop: Any, nats: Any, waits: Any) -> None:
     shop.write(1, "one")
     nats.server.kill()
+    target = JetStream(NatsBroker(nats.server.url, logger=None), stream=shop.category)
+    relay = Relay("relay", shop.category, to=target, timeout=0.3, poll=POLL)
 
     async def scenario() -> None:
-        async with shop.running(shop.relay(nats, timeout=0.3)):
+        async with shop.running(relay):
             await until(waits)
 
     shop.run(scenario())

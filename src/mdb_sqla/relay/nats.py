@@ -6,7 +6,7 @@ import asyncio
 
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
-from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError, NoServersError
+from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from mdb_sqla.errors import BrokerRefused
@@ -38,15 +38,6 @@ class JetStream:
         self._broker = broker
         self._stream = stream
         self._client: Client | None = None
-        self._attempt: asyncio.Task[Client] | None = None
-        self._trouble: Exception | None = None  # of the attempt, which goes on in spite of it
-        told = broker._connection_kwargs["error_cb"]
-
-        async def tell(error: Exception) -> None:
-            self._trouble = error
-            await told(error)
-
-        broker._connection_kwargs["error_cb"] = tell
 
     @property
     def name(self) -> str:
@@ -55,19 +46,11 @@ class JetStream:
 
     async def connect(self, timeout: float) -> None:
         """Connect, unless it is connected. See `Target`."""
-        client = self._client
-        try:
-            async with asyncio.timeout(timeout):
-                if client is not None and not client.is_connected and not client.is_reconnecting:
-                    # What the server has refused once closes a client for good.
-                    await self.close()
-                self._client = await self._attempted()
-        except (TimeoutError, NoServersError) as error:
-            if self._trouble is not None and str(self._trouble):
-                raise ConnectionError(str(self._trouble)) from error
-            raise
+        client = self._client = self._client or self._broker._connection
+        if client is None or not (client.is_connected or client.is_reconnecting):
+            client = await self._connected(timeout)
         # However the broker was made: a client that has given up can't be connected again.
-        self._client.options["max_reconnect_attempts"] = -1
+        client.options["max_reconnect_attempts"] = -1
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the acknowledgement of the stream. See `Target`."""
@@ -108,34 +91,35 @@ class JetStream:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
-        self._client = None
-        attempt, self._attempt = self._attempt, None
+        client, self._client = self._client, None
         try:
-            if attempt is not None:
-                attempt.cancel()
-                await asyncio.gather(attempt, return_exceptions=True)
             # FastStream drains it, which a client refuses that is not connected for now.
-            if self._broker._connection is not None:
-                await self._broker._connection.close()
+            if client is not None:
+                await client.close()
         finally:
             # Or one that could not be closed in time would be taken for connected.
             self._broker._connection = None
             await self._broker.stop()
 
-    async def _attempted(self) -> Client:
-        """Wait for the connection; who no longer waits for it is told the next time.
-
-        An attempt that is cut short would leave its own open.
-        """
-        if self._attempt is None:
-            self._trouble = None
-            self._attempt = asyncio.create_task(self._broker.connect())
-        attempt = self._attempt
+    async def _connected(self, timeout: float) -> Client:
+        """Return a new client once it is connected."""
+        client = Client()
         try:
-            return await asyncio.shield(attempt)
-        finally:
-            if attempt.done():
-                self._attempt = None
+            async with asyncio.timeout(timeout):
+                # What the server has refused once closes a client for good.
+                await self.close()
+                # FastStream would hide it until it is connected, and it could not be closed before.
+                self._client = client
+                await client.connect(**self._broker._connection_kwargs)
+        except TimeoutError as error:
+            # It tries again until its time is up, whatever is wrong.
+            if told := str(client.last_error or ""):
+                raise ConnectionError(told) from error
+            raise
+        self._broker._connection = client
+        self._broker.config.connect(client)
+        self._broker._setup_logger()
+        return client
 
     async def _check_subject(self, subject: str, envelope: Envelope) -> None:
         """Check that a subject nobody listens to is one of a stream which is away for now.

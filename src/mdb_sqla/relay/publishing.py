@@ -90,7 +90,11 @@ class Publisher:
         try:
             await self._target.connect(self._timeout)
         except BaseException:
-            self._connecting = None
+            # What was begun would go on, beside the attempts that come after it.
+            try:
+                await self._close_target()
+            finally:
+                self._connecting = None
             raise
 
     async def _close(self) -> None:
@@ -98,6 +102,9 @@ class Publisher:
         if connecting is not None:
             connecting.cancel()
             await asyncio.wait([connecting])
+        await self._close_target()
+
+    async def _close_target(self) -> None:
         # What is closed may be broken.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._timeout):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 from aio_pika import RobustConnection
 from aiormq.exceptions import ChannelPreconditionFailed, PublishError
@@ -51,6 +52,7 @@ class RabbitMQ:
         self._exchange = exchange
         self._max_message_size = max_message_size
         self._connection: RobustConnection | None = None
+        broker._connection_kwargs["connection_class"] = self._make_connection
 
     @property
     def name(self) -> str:
@@ -62,10 +64,7 @@ class RabbitMQ:
         """Connect, unless it is connected. See `Target`."""
         connection, channel = self._connection, self._broker._channel
         is_connected = connection is not None and connection.connected.is_set()
-        # What is cut short from outside goes on in the background, beside what comes after it. So
-        # the client gets a limit of its own; opening a channel comes on top.
-        self._broker._connection_kwargs.update(timeout=timeout, fail_fast=True)
-        async with asyncio.timeout(2 * timeout):
+        async with asyncio.timeout(timeout):
             if is_connected and channel is not None and channel.is_closed:
                 # It is opened again only where what was declared on it is there at once. Where the
                 # connection is lost, both come back by themselves.
@@ -118,6 +117,11 @@ class RabbitMQ:
             # Or one that could not be closed in time would be taken for connected.
             self._broker._connection = self._broker._channel = None
             await self._broker.stop()
+
+    def _make_connection(self, *arguments: Any, **options: Any) -> RobustConnection:
+        """Make a connection that can be closed before it is one; else it would go on trying."""
+        self._connection = RobustConnection(*arguments, **options)
+        return self._connection
 
 
 def _unroutable(destination: str, envelope: Envelope) -> BrokerRefused:

@@ -30,7 +30,8 @@ class Target(Protocol):
         """Connect, unless it is connected.
 
         Raises:
-            Exception: within about `timeout` seconds; whatever it is, the broker is away.
+            Exception: within about `timeout` seconds; whatever it is, the broker is away. `close`
+                is called then, as where it is cancelled.
         """
         ...
 
