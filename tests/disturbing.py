@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from mdb_sqla import Message, MessageStore
 from tests.crashing import CrashingServer
+from tests.folders import open_folder
 
 __all__ = ["LEASE", "PATIENCE", "Processes", "Writer", "crashing_server", "dealt", "pause"]
 
@@ -42,9 +42,8 @@ def crashing_server(request: pytest.FixtureRequest) -> Iterator[CrashingServer]:
     where = request.config.getoption("--postgres")
     if where == "docker":
         pytest.skip("Needs PostgreSQL's programs, to start a server")
-    with tempfile.TemporaryDirectory(prefix="crashing-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        server = CrashingServer(Path(folder), Path(where) if where else None)
+    with open_folder() as folder:
+        server = CrashingServer(folder, Path(where) if where else None)
         server.start()
         yield server
         server.stop()

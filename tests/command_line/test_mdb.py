@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, Retries
 from mdb_sqla.granularity import set_lock_granularity
+from tests.folders import open_folder
 
 MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
 
@@ -116,10 +116,9 @@ def test_demo() -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that an unprivileged server can reach, as pytest's own is not for root."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+    """A folder that an unprivileged server can reach."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +12,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine
 
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.folders import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,17 +26,6 @@ class Eventually(Protocol):
 
 class Query(Protocol):
     def __call__(self, url: URL | str, sql: str) -> str: ...
-
-
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """Make a folder that every user may enter, which pytest's own are not."""
-    path = Path(tempfile.mkdtemp(prefix="embedded-", dir="/tmp"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session", autouse=True)

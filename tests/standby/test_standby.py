@@ -13,23 +13,24 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 from mdb_sqla import Message, MessageStore, ReadNotExact, migrate
 from mdb_sqla.embedded import EmbeddedPostgres
 from mdb_sqla.granularity import set_lock_granularity
+from tests.folders import open_folder
 
 SETTINGS = {"fsync": "off", "hot_standby_feedback": "on"}
 
 
 @pytest.fixture(scope="module")
-def servers(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Engine, Engine]]:
+def folder() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Engine, Engine]]:
     """A primary server and its standby."""
     where = request.config.getoption("--postgres")
     if where == "docker":
         pytest.skip("Needs PostgreSQL's programs, to start two servers")
     binaries = Path(where) if where else None
-    folder = tmp_path_factory.mktemp("standby")
-    folder.chmod(0o755)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)
     with EmbeddedPostgres(folder / "primary", binaries=binaries, settings=SETTINGS):
         pass
     shutil.copytree(folder / "primary", folder / "standby")
