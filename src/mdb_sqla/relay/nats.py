@@ -91,7 +91,7 @@ class JetStream:
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
-        client, self._client = self._client, None
+        client, self._client = self._client or self._broker._connection, None
         try:
             # FastStream drains it, which a client refuses that is not connected for now.
             if client is not None:
