@@ -40,6 +40,24 @@ def test_one_of_nats_that_does_not_connect_again(shop: Any, nats: Any) -> None:
     assert [told.place[1] for told in shop.run(nats.received())] == [0, 1]
 
 
+def test_one_of_nats_that_was_connected_before(shop: Any, nats: Any) -> None:
+    broker = NatsBroker(nats.server.url, logger=None)
+    relay = Relay("relay", shop.category, to=JetStream(broker, stream=shop.category), poll=POLL)
+
+    async def scenario() -> None:
+        unused = await broker.connect()
+        await relay.catch_up_async(shop.factory)
+        assert unused.is_closed
+        used = await broker.connect()
+        shop.write(1, "one")
+        await relay.catch_up_async(shop.factory)
+        assert used.is_closed
+        assert used.stats["out_msgs"] > 0
+
+    shop.run(scenario())
+    assert len(shop.run(nats.received())) == 1
+
+
 def test_why_nats_is_not_reached(shop: Any, nats: Any, waits: Any) -> None:
     shop.write(1, "one")
     nats.server.kill()

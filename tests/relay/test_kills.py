@@ -38,6 +38,7 @@ from tests.relay.receiving import (
     FromRedis,
     Receiving,
 )
+from tests.relay.relays import MAIN
 from tests.relay.test_outages import assert_in_order, first_arrivals
 
 SECONDS = float(os.environ.get("MDB_RELAY_SECONDS", "8"))
@@ -45,7 +46,6 @@ SEED = int(os.environ.get("MDB_RELAY_SEED", random.SystemRandom().randrange(2**3
 RELAYS = 2
 STREAMS = 30
 DISTURBANCES = ["kill", "kill", "kill", "stop", "pause", "pause broker", "crash"]
-MAIN = "from mdb_sqla.cli import main; main()"
 
 BROKERS: dict[str, Any] = {
     "nats": (FromNats, "nats_server"),

@@ -112,6 +112,31 @@ def test_a_broker_that_hangs_at_the_start(shop: Any, receiving: Any, waits: Any)
     assert {told.place[1] for told in shop.run(receiving.received())} == {0}
 
 
+@pytest.mark.parametrize("receiving", ["nats", "rabbitmq", "redis"], indirect=True)
+def test_cancelled_while_it_connects_to_what_hangs(shop: Any, receiving: Any) -> None:
+    sent: list[Any] = []
+
+    def place(message: StoredMessage) -> str:
+        sent.append(message.data)
+        return str(receiving.place)
+
+    relay = shop.relay(receiving, timeout=2.0, target={receiving.option: place})
+    receiving.server.pause()
+    shop.write(1, "one")
+
+    async def scenario() -> None:
+        before = asyncio.all_tasks()
+        run = asyncio.create_task(relay.run_async(shop.factory))
+        await until(lambda: sent)
+        await asyncio.sleep(0.1)  # it is on its way
+        run.cancel()
+        await asyncio.wait([run])
+        await until(lambda: asyncio.all_tasks() == before)
+
+    shop.run(scenario())
+    assert shop.position() == 0
+
+
 def test_a_broker_that_is_killed_in_mid_stream(shop: Any, receiving: Any) -> None:
     relay = shop.relay(receiving, timeout=2.0, in_flight=20, retries=ONCE, sets_aside=True)
     number = 600
