@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Consumer"]
 
 _H = TypeVar("_H", bound=Handler)
+
+IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class Consumer:
@@ -58,6 +60,10 @@ class Consumer:
             unit of work, and up to so many are called side by side, those of one cardinal id one
             after another. Then the position is saved, so that no more than these are repeated if
             the process ends before. Only with `run_async`.
+        isolation_level: of the transactions that messages are handled in, `REPEATABLE READ` or
+            `SERIALIZABLE` for handlers that read a row, compute, and write it: what conflicts with
+            another transaction is rolled back and handled again, without counting as an attempt.
+            Without it, it is the engine's own.
         retries: how often a handler is tried; ten times over most of a minute, if nothing is said.
         sets_aside: whether a message that can't be handled is set aside, with the later ones of its
             stream, and the other streams go on; see `mdb_sqla.dead_letters`. Otherwise it stops the
@@ -82,6 +88,7 @@ class Consumer:
         batch_size: int = DEFAULT_BATCH_SIZE,
         transaction_size: int = 1,
         in_flight: int | None = None,
+        isolation_level: IsolationLevel | None = None,
         retries: Retries | None = None,
         sets_aside: bool = False,
         poll: tuple[float, float] = (0.02, 1.0),
@@ -94,6 +101,8 @@ class Consumer:
             raise InvalidArgument("A consumer has a group or is a member by number, not both")
         if in_flight is not None and transaction_size != 1:
             raise InvalidArgument("Messages in flight share no transaction: leave out its size")
+        if isolation_level is not None:
+            _check_isolation_level(isolation_level, in_flight)
         self.name = name
         self.handlers = Handlers(strict=strict)
         self._settings = Settings(
@@ -104,6 +113,7 @@ class Consumer:
             batch_size=_at_least("batch_size", batch_size, 1),
             transaction_size=_at_least("transaction_size", transaction_size, 1),
             in_flight=None if in_flight is None else _at_least("in_flight", in_flight, 1),
+            isolation_level=isolation_level,
             retries=retries or Retries(),
             sets_aside=sets_aside,
             poll=_checked_poll(poll),
@@ -178,7 +188,7 @@ class Consumer:
                 before it is done.
             NoHandler: the consumer is strict, and there is a message that it can't handle.
             SlotLost: a consumer by this name was started elsewhere.
-            ReadNotExact: the server is a standby.
+            ConsumerAhead: its position is beyond all that was written to the store.
         """
         self._run(factory, endless=True)
 
@@ -271,6 +281,16 @@ class Consumer:
                 yield consumption
             finally:
                 self._running = None
+
+
+def _check_isolation_level(isolation_level: object, in_flight: int | None) -> None:
+    if isolation_level not in get_args(IsolationLevel):
+        raise InvalidArgument(
+            f"isolation_level must be one of {', '.join(get_args(IsolationLevel))}: "
+            f"{isolation_level!r}"
+        )
+    if in_flight is not None:
+        raise InvalidArgument("Messages in flight share no transaction: leave out isolation_level")
 
 
 def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:

@@ -16,11 +16,11 @@ from mdb_sqla.beating import Beat
 from mdb_sqla.errors import InvalidArgument, SlotLost, Unavailable
 from mdb_sqla.groups import Membership
 from mdb_sqla.handling import Handlers
-from mdb_sqla.positions import Claim
+from mdb_sqla.positions import Claim, ClaimForgotten
 from mdb_sqla.progress import Progress, Settings
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.registry import Reads, register
-from mdb_sqla.steps import Interrupted, Pause, Steps, Transact
+from mdb_sqla.steps import Interrupted, Pause, Steps, Transact, Unconfirmed
 from mdb_sqla.trying import Control, Stopped, checkpoint, log, rest
 
 __all__ = ["Consumption"]
@@ -73,6 +73,8 @@ class Consumption:
                 try:
                     yield from self._consume()
                     return
+                except Unconfirmed as error:
+                    self._log(logging.WARNING, "reads its position again: %s", error)
                 except Interrupted as error:
                     self._log(logging.WARNING, "was interrupted, and goes on soon", error=error)
                 if time.monotonic() - began > _LONGEST_OUTAGE:
@@ -84,10 +86,10 @@ class Consumption:
         try:
             with suppress(Stopped):
                 yield from self._follow()
-        except Interrupted:
+        except (Interrupted, GeneratorExit):
             raise
-        except Exception:
-            # Others need not wait until the lease has run out.
+        except BaseException:
+            # Failed, cancelled or interrupted: others need not wait until the lease has run out.
             with suppress(Exception):
                 yield from self._leave()
             raise
@@ -107,16 +109,29 @@ class Consumption:
             self.membership.joined = True
         elif self.membership is None and not self._held:
             self._hold(*(yield Transact(self._take)))
-        for slot, progress in list(self._held.items()):
-            try:
-                yield from progress.renew()
-            except SlotLost:
-                self._lose(slot)
+        else:
+            # Also after a failover that has lost it.
+            yield Transact(self._register)
+        for slot in list(self._held):
+            yield from self._renew(slot)
         self._share_at = 0.0
         if self._on_begin is not None:
             self._on_begin()
             self._on_begin = None
         self._log(logging.INFO, "goes on")
+
+    def _renew(self, slot: int) -> Steps:
+        """Begin with a slot, or begin again, where the database has it."""
+        try:
+            yield from self._held[slot].renew()
+        except SlotLost:
+            self._lose(slot)
+        except ClaimForgotten:
+            # Nobody has taken it over: an older state of the database is back.
+            del self._held[slot]
+            if self.membership is None:
+                self._hold(*(yield Transact(self._take)))
+                yield from self._renew(slot)
 
     def _follow(self) -> Steps:
         first, longest = self._settings.poll
@@ -160,6 +175,7 @@ class Consumption:
         for slot, (claim, position) in shared.items():
             if slot not in self._held:
                 self._hold(claim, position)
+                yield from self._renew(slot)
         self._log(logging.DEBUG, "holds slots %s", sorted(self._held))
 
     def _join(self, session: Session) -> None:

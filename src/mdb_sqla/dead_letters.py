@@ -42,7 +42,7 @@ _BIND: dict[str, Any] = {"clause": WRITES}
 
 
 class LeftOut(Exception):
-    """A message was skipped while it was handled again, so that is rolled back."""
+    """A message was skipped, or lost, while it was handled again, so that is rolled back."""
 
 
 class DeadLetter(NamedTuple):
@@ -156,11 +156,12 @@ def fail_again(
 
     Raises:
         SlotLost: somebody else has claimed the slot.
+        Unconfirmed: the database has forgotten the claim.
     """
     hold(claim, session)
     statement = (
         update(letters)
-        .where(_is(claim, message))
+        .where(_is(claim, message), _is_stored(message))
         .values(failed=True, tries=letters.c.tries + tries, **_told(error))
     )
     session.execute(statement, bind_arguments=_BIND)
@@ -197,10 +198,15 @@ def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
 
     Raises:
         SlotLost: somebody else has claimed the slot.
-        LeftOut: it was left out in the meantime.
+        Unconfirmed: the database has forgotten the claim.
+        LeftOut: it was left out in the meantime, or is not stored any more.
     """
     hold(claim, session)
-    statement = delete(letters).where(_is(claim, message)).returning(letters.c.position)
+    statement = (
+        delete(letters)
+        .where(_is(claim, message), _is_stored(message))
+        .returning(letters.c.position)
+    )
     if session.execute(statement, bind_arguments=_BIND).first() is None:
         raise LeftOut
 
@@ -211,6 +217,13 @@ def _of(claim: Claim) -> ColumnElement[bool]:
 
 def _is(claim: Claim, message: StoredMessage) -> ColumnElement[bool]:
     return and_(_of(claim), letters.c.global_position == message.global_position)
+
+
+def _is_stored(message: StoredMessage) -> ColumnElement[bool]:
+    """Whether the message is still the one that has its global position."""
+    return exists().where(
+        messages.c.global_position == message.global_position, messages.c.id == message.id
+    )
 
 
 def _told(error: BaseException) -> dict[str, str]:

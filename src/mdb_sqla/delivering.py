@@ -42,7 +42,7 @@ async def deliver(step: Deliver) -> None:
                 failures = away if isinstance(error, Unavailable) else failed
                 failures.append(step.failures[position])
                 return
-            step.done.add(position)
+            step.done.add(message.id)
             step.failures.pop(position, None)
 
     async with asyncio.TaskGroup() as tasks:
@@ -78,7 +78,7 @@ def _chains(step: Deliver) -> list[_Calls]:
     """Return what is to be called one after another: what is of one cardinal id."""
     chains: dict[str, list[tuple[Handler, StoredMessage]]] = {}
     for handler, message in step.calls:
-        if message.global_position not in step.done:
+        if message.id not in step.done:
             key = ordering_key(message.stream_name)
             chains.setdefault(key, []).append((handler, message))
     return list(chains.values())

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
-from queue import Empty, SimpleQueue
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.delivering import deliver
-from mdb_sqla.errors import InvalidArgument, TransactionConflict
-from mdb_sqla.execution import WRITES, connection_of, is_autocommit
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import WRITES
+from mdb_sqla.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.notifying import STORE_OPTIONS
-from mdb_sqla.refusals import is_conflict, is_lost_connection
-from mdb_sqla.steps import CutOff, Deliver, Handle, Interrupted, Step, Transact
+from mdb_sqla.steps import Deliver, Handle, Step, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
 if TYPE_CHECKING:
@@ -39,6 +37,7 @@ __all__ = ["AsyncDriver", "Driver"]
 _T = TypeVar("_T")
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}
+_FAREWELL = 5.0  # seconds that a task which was cancelled may take to leave its group
 
 
 class Driver:
@@ -50,24 +49,30 @@ class Driver:
         self._factory = factory
         with factory() as session:
             self.engine = _engine_of(session)
-        # Unlike an event of `threading`, it can be put into by a handler of a signal at any moment.
-        self._woken: SimpleQueue[None] = SimpleQueue()
+        # Held until it is woken. A bare lock: a signal handler can release it at any moment, unlike
+        # an event of `threading`, and it keeps time-outs of microseconds, after which CPython's
+        # `SimpleQueue` can block indefinitely.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        # A consumer that always has something to handle never takes them out.
-        if self._woken.empty():
-            self._woken.put(None)
+        # It is woken already.
+        with suppress(RuntimeError):
+            self._asleep.release()
 
     def run(self, steps: Generator[Step, Any, _T]) -> _T:
-        """Do all steps and return what comes of them; an error that they don't expect is raised."""
+        """Do all steps and return what comes of them; an error that they don't expect is raised.
+
+        Where it is interrupted or cancelled, the steps that follow are done before it ends.
+        """
         with closing(steps):
             try:
                 step = next(steps)
                 while True:
                     try:
                         done = self._do(step)
-                    except Exception as error:
+                    except BaseException as error:
                         # What becomes of it is for the loop to decide, where it asked for the step.
                         step = steps.throw(error)
                     else:
@@ -81,28 +86,22 @@ class Driver:
             return self._transact(step.work)
         if isinstance(step, Handle):
             with UnitOfWork(self._factory) as unit:
-                with _interruptions():
-                    transaction = _Transaction(unit.session)
-                with transaction.cut_off():
+                with interruptions():
+                    transaction = HandlerTransaction(unit.session, step.isolation_level)
+                with transaction.handlers():
                     for handler, message in step.calls:
                         step.current = message
                         _refuse_awaitable(handler, handler(message, unit))  # type: ignore[arg-type, call-arg]
                         transaction.check()
+                with transaction.end():
                     done = step.finish(unit.session)
                     unit.commit()
                 return done
         assert not isinstance(step, Deliver)  # noqa: S101 (a consumer refuses to run without a loop)
-        try:
-            self._woken.get(timeout=step.seconds)
-        except Empty:
-            return False
-        with suppress(Empty):
-            while True:
-                self._woken.get_nowait()
-        return True
+        return self._asleep.acquire(timeout=step.seconds)
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
-        with _interruptions(), self._factory() as session:
+        with interruptions(), self._factory() as session:
             session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
             done = work(session)
             session.commit()
@@ -130,14 +129,18 @@ class AsyncDriver:
 
     async def run(self, steps: Generator[Step, Any, _T]) -> _T:
         """Do all steps and return what comes of them. See `Driver.run`."""
+        patience = None
         with closing(steps):
             try:
                 step = next(steps)
                 while True:
                     try:
-                        done = await self._do(step)
-                    except Exception as error:
+                        async with asyncio.timeout(patience):
+                            done = await self._do(step)
+                    except BaseException as error:
                         # As in `Driver.run`.
+                        if isinstance(error, asyncio.CancelledError):
+                            patience = _FAREWELL
                         step = steps.throw(error)
                     else:
                         step = steps.send(done)
@@ -150,13 +153,16 @@ class AsyncDriver:
             return await self._transact(step.work)
         if isinstance(step, Handle):
             async with AsyncUnitOfWork(self._factory) as unit:
-                with _interruptions():
-                    transaction = await unit.session.run_sync(_Transaction)
-                with transaction.cut_off():
+                with interruptions():
+                    transaction = await unit.session.run_sync(
+                        HandlerTransaction, step.isolation_level
+                    )
+                with transaction.handlers():
                     for handler, message in step.calls:
                         step.current = message
                         await _call(handler, message, unit)
                         transaction.check()
+                with transaction.end():
                     done = await unit.session.run_sync(step.finish)
                     await unit.commit()
                 return done
@@ -172,7 +178,7 @@ class AsyncDriver:
         return True
 
     async def _transact(self, work: Callable[[Session], Any]) -> Any:
-        with _interruptions():
+        with interruptions():
             async with self._factory() as session:
                 await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
                 done = await session.run_sync(work)
@@ -191,60 +197,6 @@ def _engine_of(session: Session) -> Engine:
     return bind.engine.execution_options(
         **{name: options[name] for name in STORE_OPTIONS if name in options}
     )
-
-
-class _Transaction:
-    """The transaction that handlers and the consumer's position share.
-
-    Raises:
-        InvalidArgument: the session has no transactions.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._connection = connection_of(session)
-        self._transaction = session.get_transaction()
-        if is_autocommit(self._connection):
-            raise InvalidArgument(
-                "The isolation level is AUTOCOMMIT: a handler's effects and the consumer's "
-                "position need a transaction that they share"
-            )
-
-    def check(self) -> None:
-        """Check that it is still the same.
-
-        Raises:
-            InvalidArgument: a handler has ended it.
-        """
-        if self._session.get_transaction() is not self._transaction:
-            raise InvalidArgument(
-                "A handler must leave the transaction open: the consumer's position belongs to it"
-            )
-
-    @contextmanager
-    def cut_off(self) -> Iterator[None]:
-        """Tell the loss of this connection from other errors of a handler's."""
-        try:
-            yield
-        except Exception as error:
-            # Whatever the handler has made of it, the lost connection is what is behind it.
-            if self._connection.invalidated:
-                raise CutOff(str(error)) from error
-            raise
-
-
-@contextmanager
-def _interruptions() -> Iterator[None]:
-    """Tell what will pass from what is wrong, where no handler is called."""
-    try:
-        yield
-    except DBAPIError as error:
-        if is_lost_connection(error) or is_conflict(error):
-            raise Interrupted(str(error)) from error
-        raise
-    except (OSError, PoolTimeout, TransactionConflict) as error:
-        # asyncpg's own where it can't connect, and the pool's where others use all of it.
-        raise Interrupted(str(error)) from error
 
 
 async def _call(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:

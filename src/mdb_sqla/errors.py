@@ -7,6 +7,7 @@ from typing import Any
 __all__ = [
     "BrokerRefused",
     "ConditionNotActivated",
+    "ConsumerAhead",
     "ConsumersHaveBegun",
     "DuplicateMessageId",
     "HandlerFailed",
@@ -72,6 +73,32 @@ class ConsumersHaveBegun(MessageStoreError):
             "written up to the positions that they have, unless those are reset with it"
         )
         self.consumers = consumers
+
+
+class ConsumerAhead(MessageStoreError):
+    """A consumer is at a global position that the store has not reached; nothing was handled.
+
+    The store was emptied, or an earlier state of it restored, and the consumer would skip what is
+    written up to its position.
+
+    Attributes:
+        consumer: the consumer's name.
+        slot: which part of its work.
+        position: the consumer's.
+        drawn: the last global position that was drawn.
+    """
+
+    def __init__(self, consumer: str, slot: int, position: int, drawn: int) -> None:
+        restarted = ", and they were restarted after it was there" if position <= drawn else ""
+        super().__init__(
+            f"Consumer {consumer!r} is at global position {position} in slot {slot}, and the last "
+            f"one that was drawn is {drawn}{restarted}: the store was emptied, or an earlier state "
+            "of it restored. Set the consumer's position to where it is to continue"
+        )
+        self.consumer = consumer
+        self.slot = slot
+        self.position = position
+        self.drawn = drawn
 
 
 class HttpUnavailable(MessageStoreError):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla.lines import RawMessage
 from mdb_sqla.listening import listening
 from mdb_sqla.raw_reading import RawReader
-from mdb_sqla.refusals import is_lost_connection
+from mdb_sqla.refusals import is_passing
 
 __all__ = ["Following"]
 
@@ -60,7 +60,7 @@ class Following:
                         connection.execution_options(isolation_level="READ COMMITTED")
                     )
             except DBAPIError as error:
-                if not has_connected or not is_lost_connection(error):
+                if not has_connected or not is_passing(error):
                     raise
                 self._woken.clear()
                 self._lost(error)

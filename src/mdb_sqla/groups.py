@@ -99,8 +99,13 @@ class Membership:
             .values(alive_until=self._end_of_lease())
             .returning(members.c.member)
         )
-        if session.execute(statement, bind_arguments=_BIND).first() is None:
+        if session.execute(statement, bind_arguments=_BIND).first() is not None:
+            return
+        found = select(members.c.member).where(self._is_member)
+        if session.execute(found, bind_arguments=_BIND).first() is not None:
             raise MemberReplaced(self._consumer, self.group.member)
+        # An older state of the database is back, from before this member has joined.
+        self.join(session)
 
     def share(
         self, session: Session, held: dict[int, Claim], start: Callable[[Session, int], int]

@@ -1,31 +1,142 @@
-"""How far a consumer is, and who may move it on."""
+"""How far a consumer is, and who may move it on.
+
+A position is moved from where the database has it and nowhere else, and only beyond messages that
+are in the database.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    extract,
+    func,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mdb_sqla.anchor import (
+    Anchor,
+    are_stored,
+    last_drawn,
+    last_up_to,
+    sequence_file,
+    sequence_of,
+    stored_parameters,
+)
 from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.execution import WRITES
+from mdb_sqla.steps import Unconfirmed
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 
-__all__ = ["Claim", "claim", "claim_if_free", "has_begun", "hold", "release", "renew", "save"]
+__all__ = [
+    "IS_SLOT",
+    "Claim",
+    "ClaimForgotten",
+    "Standing",
+    "claim",
+    "claim_if_free",
+    "has_begun",
+    "hold",
+    "release",
+    "renew",
+    "save",
+]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to move a slot of a consumer's work on, until somebody else claims it."""
+    """The right to move a slot of a consumer's work on, until somebody else claims it.
+
+    Tokens grow with time: where the database has a smaller one, it has forgotten the claim.
+    """
 
     consumer: str
     slot: int
     token: int
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of a statement with `IS_SLOT` or `_IS_CLAIMED`."""
+        return {"of_consumer": self.consumer, "of_slot": self.slot, "of_token": self.token}
+
+
+class ClaimForgotten(Exception):
+    """The database has an older state of a slot than the claim, or no such slot."""
+
+
+class Standing(NamedTuple):
+    """What the database says of a slot that is claimed.
+
+    Attributes:
+        position: up to where all is done.
+        drawn: the last global position that was drawn.
+        sequence: the file of the sequence that draws them.
+        anchor: the last message up to the position; None where there is none.
+    """
+
+    position: int
+    drawn: int
+    sequence: int
+    anchor: Anchor | None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the position is beyond everything that was ever written to the database."""
+        # Messages that were brought in with their positions may be beyond what was drawn.
+        newest = self.drawn if self.anchor is None else max(self.drawn, self.anchor.global_position)
+        return self.position > newest
+
+
+# Made once: making a statement costs as much as executing it.
+
+IS_SLOT = and_(slots.c.consumer == bindparam("of_consumer"), slots.c.slot == bindparam("of_slot"))
+"""The slot of a claim, by its parameters."""
+
+_IS_CLAIMED = and_(IS_SLOT, slots.c.token == bindparam("of_token"))
+
+_SAVE = (
+    update(slots)
+    .where(_IS_CLAIMED, slots.c.position == bindparam("saved"), are_stored())
+    .values(position=bindparam("reached"), changed=func.clock_timestamp())
+    .returning(slots.c.token)
+)
+
+_HOLD = select(slots.c.slot).where(_IS_CLAIMED).with_for_update(key_share=True)
+
+_RELEASE = update(slots).where(_IS_CLAIMED).values(owner=None, token=slots.c.token + 1)
+
+_FOUND = select(slots.c.token, slots.c.position).where(IS_SLOT)
+
+_last = last_up_to(slots.c.position).lateral()
+_STANDING = (
+    select(
+        slots.c.token,
+        slots.c.position,
+        last_drawn(),
+        sequence_file(),
+        _last.c.global_position,
+        _last.c.id,
+    )
+    .select_from(slots.outerjoin(_last, true()))
+    .where(IS_SLOT)
+    # So that it waits for a server that is read-only at the moment, before a handler is called.
+    .with_for_update(of=slots, key_share=True)
+)
 
 
 def claim(session: Session, consumer: str, slot: int, number: int, start: int) -> tuple[Claim, int]:
@@ -79,10 +190,17 @@ def _claim(
             raise InvalidArgument(
                 f"The work of consumer {consumer!r} is parted into {found} slots, not {number}"
             )
+    # By the clock, in microseconds: a database that has lost its last transactions must not give a
+    # token to one process that another got from it before.
+    now = cast(1_000_000 * extract("epoch", func.clock_timestamp()), BigInteger)
     statement = (
         update(slots)
         .where(slots.c.consumer == consumer, slots.c.slot == slot, where)
-        .values(token=slots.c.token + 1, owner=owner, changed=func.clock_timestamp())
+        .values(
+            token=func.greatest(slots.c.token + 1, now),
+            owner=owner,
+            changed=func.clock_timestamp(),
+        )
         .returning(slots.c.token, slots.c.position)
     )
     row = session.execute(statement, bind_arguments=_BIND).one_or_none()
@@ -93,8 +211,7 @@ def _claim(
 
 def release(claim: Claim, session: Session) -> None:
     """Let go of a slot, so that others can take it at once; it may be another's already."""
-    statement = update(slots).where(_is(claim)).values(owner=None, token=slots.c.token + 1)
-    session.execute(statement, bind_arguments=_BIND)
+    session.execute(_RELEASE, claim.parameters, bind_arguments=_BIND)
 
 
 def has_begun(session: Session, consumer: str, slot: int) -> bool:
@@ -108,44 +225,61 @@ def hold(claim: Claim, session: Session) -> None:
 
     Raises:
         SlotLost: somebody else has claimed it.
+        Unconfirmed: the database has forgotten the claim.
     """
-    statement = select(slots.c.slot).where(_is(claim)).with_for_update(key_share=True)
-    if session.execute(statement, bind_arguments=_BIND).first() is None:
-        raise SlotLost(claim.consumer, claim.slot)
+    if session.execute(_HOLD, claim.parameters, bind_arguments=_BIND).first() is None:
+        raise _reason(claim, session)
 
 
-def renew(claim: Claim, session: Session) -> int:
-    """Return up to which position all is done.
-
-    Raises:
-        SlotLost: somebody else has claimed the slot.
-    """
-    statement = select(slots.c.position).where(_is(claim))
-    position: int | None = session.execute(statement, bind_arguments=_BIND).scalar()
-    if position is None:
-        raise SlotLost(claim.consumer, claim.slot)
-    return position
-
-
-def save(claim: Claim, position: int, session: Session) -> None:
-    """Move the slot on, in the session's transaction.
+def renew(claim: Claim, session: Session) -> Standing:
+    """Return what the database says of a slot.
 
     Raises:
         SlotLost: somebody else has claimed it.
+        ClaimForgotten: the database has an older state of the slot, or no such slot.
     """
-    statement = (
-        update(slots)
-        .where(_is(claim))
-        .values(position=position, changed=func.clock_timestamp())
-        .returning(slots.c.token)
-    )
-    if session.execute(statement, bind_arguments=_BIND).first() is None:
+    parameters = {**claim.parameters, **sequence_of(session)}
+    row = session.execute(_STANDING, parameters, bind_arguments=_BIND).one_or_none()
+    if row is None or row[0] < claim.token:
+        raise ClaimForgotten
+    token, position, drawn, sequence, anchor_position, anchor_id = row
+    if token > claim.token:
         raise SlotLost(claim.consumer, claim.slot)
+    anchor = None if anchor_id is None else Anchor(anchor_position, anchor_id)
+    return Standing(position, drawn, sequence, anchor)
 
 
-def _is(claim: Claim) -> ColumnElement[bool]:
-    return and_(
-        slots.c.consumer == claim.consumer,
-        slots.c.slot == claim.slot,
-        slots.c.token == claim.token,
-    )
+def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session: Session) -> None:
+    """Move the slot on, in the session's transaction.
+
+    Args:
+        claim: to the slot.
+        saved: where the slot is to be.
+        reached: where it is moved to.
+        read: what was handled on the way, and the last message that was read.
+        session: the session.
+
+    Raises:
+        SlotLost: somebody else has claimed it.
+        Unconfirmed: the slot is not there, or not all of the messages are stored.
+    """
+    parameters = {
+        **claim.parameters,
+        **stored_parameters(read),
+        "saved": saved,
+        "reached": reached,
+    }
+    if session.execute(_SAVE, parameters, bind_arguments=_BIND).first() is None:
+        raise _reason(claim, session, saved)
+
+
+def _reason(claim: Claim, session: Session, saved: int | None = None) -> Exception:
+    """Return what keeps a claim from being used."""
+    row = session.execute(_FOUND, claim.parameters, bind_arguments=_BIND).one_or_none()
+    if row is not None and row.token > claim.token:
+        return SlotLost(claim.consumer, claim.slot)
+    if row is None or row.token < claim.token:
+        return Unconfirmed(f"the database has forgotten who claimed slot {claim.slot}")
+    if row.position != saved:
+        return Unconfirmed(f"its position is {row.position} in the database, and not {saved}")
+    return Unconfirmed("messages that it has read are not in the database any more")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from mdb_sqla import dead_letters, positions, reading
-from mdb_sqla.errors import HandlerFailed
+from mdb_sqla import confirmation, dead_letters, positions
+from mdb_sqla.anchor import Anchor
+from mdb_sqla.confirmation import Confirmation
+from mdb_sqla.errors import ConsumerAhead, HandlerFailed, SlotLost
 from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
 from mdb_sqla.message import StoredMessage
-from mdb_sqla.positions import Claim
+from mdb_sqla.positions import Claim, Standing
 from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.steps import Deliver, Failure, Handle, Step, Transact
+from mdb_sqla.steps import Deliver, Failure, Handle, Step, Transact, Unconfirmed
 from mdb_sqla.stream_name import StreamName
-from mdb_sqla.trying import Control, Retries, Trying, checkpoint
+from mdb_sqla.trying import Control, Retries, Trying, checkpoint, log
 
 __all__ = ["Progress", "Settings"]
 
@@ -35,6 +39,7 @@ class Settings:
     transaction_size: int
     retries: Retries
     in_flight: int | None
+    isolation_level: str | None
     sets_aside: bool
     poll: tuple[float, float]
     group: Group | None
@@ -59,9 +64,11 @@ class Progress:
         self._control = control
         self._filters = filters
         self._trying = Trying(claim.consumer, claim.slot, settings.retries, control)
-        self._done: set[int] = set()  # what was delivered beyond what is saved
+        self._done: set[UUID] = set()  # ids of what was delivered beyond what is saved
         self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
+        self._anchor: Anchor | None = None  # the last message up to there that was read
+        self._sequence: int | None = None  # the file of the sequence that has drawn its position
 
     def advance(self, *, idle: bool = False) -> Generator[Step, Any, tuple[bool, bool]]:
         """Read a batch and handle it; returns whether there was any, and whether it was full.
@@ -78,59 +85,114 @@ class Progress:
         replayed = 0
         if settings.sets_aside:
             replayed = yield from self._replay()
-        messages, settled = yield Transact(self._fetch)
+        confirmation, messages, settled = yield Transact(self._fetch)
+        self._check(confirmation)
         size = settings.in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
             yield from checkpoint(self._control)
         full = len(messages) == settings.batch_size
-        if not full:
-            self._position = max(self._position, settled)
+        if not full and settled is not None and settled.global_position > self._position:
+            self._position, self._anchor = settled.global_position, settled
         yield from self.save(at_least=1 if idle else settings.batch_size)
         return bool(replayed or messages), full or replayed == settings.batch_size
 
     def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
         """Save a position that messages without a handler have moved, where it has come far."""
         if self._position - self._saved >= at_least:
-            yield Transact(partial(positions.save, self.claim, self._position))
+            assert self._anchor is not None  # noqa: S101 (it is what has moved the position)
+            yield Transact(
+                partial(positions.save, self.claim, self._saved, self._position, [self._anchor])
+            )
             self._saved = self._position
 
     def renew(self) -> Generator[Step, Any, None]:
-        """Learn how far it is: what was lost with a connection may have been committed.
+        """Take the position that the database has, whatever was in memory.
+
+        What was lost with a connection may have been committed, and what was committed may be lost.
 
         Raises:
             SlotLost: the slot is no longer held here.
+            ClaimForgotten: the database does not know that it is held here.
+            ConsumerAhead: the store has not reached the position.
         """
-        self._position = self._saved = yield Transact(partial(positions.renew, self.claim))
+        standing: Standing = yield Transact(partial(positions.renew, self.claim))
+        position, known = standing.position, (None, standing.sequence)
+        if standing.is_ahead and position != self._settings.start - 1:
+            raise ConsumerAhead(self.claim.consumer, self.claim.slot, position, standing.drawn)
+        if self._sequence not in known and position and position == self._saved:
+            is_there = standing.anchor is not None and standing.anchor == self._anchor
+            if not is_there:
+                raise ConsumerAhead(self.claim.consumer, self.claim.slot, position, standing.drawn)
+        if position != self._saved:
+            level = logging.WARNING if position < self._saved else logging.INFO
+            log(
+                level,
+                self.claim.consumer,
+                "continues after global position %d in slot %d, and not after %d",
+                position,
+                self.claim.slot,
+                self._saved,
+            )
+        self._position = self._saved = position
+        self._anchor, self._sequence = standing.anchor, standing.sequence
 
-    def _fetch(self, session: Session) -> tuple[list[StoredMessage], int]:
-        settings, position, filters = self._settings, self._position + 1, self._filters
+    def _check(self, found: Confirmation) -> None:
+        """Check that the database has what is in memory, when it was read.
+
+        Raises:
+            SlotLost: the slot is no longer held here.
+            Unconfirmed: it has something else.
+        """
+        if found.token is not None and found.token > self.claim.token:
+            raise SlotLost(self.claim.consumer, self.claim.slot)
+        if found.token != self.claim.token:
+            raise Unconfirmed(f"the database has forgotten who claimed slot {self.claim.slot}")
+        if found.position != self._saved:
+            raise Unconfirmed(
+                f"its position is {found.position} in the database, and not {self._saved}"
+            )
+        if found.sequence != self._sequence:
+            raise Unconfirmed("the sequence of global positions was restarted")
+        if self._anchor is not None and not found.has_anchor:
+            if self._position > self._saved:
+                raise Unconfirmed(
+                    f"message {self._anchor.global_position} that it has read is not in the "
+                    "database any more"
+                )
+            # It was deleted: the position itself is what the database has.
+            self._anchor = None
+
+    def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
+        settings = self._settings
         # Before the read: what is settled by then, the read sees.
-        settled = 0
+        settled = None
         if settings.sets_aside:
             # Others may have left something out since.
             self._blocked = dead_letters.blocked_streams(self.claim, session)
-        one = settings.categories[0] if len(settings.categories) == 1 else None
-        if filters:
-            settled = reading.settled_position(session, one)
-        if one is not None:
-            messages = reading.read_category(session, one, position, settings.batch_size, **filters)
-        else:
-            messages = reading.read_messages(
-                session, settings.categories or None, position, settings.batch_size, **filters
-            )
-        return messages, settled
+        if self._filters:
+            one = settings.categories[0] if len(settings.categories) == 1 else None
+            settled = confirmation.settled(session, one)
+        found, messages = confirmation.read(
+            session,
+            self.claim,
+            self._anchor,
+            settings.categories,
+            self._position + 1,
+            settings.batch_size,
+            self._filters,
+        )
+        return found, messages, settled
 
     def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
-        last = messages[-1].global_position
+        last = messages[-1]
         failures: list[Failure] = []
         while True:
             # Not what was delivered before a later one of its stream failed: that is done.
             waiting = [
                 message
                 for message in messages
-                if message.stream_name in self._blocked
-                and message.global_position not in self._done
+                if message.stream_name in self._blocked and message.id not in self._done
             ]
             calls = [
                 (handler, message)
@@ -138,7 +200,10 @@ class Progress:
                 if message.stream_name not in self._blocked
                 and (handler := self._handlers.find(message)) is not None
             ]
-            step = self._step(calls, partial(self._finish, last, waiting, failures))
+            # What is skipped has no effects; that the last is there says enough of it.
+            handled = [message for _, message in calls]
+            read = sorted({Anchor.of(message) for message in [*handled, *waiting, last]})
+            step = self._step(calls, partial(self._finish, read, waiting, failures))
             try:
                 if calls:
                     yield from self._trying.until_done(step)
@@ -146,7 +211,7 @@ class Progress:
                     yield Transact(step.finish)
             except HandlerFailed as failure:
                 if isinstance(step, Deliver):
-                    failures += yield from self._failed_for_good(failure, step)
+                    failures += yield from self._failed_for_good(failure, step, messages)
                 elif not self._settings.sets_aside:
                     raise
                 elif len(messages) == 1:
@@ -160,13 +225,13 @@ class Progress:
             else:
                 break
         self._control.rate.add(len(calls))
-        self._done.difference_update(message.global_position for message in messages)
+        self._done.difference_update(message.id for message in messages)
+        self._position, self._anchor = last.global_position, Anchor.of(last)
         if calls or waiting:
-            self._saved = last
-        self._position = last
+            self._saved = self._position
 
     def _failed_for_good(
-        self, failure: HandlerFailed, step: Deliver
+        self, failure: HandlerFailed, step: Deliver, messages: list[StoredMessage]
     ) -> Generator[Step, Any, list[Failure]]:
         """Return what has been tried as often as it may; where it isn't set aside, that's the end.
 
@@ -177,15 +242,17 @@ class Progress:
         if step.failures and (self._settings.sets_aside or not found):
             # What has failed less often had to wait for another, and is tried again.
             return found
-        if step.failures:
-            self._position = failure.message.global_position - 1
+        position = failure.message.global_position
+        before = [message for message in messages if message.global_position < position]
+        if step.failures and before:
+            self._position, self._anchor = before[-1].global_position, Anchor.of(before[-1])
             yield from self.save()
         # Else it is none of the messages: that they are done could not be saved.
         raise failure
 
     def _finish(
         self,
-        position: int,
+        read: list[Anchor],
         waiting: list[StoredMessage],
         failures: list[Failure],
         session: Session,
@@ -194,7 +261,8 @@ class Progress:
             dead_letters.fail(self.claim, *failure, session)
         # What has just failed is among them, and stays as it is.
         dead_letters.set_aside(self.claim, waiting, session)
-        positions.save(self.claim, position, session)
+        reached = read[-1].global_position
+        positions.save(self.claim, self._saved, reached, read, session)
 
     def _replay(self) -> Generator[Step, Any, int]:
         """Handle what was set aside and waits for nothing more; returns how many there were."""
@@ -212,7 +280,7 @@ class Progress:
                 else:
                     yield from self._trying.until_done(self._step([(handler, message)], remove))
                     self._control.rate.add(1)
-                    self._done.discard(message.global_position)
+                    self._done.discard(message.id)
             except dead_letters.LeftOut:
                 pass
             except HandlerFailed as failure:
@@ -228,5 +296,5 @@ class Progress:
         self, calls: list[tuple[Handler, StoredMessage]], finish: Callable[[Session], Any]
     ) -> Handle | Deliver:
         if self._settings.in_flight is None:
-            return Handle(calls, finish)
+            return Handle(calls, finish, self._settings.isolation_level)
         return Deliver(calls, finish, self._done)

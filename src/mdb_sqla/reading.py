@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Select,
+    Subquery,
     TableValuedAlias,
     Text,
     Uuid,
@@ -19,13 +20,14 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    true,
     type_coerce,
 )
 
 from mdb_sqla import functions, tables
 from mdb_sqla.column_types import json_deserializer
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import Database, dialect_of, execute, execute_raw
+from mdb_sqla.execution import WRITES, Database, dialect_of, execute, execute_raw
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
 
@@ -36,6 +38,7 @@ __all__ = [
     "DEFAULT_BATCH_SIZE",
     "CategoryFilters",
     "Pages",
+    "ReadBeside",
     "category_pages",
     "last_message",
     "message_pages",
@@ -50,9 +53,10 @@ __all__ = [
 DEFAULT_BATCH_SIZE = 1000
 
 
-def _select(messages: TableValuedAlias) -> Select[Any]:
+def _select(messages: TableValuedAlias, *also: ColumnElement[Any]) -> Select[Any]:
     """Select messages so that the driver's values need nothing done to them, but for the JSON."""
     return select(
+        *also,
         # Drivers make a UUID faster than Python does.
         cast(type_coerce(messages.c.id, Text), Uuid),
         messages.c.stream_name,
@@ -80,29 +84,29 @@ _STREAM = _select(
     )
 )
 
-_CATEGORY = _select(
-    functions.get_category_messages(
-        bindparam("category"),
-        bindparam("position"),
-        bindparam("batch_size"),
-        bindparam("correlation"),
-        bindparam("consumer_group_member"),
-        bindparam("consumer_group_size"),
-        bindparam("condition"),
-    )
+_OF_CATEGORY = functions.get_category_messages(
+    bindparam("category"),
+    bindparam("position"),
+    bindparam("batch_size"),
+    bindparam("correlation"),
+    bindparam("consumer_group_member"),
+    bindparam("consumer_group_size"),
+    bindparam("condition"),
 )
 
-_MESSAGES = _select(
-    functions.get_messages(
-        bindparam("categories"),
-        bindparam("position"),
-        bindparam("batch_size"),
-        bindparam("correlation"),
-        bindparam("consumer_group_member"),
-        bindparam("consumer_group_size"),
-        bindparam("condition"),
-    )
+_OF_CATEGORIES = functions.get_messages(
+    bindparam("categories"),
+    bindparam("position"),
+    bindparam("batch_size"),
+    bindparam("correlation"),
+    bindparam("consumer_group_member"),
+    bindparam("consumer_group_size"),
+    bindparam("condition"),
 )
+
+_CATEGORY = _select(_OF_CATEGORY)
+
+_MESSAGES = _select(_OF_CATEGORIES)
 
 _SETTLED = select(functions.settled_position(bindparam("category")))
 
@@ -151,9 +155,7 @@ def read_category(
         db,
         _CATEGORY,
         category=StreamName(category),
-        position=_position(position),
-        batch_size=_batch_size(batch_size),
-        **_filters(**filters),
+        **_common(position, batch_size, **filters),
     )
 
 
@@ -168,10 +170,48 @@ def read_messages(
         db,
         _MESSAGES,
         categories=_categories(categories),
-        position=_position(position),
-        batch_size=_batch_size(batch_size),
-        **_filters(**filters),
+        **_common(position, batch_size, **filters),
     )
+
+
+class ReadBeside:
+    """Reads messages, and in the same statement one row of something else.
+
+    Args:
+        row: what has exactly one row; its parameters are passed to each read.
+    """
+
+    def __init__(self, row: Subquery) -> None:
+        self._width = len(row.c)
+        self._of_category, self._of_categories = (
+            _select(messages, *row.c).select_from(row.outerjoin(messages, true()))
+            for messages in (_OF_CATEGORY, _OF_CATEGORIES)
+        )
+
+    def read(
+        self,
+        db: Database,
+        parameters: Mapping[str, Any],
+        categories: Sequence[str],
+        position: int,
+        batch_size: int,
+        **filters: Unpack[CategoryFilters],
+    ) -> tuple[Sequence[Any], list[StoredMessage]]:
+        """Return the row, and the messages of these categories, or of all where there is none.
+
+        The engine is the one that messages are written with.
+        """
+        values = {**parameters, **_common(position, batch_size, **filters)}
+        if len(categories) == 1:
+            statement = self._of_category
+            values["category"] = StreamName(categories[0])
+        else:
+            statement = self._of_categories
+            values["categories"] = _categories(categories) or None
+        rows = execute_raw(db, statement, values, WRITES)
+        row = rows[0][: self._width]
+        found = [] if rows[0][self._width] is None else [each[self._width :] for each in rows]
+        return row, _stored(db, found)
 
 
 def settled_position(db: Database, category: str | None) -> int:
@@ -252,7 +292,9 @@ def message_pages(
     return Pages(read, lambda message: message.global_position, position, batch_size)
 
 
-def _filters(
+def _common(
+    position: int,
+    batch_size: int,
     *,
     correlation: str | None = None,
     consumer_group_member: int | None = None,
@@ -260,6 +302,8 @@ def _filters(
     condition: str | None = None,
 ) -> dict[str, Any]:
     return {
+        "position": _position(position),
+        "batch_size": _batch_size(batch_size),
         "correlation": None if correlation is None else StreamName(correlation),
         "consumer_group_member": _int64("consumer_group_member", consumer_group_member),
         "consumer_group_size": _int64("consumer_group_size", consumer_group_size),
@@ -278,10 +322,13 @@ def _categories(categories: Iterable[str] | None) -> list[str] | None:
 
 
 def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:
+    return _stored(db, execute_raw(db, statement, parameters, tables.messages))
+
+
+def _stored(db: Database, rows: Iterable[Sequence[Any]]) -> list[StoredMessage]:
     deserialize = json_deserializer(dialect_of(db, tables.messages))
     # Calls no Python function for each message, as the named tuple's own constructor is one.
     new, combine = tuple.__new__, datetime.combine
-    rows = execute_raw(db, statement, parameters, tables.messages)
     return [
         new(
             StoredMessage,

@@ -13,7 +13,8 @@ from mdb_sqla import errors
 __all__ = [
     "conflicts_translated",
     "is_conflict",
-    "is_lost_connection",
+    "is_outage",
+    "is_passing",
     "raise_conflict",
     "translated",
 ]
@@ -66,6 +67,23 @@ _DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
 
 _CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 
+# By class (the first two characters), or by one state of a class.
+_OUTAGES = (
+    "08",  # connection exception
+    "25006",  # read-only: a standby, a primary that is switched over, a full disk at some providers
+    "25P03",  # idle in transaction for too long
+    "53",  # insufficient resources: disk, memory, connections
+    "57P",  # shutting down, crashed, starting, idle for too long
+    "58",  # an error outside of PostgreSQL, such as of its disk
+)
+_PASSING = (
+    *_OUTAGES,
+    "40",  # rolled back for the sake of others
+    "55000",  # not in this state: recovery is in progress
+    "55P03",  # a lock was not available in time
+    "57014",  # cancelled, by a time-out or by somebody
+)
+
 _MISSING = {"42883", "42P01", "42704"}
 """SQLSTATEs of an unknown function, table and type."""
 
@@ -107,24 +125,38 @@ def raise_conflict(error: BaseException | None) -> None:
         raise conflict from error
 
 
-def is_conflict(error: DBAPIError) -> bool:
+def is_conflict(error: BaseException) -> bool:
     """Whether PostgreSQL asks to run the transaction again."""
-    return _conflict(error) is not None
+    if isinstance(error, DBAPIError):
+        return _conflict(error) is not None
+    return isinstance(error, errors.TransactionConflict)
 
 
-def is_lost_connection(error: BaseException) -> bool:
-    """Whether the connection to the server was lost, or there was none to be had."""
+def is_passing(error: BaseException) -> bool:
+    """Whether the server can't do something at the moment, so that it may be tried again later.
+
+    It is not reached, shuts down, starts, is read-only or a standby, has no room, no memory or no
+    connection left, a lock is held for too long, a statement was cancelled or took too long, or
+    PostgreSQL asks to run the transaction again.
+    """
     if not isinstance(error, DBAPIError):
-        return False
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    # A driver that can't connect has no SQLSTATE to tell, or has that of the server's refusal.
-    # 57P01 to 57P03: the server shuts down, has crashed, or is starting. 53300: it has too many
-    # connections.
+        return isinstance(error, errors.ReadNotExact | errors.TransactionConflict)
+    sqlstate = _sqlstate(error)
     return (
         error.connection_invalidated
-        or sqlstate.startswith(("08", "57P0", "53300"))
+        or sqlstate.startswith(_PASSING)
+        # A driver that can't connect has no SQLSTATE to tell, or has that of the server's refusal.
         or (not sqlstate and isinstance(error, OperationalError | InterfaceError))
     )
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the server as a whole is in such a state: it is no lock, no time-out, no conflict."""
+    return isinstance(error, DBAPIError) and _sqlstate(error).startswith(_OUTAGES)
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +14,7 @@ from mdb_sqla.handling import Handler
 from mdb_sqla.message import StoredMessage
 
 __all__ = [
+    "Conflicted",
     "CutOff",
     "Deliver",
     "Failure",
@@ -22,6 +24,7 @@ __all__ = [
     "Step",
     "Steps",
     "Transact",
+    "Unconfirmed",
 ]
 
 
@@ -36,11 +39,13 @@ class Transact:
 class Handle:
     """Call handlers in a unit of work, then a function of our own; sent is what that returns.
 
-    `current` is the message whose handler is called, or was called last.
+    `isolation_level` is that of the transaction; None for the engine's own. `current` is the
+    message whose handler is called, or was called last.
     """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
     finish: Callable[[Session], Any]
+    isolation_level: str | None = None
     current: StoredMessage | None = None
 
 
@@ -61,14 +66,14 @@ class Failure(NamedTuple):
 class Deliver:
     """Call handlers side by side, then a function of our own in a transaction; sent as above.
 
-    Those of one cardinal id are called one after another. `done` gets the global positions of what
-    was handled, and what it has is not handled again. Where some fail, the others are waited for,
+    Those of one cardinal id are called one after another. `done` gets the ids of what was handled,
+    and what it has is not handled again. Where some fail, the others are waited for,
     and `current` is the first that failed; `failures` has all, by global position.
     """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
     finish: Callable[[Session], Any]
-    done: set[int]
+    done: set[UUID]
     failures: dict[int, Failure] = field(default_factory=dict)
     current: StoredMessage | None = None
 
@@ -81,11 +86,22 @@ class Pause:
 
 
 class Interrupted(Exception):
-    """The connection was lost, there was none to be had, or PostgreSQL asks to run it again."""
+    """The database can't do at the moment what was asked, which will pass; see `is_passing`."""
 
 
 class CutOff(Interrupted):
-    """The connection was lost after a handler had been called."""
+    """The same, after a handler had been called, which may be what has brought it about."""
+
+
+class Conflicted(Interrupted):
+    """PostgreSQL asks to run the transaction again in which a handler had been called."""
+
+
+class Unconfirmed(Interrupted):
+    """The database is not in the state that the consumer has in memory.
+
+    An older state of it is back, or somebody has changed the consumer's position.
+    """
 
 
 Step = Transact | Handle | Deliver | Pause

@@ -16,18 +16,22 @@ from tenacity import (
     Retrying,
     stop_after_attempt,
     wait_exponential,
+    wait_random_exponential,
 )
 
 from mdb_sqla.dead_letters import LeftOut
 from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost, Unavailable
 from mdb_sqla.rate import Rate
-from mdb_sqla.steps import CutOff, Deliver, Handle, Interrupted, Pause, Step
+from mdb_sqla.steps import Conflicted, CutOff, Deliver, Handle, Interrupted, Pause, Step
 
 __all__ = ["Control", "Retries", "Stopped", "Trying", "checkpoint", "log", "rest"]
 
 _log = logging.getLogger("mdb_sqla.consumer")
 
 _LONGEST_PAUSE = 60.0  # seconds; whoever ends it wakes the consumer
+
+_MOST_CONFLICTS = 100  # one after the other, of one transaction; then it is taken for a failure
+_AFTER_CONFLICT = wait_random_exponential(multiplier=0.01, max=1)  # seconds
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Trying:
         # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
         retrying.begin()
         state = RetryCallState(retrying, None, (), {})
+        conflicts = RetryCallState(retrying, None, (), {})
         _, first = step.calls[0]
         if self._cut_off[0] != first.global_position:
             self._cut_off = first.global_position, 0
@@ -125,6 +130,12 @@ class Trying:
                         raise
                     message = step.current or first
                     raise HandlerFailed(self._consumer, message, tries) from error
+                except Conflicted as error:
+                    tries = conflicts.attempt_number
+                    if tries == _MOST_CONFLICTS:
+                        raise HandlerFailed(self._consumer, step.current or first, tries) from error
+                    yield from rest(_AFTER_CONFLICT(conflicts), self._control)
+                    conflicts.prepare_for_next_attempt()
                 except (Interrupted, Unavailable, SlotLost, LeftOut):
                     # The handler is not at fault.
                     raise
