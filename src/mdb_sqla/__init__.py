@@ -5,6 +5,7 @@ from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import (
     BrokerRefused,
     ConditionNotActivated,
+    ConsumerAhead,
     ConsumersHaveBegun,
     DuplicateMessageId,
     HandlerFailed,
@@ -55,6 +56,7 @@ __all__ = [
     "BrokerRefused",
     "ConditionNotActivated",
     "Consumer",
+    "ConsumerAhead",
     "ConsumerStatus",
     "ConsumersHaveBegun",
     "DuplicateMessageId",

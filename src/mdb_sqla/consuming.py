@@ -75,15 +75,17 @@ class Consumption:
                     return
                 except Unconfirmed as error:
                     self._log(logging.WARNING, "reads its position again: %s", error)
+                    pause = self._settings.poll[0]
                 except Interrupted as error:
                     self._log(logging.WARNING, "was interrupted, and goes on soon", error=error)
+                    pause = next(outages)
                 if time.monotonic() - began > _LONGEST_OUTAGE:
                     outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
-                yield from rest(next(outages), self.control)
+                yield from rest(pause, self.control)
 
     def _consume(self) -> Steps:
-        yield from self._begin()
         try:
+            yield from self._begin()
             with suppress(Stopped):
                 yield from self._follow()
         except (Interrupted, GeneratorExit):
@@ -100,7 +102,7 @@ class Consumption:
         self._log(logging.INFO, "stops")
 
     def _leave(self) -> Steps:
-        if self.membership is not None:
+        if self.membership is not None and self.membership.joined:
             yield Transact(partial(self.membership.leave, held=self._claims()))
 
     def _begin(self) -> Steps:
