@@ -1,0 +1,258 @@
+"""What the server can't do for a while is waited for, and ends no consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mdb_sqla import Consumer, Group, HandlerFailed, Retries
+from mdb_sqla.dead_letters import dead_letters
+from tests.consuming.running import INSERT, Handled, run
+
+FEW = Retries(attempts=2, first=0.001, longest=0.001)
+
+
+class Interruptions(logging.Handler):
+    """Counts how often consumers have logged that they were interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+        self._changed = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "was interrupted" in record.getMessage():
+            with self._changed:
+                self._lines.append(str(record.exc_info[1]) if record.exc_info else "")
+                self._changed.notify_all()
+
+    def wait_for(self, number: int, reason: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: sum(reason in line for line in self._lines) >= number, timeout=20
+            )
+
+
+@pytest.fixture
+def interruptions() -> Iterator[Interruptions]:
+    handler = Interruptions()
+    logger = logging.getLogger("mdb_sqla.consumer")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@contextmanager
+def setting(engine: Engine, name: str, value: str) -> Iterator[None]:
+    """Have all new connections to a database begin with a setting, and end the others."""
+    _set(engine, f"SET {name} = '{value}'")
+    try:
+        yield
+    finally:
+        _set(engine, f"RESET {name}")
+
+
+def _set(engine: Engine, what: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("SET TRANSACTION READ WRITE"))
+        connection.execute(text(f'ALTER DATABASE "{engine.url.database}" {what}'))
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+def consumer_of(handled: Any, **arguments: Any) -> Consumer:
+    consumer = Consumer("billing", "order", poll=(0.002, 0.01), retries=FEW, **arguments)
+    consumer.on("T")(handled)
+    return consumer
+
+
+ARGUMENTS = pytest.mark.parametrize(
+    "arguments",
+    [{}, {"group": True}, {"sets_aside": True}],
+    ids=["alone", "group", "setting aside"],
+)
+
+
+def made(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"group": Group(slots=1, lease=5)} if "group" in arguments else arguments
+
+
+@ARGUMENTS
+def test_a_server_that_is_read_only_for_a_while(
+    application: Any, arguments: dict[str, Any], interruptions: Interruptions
+) -> None:
+    handled = Handled()
+
+    def script() -> None:
+        application.write("order-1", 1)
+        handled.wait_for(1)
+        with setting(application.engine, "default_transaction_read_only", "on"):
+            with application.engine.begin() as connection:
+                connection.execute(text("SET TRANSACTION READ WRITE"))
+                connection.execute(
+                    text("SELECT message_store.write_message(:id, 'order-1', 'T', '2')"),
+                    {"id": "5f1b3f0e-6c0a-4d9e-8f56-5b8d1f7ab001"},
+                )
+            # More often than a handler may fail.
+            interruptions.wait_for(4, "read-only")
+        handled.wait_for(2)
+
+    run(application, consumer_of(handled, **made(arguments)), script)
+
+    assert application.effects() == [1, 2]
+    with application.engine.connect() as connection:
+        assert dead_letters(connection) == []
+
+
+@ARGUMENTS
+def test_a_lock_that_somebody_else_holds_for_a_while(
+    application: Any, arguments: dict[str, Any], interruptions: Interruptions
+) -> None:
+    handled = Handled()
+
+    def script() -> None:
+        application.write("order-1", 1)
+        handled.wait_for(1)
+        with application.engine.begin() as connection:
+            connection.execute(text("LOCK TABLE message_store.messages"))
+            interruptions.wait_for(4, "lock timeout")
+        application.write("order-1", 2)
+        handled.wait_for(2)
+
+    with setting(application.engine, "lock_timeout", "20ms"):
+        run(application, consumer_of(handled, **made(arguments)), script)
+
+    assert application.effects() == [1, 2]
+
+
+def test_a_statement_that_takes_too_long_is_its_handlers_failure(application: Any) -> None:
+    def slow(message: Any, unit: Any) -> None:
+        unit.session.execute(text("SET LOCAL statement_timeout = 10"))
+        unit.session.execute(text("SELECT pg_sleep(10)"))
+
+    application.write("order-1", 1)
+    with pytest.raises(HandlerFailed) as error:
+        application.catch_up(consumer_of(slow))
+    assert error.value.tries == 2
+
+
+def test_a_handler_that_writes_where_it_has_forbidden_it_fails(application: Any) -> None:
+    """It is not waited for without an end."""
+
+    def forbid(message: Any, unit: Any) -> None:
+        unit.session.execute(text("SET TRANSACTION READ ONLY"))
+        unit.session.execute(INSERT, {"number": message.data})
+
+    application.write("order-1", 1)
+    with pytest.raises(HandlerFailed) as error:
+        application.catch_up(consumer_of(forbid))
+    assert "read-only" in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_stricter_isolation_level_loses_no_update(application: Any, level: str) -> None:
+    """Another transaction changes the row between its read and its write, as another member's."""
+    with application.engine.begin() as connection:
+        connection.execute(INSERT, {"number": 0})
+    conflicts = iter(range(5))
+    read = text("SELECT number FROM effects")
+    write = text("UPDATE effects SET number = :number")
+
+    def add(message: Any, unit: Any) -> None:
+        number = unit.session.scalar(read)
+        if next(conflicts, None) is not None:
+            with application.engine.begin() as connection:
+                connection.execute(write, {"number": number + 100})
+        unit.session.execute(write, {"number": number + message.data})
+
+    application.write("order-1", 1)
+    application.catch_up(consumer_of(add, isolation_level=level))
+
+    assert application.effects() == [501]
+    assert application.position("billing") == 1
+
+
+def test_what_conflicts_every_time_fails(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdb_sqla.trying._MOST_CONFLICTS", 3)
+    calls: list[int] = []
+
+    def conflict(message: Any, unit: Any) -> None:
+        calls.append(message.data)
+        unit.session.execute(
+            text("DO $$ BEGIN RAISE SQLSTATE '40001' USING MESSAGE = 'always'; END $$")
+        )
+
+    application.write("order-1", 1)
+    with pytest.raises(HandlerFailed) as error:
+        application.catch_up(consumer_of(conflict))
+    assert len(calls) == error.value.tries == 3
+
+
+def members(application: Any) -> list[Any]:
+    with application.engine.connect() as connection:
+        return list(
+            connection.execute(
+                text(
+                    "SELECT member FROM message_store.consumer_members UNION ALL "
+                    "SELECT owner FROM message_store.consumer_slots WHERE owner IS NOT NULL"
+                )
+            )
+        )
+
+
+@pytest.mark.parametrize("when", ["in a handler", "idle"])
+def test_a_task_that_is_cancelled_leaves_its_group(application: Any, when: str) -> None:
+    if not application.flavour.asynchronous:
+        pytest.skip("a thread can't be cancelled")
+
+    async def cancel() -> None:
+        reached = asyncio.Event()
+
+        async def handle(message: Any, unit: Any) -> None:
+            await unit.session.execute(INSERT, {"number": message.data})
+            reached.set()
+            if when == "in a handler":
+                await asyncio.Event().wait()
+
+        consumer = consumer_of(handle, group=Group(slots=4, lease=60))
+        task = asyncio.create_task(consumer.run_async(application.factory))
+        await reached.wait()
+        while when == "idle" and application.position("billing", 3) != 1:
+            await asyncio.sleep(0.005)
+        assert members(application)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    application.write("order-1", 1)
+    application.flavour.run(cancel())
+
+    assert members(application) == []
+    assert application.effects() == ([1] if when == "idle" else [])
+
+
+def test_one_that_is_interrupted_leaves_its_group(application: Any) -> None:
+    if application.flavour.asynchronous:
+        pytest.skip("asyncio cancels the task")
+
+    def interrupt(message: Any, unit: Any) -> None:
+        unit.session.execute(INSERT, {"number": message.data})
+        raise KeyboardInterrupt
+
+    application.write("order-1", 1)
+    with pytest.raises(KeyboardInterrupt):
+        consumer_of(interrupt, group=Group(slots=4, lease=60)).run(application.factory)
+
+    assert members(application) == []
+    assert application.effects() == []
