@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from mdb_sqla import Message, MessageStore, ReadNotExact, migrate
-from mdb_sqla.embedded import EmbeddedPostgres
 from mdb_sqla.granularity import set_lock_granularity
-from tests.folders import open_folder
-
-SETTINGS = {"fsync": "off", "hot_standby_feedback": "on"}
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    with open_folder() as folder:
-        yield folder
+from tests.standby.conftest import replayed, replicating
 
 
 @pytest.fixture(scope="module")
 def servers(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Engine, Engine]]:
     """A primary server and its standby."""
-    where = request.config.getoption("--postgres")
-    if where == "docker":
-        pytest.skip("Needs PostgreSQL's programs, to start two servers")
-    binaries = Path(where) if where else None
-    with EmbeddedPostgres(folder / "primary", binaries=binaries, settings=SETTINGS):
-        pass
-    shutil.copytree(folder / "primary", folder / "standby")
-    owner = (folder / "primary").stat()
-    for path in [folder / "standby", *(folder / "standby").rglob("*")]:
-        shutil.chown(path, owner.st_uid, owner.st_gid)
-    signal = folder / "standby" / "standby.signal"
-    signal.touch()
-    shutil.chown(signal, owner.st_uid, owner.st_gid)
-    with EmbeddedPostgres(folder / "primary", binaries=binaries, settings=SETTINGS) as primary:
-        url = primary.url()
-        conninfo = f"host={url.query['host']} port={url.port or 5432} user={url.username}"
-        settings = {**SETTINGS, "primary_conninfo": conninfo}
-        with EmbeddedPostgres(folder / "standby", binaries=binaries, settings=settings) as standby:
-            engines = tuple(
-                create_engine(server.url(), poolclass=NullPool) for server in (primary, standby)
-            )
-            migrate.upgrade(engines[0])
-            yield engines[0], engines[1]
+    with replicating(request, folder) as both:
+        engines = [create_engine(server.url(), poolclass=NullPool) for server in both]
+        migrate.upgrade(engines[0])
+        yield engines[0], engines[1]
 
 
 @pytest.fixture
@@ -67,30 +37,7 @@ def standby(servers: tuple[Engine, Engine]) -> Engine:
 
 @pytest.fixture
 def catch_up(servers: tuple[Engine, Engine]) -> Callable[[], None]:
-    """Wait until the standby has replayed all that the primary has done so far."""
-    primary, standby = servers
-
-    def wait() -> None:
-        with primary.connect() as connection:
-            position = connection.scalar(text("SELECT pg_current_wal_insert_lsn()"))
-
-        @retry(
-            retry=retry_if_result(lambda replayed: not replayed),
-            stop=stop_after_delay(30),
-            wait=wait_fixed(0.01),
-        )
-        def replayed() -> bool:
-            with standby.connect() as connection:
-                return bool(
-                    connection.scalar(
-                        text("SELECT pg_last_wal_replay_lsn() >= :position"),
-                        {"position": position},
-                    )
-                )
-
-        replayed()
-
-    return wait
+    return replayed(*servers)
 
 
 def write(engine: Engine, *stream_names: str) -> None:
