@@ -20,6 +20,8 @@ _OBJECTS = (
     "indexes",
     "error_code",
     "use_error_codes",
+    "is_on",
+    "is_debugging",
     "acquire_lock",
     "stream_version",
     "write_message",

@@ -12,16 +12,16 @@ from sqlalchemy import (
     Double,
     Select,
     and_,
+    any_,
     case,
     cast,
     extract,
     func,
-    literal,
     literal_column,
     select,
     true,
-    tuple_,
 )
+from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
 from mdb_sqla.dead_letters import number_set_aside
@@ -38,8 +38,6 @@ __all__ = ["MOST", "Lag", "lag"]
 
 MOST = 100_000
 """At how many messages beyond a consumer's position is looked: work for a tenth of a second."""
-
-_LAST = 2**63 - 1
 
 # The planner guesses badly how many rows a category has beyond a position, and must not sort all of
 # them to find the first ones; the functions that read categories have the same settings.
@@ -168,12 +166,11 @@ class _Rest:
         position, statement = messages.c.global_position, select(messages)
         if category is None:
             return statement.where(position > least).order_by(position)
-        # Compared and sorted as one value, as in `get_category_messages`: only one index serves.
+        # Compared as in `get_category_messages`, so that only one index serves.
         of_category = functions.category(messages.c.stream_name)
-        return statement.where(
-            tuple_(of_category, position) > tuple_(category, literal(least, BigInteger)),
-            tuple_(of_category, position) <= tuple_(category, literal(_LAST, BigInteger)),
-        ).order_by(of_category, position)
+        return statement.where(of_category == any_(array([category])), position > least).order_by(
+            of_category, position
+        )
 
     def _conditions(self, message: Any) -> Iterable[ColumnElement[bool]]:
         """What the functions that read categories keep, and what is beyond its slot's position."""

@@ -23,6 +23,9 @@ _OWN_SQLSTATES = {
     r"Retrieval with SQL condition is not activated$": "MS006",
 }
 
+_FALSE = ("", "OFF", "false", "0", "no")
+"""What is no `off` to the original."""
+
 _SMALLEST_BIGGER_THAN_SMALLINT = 2**15
 
 
@@ -100,13 +103,27 @@ def _trial_insert(seen: Comparison) -> bool:
     return ours == replace(theirs, answer=answer, sequence=theirs.sequence + 1)
 
 
-def _only_on_activates(seen: Comparison) -> bool:
+def _only_true_activates(seen: Comparison) -> bool:
     ours = seen.ours.answer
+    setting = seen.call.settings.get("sql_condition", "off")
+    refusals = {
+        **dict.fromkeys(_FALSE, "Retrieval with SQL condition is not activated"),
+        "maybe": "Setting message_store.sql_condition must be on or off: maybe",
+    }
     return (
         seen.call.passed().get("condition") is not None
-        and seen.call.settings.get("sql_condition", "off") not in {"on", "off"}
         and isinstance(ours, Refusal)
-        and ours.text == "Retrieval with SQL condition is not activated"
+        and ours.text == refusals.get(setting)
+    )
+
+
+def _true_is_on(seen: Comparison) -> bool:
+    kind = "debug_get" if seen.call.function.startswith("get_") else "debug_write"
+    settings = {seen.call.settings.get(name) for name in ("debug", kind)}
+    return (
+        not settings.isdisjoint({"ON", "true", "1", "yes"})
+        and not seen.theirs.noticed
+        and replace(seen.theirs, noticed=True) == seen.ours
     )
 
 
@@ -170,10 +187,15 @@ DIFFERENCES = (
         _sqlstate,
     ),
     Difference(
-        "only `on` activates conditions",
+        "only what is true activates conditions",
         "to the original everything activates but NULL and `off`, even the empty string that a "
         "SET LOCAL leaves behind for the rest of the session",
-        _only_on_activates,
+        _only_true_activates,
+    ),
+    Difference(
+        "whatever is true turns debugging on",
+        "to the original only `on` does",
+        _true_is_on,
     ),
     Difference(
         "consumer groups of any size",

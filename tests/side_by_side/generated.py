@@ -134,7 +134,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 _SETTINGS = st.fixed_dictionaries(
-    {"sql_condition": _mostly(st.just("on"), st.sampled_from(["off", "", "ON", "true"]))},
+    {"sql_condition": _mostly(st.just("on"), st.sampled_from(["off", "", "ON", "true", "0"]))},
     optional={
         "debug": st.sampled_from(["off", "on", ""]),
         "debug_get": st.sampled_from(["off", "on"]),

@@ -54,18 +54,27 @@ def test_an_sqlstate_for_each_kind_of_error(stores: Pair, refused: Call) -> None
     assert explanation is DIFFERENCES[NAMES.index("an SQLSTATE for each kind of error")]
 
 
-@pytest.mark.parametrize("setting", ["", "ON", "true"])
-def test_only_on_activates_conditions(stores: Pair, setting: str) -> None:
+@pytest.mark.parametrize("setting", ["", "OFF", "false", "0", "no", "maybe"])
+def test_only_what_is_true_activates_conditions(stores: Pair, setting: str) -> None:
     call = Call("get_stream_messages", {"stream_name": "a-1", "condition": "true"})
 
-    assert (
-        stores.call(Call(call.function, call.arguments, settings={"sql_condition": "on"})) is None
-    )
+    for true in ("on", "ON", "true", "1", "yes"):
+        settings = {"sql_condition": true}
+        assert stores.call(Call(call.function, call.arguments, settings=settings)) is None
     explanation = stores.call(
         Call(call.function, call.arguments, settings={"sql_condition": setting})
     )
 
-    assert explanation is DIFFERENCES[NAMES.index("only `on` activates conditions")]
+    assert explanation is DIFFERENCES[NAMES.index("only what is true activates conditions")]
+
+
+@pytest.mark.parametrize("setting", ["debug", "debug_get"])
+def test_whatever_is_true_turns_debugging_on(stores: Pair, setting: str) -> None:
+    explanation = stores.call(
+        Call("get_stream_messages", {"stream_name": "a-1"}, settings={setting: "true"})
+    )
+
+    assert explanation is DIFFERENCES[NAMES.index("whatever is true turns debugging on")]
 
 
 @pytest.mark.parametrize("size", [2**15, 2**31, 2**63 - 1])

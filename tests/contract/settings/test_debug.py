@@ -80,12 +80,13 @@ def values_of(notices: list[str]) -> dict[str, str]:
     return {label.partition(" ($")[0]: value for label, _, value in parted}
 
 
+@pytest.mark.parametrize("value", ["on", "ON", "true", "1", "yes"])
 @pytest.mark.parametrize("setting", ["debug_write", "debug"])
 @pytest.mark.parametrize("function", WRITES)
 def test_writes_tell_their_arguments(
-    session: Client, notices: list[str], function: str, setting: str
+    session: Client, notices: list[str], function: str, setting: str, value: str
 ) -> None:
-    session.set_local(f"message_store.{setting}", "on")
+    session.set_local(f"message_store.{setting}", value)
 
     session.call(function, **ARGUMENTS[function])
 
@@ -105,12 +106,13 @@ def test_write_tells_its_arguments_when_it_is_refused(session: Client, notices: 
     )
 
 
+@pytest.mark.parametrize("value", ["on", "ON", "true", "1", "yes"])
 @pytest.mark.parametrize("setting", ["debug_get", "debug"])
 @pytest.mark.parametrize("function", READS)
 def test_reads_tell_their_arguments(
-    session: Client, notices: list[str], function: str, setting: str
+    session: Client, notices: list[str], function: str, setting: str, value: str
 ) -> None:
-    session.set_local(f"message_store.{setting}", "on")
+    session.set_local(f"message_store.{setting}", value)
 
     session.read(function, **ARGUMENTS[function])
 
@@ -176,7 +178,7 @@ def test_reads_tell_the_command(
         assert "AND (position > 2)" in command
 
 
-@pytest.mark.parametrize("value", ["off", "", "true"])
+@pytest.mark.parametrize("value", ["off", "", "no", "FALSE", "0"])
 @pytest.mark.parametrize("setting", ["debug", "debug_get", "debug_write"])
 @pytest.mark.parametrize("function", ARGUMENTS)
 def test_nothing_is_told_unless_it_is_on(
@@ -187,6 +189,19 @@ def test_nothing_is_told_unless_it_is_on(
     session.read(function, **ARGUMENTS[function])
 
     assert notices == []
+
+
+@pytest.mark.parametrize("setting", ["debug", "debug_get", "debug_write"])
+@pytest.mark.parametrize("function", ARGUMENTS)
+def test_a_value_that_is_none_is_refused(session: Client, function: str, setting: str) -> None:
+    session.set_local(f"message_store.{setting}", "maybe")
+    if setting == ("debug_get" if function in WRITES else "debug_write"):
+        session.read(function, **ARGUMENTS[function])
+        return
+
+    refusal = f"Setting message_store.{setting} must be on or off: maybe"
+    with session.refused("22023", refusal):
+        session.read(function, **ARGUMENTS[function])
 
 
 @pytest.mark.parametrize("function", ARGUMENTS)

@@ -1,4 +1,4 @@
-"""Only `on` activates conditions, in whatever way the setting came to be something else."""
+"""What PostgreSQL reads as true activates conditions, in whatever way it came to be set."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def is_refused(client: Client, function: str, name: str) -> bool:
     return True
 
 
-def test_on_activates(session: Client, function: str, name: str) -> None:
-    session.set_local(SETTING, "on")
+@pytest.mark.parametrize("value", ["on", "ON", "true", "1", "yes", " on", "t"])
+def test_true_activates(session: Client, function: str, name: str, value: str) -> None:
+    session.set_local(SETTING, value)
 
     assert is_activated(session, function, name)
 
@@ -49,11 +50,19 @@ def test_on_activates_for_the_session(session: Client, function: str, name: str)
     assert is_activated(session, function, name)
 
 
-@pytest.mark.parametrize("value", ["off", "", "ON", "true", "1", "yes", " on", "onwards"])
-def test_nothing_else_does(session: Client, function: str, name: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["off", "", "OFF", "false", "0", "no"])
+def test_false_does_not(session: Client, function: str, name: str, value: str) -> None:
     session.set_local(SETTING, value)
 
     assert is_refused(session, function, name)
+
+
+@pytest.mark.parametrize("value", ["maybe", "o", "onwards", " "])
+def test_what_is_neither_is_named(session: Client, function: str, name: str, value: str) -> None:
+    session.set_local(SETTING, value)
+
+    with session.refused("22023", f"Setting {SETTING} must be on or off: {value}"):
+        session.read(function, name, condition="true")
 
 
 def test_not_set_at_all(session: Client, function: str, name: str) -> None:

@@ -8,7 +8,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(_key);
 
-  IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
+  IF {schema}.is_debugging('message_store.debug_write') THEN
     RAISE NOTICE '» acquire_lock';
     RAISE NOTICE 'stream_name: %', stream_name;
     RAISE NOTICE 'category: %', {schema}.category(stream_name);

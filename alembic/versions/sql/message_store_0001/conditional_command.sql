@@ -9,7 +9,7 @@ BEGIN
     RETURN command;
   END IF;
 
-  IF current_setting('message_store.sql_condition', true) IS DISTINCT FROM 'on' THEN
+  IF NOT {schema}.is_on('message_store.sql_condition') THEN
     RAISE EXCEPTION 'Retrieval with SQL condition is not activated'
       USING ERRCODE = {schema}.error_code('MS006');
   END IF;

@@ -66,7 +66,7 @@ BEGIN
     ORDER BY global_position
     LIMIT $3$sql$;
 
-  IF 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true)) THEN
+  IF {schema}.is_debugging('message_store.debug_get') THEN
     RAISE NOTICE '» get_category_messages';
     RAISE NOTICE 'category ($1): %', category;
     RAISE NOTICE 'position ($2): %', _position;

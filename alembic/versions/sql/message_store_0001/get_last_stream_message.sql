@@ -9,7 +9,7 @@ AS $function$
 DECLARE
   _command text;
 BEGIN
-  IF 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true)) THEN
+  IF {schema}.is_debugging('message_store.debug_get') THEN
     _command := $sql$
       SELECT
         id::varchar, stream_name::varchar, type::varchar, position, global_position,

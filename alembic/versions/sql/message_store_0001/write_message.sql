@@ -58,7 +58,7 @@ BEGIN
       USING ERRCODE = 'serialization_failure';
   END IF;
 
-  IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
+  IF {schema}.is_debugging('message_store.debug_write') THEN
     RAISE NOTICE '» write_message';
     RAISE NOTICE 'id ($1): %', write_message.id;
     RAISE NOTICE 'stream_name ($2): %', write_message.stream_name;

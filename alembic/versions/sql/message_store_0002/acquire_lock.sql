@@ -10,7 +10,7 @@ BEGIN
   -- Who takes this lock by itself may insert by itself.
   PERFORM {schema}.take_floor();
 
-  IF 'on' IN (current_setting('message_store.debug_write', true), current_setting('message_store.debug', true)) THEN
+  IF {schema}.is_debugging('message_store.debug_write') THEN
     RAISE NOTICE '» acquire_lock';
     RAISE NOTICE 'stream_name: %', stream_name;
     RAISE NOTICE 'category: %', {schema}.category(stream_name);

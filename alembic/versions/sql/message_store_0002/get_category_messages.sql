@@ -18,31 +18,33 @@ AS $function$
 DECLARE
   _position bigint := coalesce(get_category_messages.position, 1);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
-  _debug boolean := 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true));
+  _debug boolean := {schema}.is_debugging('message_store.debug_get');
   _by_category boolean := {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category';
   _bound bigint := 9223372036854775807;
   _set_by xid;
   _command text;
+  _complete text;
 BEGIN
   IF NOT {schema}.is_category(category) THEN
     RAISE EXCEPTION 'Must be a category: %', category
       USING ERRCODE = {schema}.error_code('MS003');
   END IF;
 
-  PERFORM {schema}.check_filters(correlation, consumer_group_member, consumer_group_size);
+  IF correlation IS NOT NULL OR consumer_group_member IS NOT NULL OR consumer_group_size IS NOT NULL THEN
+    PERFORM {schema}.check_filters(correlation, consumer_group_member, consumer_group_size);
+  END IF;
 
-  -- Rows are compared and sorted by category and global position together, so that no index but
-  -- messages_category serves. For a category that is a large part of the table, but not of the part
-  -- that is read, the planner would take the primary key, and read all that.
-  IF correlation IS NOT NULL OR condition IS NOT NULL OR _debug THEN
+  -- The category is compared as one of an array, and sorted by, so that no index but messages_category
+  -- serves. To the planner, = would make it a constant, and the primary key have the order, too: for a
+  -- category that is a large part of the table, but not of the part that is read, it would read all that.
+  IF condition IS NOT NULL OR _debug THEN
     _command := $sql$
       SELECT
         id::varchar, stream_name::varchar, type::varchar, position, global_position,
         data::varchar, metadata::varchar, time
       FROM {schema}.messages
-      WHERE ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.>=) ($1, $2)
-        AND ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.<=) ($1, $7)
-        AND ($8 IS NOT TRUE OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')$sql$;
+      WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[$1])
+        AND global_position >= $2$sql$;
 
     IF correlation IS NOT NULL THEN
       _command := _command || $sql$
@@ -54,9 +56,7 @@ BEGIN
         AND {schema}.is_member(stream_name, $5, $6)$sql$;
     END IF;
 
-    _command := {schema}.conditional_command(_command, condition) || $sql$
-      ORDER BY {schema}.category(stream_name), global_position
-      LIMIT $3$sql$;
+    _command := {schema}.conditional_command(_command, condition);
   END IF;
 
   LOOP
@@ -67,37 +67,84 @@ BEGIN
       _bound := {schema}.read_bound(ARRAY[category]);
     END IF;
 
-    IF _debug THEN
-      RAISE NOTICE '» get_category_messages';
-      RAISE NOTICE 'category ($1): %', category;
-      RAISE NOTICE 'position ($2): %', _position;
-      RAISE NOTICE 'batch_size ($3): %', coalesce(batch_size, 1000);
-      RAISE NOTICE 'correlation ($4): %', correlation;
-      RAISE NOTICE 'consumer_group_member ($5): %', consumer_group_member;
-      RAISE NOTICE 'consumer_group_size ($6): %', consumer_group_size;
-      RAISE NOTICE 'condition: %', condition;
-      RAISE NOTICE 'bound ($7): %', _bound;
-      RAISE NOTICE 'locked by category ($8): %', _by_category;
-      RAISE NOTICE 'Generated Command: %', _command;
-    END IF;
+    -- With a correlation, most entries of the index may be passed over: the bound is compared with each
+    -- of them only where there is one.
+    IF _command IS NOT NULL THEN
+      _complete := _command || CASE WHEN _by_category THEN $sql$
+        AND {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'$sql$
+      ELSE $sql$
+        AND global_position <= $7$sql$
+      END || $sql$
+      ORDER BY {schema}.category(stream_name), global_position
+      LIMIT $3$sql$;
 
-    IF _command IS NULL THEN
+      IF _debug THEN
+        RAISE NOTICE '» get_category_messages';
+        RAISE NOTICE 'category ($1): %', category;
+        RAISE NOTICE 'position ($2): %', _position;
+        RAISE NOTICE 'batch_size ($3): %', coalesce(batch_size, 1000);
+        RAISE NOTICE 'correlation ($4): %', correlation;
+        RAISE NOTICE 'consumer_group_member ($5): %', consumer_group_member;
+        RAISE NOTICE 'consumer_group_size ($6): %', consumer_group_size;
+        RAISE NOTICE 'condition: %', condition;
+        RAISE NOTICE 'bound ($7): %', _bound;
+        RAISE NOTICE 'locked by category: %', _by_category;
+        RAISE NOTICE 'Generated Command: %', _complete;
+      END IF;
+
+      RETURN QUERY EXECUTE _complete
+        USING category, _position, _limit, correlation, consumer_group_member, consumer_group_size, _bound;
+    ELSIF correlation IS NULL AND consumer_group_size IS NULL THEN
       RETURN QUERY
         SELECT
           m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
           m.data::varchar, m.metadata::varchar, m.time
         FROM {schema}.messages AS m
-        WHERE ({schema}.category(m.stream_name), m.global_position) OPERATOR(pg_catalog.>=) (get_category_messages.category, _position)
-          AND ({schema}.category(m.stream_name), m.global_position) OPERATOR(pg_catalog.<=) (get_category_messages.category, _bound)
-          AND (_by_category IS NOT TRUE OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')
+        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
+          AND m.global_position >= _position
+          AND m.global_position <= _bound
+          AND (NOT _by_category OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')
+        ORDER BY {schema}.category(m.stream_name), m.global_position
+        LIMIT _limit;
+    ELSIF correlation IS NULL THEN
+      RETURN QUERY
+        SELECT
+          m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+          m.data::varchar, m.metadata::varchar, m.time
+        FROM {schema}.messages AS m
+        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
+          AND m.global_position >= _position
+          AND m.global_position <= _bound
           AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
+          AND (NOT _by_category OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')
+        ORDER BY {schema}.category(m.stream_name), m.global_position
+        LIMIT _limit;
+    ELSIF _by_category THEN
+      RETURN QUERY
+        SELECT
+          m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+          m.data::varchar, m.metadata::varchar, m.time
+        FROM {schema}.messages AS m
+        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
+          AND m.global_position >= _position
+          AND {schema}.category(m.metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) correlation
+          AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
+          AND {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'
         ORDER BY {schema}.category(m.stream_name), m.global_position
         LIMIT _limit;
     ELSE
-      RETURN QUERY EXECUTE _command
-        USING
-          category, _position, _limit, correlation, consumer_group_member, consumer_group_size,
-          _bound, _by_category;
+      RETURN QUERY
+        SELECT
+          m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+          m.data::varchar, m.metadata::varchar, m.time
+        FROM {schema}.messages AS m
+        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
+          AND m.global_position >= _position
+          AND m.global_position <= _bound
+          AND {schema}.category(m.metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) correlation
+          AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
+        ORDER BY {schema}.category(m.stream_name), m.global_position
+        LIMIT _limit;
     END IF;
 
     -- While each category has one writer at a time, any snapshot that sees this granularity has the

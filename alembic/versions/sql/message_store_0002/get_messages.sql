@@ -50,15 +50,17 @@ BEGIN
         FROM {schema}.messages
         WHERE global_position >= $2 AND global_position <= $7$sql$ || _filter;
   ELSE
-    -- As many of each category as there can be in the batch, from where the index has them in order.
+    -- As many of each category as there can be in the batch, from where the index has them in order: the
+    -- category is compared as in get_category_messages(), so that no other index serves.
     _source := $sql$
         SELECT message.*
         FROM (SELECT DISTINCT name FROM pg_catalog.unnest($1) AS name) AS category
         CROSS JOIN LATERAL (
           SELECT *
           FROM {schema}.messages
-          WHERE ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.>=) (category.name, $2)
-            AND ({schema}.category(stream_name), global_position) OPERATOR(pg_catalog.<=) (category.name, $7)$sql$ || _filter || $sql$
+          WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[category.name])
+            AND global_position >= $2
+            AND global_position <= $7$sql$ || _filter || $sql$
           ORDER BY {schema}.category(stream_name), global_position
           LIMIT $3
         ) AS message$sql$;
@@ -75,7 +77,7 @@ BEGIN
 
   _bound := {schema}.read_bound(categories);
 
-  IF 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true)) THEN
+  IF {schema}.is_debugging('message_store.debug_get') THEN
     RAISE NOTICE '» get_messages';
     RAISE NOTICE 'categories ($1): %', categories;
     RAISE NOTICE 'position ($2): %', _position;

@@ -14,7 +14,7 @@ AS $function$
 DECLARE
   _position bigint := coalesce(get_stream_messages.position, 0);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
-  _debug boolean := 'on' IN (current_setting('message_store.debug_get', true), current_setting('message_store.debug', true));
+  _debug boolean := {schema}.is_debugging('message_store.debug_get');
   _command text;
 BEGIN
   IF {schema}.is_category(stream_name) THEN

@@ -30,6 +30,8 @@ BEGIN
     {schema}.hash_64(varchar),
     {schema}.id(varchar),
     {schema}.is_category(varchar),
+    {schema}.is_debugging(text),
+    {schema}.is_on(text),
     {schema}.message_store_version(),
     {schema}.stream_version(varchar),
     {schema}.write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)
