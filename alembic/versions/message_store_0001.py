@@ -6,6 +6,7 @@ revision = "message_store_0001"
 down_revision = None
 branch_labels = ("message_store",)
 depends_on = None
+deletes = "messages"
 
 _OBJECTS = (
     "schema",
@@ -43,6 +44,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    if not revisions.current().may_delete_messages:
-        revisions.run(revision, "refuse_with_messages")
+    revisions.refuse_loss(revision)
     revisions.run(revision, "drop", "drop_schema")

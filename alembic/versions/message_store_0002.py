@@ -39,5 +39,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    revisions.refuse_loss(revision)
     revisions.run("message_store_0001", *_CHANGED)
     revisions.run(revision, "drop")

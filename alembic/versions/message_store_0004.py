@@ -6,6 +6,7 @@ revision = "message_store_0004"
 down_revision = "message_store_0003"
 branch_labels = None
 depends_on = None
+deletes = "consumers"
 
 
 def upgrade() -> None:
@@ -13,4 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    revisions.refuse_loss(revision)
     revisions.run(revision, "drop")

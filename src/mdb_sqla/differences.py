@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import NamedTuple
 
-from mdb_sqla.structure import Grant, Structure
+from mdb_sqla.structure import Grant, Structure, unqualified
 
 __all__ = ["SEQUENCE", "Difference", "differences"]
 
@@ -17,6 +18,7 @@ _SWITCHES = {
     "error_code(code text)": {"RETURN code", "RETURN 'P0001'::text"},
 }
 _CHANGING = {"UPDATE", "DELETE", "TRUNCATE", "TRIGGER"}
+_MESSAGES = re.compile(r'("(?:[^"]|"")+")\.messages\b')
 _INVALID = " (invalid)"
 
 SEQUENCE = "messages_global_position_seq"
@@ -41,12 +43,24 @@ def differences(store: Structure, made: Structure, schema: str) -> Iterator[Diff
     identifier = '"' + schema.replace('"', '""') + '"'
     if store.revisions is not None and (made.revisions or set()) - store.revisions:
         yield Difference("Revisions", f"{_list(store)}, and not {_list(made)}", _UPGRADE)
+    named = _named(store)
+    if named is not None:
+        what = f"it was renamed, and the functions in it still name {named}"
+        yield Difference("Schema", what, f"ALTER SCHEMA {identifier} RENAME TO {named};")
     for (kind, name), definition in made.parts.items():
         actual = store.parts.get((kind, name))
+        if actual is not None and named is not None and kind == "function body":
+            actual = unqualified(actual, [f"{named}."])
         allowed = _SWITCHES.get(name, set()) if kind == "function body" else set()
         if actual != definition and actual not in allowed:
             yield _of_part(kind, name, definition, actual, identifier)
     yield from _of_privileges(store, made, identifier)
+
+
+def _named(store: Structure) -> str | None:
+    """Return the schema that functions name as theirs, if it is not the one that they are in."""
+    bodies = (body for (kind, _), body in store.parts.items() if kind == "function body")
+    return next((match[1] for body in bodies if (match := _MESSAGES.search(body))), None)
 
 
 def _of_part(

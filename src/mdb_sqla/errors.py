@@ -9,6 +9,7 @@ __all__ = [
     "ConditionNotActivated",
     "ConsumerAhead",
     "ConsumersHaveBegun",
+    "DataExists",
     "DuplicateMessageId",
     "HandlerFailed",
     "HttpUnavailable",
@@ -21,15 +22,16 @@ __all__ = [
     "InvalidStreamName",
     "MemberReplaced",
     "MessageStoreError",
-    "MessagesExist",
     "NoHandler",
     "NoReply",
     "NoReplyStream",
     "NotACategory",
     "NotAStream",
     "NotCommitted",
+    "NotPermitted",
     "ReadNotExact",
     "Refusal",
+    "SequenceBehind",
     "SlotLost",
     "StoreBusy",
     "StoreNotInstalled",
@@ -392,9 +394,27 @@ class Unavailable(MessageStoreError):
     """
 
 
+class NotPermitted(Refusal):
+    """The role that is logged in lacks a privilege; the message names on what.
+
+    Members of `message_store_reader`, `message_store_writer` and `message_store_consumer` have what
+    an application needs.
+    """
+
+
+class SequenceBehind(Refusal):
+    """Messages have global positions that the sequence has yet to draw, so nothing can be written.
+
+    It comes of what brings rows without the sequence, such as logical replication.
+    """
+
+
 class UnrecognizedStore(Refusal):
-    """What is in the schema is not a store that can be adopted; nothing was changed."""
+    """The schema can't have a store, or has one that can't be adopted; nothing was changed."""
 
 
-class MessagesExist(Refusal):
-    """A downgrade would delete messages; nothing was changed."""
+class DataExists(Refusal):
+    """A downgrade would delete messages or what consumers have stored; nothing was changed.
+
+    The message names what is there, and a note how to say that it may be deleted.
+    """

@@ -47,12 +47,19 @@ def upgrade(
         The ids of the revisions that were run, in order; none if the store was up to date.
 
     Raises:
-        UnrecognizedStore: there is something else in the schema; nothing was changed.
+        UnrecognizedStore: there is something else in the schema, its name was changed, or the
+            encoding of the database is SQL_ASCII; nothing was changed.
+        NotPermitted: the role may not install or upgrade a store here.
         InvalidSchemaName: the name of the schema can't be one.
     """
     create_schema = revisions.statement(_FIRST_REVISION, "schema", schema)
     with translated(), _transaction(bind, schema) as connection:
         revisions.execute(connection, create_schema)
+        checks = ["refuse_renamed"]
+        if inspect(connection).has_table(VERSION_TABLE, schema):
+            checks.append("record_restored")
+        for name in checks:
+            revisions.execute(connection, revisions.statement(_FIRST_REVISION, name, schema))
         return _run(_upgrade_steps(role), schema, connection=connection)
 
 
@@ -61,14 +68,22 @@ def downgrade(
     *,
     schema: str = revisions.DEFAULT_SCHEMA,
     delete_messages: bool = False,
+    delete_consumers: bool = False,
 ) -> list[str]:
     """Remove the store, and its schema if the upgrade created it and nothing else is in it.
+
+    Args:
+        bind: an engine or a connection, as for `upgrade`.
+        schema: the schema of the store.
+        delete_messages: whether messages may be deleted with it.
+        delete_consumers: whether what consumers have stored may be: their positions, members, dead
+            letters and registrations.
 
     Returns:
         The ids of the revisions that were taken back, in order.
 
     Raises:
-        MessagesExist: there are messages and `delete_messages` is False; nothing was changed.
+        DataExists: there is something that may not be deleted; nothing was changed.
         StoreNotInstalled: the schema has no store that `upgrade` installed.
     """
     drop_schema = revisions.statement(_FIRST_REVISION, "drop_schema", schema)
@@ -78,9 +93,9 @@ def downgrade(
             raise StoreNotInstalled(
                 f"There is no store in schema {schema!r} that upgrade installed"
             )
-        done = _run(
-            _downgrade_steps, schema, delete_messages=delete_messages, connection=connection
-        )
+        may = {"messages": delete_messages, "consumers": delete_consumers}
+        may_delete = frozenset(kind for kind in revisions.DELETABLE if may[kind])
+        done = _run(_downgrade_steps, schema, may_delete=may_delete, connection=connection)
         version_table.drop(connection)
         revisions.execute(connection, drop_schema)
         return done
@@ -114,7 +129,7 @@ def _run(
     steps: _Steps,
     schema: str,
     *,
-    delete_messages: bool = False,
+    may_delete: frozenset[str] = frozenset(),
     connection: Connection | None = None,
     output_buffer: TextIO | None = None,
 ) -> list[str]:
@@ -139,18 +154,31 @@ def _run(
         connection, dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, opts=options
     )
     with (
-        revisions.running(revisions.Migration(context, schema, delete_messages)),
+        revisions.running(revisions.Migration(context, schema, may_delete)),
         context.begin_transaction(),
     ):
         context.run_migrations()
     return done
 
 
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except TypeError as error:
+        if "bytes-like" not in str(error):
+            raise
+        raise InvalidArgument(
+            "The client encoding of the connection is SQL_ASCII, so that psycopg returns bytes "
+            "where SQLAlchemy needs text. A store needs a database with ENCODING 'UTF8'; if this one "
+            "has it, connect with connect_args={'client_encoding': 'utf8'}"
+        ) from error
+
+
 @contextmanager
 def _transaction(bind: Engine | Connection, schema: str) -> Iterator[Connection]:
     with ExitStack() as stack:
         if isinstance(bind, Engine):
-            connection = stack.enter_context(bind.connect())
+            connection = stack.enter_context(_connected(bind))
             # Whatever the engine's own is: AUTOCOMMIT would leave a half-made store behind.
             connection = connection.execution_options(isolation_level="READ COMMITTED")
         elif isinstance(bind, Connection):

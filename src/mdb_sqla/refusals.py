@@ -53,7 +53,7 @@ _REFUSALS: tuple[tuple[str, type[errors.Refusal], str], ...] = (
     ),
     ("MS008", errors.ReadNotExact, r"Must be read (on the primary server|at isolation level).*"),
     ("MS010", errors.UnrecognizedStore, r"(Schema|The message store in schema) \".*"),
-    ("MS011", errors.MessagesExist, r"The downgrade would delete all messages .*"),
+    ("MS011", errors.DataExists, r"The downgrade would delete in schema .*"),
 )
 _PATTERNS = [
     (sqlstate, error, re.compile(pattern, re.DOTALL)) for sqlstate, error, pattern in _REFUSALS
@@ -62,6 +62,7 @@ _PATTERNS = [
 _NUMBERS = {"expected_version", "stream_version", "member", "size"}
 
 _TAKEN_POSITION = re.compile(r"\bmessages_stream\b")
+_SEQUENCE_BEHIND = re.compile(r"\bmessages_pkey\b")
 _DUPLICATE = re.compile(r"\bmessages_id\b")
 _DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
 
@@ -87,10 +88,20 @@ _PASSING = (
 _MISSING = {"42883", "42P01", "42704"}
 """SQLSTATEs of an unknown function, table and type."""
 
-_OWN_OBJECT = re.compile(
-    r"\.(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity|message_store_version|messages|prepare_copy|settled_position"
-    r"|stream_version|write_messages?|\w+_summary)\b"
+_OWN_NAME = (
+    r"(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
+    r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
+    r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
+    r"|\w+_summary)\b"
+)
+_OWN_OBJECT = re.compile(rf"\.{_OWN_NAME}")
+_IN_OWN_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_OWN_NAME}\(')
+
+_INSUFFICIENT_PRIVILEGE = "42501"
+_ROLES = (
+    "Members of message_store_reader may read, of message_store_writer write as well, of "
+    "message_store_consumer consume as well; only the owner may install, upgrade or change a "
+    "store: see docs/privileges.md"
 )
 
 
@@ -178,6 +189,20 @@ def _refusal(error: DBAPIError) -> errors.Refusal | None:
         id_ = match[1] if (match := _DUPLICATE_ID.search(detail)) else None
         which = f"the id {id_}" if id_ else "the same id"
         return errors.DuplicateMessageId(f"A message with {which} is stored already", id=id_)
+    if sqlstate == "23505" and _SEQUENCE_BEHIND.search(text) and _table(error) == "messages":
+        return errors.SequenceBehind(
+            "The sequence of global positions is behind the messages, as after logical "
+            f"replication; mdb verify prints the setval() that brings it up: {text}"
+        )
+    if sqlstate == _INSUFFICIENT_PRIVILEGE:
+        return errors.NotPermitted(f"{text}. {hint or _ROLES}")
+    in_function = _IN_OWN_FUNCTION.match(_said(error, "context") or "")
+    if sqlstate in {"3F000", *_MISSING} and in_function and in_function["schema"] not in text:
+        return errors.StoreNotInstalled(
+            f"The schema {in_function['schema'][:-1]} of the message store was renamed, and its "
+            "functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO ...): "
+            f"{text}"
+        )
     if sqlstate == "3F000" or (sqlstate in _MISSING and _OWN_OBJECT.search(text)):
         return errors.StoreNotInstalled(
             "The message store is not installed in this database and schema, or not up to date; "
@@ -196,9 +221,14 @@ def _refusal(error: DBAPIError) -> errors.Refusal | None:
 
 
 def _table(error: DBAPIError) -> str | None:
+    return _said(error, "table_name")
+
+
+def _said(error: DBAPIError, name: str) -> str | None:
+    """Return a field that the drivers have under the same name."""
     original = error.orig
     told = getattr(original, "diag", None) or getattr(original, "__cause__", None)
-    return getattr(told, "table_name", None)
+    return getattr(told, name, None)
 
 
 def _diagnostics(error: DBAPIError) -> tuple[str | None, str, str, str]:

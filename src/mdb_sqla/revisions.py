@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from importlib.resources import files
+from itertools import dropwhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from alembic import op
@@ -17,18 +18,19 @@ from mdb_sqla.errors import InvalidSchemaName, Refusal
 from mdb_sqla.refusals import translated
 
 if TYPE_CHECKING:
-    from alembic.runtime.migration import MigrationContext
+    from alembic.runtime.migration import MigrationContext, RevisionStep
     from sqlalchemy import Connection
 
 __all__ = [
     "DEFAULT_SCHEMA",
-    "DELETE_MESSAGES_OPTION",
+    "DELETABLE",
     "SAFE_SEARCH_PATH",
     "SCHEMA_OPTION",
     "Migration",
     "configured_schema",
     "current",
     "execute",
+    "refuse_loss",
     "run",
     "running",
     "statement",
@@ -39,16 +41,24 @@ DEFAULT_SCHEMA = "message_store"
 SCHEMA_OPTION = "message_store_schema"
 """The option of `alembic.ini` or `[tool.alembic]` that names the schema of the store."""
 
-DELETE_MESSAGES_OPTION = "delete_messages"
-"""The `-x` argument of Alembic that lets a downgrade delete messages: `-x delete_messages=yes`."""
+DELETABLE = ("messages", "consumers")
+"""What a downgrade deletes only if it may: messages, and what consumers have stored, which is their
+positions, members, dead letters and registrations. Alembic's argument is `-x delete_messages=yes`.
+"""
 
 
 class Migration(NamedTuple):
-    """What a revision needs to know while it runs."""
+    """What a revision needs to know while it runs.
+
+    Attributes:
+        context: Alembic's.
+        schema: the schema of the store.
+        may_delete: what of `DELETABLE` a downgrade may delete.
+    """
 
     context: MigrationContext
     schema: str
-    may_delete_messages: bool
+    may_delete: frozenset[str] = frozenset()
 
 
 # What is created keeps the functions and operators that it was created with. One that anybody may
@@ -76,6 +86,7 @@ END
 $do$;
 """
 
+_PLAN = "mdb_sqla_plan"
 _current: ContextVar[Migration | None] = ContextVar("_current", default=None)
 
 
@@ -97,9 +108,8 @@ def current() -> Migration:
     context = op.get_context()
     environment = context.environment_context
     arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
-    return Migration(
-        context, configured_schema(context), arguments.get(DELETE_MESSAGES_OPTION) == "yes"
-    )
+    may_delete = {kind for kind in DELETABLE if arguments.get(f"delete_{kind}") == "yes"}
+    return Migration(context, configured_schema(context), frozenset(may_delete))
 
 
 def configured_schema(context: MigrationContext) -> str:
@@ -109,6 +119,35 @@ def configured_schema(context: MigrationContext) -> str:
     return context.config.get_alembic_option(SCHEMA_OPTION, DEFAULT_SCHEMA)
 
 
+def refuse_loss(revision: str) -> None:
+    """Refuse a downgrade if one of its steps from this one on would delete what it may not.
+
+    Each downgrade of the store's begins with it: so it is refused before the first of them, also
+    where each step has a transaction of its own. What a step deletes, its module has in `deletes`.
+
+    Raises:
+        DataExists: there is something that would be deleted; Alembic's command gets a CommandError.
+    """
+    migration = current()
+    following = dropwhile(lambda step: step.revision.revision != revision, _plan(migration.context))
+    deleted = {getattr(step.revision.module, "deletes", "") for step in following}
+    kinds = [kind for kind in DELETABLE if kind in deleted - migration.may_delete]
+    if kinds:
+        sql = statement("message_store_0001", "refuse_loss", migration.schema)
+        _send(migration, [sql.replace("{kinds}", f"ARRAY{kinds}")])
+
+
+def _plan(context: MigrationContext) -> list[RevisionStep]:
+    """Return the steps of a downgrade, as they were planned when the first of the store's began."""
+    # Alembic hands its plan to nobody. It is made from what the database is at, so that it has to
+    # be kept: made again after a step, a target like -2 would be another one.
+    if _PLAN not in context.opts:
+        plan = context.opts["fn"](context.get_current_heads(), context)
+        context.opts[_PLAN] = list(plan)
+    steps: list[RevisionStep] = context.opts[_PLAN]
+    return steps
+
+
 def run(revision: str, *names: str) -> None:
     """Run SQL files of a revision, each one statement, in the schema that is configured.
 
@@ -116,7 +155,10 @@ def run(revision: str, *names: str) -> None:
     is no bind parameter and `%` is not doubled, whatever parameter style the environment uses.
     """
     migration = current()
-    statements = [statement(revision, name, migration.schema) for name in names]
+    _send(migration, [statement(revision, name, migration.schema) for name in names])
+
+
+def _send(migration: Migration, statements: list[str]) -> None:
     if migration.context.as_sql:
         with _safely(migration.context.impl.static_output) as output:
             for sql in statements:

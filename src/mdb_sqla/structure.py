@@ -27,7 +27,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from mdb_sqla import migrate
 
-__all__ = ["Grant", "Structure", "expected", "found"]
+__all__ = ["Grant", "Structure", "expected", "found", "unqualified"]
 
 _OWN = "mdb_sqla_"  # the version table, and what makes PostgreSQL give a temporary schema
 _namespace = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
@@ -78,7 +78,8 @@ def expected(connection: Connection, *, roles: bool) -> Structure:
         roles: whether to run the revisions of roles, too, which create those that are not there.
 
     Raises:
-        DBAPIError: it may not make temporary tables, or, with `roles`, not create a role.
+        DBAPIError: it may not make temporary tables.
+        NotPermitted: with `roles`, it may not create a role.
     """
     with _aside(connection):
         own = Table(f"{_OWN}scratch", MetaData(), Column("n", Integer), prefixes=["TEMPORARY"])
@@ -92,9 +93,13 @@ def expected(connection: Connection, *, roles: bool) -> Structure:
 
 @contextmanager
 def _aside(connection: Connection) -> Iterator[None]:
-    """Undo everything, with a search path that has PostgreSQL qualify the names that it writes."""
+    """Undo everything, with settings that have PostgreSQL write the same names everywhere.
+
+    It qualifies them, and quotes only those that have to be.
+    """
     with connection.begin_nested() as savepoint:
-        connection.execute(select(func.set_config("search_path", "", True)))
+        for setting, value in (("search_path", ""), ("quote_all_identifiers", "off")):
+            connection.execute(select(func.set_config(setting, value, True)))
         yield
         savepoint.rollback()
 
@@ -107,14 +112,14 @@ def _read(connection: Connection, schema: str) -> Structure:
     for part in connection.execute(_sql("structure"), {"schema": schema}):
         name = part.name
         if part.kind.startswith("function"):
-            name = _unqualified(name, written)
+            name = unqualified(name, written)
         if not name.startswith(_OWN):
             # In the source of a function, `message_store.` may also be the name of a setting.
             qualifiers = [source] if part.is_source else written
-            parts[part.kind, name] = _unqualified(part.definition, qualifiers)
+            parts[part.kind, name] = unqualified(part.definition, qualifiers)
     explicit, effective = set(), set()
     for row in connection.execute(_sql("privileges"), {"schema": schema}):
-        grant = Grant(row.kind, _unqualified(row.name, written), row.grantee, row.privilege)
+        grant = Grant(row.kind, unqualified(row.name, written), row.grantee, row.privilege)
         if row.is_explicit:
             explicit.add(grant)
         if row.is_effective:
@@ -122,7 +127,7 @@ def _read(connection: Connection, schema: str) -> Structure:
     return Structure(parts, explicit, effective, _revisions(connection, schema))
 
 
-def _unqualified(definition: str, qualifiers: list[str]) -> str:
+def unqualified(definition: str, qualifiers: list[str]) -> str:
     """Take the schema out where a name begins with it, not where one ends like it."""
     # As identifiers, and within strings.
     written = [*qualifiers, *(qualifier.replace("'", "''") for qualifier in qualifiers)]

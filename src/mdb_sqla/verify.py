@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import data_rules, tables
 from mdb_sqla.differences import SEQUENCE, Difference, differences
-from mdb_sqla.errors import StoreNotInstalled
+from mdb_sqla.errors import NotPermitted, StoreNotInstalled
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
 from mdb_sqla.structure import Structure, expected, found
@@ -80,10 +80,11 @@ def _expected(connection: Connection, store: Structure, told: Verification) -> S
     roles = _has_roles(store)
     try:
         made = expected(connection, roles=roles)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in _MAY_NOT:
+    except (DBAPIError, NotPermitted) as error:
+        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") not in _MAY_NOT:
             raise
-        told.left_out.append(f"Tables, functions and the like: {error.orig}".strip())
+        why = error.orig if isinstance(error, DBAPIError) else error
+        told.left_out.append(f"Tables, functions and the like: {why}".strip())
         return None
     told.checked.append(
         f"{len(made.parts)} parts: tables, columns, indexes, functions and the like"

@@ -268,6 +268,38 @@ def test_what_its_owner_has_added_is_no_difference(filled: Engine) -> None:
     assert verify(filled).differences == []
 
 
+def test_a_schema_that_was_renamed(filled: Engine) -> None:
+    run(filled, "ALTER SCHEMA message_store RENAME TO events")
+
+    (difference,) = verify(filled, schema="events").differences
+
+    assert difference.where == "Schema"
+    assert 'still name "message_store"' in difference.what
+    run(filled, difference.remedy)
+    assert verify(filled).differences == []
+
+
+# How PostgreSQL writes what it is compared with, and how text is read.
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "quote_all_identifiers = on",
+        "DateStyle = 'German, DMY'",
+        "IntervalStyle = sql_standard",
+        "bytea_output = escape",
+        "extra_float_digits = -15",
+        "standard_conforming_strings = off",
+        "xmloption = document",
+        "search_path = message_store, public",
+    ],
+)
+def test_settings_of_the_database(with_role: Engine, setting: str) -> None:
+    run(with_role, f'ALTER DATABASE "{with_role.url.database}" SET {setting}')
+    with_role.dispose()
+
+    assert verify(with_role).differences == []
+
+
 def test_nothing_is_changed(filled: Engine) -> None:
     before = catalog(filled.url)
 
@@ -297,7 +329,7 @@ def test_another_schema(empty_database: URL, schema: str) -> None:
 
 
 def test_a_schema_whose_name_others_end_like() -> None:
-    assert structure._unqualified("s.f(messages.id)", ["s."]) == "f(messages.id)"
+    assert structure.unqualified("s.f(messages.id)", ["s."]) == "f(messages.id)"
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import (
     Consumer,
+    DataExists,
     Group,
     Message,
-    MessagesExist,
     Retries,
     StoredMessage,
     dead_letters,
@@ -53,7 +53,7 @@ def test_life(managed: Flavour, schema: str, granularity: str) -> None:
     write(managed, engine)
     consume(managed, engine)
     assert verify(administration, schema=schema).differences == []
-    with pytest.raises(MessagesExist):
+    with pytest.raises(DataExists):
         migrate.downgrade(administration, schema=schema)
     in_transaction(
         managed,

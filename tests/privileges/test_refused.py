@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import Message, MessageStore
+from mdb_sqla import Message, MessageStore, NotPermitted
 from tests.migrations.conftest import ROLES
 from tests.privileges.conftest import MemberOf
 
@@ -97,6 +97,8 @@ def test_a_grant_without_the_option_gives_nothing_away(member_of: MemberOf) -> N
 
     with (
         member_of("message_store_reader").connect() as connection,
-        pytest.raises(DBAPIError, match="permission denied"),
+        pytest.raises(
+            NotPermitted, match=r"permission denied for .*messages?.*message_store_writer"
+        ),
     ):
         MessageStore(connection).write("account-1", Message("Opened"))

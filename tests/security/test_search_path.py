@@ -171,7 +171,7 @@ def test_a_refusal_leaves_the_search_path_as_it_was(administrator: Connection) -
 
 def test_a_revision_in_an_environment_of_the_application(administrator: Connection) -> None:
     context = MigrationContext.configure(administrator)
-    with revisions.running(revisions.Migration(context, "message_store", False)):
+    with revisions.running(revisions.Migration(context, "message_store")):
         revisions.run("message_store_0001", "schema", "category", "id", "cardinal_id")
 
     assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH

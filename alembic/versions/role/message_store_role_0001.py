@@ -13,4 +13,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    revisions.refuse_loss(revision)
     revisions.run(revision, "revoke")

@@ -24,6 +24,7 @@ from mdb_sqla.cli import (
 from mdb_sqla.cli.options import discard_output, fail, prepare_streams
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
+from mdb_sqla.refusals import translated
 
 __all__ = ["main"]
 
@@ -36,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     prepare_streams()
     try:
-        _app()(args=arguments)
+        with translated():
+            _app()(args=arguments)
     except (MessageStoreError, EmbeddedPostgresError) as error:
-        fail(str(error))
+        fail(". ".join([str(error), *getattr(error, "__notes__", ())]))
     except ArgumentError as error:
         fail(f"The URL can't be used: {error}")
     except (SQLAlchemyError, psycopg.Error) as error:

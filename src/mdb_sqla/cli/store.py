@@ -46,13 +46,26 @@ def downgrade(
     delete_messages: Annotated[
         bool, typer.Option("--delete-messages", help="Delete the messages with it.")
     ] = False,
+    delete_consumers: Annotated[
+        bool,
+        typer.Option(
+            "--delete-consumers",
+            help="Delete consumers' positions, members, dead letters and registrations with it.",
+        ),
+    ] = False,
 ) -> None:
-    """Remove the store; refused while there are messages.
+    """Remove the store; refused while there are messages, or consumers have stored anything.
 
     Example: mdb downgrade --url postgresql://localhost/shop
     """
     with connected(url) as engine:
-        for revision in migrate.downgrade(engine, schema=schema, delete_messages=delete_messages):
+        done = migrate.downgrade(
+            engine,
+            schema=schema,
+            delete_messages=delete_messages,
+            delete_consumers=delete_consumers,
+        )
+        for revision in done:
             output.print(f"Took back {revision}")
         output.print(f"The store in schema {schema} of database {engine.url.database} is gone.")
 

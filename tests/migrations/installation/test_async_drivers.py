@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from mdb_sqla import MessagesExist, UnrecognizedStore, migrate
+from mdb_sqla import DataExists, UnrecognizedStore, migrate
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, connected
 
@@ -61,7 +61,7 @@ def test_messages_are_not_deleted_unasked(database: URL, run: Run) -> None:
         connection.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
     before = catalog(database)
 
-    with pytest.raises(MessagesExist):
+    with pytest.raises(DataExists):
         run(database, lambda connection: connection.run_sync(migrate.downgrade))
 
     assert catalog(database) == before

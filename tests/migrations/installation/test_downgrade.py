@@ -7,7 +7,7 @@ from psycopg import sql
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import InvalidSchemaName, MessagesExist, StoreNotInstalled, migrate
+from mdb_sqla import DataExists, InvalidSchemaName, StoreNotInstalled, migrate
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, contents, engine_of
 
@@ -49,7 +49,7 @@ def test_under_any_schema_name(empty_database: URL, schema: str) -> None:
         assert connection.execute(write).fetchone() == (0,)
         assert connection.execute(write).fetchone() == (1,)
         assert connection.execute(read).fetchall() == [(0,), (1,)]
-    with pytest.raises(MessagesExist):
+    with pytest.raises(DataExists):
         migrate.downgrade(engine, schema=schema)
     migrate.downgrade(engine, schema=schema, delete_messages=True)
 
@@ -128,7 +128,7 @@ def test_messages_are_not_deleted_unasked(database: URL) -> None:
     before = catalog(database), contents(database)
     engine = engine_of(database)
 
-    with pytest.raises(MessagesExist, match='would delete all messages in schema "message_store"'):
+    with pytest.raises(DataExists, match=r'in schema "message_store": messages \(1\)'):
         migrate.downgrade(engine)
     assert (catalog(database), contents(database)) == before
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import URL, text
 
-from mdb_sqla import MessagesExist, UnrecognizedStore, migrate
+from mdb_sqla import DataExists, UnrecognizedStore, migrate
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, connected, engine_of
 
@@ -64,7 +64,7 @@ def test_in_a_savepoint(empty_database: URL) -> None:
             text("SELECT message_store.write_message(gen_random_uuid()::text, 'a-1', 'A', '{}')")
         )
         savepoint = connection.begin_nested()
-        with pytest.raises(MessagesExist):
+        with pytest.raises(DataExists):
             migrate.downgrade(connection)
         savepoint.rollback()
         migrate.downgrade(connection, delete_messages=True)

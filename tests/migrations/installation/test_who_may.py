@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import URL, Engine, event
-from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import migrate
+from mdb_sqla import NotPermitted, migrate
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import ROLES, connected, engine_of
@@ -67,7 +65,7 @@ def test_who_may_not_changes_nothing(role: str, empty_database: URL, asked_for_r
             connection.execute(f"GRANT CREATE ON SCHEMA events TO {role}".encode())
     before = catalog(empty_database)
 
-    with pytest.raises(DBAPIError, match="permission denied"):
+    with pytest.raises(NotPermitted, match="permission denied"):
         migrate.upgrade(engine_as(role, empty_database), schema="events", role=asked_for_role)
 
     assert catalog(empty_database) == before
@@ -100,11 +98,10 @@ def test_who_may_not_create_roles_is_told_which(
     with connected(empty_database) as connection:
         connection.execute(f"CREATE SCHEMA events AUTHORIZATION {role}".encode())
 
-    with pytest.raises(DBAPIError, match="create role message_store_reader") as denied:
+    with pytest.raises(NotPermitted, match="create role message_store_reader") as denied:
         migrate.upgrade(engine_as(role, empty_database), schema="events", role=True)
 
-    assert isinstance(denied.value.orig, psycopg.errors.InsufficientPrivilege)
-    assert "CREATE ROLE message_store_consumer;" in str(denied.value.orig.diag.message_hint)
+    assert "CREATE ROLE message_store_consumer;" in str(denied.value)
 
 
 @pytest.mark.usefixtures("no_store_role")
@@ -149,8 +146,7 @@ def test_who_does_not_own_a_store_of_the_original_does_not_adopt_it(
         connection.execute(f"GRANT USAGE, CREATE ON SCHEMA message_store TO {role}".encode())
     before = catalog(original_1_3)
 
-    with pytest.raises(DBAPIError, match="must be owner of") as denied:
+    with pytest.raises(NotPermitted, match=r"must be owner of .* only the owner may install"):
         migrate.upgrade(engine_as(role, original_1_3))
 
-    assert isinstance(denied.value.orig, psycopg.errors.InsufficientPrivilege)
     assert catalog(original_1_3) == before

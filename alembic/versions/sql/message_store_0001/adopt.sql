@@ -8,7 +8,14 @@ DECLARE
   _version text;
   _problems text;
   _grantee text;
+  _quoting constant text := current_setting('quote_all_identifiers');
 BEGIN
+  -- There, text may be of any encoding, and JSON can have no character that is not ASCII.
+  IF getdatabaseencoding() = 'SQL_ASCII' THEN
+    RAISE EXCEPTION 'Schema % can have no message store: the encoding of the database is SQL_ASCII', {schema_literal}
+      USING ERRCODE = 'MS010', HINT = 'Create a database for it: CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0';
+  END IF;
+
   PERFORM pg_advisory_xact_lock(hashtextextended('mdb_sqla:' || {schema_literal}, 0));
 
   IF _messages IS NULL THEN
@@ -36,9 +43,12 @@ BEGIN
   END IF;
 
   IF obj_description(_messages, 'pg_class') LIKE 'Messages, managed by mdb_sqla%' THEN
-    RAISE EXCEPTION 'The message store in schema % is managed by mdb_sqla already, from another migration history', {schema_literal}
-      USING ERRCODE = 'MS010', HINT = 'To manage it from this history, run: alembic stamp message_store@head';
+    RAISE EXCEPTION 'The message store in schema % is managed by mdb_sqla already, from another migration history, or was restored without the rows of the version table', {schema_literal}
+      USING ERRCODE = 'MS010', HINT = 'To manage it from this history, run: alembic stamp message_store@head; after a restore of the schema alone, run: alembic stamp heads';
   END IF;
+
+  -- How definitions are printed, which are compared with these.
+  PERFORM set_config('quote_all_identifiers', 'off', true);
 
   SELECT string_agg(problem, '; ')
   INTO _problems
@@ -203,10 +213,12 @@ BEGIN
     WHERE actual.definition <> expected.definition
   ) AS found (problem);
 
+  PERFORM set_config('quote_all_identifiers', _quoting, true);
+
   IF _problems IS NULL THEN
     EXECUTE $sql$SELECT {schema}.message_store_version()$sql$ INTO _version;
 
-    IF _version IS NULL OR _version !~ '^1\.(2\.\d+|3\.0)$' THEN
+    IF _version IS NULL OR _version !~ '^1[.](2[.][0-9]+|3[.]0)$' THEN
       _problems := format('its version is %s, not 1.2 or 1.3.0', coalesce(_version, 'NULL'));
     END IF;
   END IF;

@@ -1,0 +1,196 @@
+"""No downgrade of the store deletes anything unasked, and it is refused before its first step."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from alembic.util import CommandError
+from sqlalchemy import URL
+
+from tests.migrations.catalog import catalog
+from tests.migrations.conftest import connected, contents
+from tests.migrations.with_alembic.application import (
+    ROLE,
+    Application,
+    ScriptFailedError,
+    run_script,
+)
+
+CONSUMERS = {
+    "consumer_slots": "(consumer, slot, slots, position) VALUES ('billing', 0, 1, 1)",
+    "consumer_members": "VALUES ('billing', 'a', gen_random_uuid(), now())",
+    "dead_letters": "VALUES ('shipping', 1, 0, 'a-1', 0, 'A', true)",
+    "consumers": "(consumer, categories, start) VALUES ('billing', '{a}', 0)",
+}
+EVERYTHING = (
+    "positions (1), members (1), dead letters (1), registered consumers (1), messages (1); "
+    "consumers: billing, shipping"
+)
+
+
+def write(database: URL) -> None:
+    with connected(database) as connection:
+        connection.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
+
+
+def consume(database: URL, *tables: str) -> None:
+    with connected(database) as connection:
+        for table in tables or CONSUMERS:
+            connection.execute(f"INSERT INTO {table} {CONSUMERS[table]}".encode())
+
+
+def store(database: URL) -> Any:
+    """What is in the store, and where its revisions are."""
+    with connected(database) as connection:
+        versions = connection.execute(
+            "SELECT version_num FROM public.alembic_version WHERE version_num <> 'app_0001' "
+            "ORDER BY version_num"
+        ).fetchall()
+        rows = [
+            connection.execute(f"TABLE {table}".encode()).fetchall()
+            for table in ("consumer_slots", "consumer_members", "dead_letters", "consumers")
+        ]
+    of = catalog(database)
+    objects = {section: of[section] for section in ("relations", "columns", "functions")}
+    ours = {name: [row for row in rows if row[0] != "public"] for name, rows in objects.items()}
+    return versions, rows, contents(database), ours
+
+
+@pytest.fixture(params=[False, True], ids=["one transaction", "one for each"])
+def used(request: pytest.FixtureRequest, application: Application) -> Application:
+    """An application whose store has messages, and consumers that have begun."""
+    application.configure["transaction_per_migration"] = request.param
+    application.locations.append(ROLE)
+    application.upgrade()
+    write(application.database)
+    consume(application.database)
+    return application
+
+
+@pytest.mark.usefixtures("no_store_role")
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("message_store@-1", "-x delete_consumers=yes"),
+        ("message_store_0003", "-x delete_consumers=yes"),
+        ("message_store@-2", "-x delete_consumers=yes"),
+        ("message_store_0001", "-x delete_consumers=yes"),
+        ("message_store@base", "-x delete_consumers=yes -x delete_messages=yes"),
+        ("base", "-x delete_consumers=yes -x delete_messages=yes"),
+    ],
+)
+def test_it_is_refused_before_the_first_step(used: Application, target: str, options: str) -> None:
+    before = store(used.database)
+
+    with pytest.raises(CommandError) as refused:
+        used.downgrade(target)
+
+    assert f"alembic {options} downgrade" in str(refused.value)
+    assert "billing" in str(refused.value)
+    assert store(used.database) == before
+
+
+@pytest.mark.usefixtures("no_store_role")
+def test_it_names_what_is_there(used: Application) -> None:
+    with pytest.raises(CommandError) as refused:
+        used.downgrade()
+
+    assert f'would delete in schema "message_store": {EVERYTHING}.' in str(refused.value)
+
+
+@pytest.mark.usefixtures("no_store_role")
+@pytest.mark.parametrize("asked", ["messages", "consumers"])
+def test_leave_to_delete_the_one_is_none_to_delete_the_other(used: Application, asked: str) -> None:
+    before = store(used.database)
+
+    with pytest.raises(CommandError) as refused:
+        used.downgrade(**{f"delete_{asked}": "yes"})
+
+    assert f"delete_{asked}" not in str(refused.value)
+    assert store(used.database) == before
+
+
+@pytest.mark.usefixtures("no_store_role")
+def test_all_is_deleted_when_asked(used: Application) -> None:
+    used.downgrade(delete_messages="yes", delete_consumers="yes")
+
+    assert [row[0] for row in catalog(used.database)["schemas"]] == ["public"]
+
+
+@pytest.mark.usefixtures("no_store_role")
+def test_what_deletes_nothing_needs_no_leave(used: Application) -> None:
+    """What roles may do is granted anew; and what is kept needs no option."""
+    used.downgrade("message_store_role@base")
+    used.downgrade("message_store@-2", delete_consumers="yes")
+    used.downgrade("message_store_0001")
+
+    with connected(used.database) as connection:
+        assert connection.execute("SELECT count(*) FROM messages").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("table", CONSUMERS)
+@pytest.mark.parametrize("target", ["message_store_0002", "message_store@base"])
+def test_each_table_of_consumers_is_guarded(
+    application: Application, table: str, target: str
+) -> None:
+    application.upgrade()
+    consume(application.database, table)
+
+    with pytest.raises(CommandError, match=r"\(1\); consumers: (billing|shipping)"):
+        application.downgrade(target)
+    application.downgrade(target, delete_consumers="yes")
+
+
+def test_minus_one_again_and_again(application: Application) -> None:
+    """It takes the newest revision of whichever head comes first."""
+    application.upgrade()
+    write(application.database)
+    consume(application.database)
+    before = store(application.database)
+
+    for _ in range(3):
+        with (
+            suppress(CommandError),  # where it is the store's, and not the application's
+            pytest.warns(UserWarning, match="ambiguous"),
+        ):
+            application.downgrade("-1")
+
+    assert store(application.database) == before
+
+
+def test_a_target_is_what_it_was_when_the_downgrade_began(application: Application) -> None:
+    """Of -3 two steps are left after the first, not three again, which would be all."""
+    application.configure["transaction_per_migration"] = True
+    application.upgrade()
+    write(application.database)
+    consume(application.database)
+
+    application.downgrade("message_store@-3", delete_consumers="yes")
+
+    with connected(application.database) as connection:
+        assert connection.execute("SELECT count(*) FROM messages").fetchone() == (1,)
+
+
+def test_a_store_that_nobody_has_used(application: Application) -> None:
+    application.configure["transaction_per_migration"] = True
+    application.upgrade()
+
+    application.downgrade("message_store@base")
+
+    assert "message_store" not in {row[0] for row in catalog(application.database)["schemas"]}
+
+
+@pytest.mark.usefixtures("no_store_role")
+@pytest.mark.parametrize("steps", ["message_store_0004:message_store_0001", "message_store@base"])
+def test_the_script_refuses_before_its_first_step(used: Application, steps: str) -> None:
+    before = store(used.database)
+    steps = steps if ":" in steps else f"message_store_role_0005:{steps}"
+
+    with pytest.raises(ScriptFailedError, match=r"positions \(1\).*consumers: billing"):
+        run_script(used.database, used.downgrade_script(steps))
+
+    assert store(used.database) == before
+    script = used.downgrade_script(steps, delete_messages="yes", delete_consumers="yes")
+    run_script(used.database, script)
