@@ -169,8 +169,8 @@ def _connected(engine: Engine) -> Connection:
             raise
         raise InvalidArgument(
             "The client encoding of the connection is SQL_ASCII, so that psycopg returns bytes "
-            "where SQLAlchemy needs text. A store needs a database with ENCODING 'UTF8'; if this one "
-            "has it, connect with connect_args={'client_encoding': 'utf8'}"
+            "where SQLAlchemy needs text. A store needs a database with ENCODING 'UTF8'; connect "
+            "to one with connect_args={'client_encoding': 'utf8'}"
         ) from error
 
 

@@ -83,7 +83,8 @@ SELECT
     CASE provolatile WHEN 'i' THEN ' IMMUTABLE' WHEN 's' THEN ' STABLE' END,
     CASE WHEN proisstrict THEN ' STRICT' END,
     CASE WHEN prosecdef THEN ' SECURITY DEFINER' END,
-    (SELECT string_agg('SET ' || setting, ' ' ORDER BY setting) FROM unnest(proconfig) AS setting)
+    -- The names in a setting are quoted as they were when the function was created.
+    (SELECT string_agg('SET ' || replace(setting, '"', ''), ' ' ORDER BY setting) FROM unnest(proconfig) AS setting)
   ),
   false
 FROM pg_proc

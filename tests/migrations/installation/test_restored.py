@@ -79,7 +79,8 @@ def test_a_schema_that_was_renamed_is_not_upgraded(database: URL) -> None:
     with connected(database) as connection:
         connection.execute("ALTER SCHEMA message_store RENAME TO events")
 
-    with pytest.raises(UnrecognizedStore, match='"events" was renamed.*"message_store"') as refused:
+    what = r'"events" was renamed.*"message_store"'
+    with pytest.raises(UnrecognizedStore, match=what) as refused:
         migrate.upgrade(engine_of(database), schema="events")
 
     (hint,) = refused.value.__notes__

@@ -19,7 +19,7 @@ BEGIN
       ORDER BY position DESC
       LIMIT 1$sql$;
 
-    RAISE NOTICE '% get_last_stream_message', CASE getdatabaseencoding() WHEN 'UTF8' THEN chr(187) ELSE '>' END;
+    RAISE NOTICE '% get_last_stream_message', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'stream_name ($1): %', get_last_stream_message.stream_name;
     RAISE NOTICE 'type ($2): %', get_last_stream_message.type;
     RAISE NOTICE 'Generated Command: %', _command;

@@ -11,7 +11,7 @@ BEGIN
   PERFORM {schema}.take_floor();
 
   IF {schema}.is_debugging('message_store.debug_write') THEN
-    RAISE NOTICE '% acquire_lock', CASE getdatabaseencoding() WHEN 'UTF8' THEN chr(187) ELSE '>' END;
+    RAISE NOTICE '% acquire_lock', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'stream_name: %', stream_name;
     RAISE NOTICE 'category: %', {schema}.category(stream_name);
     RAISE NOTICE 'key: %', _key;

@@ -79,7 +79,7 @@ BEGIN
       LIMIT $3$sql$;
 
       IF _debug THEN
-        RAISE NOTICE '% get_category_messages', CASE getdatabaseencoding() WHEN 'UTF8' THEN chr(187) ELSE '>' END;
+        RAISE NOTICE '% get_category_messages', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
         RAISE NOTICE 'category ($1): %', category;
         RAISE NOTICE 'position ($2): %', _position;
         RAISE NOTICE 'batch_size ($3): %', coalesce(batch_size, 1000);

@@ -78,7 +78,7 @@ BEGIN
   _bound := {schema}.read_bound(categories);
 
   IF {schema}.is_debugging('message_store.debug_get') THEN
-    RAISE NOTICE '% get_messages', CASE getdatabaseencoding() WHEN 'UTF8' THEN chr(187) ELSE '>' END;
+    RAISE NOTICE '% get_messages', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'categories ($1): %', categories;
     RAISE NOTICE 'position ($2): %', _position;
     RAISE NOTICE 'batch_size ($3): %', coalesce(batch_size, 1000);

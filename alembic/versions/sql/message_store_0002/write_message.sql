@@ -18,7 +18,7 @@ DECLARE
 BEGIN
   -- Before anything can be refused.
   IF {schema}.is_debugging('message_store.debug_write') THEN
-    RAISE NOTICE '% write_message', CASE getdatabaseencoding() WHEN 'UTF8' THEN chr(187) ELSE '>' END;
+    RAISE NOTICE '% write_message', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'id ($1): %', write_message.id;
     RAISE NOTICE 'stream_name ($2): %', write_message.stream_name;
     RAISE NOTICE 'type ($3): %', write_message.type;
