@@ -46,6 +46,18 @@ _VARIABLE = "MDB_TEST_DATABASE_URL"
 # Nothing of a test's database has to outlive a power failure.
 _SETTINGS = {"fsync": "off", "max_connections": "200"}
 
+# In whatever schema, and whichever history its revisions belong to.
+_STORES = text(
+    "SELECT FROM pg_class WHERE relname = 'messages' "
+    "AND obj_description(oid, 'pg_class') LIKE 'Messages, managed by mdb_sqla%'"
+)
+_NOT_MIGRATED = (
+    "The fixture message_store_migrations has installed no store in the tests' template, database "
+    "{name}: it has migrated another database, or none. An env.py of Alembic must use the URL that "
+    "the fixture puts into its config, before that of its own settings: "
+    'url = context.config.get_main_option("sqlalchemy.url") or settings.database_url'
+)
+
 _global_positions = count(1)
 
 
@@ -78,19 +90,29 @@ def message_store_template_url(message_store_server_url: URL | str) -> Iterator[
 def message_store_migrations(message_store_template_url: URL) -> None:
     """Installs the store in the template, once; override to install the application's tables too.
 
-    As in `command.upgrade(config, "heads")`, with the template's URL in the config.
+    As in `command.upgrade(config, "heads")`, with the template's URL in the config, which the
+    application's env.py has to use.
     """
     migrate.upgrade(create_engine(message_store_template_url, poolclass=NullPool))
 
 
+@pytest.fixture(scope="session")
+def _migrated_template(message_store_template_url: URL, message_store_migrations: None) -> str:
+    """The name of the template, which has a store: no other database was migrated in its place."""
+    engine = create_engine(message_store_template_url, poolclass=NullPool)
+    name = message_store_template_url.database
+    with engine.connect() as connection:
+        if not connection.execute(_STORES).all():
+            pytest.fail(_NOT_MIGRATED.format(name=name), pytrace=False)
+    return str(name)
+
+
 @pytest.fixture
 def message_store_url(
-    message_store_server_url: URL | str,
-    message_store_template_url: URL,
-    message_store_migrations: None,
+    message_store_server_url: URL | str, _migrated_template: str
 ) -> Iterator[URL]:
     """A database with an empty store, the test's own; whoever is connected to it is cut off."""
-    with _database(message_store_server_url, message_store_template_url.database) as url:
+    with _database(message_store_server_url, _migrated_template) as url:
         yield url
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import JSON, create_engine, func, select
+from sqlalchemy import JSON, create_engine, func, select, text
 
 from mdb_sqla import (
     NO_STREAM,
@@ -16,6 +16,7 @@ from mdb_sqla import (
     InvalidStreamName,
     Message,
     MessageStore,
+    SequenceBehind,
     TransactionConflict,
     WrongExpectedVersion,
     tables,
@@ -288,3 +289,15 @@ def test_a_snapshot_that_is_too_old_asks_for_another_try(
             flavour.run(store.write("account-1", messages, expected_version=expected_version))
 
     assert conflict.value.sqlstate == "40001"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_sequence_that_is_behind_is_named(flavour: Any, count: int) -> None:
+    """As where rows came by logical replication, which brings no sequence."""
+    with flavour.session() as session:
+        store = flavour.store(session)
+        flavour.run(store.write("account-1", [Message("A"), Message("B")]))
+        restart = "ALTER SEQUENCE message_store.messages_global_position_seq RESTART"
+        flavour.run(session.execute(text(restart)))
+        with pytest.raises(SequenceBehind, match=r"mdb verify .*messages_pkey"):
+            flavour.run(store.write("account-2", [Message("C")] * count))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy import URL, NullPool, create_engine, inspect, text
+
+from tests.conftest import Databases as OurDatabases
 
 ROOT = Path(__file__).parents[2]
 pytest_plugins = ["pytester"]
@@ -183,6 +186,91 @@ def test_both_are_there(message_store_engine, number):
 
     application.runpytest_subprocess().assert_outcomes(passed=2)
 
+    assert left() == []
+
+
+ENV = """
+import asyncio
+import os
+
+from alembic import context
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+url = URL
+
+
+def migrate(connection):
+    if SCHEMA:
+        connection.exec_driver_sql(f"create schema {SCHEMA}")
+    context.configure(connection=connection, version_table_schema=SCHEMA)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def migrate_async():
+    async with create_async_engine(url, poolclass=NullPool).connect() as connection:
+        await connection.run_sync(migrate)
+        await connection.commit()
+
+
+if ASYNC:
+    asyncio.run(migrate_async())
+else:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        migrate(connection)
+        connection.commit()
+"""
+OWN = 'os.environ["SHOP_URL"]'
+LINE = 'context.config.get_main_option("sqlalchemy.url") or os.environ["SHOP_URL"]'
+
+
+@pytest.mark.parametrize(
+    ("url", "schema", "is_async"),
+    [(OWN, None, False), (LINE, None, False), (LINE, "versions", True)],
+    ids=["own", "line", "line, async, versions elsewhere"],
+)
+def test_an_env_py_with_settings_of_its_own(
+    application: pytest.Pytester,
+    databases: OurDatabases,
+    left: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    schema: str | None,
+    is_async: bool,
+) -> None:
+    """It migrates the template, or no test runs on a database that was not migrated."""
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    (fixture,) = re.findall(r"^( +@pytest.fixture.*?\n(?: .*\n)+)", page, re.MULTILINE)[:1]
+    application.makeconftest(
+        PLUGIN
+        + "import pytest\nfrom alembic import command\nfrom alembic.config import Config\n"
+        + textwrap.dedent(fixture)
+    )
+    application.makepyfile(ONE)
+    application.mkdir("migrations").joinpath("env.py").write_text(
+        ENV.replace("URL\n", f"{url}\n", 1)
+        .replace("SCHEMA", repr(schema))
+        .replace("ASYNC", repr(is_async))
+    )
+    Path(application.path, "alembic.ini").write_text(
+        "[alembic]\nscript_location = %(here)s/migrations\npath_separator = newline\n"
+        "version_locations =\n    mdb_sqla.versions:\n"
+    )
+    with databases.create() as developers:
+        shop = developers.render_as_string(hide_password=False)
+        monkeypatch.setenv("SHOP_URL", shop)
+
+        done = application.runpytest_subprocess()
+
+        migrated = inspect(create_engine(developers, poolclass=NullPool)).get_schema_names()
+    if url == OWN:
+        done.assert_outcomes(errors=1)
+        done.stdout.fnmatch_lines(["*has migrated another database*"])
+        assert LINE.partition(" or ")[0] in done.stdout.str()
+    else:
+        done.assert_outcomes(passed=1)
+        assert "message_store" not in migrated
     assert left() == []
 
 
