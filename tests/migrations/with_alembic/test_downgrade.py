@@ -58,10 +58,13 @@ def store(database: URL) -> Any:
     return versions, rows, contents(database), ours
 
 
-@pytest.fixture(params=[False, True], ids=["one transaction", "one for each"])
-def used(request: pytest.FixtureRequest, application: Application) -> Application:
-    """An application whose store has messages, and consumers that have begun."""
-    application.configure["transaction_per_migration"] = request.param
+@pytest.fixture
+def used(application: Application) -> Application:
+    """An application whose store has messages, and consumers that have begun.
+
+    Each step is a transaction: what was done before a refusal would not be rolled back.
+    """
+    application.configure["transaction_per_migration"] = True
     application.locations.append(ROLE)
     application.upgrade()
     write(application.database)
@@ -74,8 +77,6 @@ def used(request: pytest.FixtureRequest, application: Application) -> Applicatio
     ("target", "options"),
     [
         ("message_store@-1", "-x delete_consumers=yes"),
-        ("message_store_0003", "-x delete_consumers=yes"),
-        ("message_store@-2", "-x delete_consumers=yes"),
         ("message_store_0001", "-x delete_consumers=yes"),
         ("message_store@base", "-x delete_consumers=yes -x delete_messages=yes"),
         ("base", "-x delete_consumers=yes -x delete_messages=yes"),
@@ -131,16 +132,13 @@ def test_what_deletes_nothing_needs_no_leave(used: Application) -> None:
 
 
 @pytest.mark.parametrize("table", CONSUMERS)
-@pytest.mark.parametrize("target", ["message_store_0002", "message_store@base"])
-def test_each_table_of_consumers_is_guarded(
-    application: Application, table: str, target: str
-) -> None:
+def test_each_table_of_consumers_is_guarded(application: Application, table: str) -> None:
     application.upgrade()
     consume(application.database, table)
 
     with pytest.raises(CommandError, match=r"\(1\); consumers: (billing|shipping)"):
-        application.downgrade(target)
-    application.downgrade(target, delete_consumers="yes")
+        application.downgrade("message_store_0002")
+    application.downgrade("message_store_0002", delete_consumers="yes")
 
 
 def test_minus_one_again_and_again(application: Application) -> None:
