@@ -12,10 +12,19 @@ from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator
 
+from mdb_sqla.arguments import described, is_storable, plain
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-__all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_serializer"]
+__all__ = [
+    "JSONText",
+    "PlainText",
+    "UTCDateTime",
+    "UUIDText",
+    "json_deserializer",
+    "json_serializer",
+]
 
 
 # SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
@@ -23,9 +32,25 @@ __all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_ser
 
 
 def json_serializer(dialect: Dialect) -> Callable[[Any], str]:
-    """Return the function that the engine serializes JSON with."""
-    serializer: Callable[[Any], str] | None = getattr(dialect, "_json_serializer", None)
-    return serializer or json.dumps
+    """Return what serializes JSON as the engine does, to text that PostgreSQL can store.
+
+    Besides the serializer's own errors it raises `ValueError` for NUL and surrogates, and
+    `TypeError` where the serializer returns neither text nor bytes.
+    """
+    serialize: Callable[[Any], Any] = getattr(dialect, "_json_serializer", None) or json.dumps
+
+    def text_of(value: Any) -> str:
+        text = serialize(value)
+        # Some serializers, orjson's among them, return bytes.
+        if isinstance(text, bytes | bytearray | memoryview):
+            text = str(text, "utf-8")
+        elif not isinstance(text, str):
+            raise TypeError(f"the engine's json_serializer returned no text: {described(text)}")
+        if not is_storable(text):
+            raise ValueError("PostgreSQL stores no NUL and no surrogates")
+        return plain(text)
+
+    return text_of
 
 
 def json_deserializer(dialect: Dialect) -> Callable[[str], Any]:
@@ -50,15 +75,28 @@ class JSONText(TypeDecorator[Any]):
         return process
 
 
+class PlainText(TypeDecorator[str]):
+    """Text; a string that is also an Enum is its value, whereas a driver may send its name."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return a plain string; what is no string is left to the driver to refuse."""
+        return plain(value) if isinstance(value, str) else value
+
+
 class UUIDText(TypeDecorator[UUID]):
     """A UUID that the server returns as text."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: UUID | str | None, dialect: Dialect) -> str | None:
         """Return the text that the server would print."""
-        return None if value is None else str(value)
+        if value is None:
+            return None
+        return plain(value) if isinstance(value, str) else str(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> UUID | None:
         """Return the UUID."""

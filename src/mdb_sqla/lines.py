@@ -11,9 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import JSON
 
+from mdb_sqla.arguments import is_storable
 from mdb_sqla.errors import InvalidLine
 from mdb_sqla.message import Message
-from mdb_sqla.stream_name import is_storable
 
 __all__ = ["KEYS", "OPTIONAL_KEYS", "Line", "RawMessage", "messages_in", "parse"]
 

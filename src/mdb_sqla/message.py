@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 from uuid import UUID, uuid5
 
-from mdb_sqla.errors import InvalidMessage, NoReplyStream
-from mdb_sqla.stream_name import StreamName, is_storable
+from mdb_sqla.arguments import described, is_storable, plain, text
+from mdb_sqla.errors import InvalidArgument, InvalidMessage, NoReplyStream
+from mdb_sqla.stream_name import StreamName
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -60,8 +61,11 @@ class StoredMessage(NamedTuple):
         For what a handler does outside of this database, where it may be done again: whoever
         receives a message with such an id knows whether it has it already. It is a UUID of version
         5, in the namespace of this message's id.
+
+        Raises:
+            InvalidArgument: the name is no string, or is empty.
         """
-        return uuid5(self.id, name)
+        return uuid5(self.id, text("The name of a derived id", name))
 
 
 class MessagePosition(NamedTuple):
@@ -91,19 +95,31 @@ class Message:
     def __post_init__(self) -> None:
         if not isinstance(self.type, str) or not self.type or not is_storable(self.type):
             raise InvalidMessage(
-                self, "the type must be a string that is not empty, without NUL and surrogates"
+                self,
+                "the type must be a string that is not empty, without NUL and surrogates: "
+                f"{described(self.type)}",
             )
+        object.__setattr__(self, "type", plain(self.type))
         if not isinstance(self.id, UUID):
-            raise InvalidMessage(self, f"the id must be a uuid.UUID: {self.id!r}")
+            raise InvalidMessage(self, f"the id must be a uuid.UUID: {described(self.id)}")
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
-            raise InvalidMessage(self, f"the metadata must be a mapping: {self.metadata!r}")
+            raise InvalidMessage(
+                self, f"the metadata must be a mapping: {described(self.metadata)}"
+            )
 
     def follow(self, preceding: StoredMessage) -> Message:
         """Return this message as one that was caused by another.
 
         The causation keys name the preceding message; the correlation, reply stream and properties
         that it has replace this message's own. Its local properties are left behind.
+
+        Raises:
+            InvalidArgument: the preceding message is none that was read.
         """
+        if not isinstance(preceding, StoredMessage):
+            raise InvalidArgument(
+                f"A message follows a StoredMessage, one that was read: {described(preceding)}"
+            )
         metadata = {
             **(self.metadata or {}),
             "causationMessageStreamName": preceding.stream_name,

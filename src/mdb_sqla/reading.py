@@ -25,11 +25,12 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions, tables
+from mdb_sqla.arguments import described, is_storable, plain
 from mdb_sqla.column_types import json_deserializer
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES, Database, dialect_of, execute, execute_raw
 from mdb_sqla.message import StoredMessage
-from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
+from mdb_sqla.stream_name import NO_STREAM, StreamName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -316,7 +317,7 @@ def _categories(categories: Iterable[str] | None) -> list[str] | None:
         return None
     if isinstance(categories, str) or not isinstance(categories, Iterable):
         raise InvalidArgument(
-            f"categories must be names of categories, or None for all: {categories!r}"
+            f"categories must be names of categories, or None for all: {described(categories)}"
         )
     return [StreamName(category) for category in categories]
 
@@ -349,28 +350,30 @@ def _stored(db: Database, rows: Iterable[Sequence[Any]]) -> list[StoredMessage]:
 
 def _text(name: str, value: str | None) -> str | None:
     if value is not None and (not isinstance(value, str) or not is_storable(value)):
-        raise InvalidArgument(f"{name} must be a string without NUL and surrogates: {value!r}")
-    return value
+        raise InvalidArgument(
+            f"{name} must be a string without NUL and surrogates: {described(value)}"
+        )
+    return None if value is None else plain(value)
 
 
 def _int64(name: str, value: int | None) -> int | None:
     if value is not None and not (_is_integer(value) and -(2**63) <= value < 2**63):
-        raise InvalidArgument(f"{name} must be a 64-bit integer: {value!r}")
-    return value
+        raise InvalidArgument(f"{name} must be a 64-bit integer: {described(value)}")
+    return None if value is None else int(value)
 
 
 def _position(value: int) -> int:
     if not (_is_integer(value) and 0 <= value < 2**63):
-        raise InvalidArgument(f"position must be an integer from 0 to 2^63 - 1: {value!r}")
-    return value
+        raise InvalidArgument(f"position must be an integer from 0 to 2^63 - 1: {described(value)}")
+    return int(value)
 
 
 def _batch_size(value: int) -> int:
     if not (_is_integer(value) and (value == -1 or 1 <= value < 2**63)):
         raise InvalidArgument(
-            f"batch_size must be an integer of at least 1, or -1 for no limit: {value!r}"
+            f"batch_size must be an integer of at least 1, or -1 for no limit: {described(value)}"
         )
-    return value
+    return int(value)
 
 
 def _is_integer(value: object) -> bool:

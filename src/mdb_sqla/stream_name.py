@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from enum import Enum
+
+from mdb_sqla.arguments import is_storable, name_of, plain
 from mdb_sqla.errors import InvalidStreamName
 
-__all__ = ["NO_STREAM", "StreamName", "is_storable", "ordering_key"]
+__all__ = ["NO_STREAM", "StreamName", "ordering_key"]
 
 NO_STREAM = -1
 """The version of a stream without messages; as expected version: the stream must not exist yet."""
@@ -22,15 +25,15 @@ class StreamName(str):
 
     def __new__(cls, name: str) -> StreamName:
         """Check the name; a stream name is returned as it is."""
-        if isinstance(name, StreamName):
+        if type(name) is cls:
             return name
         if not isinstance(name, str):
-            raise InvalidStreamName(name, "it must be a string")
+            raise InvalidStreamName(name, f"it must be a string, not {name_of(type(name))}")
         if not name or name[0] == "-":
             raise InvalidStreamName(name, "the category must not be empty")
         if not is_storable(name):
             raise InvalidStreamName(name, "it must not contain NUL and surrogates")
-        return super().__new__(cls, name)
+        return super().__new__(cls, plain(name))
 
     @classmethod
     def build(cls, category: str, *ids: object, types: tuple[str, ...] | str = ()) -> StreamName:
@@ -38,13 +41,17 @@ class StreamName(str):
 
         Without ids it is a category's name. The parts must be free of the separators around them.
 
+        Args:
+            category: the category, without types.
+            ids: strings, integers, UUIDs, or whatever else has a `__str__` of its own; a member of
+                an Enum stands for its value.
+            types: one type or several.
+
         Raises:
-            InvalidStreamName: a part is empty or contains a separator.
+            InvalidStreamName: a part is empty, contains a separator, or has no text of its own.
         """
         types = (types,) if isinstance(types, str) else types
-        if None in ids:
-            raise InvalidStreamName(None, "an id must not be None")
-        parts = [str(part) for part in ids]
+        parts = [_id_of(part) for part in ids]
         _check(category, "category", "-:")
         for part in types:
             _check(part, "type", "-+")
@@ -104,20 +111,25 @@ def ordering_key(stream_name: str) -> str:
     return id_.partition("+")[0] if separator else stream_name
 
 
-def is_storable(text: str) -> bool:
-    """Whether PostgreSQL stores this text: there is no NUL in it and it has a UTF-8 form."""
-    if "\0" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _id_of(part: object) -> str:
+    value = part.value if isinstance(part, Enum) else part
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__repr__(value)
+    # What is inherited from `object` names a place in memory, or shows a value to a programmer.
+    if type(value).__str__ is object.__str__ or isinstance(value, bytes | bytearray):
+        raise InvalidStreamName(
+            part, f"an id must be a string, an integer or a UUID, not {name_of(type(part))}"
+        )
+    return str(value)
 
 
 def _check(part: str, what: str, separators: str) -> None:
     if not isinstance(part, str) or not part:
-        raise InvalidStreamName(part, f"a {what} must be a string that is not empty")
+        raise InvalidStreamName(
+            part, f"a {what} must be a string that is not empty, not {name_of(type(part))}"
+        )
     for separator in separators:
         if separator in part:
             raise InvalidStreamName(part, f"a {what} must not contain {separator!r}")

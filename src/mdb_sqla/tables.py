@@ -16,13 +16,12 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     Table,
-    Text,
     Uuid,
     func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from mdb_sqla.column_types import UTCDateTime
+from mdb_sqla.column_types import PlainText, UTCDateTime
 
 __all__ = [
     "SCHEMA",
@@ -50,8 +49,8 @@ messages = Table(
     Column("global_position", BigInteger, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("time", UTCDateTime, nullable=False, server_default=func.timezone("utc", func.now())),
-    Column("stream_name", Text, nullable=False),
-    Column("type", Text, nullable=False),
+    Column("stream_name", PlainText, nullable=False),
+    Column("type", PlainText, nullable=False),
     Column("data", JSONB(none_as_null=True)),
     Column("metadata", JSONB(none_as_null=True)),
     Column("id", Uuid, nullable=False, server_default=func.gen_random_uuid()),
@@ -61,12 +60,12 @@ messages = Table(
 consumer_slots = Table(
     "consumer_slots",
     metadata,
-    Column("consumer", Text, primary_key=True),
+    Column("consumer", PlainText, primary_key=True),
     Column("slot", Integer, primary_key=True, autoincrement=False),
     Column("slots", Integer, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("token", BigInteger, nullable=False, server_default="0"),
-    Column("owner", Text),
+    Column("owner", PlainText),
     Column(
         "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
     ),
@@ -75,8 +74,8 @@ consumer_slots = Table(
 consumer_members = Table(
     "consumer_members",
     metadata,
-    Column("consumer", Text, primary_key=True),
-    Column("member", Text, primary_key=True),
+    Column("consumer", PlainText, primary_key=True),
+    Column("member", PlainText, primary_key=True),
     Column("instance", Uuid, nullable=False),
     Column("alive_until", DateTime(timezone=True), nullable=False),
 )
@@ -84,11 +83,11 @@ consumer_members = Table(
 consumers = Table(
     "consumers",
     metadata,
-    Column("consumer", Text, primary_key=True),
-    Column("categories", ARRAY(Text), nullable=False),
-    Column("types", ARRAY(Text)),
-    Column("correlation", Text),
-    Column("condition", Text),
+    Column("consumer", PlainText, primary_key=True),
+    Column("categories", ARRAY(PlainText), nullable=False),
+    Column("types", ARRAY(PlainText)),
+    Column("correlation", PlainText),
+    Column("condition", PlainText),
     Column("start", BigInteger, nullable=False),
     Column(
         "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
@@ -98,16 +97,16 @@ consumers = Table(
 dead_letters = Table(
     "dead_letters",
     metadata,
-    Column("consumer", Text, primary_key=True),
+    Column("consumer", PlainText, primary_key=True),
     Column("global_position", BigInteger, primary_key=True, autoincrement=False),
     Column("slot", Integer, nullable=False),
-    Column("stream_name", Text, nullable=False),
+    Column("stream_name", PlainText, nullable=False),
     Column("position", BigInteger, nullable=False),
-    Column("type", Text, nullable=False),
+    Column("type", PlainText, nullable=False),
     Column("failed", Boolean, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
-    Column("error", Text),
-    Column("traceback", Text),
+    Column("error", PlainText),
+    Column("traceback", PlainText),
     Column(
         "set_aside", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
     ),
@@ -118,7 +117,7 @@ def _report(name: str, *columns: str) -> Table:
     return Table(
         name,
         metadata,
-        *(Column(column, Text) for column in columns),
+        *(Column(column, PlainText) for column in columns),
         Column("message_count", BigInteger),
         Column("percent", Numeric),
     )

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions
+from mdb_sqla.arguments import described, is_storable, name_of
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.copying import LEAST_TO_COPY, Row, copy
 from mdb_sqla.errors import (
@@ -22,9 +23,9 @@ from mdb_sqla.errors import (
     WrongExpectedVersion,
 )
 from mdb_sqla.execution import WRITES, Database, connection_of, dialect_of, execute, is_intercepted
-from mdb_sqla.message import Message, MessagePosition
+from mdb_sqla.message import Message, MessagePosition, StoredMessage
 from mdb_sqla.notifying import announce
-from mdb_sqla.stream_name import NO_STREAM, StreamName, is_storable
+from mdb_sqla.stream_name import NO_STREAM, StreamName
 
 __all__ = ["Write", "write", "write_all", "write_messages"]
 
@@ -37,6 +38,9 @@ _WRITE_MESSAGES = select(
     )
 )
 
+
+# Iterating over one would show its keys or characters, and not what was passed.
+_NO_MESSAGES = (str, bytes, Mapping, StoredMessage)
 
 _Entry = tuple[Message, str | None, str | None]
 """A message with its data and metadata as JSON text; None for NULL."""
@@ -68,12 +72,12 @@ class Write(NamedTuple):
         name = StreamName(stream_name)
         if isinstance(messages, Message):
             messages = (messages,)
-        elif not isinstance(messages, Iterable):
-            raise InvalidArgument(f"What is written must be a Message: {messages!r}")
+        elif isinstance(messages, _NO_MESSAGES) or not isinstance(messages, Iterable):
+            _checked(messages, messages)
         if expected_version is not None:
-            _check_version(expected_version)
+            expected_version = _version(expected_version)
         serialize = json_serializer(dialect_of(db))
-        entries = [_entry_of(message, serialize) for message in messages]
+        entries = [_entry_of(_checked(message, messages), serialize) for message in messages]
         if not entries:
             raise InvalidArgument(f"There must be at least one message to write to {name!r}")
         return cls(name, entries, expected_version)
@@ -86,8 +90,7 @@ class Write(NamedTuple):
             InvalidStreamName: the stream name is none.
             InvalidArgument: the version is no integer from -1 on.
         """
-        _check_version(version)
-        return cls(StreamName(stream_name), (), version)
+        return cls(StreamName(stream_name), (), _version(version))
 
 
 def write(
@@ -110,19 +113,22 @@ def write_messages(
 ) -> list[MessagePosition]:
     if not isinstance(messages, Iterable):
         raise InvalidArgument(
-            f"What is written must be pairs of a name and a Message: {messages!r}"
+            f"What is written must be pairs of a name and a Message: {described(messages)}"
         )
     if not isinstance(expected_versions, Mapping | None):
         raise InvalidArgument(
-            f"expected_versions must be versions by stream name: {expected_versions!r}"
+            f"expected_versions must be versions by stream name: {described(expected_versions)}"
         )
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
     for pair in messages:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise InvalidArgument(f"What is written must be a stream name and a Message: {pair!r}")
+            raise InvalidArgument(
+                f"What is written must be a stream name and a Message: {described(pair)}"
+            )
         stream_name, message = pair
-        writes.append(Write(StreamName(stream_name), (_entry_of(message, serialize),), None))
+        entry = _entry_of(_checked(message, message), serialize)
+        writes.append(Write(StreamName(stream_name), (entry,), None))
     if not writes:
         return []
     return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
@@ -260,29 +266,35 @@ def _rows(writes: Sequence[Write]) -> list[Row]:
     ]
 
 
-def _entry_of(message: object, serialize: Callable[[Any], str | bytes]) -> _Entry:
-    if not isinstance(message, Message):
-        raise InvalidArgument(f"What is written must be a Message: {message!r}")
-
+def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:
     name = "data"
     try:
         data = _text_of(message.data, serialize)
         name = "metadata"
         metadata = _text_of(message.metadata, serialize)
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:
+        # A serializer may have errors of its own.
         raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
     return message, data, metadata
 
 
-def _text_of(value: Any, serialize: Callable[[Any], str | bytes]) -> str | None:
+def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:
     if value is None:
         return None
-    text = "null" if value is JSON.NULL else serialize(value)
-    # Some serializers, orjson's among them, return bytes.
-    return text.decode() if isinstance(text, bytes) else text
+    return "null" if value is JSON.NULL else serialize(value)
 
 
-def _check_version(version: object) -> None:
+def _checked(message: object, among: object) -> Message:
+    if isinstance(message, Message):
+        return message
+    # What is no list of messages may be a single one, of a kind that can be iterated over.
+    where = "" if among is message else f", in a {name_of(type(among))}"
+    raise InvalidArgument(
+        f"What is written must be a {name_of(Message)}: {described(message)}{where}"
+    )
+
+
+def _version(version: object) -> int:
     if (
         not isinstance(version, int)
         or isinstance(version, bool)
@@ -290,8 +302,9 @@ def _check_version(version: object) -> None:
     ):
         raise InvalidArgument(
             f"expected_version must be an integer from {NO_STREAM} (NO_STREAM) on, or None: "
-            f"{version!r}"
+            f"{described(version)}"
         )
+    return int(version)
 
 
 def _first_invalid(entries: Iterable[_Entry]) -> InvalidMessage | None:
