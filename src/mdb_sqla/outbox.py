@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
+from mdb_sqla.arguments import described
 from mdb_sqla.errors import InvalidArgument, NotCommitted
 from mdb_sqla.execution import connection_of, is_autocommit
 from mdb_sqla.message import Message, MessagePosition
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
         Session | scoped_session[Session] | AsyncSession | async_scoped_session[AsyncSession]
     )
 
-__all__ = ["PendingWrite", "expect_on_commit", "write_on_commit"]
+__all__ = ["PendingWrite", "expect_on_commit", "has_pending", "sync_session_of", "write_on_commit"]
 
+_ATTRIBUTE = "_mdb_sqla_outbox"
 _MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
 
 
@@ -88,7 +90,7 @@ def write_on_commit(
             name is none; there is no message.
         InvalidMessage: data or metadata is not JSON.
     """
-    sync_session = _sync_session(session)
+    sync_session = sync_session_of(session)
     return _hand_in(
         sync_session, Write.checked(sync_session, stream_name, messages, expected_version)
     )
@@ -110,7 +112,13 @@ def expect_on_commit(session: AnySession, stream_name: str, version: int) -> Non
         InvalidArgument: the session is none, or its transaction is committed already; the stream
             name is none; the version is no integer from -1 on.
     """
-    _hand_in(_sync_session(session), Write.expecting(stream_name, version))
+    _hand_in(sync_session_of(session), Write.expecting(stream_name, version))
+
+
+def has_pending(session: Session) -> bool:
+    """Whether the session's transaction holds back messages, or expected versions."""
+    outbox = _Outbox.existing(session.get_transaction())
+    return outbox is not None and bool(outbox.pending)
 
 
 def _hand_in(session: Session, write: Write) -> PendingWrite:
@@ -124,28 +132,35 @@ def _hand_in(session: Session, write: Write) -> PendingWrite:
 
 
 class _Outbox:
-    """The messages that a session holds back, for as long as its transaction lasts."""
+    """The messages that a session holds back, for as long as its transaction lasts.
+
+    It is an attribute of the outermost transaction, which belongs to SQLAlchemy: `session.info` is
+    the application's, to be emptied, copied and handed on. It goes with the transaction, also where
+    a session is forgotten without being closed.
+    """
 
     @classmethod
     def of(cls, session: Session) -> _Outbox:
         """Return the outbox of the session's transaction; the first call makes it."""
-        outbox = cls.existing(session)
+        transaction = session.get_transaction()
+        assert transaction is not None  # noqa: S101 (begun before)
+        outbox = cls.existing(transaction)
         if outbox is None:
-            outbox = session.info[cls] = cls(session)
+            outbox = cls(session)
+            setattr(transaction, _ATTRIBUTE, outbox)
         return outbox
 
     @classmethod
-    def existing(cls, session: Session) -> _Outbox | None:
-        """Return the outbox of the session's transaction, if it has one."""
-        outbox = session.info.get(cls)
-        # Another session's is here where its `info` was handed on.
-        if isinstance(outbox, cls) and outbox._session is session:
-            return outbox
-        return None
+    def existing(cls, transaction: SessionTransaction | None) -> _Outbox | None:
+        """Return the outbox of a transaction, or of that around a savepoint, if it has one."""
+        while transaction is not None and transaction.parent is not None:
+            transaction = transaction.parent
+        outbox: _Outbox | None = getattr(transaction, _ATTRIBUTE, None)
+        return outbox
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._pending: list[PendingWrite] = []
+        self.pending: list[PendingWrite] = []
         self._written: list[tuple[PendingWrite, list[MessagePosition]]] = []
         self._writes_at_once = False
         self._committed = False
@@ -165,13 +180,13 @@ class _Outbox:
                 f"The transaction is committed already: messages to {pending.stream_name} must be "
                 "handed in before that"
             )
-        self._pending.append(pending)
+        self.pending.append(pending)
         if self._writes_at_once:
             # Handed in by an event handler that runs after ours did: there is no later moment.
             try:
                 self._write()
             except BaseException:
-                self._pending.remove(pending)
+                self.pending.remove(pending)
                 raise
 
     def before_commit(self) -> None:
@@ -180,7 +195,7 @@ class _Outbox:
         if savepoint is not None:
             # A savepoint is released, or an outer transaction is committed while it is open: that
             # brings this event twice, and none for the outer one, before its connection commits.
-            if self._pending or savepoint is self._ending_savepoint:
+            if self.pending or savepoint is self._ending_savepoint:
                 self._watch()
             self._ending_savepoint = savepoint
             return
@@ -202,19 +217,18 @@ class _Outbox:
 
     def began(self, transaction: SessionTransaction) -> None:
         if transaction.nested:
-            self._lengths[transaction] = (len(self._pending), len(self._written))
+            self._lengths[transaction] = (len(self.pending), len(self._written))
 
     def ended(self, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
             self._unwatch()
-            del self._session.info[_Outbox]
         elif transaction in self._lengths:
             pending, written = self._lengths.pop(transaction)
-            del self._pending[pending:]
+            del self.pending[pending:]
             del self._written[written:]
 
     def _write(self) -> None:
-        if self._pending:
+        if self.pending:
             if is_autocommit(connection_of(self._session)):
                 raise InvalidArgument(
                     "The session's isolation level is AUTOCOMMIT: it has no transaction that its "
@@ -223,9 +237,9 @@ class _Outbox:
             self._write_over(self._session)
 
     def _write_over(self, db: Session | Connection) -> None:
-        positions = write_all(db, [pending.write for pending in self._pending])
-        self._written.extend(zip(self._pending, positions, strict=True))
-        self._pending.clear()
+        positions = write_all(db, [pending.write for pending in self.pending])
+        self._written.extend(zip(self.pending, positions, strict=True))
+        self.pending.clear()
 
     def _watch(self) -> None:
         if self._watched is None:
@@ -240,7 +254,7 @@ class _Outbox:
             self._watched = None
 
     def _connection_commits(self, connection: Connection) -> None:
-        if self._pending:
+        if self.pending:
             try:
                 self._write_over(connection)
             except BaseException:
@@ -249,7 +263,7 @@ class _Outbox:
                 raise
 
     def _connection_prepares(self, connection: Connection, _xid: object) -> None:
-        if self._pending:
+        if self.pending:
             self._write_over(connection)
 
 
@@ -264,28 +278,33 @@ def _before_commit(session: Session) -> None:
 
 @event.listens_for(Session, "after_commit")
 def _after_commit(session: Session) -> None:
-    if outbox := _Outbox.existing(session):
+    if outbox := _Outbox.existing(session.get_transaction()):
         outbox.after_commit()
 
 
 @event.listens_for(Session, "after_transaction_create")
-def _after_transaction_create(session: Session, transaction: SessionTransaction) -> None:
-    if outbox := _Outbox.existing(session):
+def _after_transaction_create(_session: Session, transaction: SessionTransaction) -> None:
+    if outbox := _Outbox.existing(transaction):
         outbox.began(transaction)
 
 
 @event.listens_for(Session, "after_transaction_end")
-def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    if outbox := _Outbox.existing(session):
+def _after_transaction_end(_session: Session, transaction: SessionTransaction) -> None:
+    if outbox := _Outbox.existing(transaction):
         outbox.ended(transaction)
 
 
-def _sync_session(session: Any) -> Session:
+def sync_session_of(session: Any) -> Session:
+    """Return the `Session` behind what an application works with.
+
+    Raises:
+        InvalidArgument: it is no session.
+    """
     if hasattr(session, "registry"):
         session = session()
     session = getattr(session, "sync_session", session)
     if not isinstance(session, Session):
         raise InvalidArgument(
-            f"Messages are handed in to a Session or an AsyncSession: {session!r}"
+            f"Messages are handed in to a Session or an AsyncSession: {described(session)}"
         )
     return session

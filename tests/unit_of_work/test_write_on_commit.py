@@ -18,6 +18,7 @@ from mdb_sqla import (
     Message,
     MessageStore,
     NotCommitted,
+    UnitOfWork,
     WrongExpectedVersion,
     write_on_commit,
 )
@@ -300,6 +301,43 @@ def test_data_is_what_it_was_when_it_was_handed_in(flavour: Any, committed: Any)
     assert [message.data["n"] for message in stored] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_info_is_the_applications(flavour: Any, committed: Any, nested: bool) -> None:
+    with flavour.session() as session:
+        write_on_commit(session, "order-1", Message("A"))
+        session.info.clear()
+        savepoint = flavour.run(session.begin_nested()) if nested else None
+        write_on_commit(session, "order-1", Message("B"))
+        session.info.clear()
+        if savepoint is not None:
+            flavour.run(savepoint.commit())
+        flavour.run(session.commit())
+
+    assert [type_ for _, type_, _ in committed.messages()] == ["A", "B"]
+
+
+def test_a_session_that_can_not_be_hashed(clean_database: Any, committed: Any) -> None:
+    class Equal(Session):
+        __slots__ = ("own",)
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Session)
+
+        __hash__ = None  # type: ignore[assignment]  # what is tested
+
+    engine = create_engine(clean_database)
+    with Equal(engine) as one, Equal(engine) as other:
+        write_on_commit(one, "order-1", Message("A"))
+        write_on_commit(other, "order-2", Message("B"))
+        with UnitOfWork(Equal(engine)) as unit:
+            unit.write("order-3", Message("C"))
+            unit.commit()
+        one.commit()
+    engine.dispose()
+
+    assert [name for name, _, _ in committed.messages()] == ["order-3", "order-1"]
+
+
 def test_info_that_is_handed_on_is_no_shared_outbox(flavour: Any, committed: Any) -> None:
     with flavour.session() as one:
         write_on_commit(one, "order-1", Message("one"))
@@ -442,13 +480,18 @@ def test_it_needs_a_session(session: Any) -> None:
         write_on_commit(session, "order-1", Message("A"))
 
 
-def test_a_session_is_not_kept_alive(committed: Any, clean_database: Any) -> None:
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_session_is_not_kept_alive(committed: Any, clean_database: Any, closed: bool) -> None:
     engine = create_engine(clean_database)
     session = Session(engine)
+    savepoint = session.begin_nested()
     write_on_commit(session, "order-1", Message("A"))
-    session.close()
+    savepoint.commit()
+    if closed:
+        session.close()
     reference = weakref.ref(session)
-    del session
+    del session, savepoint
     gc.collect()
 
     assert reference() is None
+    engine.dispose()
