@@ -21,11 +21,15 @@ __all__ = [
 _T = TypeVar("_T")
 
 _MOST = 2**63 - 1
+_LONGEST = 200  # characters
 
 
 def described(value: object) -> str:
     """Return a value with its type, as an error shows it: `'4' (str)`."""
-    return f"{value!r} ({name_of(type(value))})"
+    shown = repr(value)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[:_LONGEST]}…"
+    return f"{shown} ({name_of(type(value))})"
 
 
 def name_of(kind: type) -> str:
@@ -63,7 +67,7 @@ def instance(what: str, value: object, kind: type[_T]) -> _T:
         InvalidArgument: it is of another.
     """
     if not isinstance(value, kind):
-        raise InvalidArgument(f"{what} must be a {kind.__name__}: {described(value)}")
+        raise InvalidArgument(f"{what} must be a {name_of(kind)}: {described(value)}")
     return value
 
 

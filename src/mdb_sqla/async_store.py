@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import TYPE_CHECKING
 
 from mdb_sqla import reading, writing
+from mdb_sqla.arguments import described
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.loading import Load
 from mdb_sqla.message import Message, MessagePosition, StoredMessage
@@ -37,7 +38,7 @@ class AsyncMessageStore:
 
         if not isinstance(db, AsyncSession | async_scoped_session | AsyncConnection):
             raise InvalidArgument(
-                f"An AsyncMessageStore needs an AsyncSession or an AsyncConnection: {db!r}"
+                f"An AsyncMessageStore needs an AsyncSession or an AsyncConnection: {described(db)}"
             )
         self._given = db
 

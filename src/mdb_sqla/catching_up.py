@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.arguments import instance, integer
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
@@ -52,7 +53,7 @@ def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = 
         InvalidArgument: there is no consumer, or one of them has an async handler.
     """
     for consumer in consumers:
-        consumer.handlers.refuse_async()
+        instance("What is run", consumer, Consumer).handlers.refuse_async()
     for _, steps in _runs(consumers, limit):
         Driver(factory).run(steps)
 
@@ -70,7 +71,9 @@ def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consume
     """Give one run of each consumer after the other, until none of a round has called a handler."""
     if not consumers:
         raise InvalidArgument("There is no consumer to run")
-    watch = _Watch(limit)
+    for consumer in consumers:
+        instance("What is run", consumer, Consumer)
+    watch = _Watch(integer("limit", limit, 1))
     calls = -1
     while watch.calls != calls:
         calls = watch.calls

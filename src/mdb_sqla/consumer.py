@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.arguments import described, flag, instance, integer, seconds, text
 from mdb_sqla.beating import beating
 from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.errors import InvalidArgument, InvalidStreamName
 from mdb_sqla.execution import Database
 from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
 from mdb_sqla.lag import Lag, lag
 from mdb_sqla.listening import listening
 from mdb_sqla.progress import Settings
-from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters, checked_filters
+from mdb_sqla.stream_name import StreamName, category_name
 from mdb_sqla.trying import Retries
 
 if TYPE_CHECKING:
@@ -95,30 +96,29 @@ class Consumer:
         group: Group | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise InvalidArgument(f"A consumer's name must be a string that is not empty: {name!r}")
-        if group is not None and filters.keys() & {"consumer_group_member", "consumer_group_size"}:
+        self.name = text("A consumer's name", name)
+        checked = checked_filters(filters)
+        if group is not None and "consumer_group_size" in checked:
             raise InvalidArgument("A consumer has a group or is a member by number, not both")
         if in_flight is not None and transaction_size != 1:
             raise InvalidArgument("Messages in flight share no transaction: leave out its size")
         if isolation_level is not None:
             _check_isolation_level(isolation_level, in_flight)
-        self.name = name
-        self.handlers = Handlers(strict=strict)
+        self.handlers = Handlers(strict=flag("strict", strict))
         self._settings = Settings(
-            name=name,
-            categories=tuple(StreamName(category) for category in categories),
-            start=_at_least("start", start, 0),
-            take_over=None if take_over is None else StreamName(take_over),
-            batch_size=_at_least("batch_size", batch_size, 1),
-            transaction_size=_at_least("transaction_size", transaction_size, 1),
-            in_flight=None if in_flight is None else _at_least("in_flight", in_flight, 1),
+            name=self.name,
+            categories=tuple(category_name(category) for category in categories),
+            start=integer("start", start, 0),
+            take_over=None if take_over is None else _position_stream(take_over),
+            batch_size=integer("batch_size", batch_size, 1),
+            transaction_size=integer("transaction_size", transaction_size, 1),
+            in_flight=None if in_flight is None else integer("in_flight", in_flight, 1),
             isolation_level=isolation_level,
-            retries=retries or Retries(),
-            sets_aside=sets_aside,
+            retries=Retries() if retries is None else instance("retries", retries, Retries),
+            sets_aside=flag("sets_aside", sets_aside),
             poll=_checked_poll(poll),
-            group=group,
-            filters=filters,
+            group=None if group is None else instance("group", group, Group),
+            filters=checked,
         )
         self._running: tuple[Consumption, Driver | AsyncDriver] | None = None
 
@@ -171,8 +171,11 @@ class Consumer:
         """Have the function below handle messages of these types, or, without a type, all others.
 
         Raises:
-            InvalidArgument: a type has a handler already.
+            InvalidArgument: a type is no string, or has a handler already.
         """
+        for each in types:
+            # Not when the decorator is called: `@consumer.on` without parentheses never is.
+            text("A message type", each)
 
         def add(handler: _H) -> _H:
             self.handlers.add(handler, *types)
@@ -294,13 +297,18 @@ def _check_isolation_level(isolation_level: object, in_flight: int | None) -> No
 
 
 def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:
-    first, longest = poll
-    if not 0 < first <= longest:
+    if not isinstance(poll, tuple | list) or len(poll) != 2:
+        raise InvalidArgument(f"poll must be two numbers of seconds: {described(poll)}")
+    first, longest = (seconds("poll", each) for each in poll)
+    if first > longest:
         raise InvalidArgument(f"poll must be two numbers of seconds, the first not greater: {poll}")
-    return poll
+    return first, longest
 
 
-def _at_least(name: str, value: int, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidArgument(f"{name} must be an integer of at least {least}: {value!r}")
-    return value
+def _position_stream(name: str) -> StreamName:
+    checked = StreamName(name)
+    if checked.is_category:
+        raise InvalidStreamName(
+            checked, f"take_over must be a stream, such as '{checked}:position-name'"
+        )
+    return checked

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select, union
 
 from mdb_sqla.dead_letters import number_set_aside
-from mdb_sqla.execution import WRITES, Database, execute
+from mdb_sqla.execution import WRITES, Database, database, execute
 from mdb_sqla.lag import Lag, lag
 from mdb_sqla.registry import Reads, registered
 from mdb_sqla.tables import consumer_members as members
@@ -84,6 +84,7 @@ def consumers(db: Database) -> list[ConsumerOverview]:
         OperationalError: what lies before one could not be counted within five seconds.
         StoreNotInstalled: there is no store in the database, or it is not up to date.
     """
+    db = database(db)
     reads = registered(db)
     names = union(*(select(table.c.consumer) for table in (told, slots, members, letters)))
     found = sorted(row.consumer for row in execute(db, names, {}, WRITES))

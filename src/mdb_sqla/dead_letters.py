@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, se
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mdb_sqla.arguments import integer, text
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, connection_of, execute
+from mdb_sqla.execution import WRITES, connection_of, database, execute
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.notifying import ANY_CATEGORY, announce
 from mdb_sqla.positions import Claim, hold
@@ -68,11 +69,15 @@ _COLUMNS = [letters.c[name] for name in DeadLetter._fields]
 
 
 def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[DeadLetter]:
-    """Return what a consumer has set aside, or all of them have, in global order."""
+    """Return what a consumer has set aside, or all of them have, in global order.
+
+    Raises:
+        InvalidArgument: what is passed is no session or connection, or no name.
+    """
     statement = select(*_COLUMNS).order_by(letters.c.consumer, letters.c.global_position)
     if consumer is not None:
-        statement = statement.where(letters.c.consumer == consumer)
-    return [DeadLetter._make(row) for row in db.execute(statement)]
+        statement = statement.where(letters.c.consumer == _consumer(consumer))
+    return [DeadLetter._make(row) for row in database(db).execute(statement)]
 
 
 def number_set_aside(db: Session | Connection, consumer: str, slot: int | None = None) -> int:
@@ -93,15 +98,20 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
 
     Returns:
         How many had failed. The consumer takes to them when the transaction is committed.
+
+    Raises:
+        InvalidArgument: what is passed is no session or connection, or no name.
     """
     statement = (
         update(letters)
-        .where(letters.c.consumer == consumer, letters.c.failed)
+        .where(letters.c.consumer == _consumer(consumer), letters.c.failed)
         .values(failed=False)
         .returning(letters.c.global_position)
     )
     if stream_name is not None:
-        statement = statement.where(letters.c.stream_name == stream_name)
+        # Whatever is stored, also what another client has written, such as `-7`.
+        statement = statement.where(letters.c.stream_name == text("stream_name", stream_name))
+    db = database(db)
     number = len(db.execute(statement).all())
     announce(connection_of(db), [ANY_CATEGORY])
     return number
@@ -111,16 +121,23 @@ def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
     """Leave a message out for good, and have the later ones of its stream handled.
 
     Raises:
-        InvalidArgument: the consumer has not set such a message aside.
+        InvalidArgument: the consumer has not set such a message aside; or what is passed is no
+            session or connection, no name, or no position.
     """
+    position = integer("global_position", global_position, 0)
     statement = (
         delete(letters)
-        .where(letters.c.consumer == consumer, letters.c.global_position == global_position)
+        .where(letters.c.consumer == _consumer(consumer), letters.c.global_position == position)
         .returning(letters.c.global_position)
     )
+    db = database(db)
     if db.execute(statement).first() is None:
         raise InvalidArgument(f"Consumer {consumer!r} has set no message {global_position} aside")
     announce(connection_of(db), [ANY_CATEGORY])
+
+
+def _consumer(name: str) -> str:
+    return text("A consumer's name", name)
 
 
 def blocked_streams(claim: Claim, session: Session) -> set[str]:

@@ -15,9 +15,10 @@ from sqlalchemy import (
     insert,
 )
 from sqlalchemy import Row as ResultRow
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import tables
+from mdb_sqla.arguments import described
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.refusals import translated
 
@@ -26,6 +27,7 @@ __all__ = [
     "Database",
     "check_isolation",
     "connection_of",
+    "database",
     "ddl",
     "dialect_of",
     "execute",
@@ -44,6 +46,22 @@ WRITES = insert(tables.messages)
 # A cursor on the server, which the application may have asked for, would run a function only as far
 # as its rows are fetched.
 _OPTIONS = {"stream_results": False}
+
+
+def database(db: object) -> Database:
+    """Return what statements are executed with.
+
+    Raises:
+        InvalidArgument: it is neither a session nor a connection, or one that has to be awaited.
+    """
+    if isinstance(db, scoped_session):
+        db = db()
+    if not isinstance(db, Session | Connection):
+        raise InvalidArgument(
+            "A Session or a Connection is needed (an AsyncSession and an AsyncConnection have "
+            f"run_sync): {described(db)}"
+        )
+    return db
 
 
 def execute(

@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mdb_sqla.arguments import integer, seconds, text
 from mdb_sqla.errors import InvalidArgument, MemberReplaced
 from mdb_sqla.execution import WRITES
 from mdb_sqla.positions import Claim, claim_if_free, release
@@ -49,12 +50,10 @@ class Group:
     member: str = field(default_factory=_default_member)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.slots, int) or not 1 <= self.slots < 2**31:
-            raise InvalidArgument(f"slots must be an integer of at least 1: {self.slots!r}")
-        if not self.lease > 0:
-            raise InvalidArgument(f"lease must be more than 0 seconds: {self.lease!r}")
-        if not isinstance(self.member, str) or not self.member:
-            raise InvalidArgument(f"member must be a name: {self.member!r}")
+        if integer("slots", self.slots, 1) >= 2**31:
+            raise InvalidArgument(f"slots must be less than 2^31: {self.slots!r}")
+        seconds("lease", self.lease)
+        object.__setattr__(self, "member", text("member", self.member))
 
 
 class Membership:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from mdb_sqla.arguments import described, text
 from mdb_sqla.errors import InvalidArgument, NoHandler
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -48,14 +49,12 @@ class Handlers:
                 called.
         """
         if not callable(handler):
-            raise InvalidArgument(f"A handler must be a function: {handler!r}")
+            raise InvalidArgument(f"A handler must be a function: {described(handler)}")
         if not types:
             if self._of_any_type is not None:
                 raise InvalidArgument(f"All other types have a handler: {self._of_any_type!r}")
             self._of_any_type = handler
-        for type_ in types:
-            if not isinstance(type_, str) or not type_:
-                raise InvalidArgument(f"A message type must be a string: {type_!r}")
+        for type_ in (text("A message type", each) for each in types):
             if type_ in self._by_type:
                 raise InvalidArgument(f"Messages of type {type_!r} have a handler already")
             self._by_type[type_] = handler

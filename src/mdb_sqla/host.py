@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.arguments import described, instance
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.health import parsed_address, serving
@@ -58,7 +59,8 @@ class Host:
             which is logged.
 
     Raises:
-        InvalidArgument: there is no consumer, two have one name, or `http` is no address.
+        InvalidArgument: the factory is none, there is no consumer, something else is in its place,
+            two have one name, or `http` is no address.
     """
 
     def __init__(
@@ -68,7 +70,11 @@ class Host:
         on_error: Callable[[Consumer, Exception], object] | None = None,
         http: int | str | None = None,
     ) -> None:
-        names = [consumer.name for consumer in consumers]
+        if not isinstance(factory, sessionmaker) and not _is_async(factory):
+            raise InvalidArgument(
+                f"A host needs a sessionmaker or an async_sessionmaker: {described(factory)}"
+            )
+        names = [instance("What a host runs", each, Consumer).name for each in consumers]
         if not names:
             raise InvalidArgument("A host needs a consumer")
         if len(set(names)) < len(names):
@@ -238,3 +244,11 @@ class Host:
     def _each(self, what: Callable[[Consumer], None]) -> None:
         for consumer in self.consumers:
             what(consumer)
+
+
+def _is_async(factory: object) -> bool:
+    try:
+        from sqlalchemy.ext.asyncio import async_sessionmaker
+    except ImportError:  # without greenlet there is none
+        return False
+    return isinstance(factory, async_sessionmaker)

@@ -10,10 +10,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy.orm import Session
 
+from mdb_sqla.arguments import described
 from mdb_sqla.errors import DuplicateMessageId, InvalidArgument
 from mdb_sqla.message import Message, StoredMessage
 from mdb_sqla.store import MessageStore
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.stream_name import category_name
 
 if TYPE_CHECKING:
     from faststream.message import StreamMessage
@@ -54,9 +55,7 @@ class Inbox:
     """
 
     def __init__(self, category: str) -> None:
-        self.category = StreamName(category).category
-        if self.category != category:
-            raise InvalidArgument(f"An inbox is a category, not a stream: {category!r}")
+        self.category = category_name(category)
 
     def receive(self, session: Session, received: StreamMessage[Any]) -> bool:
         """Keep what was received, in the session's transaction, unless it is there already.
@@ -108,6 +107,10 @@ class _Received:
     """A message of FastStream's, and what its headers tell."""
 
     def __init__(self, received: StreamMessage[Any]) -> None:
+        if not hasattr(received, "batch_headers"):
+            raise InvalidArgument(
+                f"An inbox receives what FastStream hands to a subscriber: {described(received)}"
+            )
         if received.batch_headers or isinstance(received.body, list):
             raise InvalidArgument("An inbox receives messages one by one, not as a batch")
         self.headers = {

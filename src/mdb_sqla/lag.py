@@ -24,10 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
+from mdb_sqla.arguments import described, text
 from mdb_sqla.dead_letters import number_set_aside
-from mdb_sqla.execution import WRITES, Database, connection_of, execute
-from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import WRITES, Database, connection_of, database, execute
+from mdb_sqla.reading import CategoryFilters, checked_filters
+from mdb_sqla.stream_name import category_name
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 
@@ -103,15 +105,20 @@ def lag(
         filters: those of the consumer. With `consumer_group_member` it is the lag of that member.
 
     Raises:
+        InvalidArgument: an argument breaks its rule.
         OperationalError: a statement took longer than five seconds.
         StoreNotInstalled: there is no store in the database.
     """
+    db = database(db)
+    consumer, filters = text("A consumer's name", consumer), checked_filters(filters)
+    names: list[str | None] = list(dict.fromkeys(category_name(name) for name in categories))
+    if isinstance(types, str):
+        raise InvalidArgument(f"types must be several, or None for any: {described(types)}")
     with connection_of(db).begin_nested() as savepoint:
         _set(db)
         member = filters.get("consumer_group_member")
         positions, number = _positions(db, consumer, member)
         rest = _Rest(positions, number, max(start - 1, 0), types, filters)
-        names: list[str | None] = [StreamName(category) for category in dict.fromkeys(categories)]
         most = max(MOST // max(len(names), 1), 1)
         counted = [rest.count(db, name, most) for name in names or [None]]
         found = Lag(

@@ -30,7 +30,7 @@ from mdb_sqla.column_types import json_deserializer
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES, Database, dialect_of, execute, execute_raw
 from mdb_sqla.message import StoredMessage
-from mdb_sqla.stream_name import NO_STREAM, StreamName
+from mdb_sqla.stream_name import NO_STREAM, StreamName, category_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -41,6 +41,7 @@ __all__ = [
     "Pages",
     "ReadBeside",
     "category_pages",
+    "checked_filters",
     "last_message",
     "message_pages",
     "read_category",
@@ -75,6 +76,8 @@ def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
     value = func.nullif(type_coerce(json, Text), literal_column("'null'"))
     return func.coalesce(value, literal_column("'{}'"))
 
+
+_GROUP = {"consumer_group_member", "consumer_group_size"}
 
 _STREAM = _select(
     functions.get_stream_messages(
@@ -310,6 +313,29 @@ def _common(
         "consumer_group_size": _int64("consumer_group_size", consumer_group_size),
         "condition": _text("condition", condition),
     }
+
+
+def checked_filters(filters: CategoryFilters) -> CategoryFilters:
+    """Return filters as the server takes them, for what reads with them later.
+
+    Raises:
+        InvalidArgument: a value breaks its rule.
+        TypeError: there is no such filter.
+    """
+    for name in filters.keys() - CategoryFilters.__annotations__.keys():
+        raise TypeError(f"got an unexpected keyword argument {name!r}")
+    correlation = filters.get("correlation")
+    if correlation is not None:
+        category_name(correlation)
+    values = {key: value for key, value in _filters(**filters).items() if value is not None}
+    if _GROUP & values.keys():
+        member, size = (values.get(name) for name in sorted(_GROUP))
+        if member is None or size is None or not 0 <= member < size:
+            raise InvalidArgument(
+                "consumer_group_member must be an integer from 0 to less than consumer_group_size: "
+                f"{member!r} of {size!r}"
+            )
+    return values  # type: ignore[return-value]  # by their names
 
 
 def _categories(categories: Iterable[str] | None) -> list[str] | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import reading, writing
+from mdb_sqla.arguments import instance, seconds
 from mdb_sqla.driving import AsyncDriver, Driver
-from mdb_sqla.errors import InvalidArgument, NoReply
+from mdb_sqla.errors import NoReply
 from mdb_sqla.message import Message, StoredMessage
 from mdb_sqla.steps import Interrupted, Pause, Step, Transact
 from mdb_sqla.stream_name import StreamName
@@ -93,6 +94,7 @@ async def wait_for_reply_async(
 def _request(stream_name: str, message: Message, timeout: float) -> _Replying:
     deadline = _deadline(timeout)
     name = StreamName(stream_name)
+    message = instance("What is written", message, Message)
     reply_stream = StreamName.build(name.entity, message.id, types="reply")
     asking = message.with_reply_stream(reply_stream)
 
@@ -136,6 +138,4 @@ def _until_done(
 
 
 def _deadline(timeout: float) -> float:
-    if not timeout > 0:
-        raise InvalidArgument(f"timeout must be more than 0 seconds: {timeout!r}")
-    return time.monotonic() + timeout
+    return time.monotonic() + seconds("timeout", timeout)

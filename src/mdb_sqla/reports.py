@@ -9,7 +9,7 @@ from sqlalchemy import Table, select
 
 from mdb_sqla import tables
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, Database, execute
+from mdb_sqla.execution import WRITES, Database, database, execute
 
 __all__ = ["REPORTS", "Row", "columns", "report"]
 
@@ -80,5 +80,5 @@ def report(db: Database, name: str, **filters: str | None) -> list[Row]:
         if what not in grouped:
             raise InvalidArgument(f"The report {name} can't be filtered by {what}: {part!r}")
         statement = statement.where(view.c[_FILTERS[what]].contains(part, autoescape=True))
-    rows: Any = execute(db, statement, {}, WRITES)
+    rows: Any = execute(database(db), statement, {}, WRITES)
     return [Row(tuple(row[:-2]), row.message_count, row.percent) for row in rows]

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import reading, writing
+from mdb_sqla.arguments import described
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.loading import Load
 from mdb_sqla.message import Message, MessagePosition, StoredMessage
@@ -39,7 +40,9 @@ class MessageStore:
 
     def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
         if not isinstance(db, Session | scoped_session | Connection):
-            raise InvalidArgument(f"A MessageStore needs a Session or a Connection: {db!r}")
+            raise InvalidArgument(
+                f"A MessageStore needs a Session or a Connection: {described(db)}"
+            )
         self._given = db
 
     @property

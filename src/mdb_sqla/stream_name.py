@@ -5,7 +5,7 @@ from enum import Enum
 from mdb_sqla.arguments import is_storable, name_of, plain
 from mdb_sqla.errors import InvalidStreamName
 
-__all__ = ["NO_STREAM", "StreamName", "ordering_key"]
+__all__ = ["NO_STREAM", "StreamName", "category_name", "ordering_key"]
 
 NO_STREAM = -1
 """The version of a stream without messages; as expected version: the stream must not exist yet."""
@@ -100,6 +100,20 @@ class StreamName(str):
     def is_category(self) -> bool:
         """Whether the name has no id."""
         return "-" not in self
+
+
+def category_name(name: str) -> StreamName:
+    """Return the name of a category.
+
+    Raises:
+        InvalidStreamName: it is a stream's, or none.
+    """
+    checked = StreamName(name)
+    if not checked.is_category:
+        raise InvalidStreamName(
+            checked, f"it must be a category such as {checked.category!r}, not a stream"
+        )
+    return checked
 
 
 def ordering_key(stream_name: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 
 from mdb_sqla import functions
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, Database, connection_of, execute
+from mdb_sqla.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.sampling import SETTINGS, Sample
 from mdb_sqla.tables import messages
 
@@ -107,6 +107,7 @@ def summary(db: Database, *, days: int = 14, categories: int = 10) -> Summary:
         raise InvalidArgument(
             f"days must be at least 2, and categories at least 1: {days!r}, {categories!r}"
         )
+    db = database(db)
     with connection_of(db).begin_nested() as savepoint:
         settings = (func.set_config(name, value, True) for name, value in SETTINGS.items())
         execute(db, select(*settings), {}, WRITES)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from mdb_sqla import (
+    InvalidArgument,
     InvalidMessage,
     InvalidStreamName,
     Message,
@@ -33,6 +35,31 @@ def test_ids_are_ordered_in_time() -> None:
 def test_a_type_must_be_storable_text(type_: Any) -> None:
     with pytest.raises(InvalidMessage, match="the type must be a string"):
         Message(type_)
+
+
+class Type(str, Enum):  # noqa: UP042
+    OPENED = "Opened"
+
+
+def test_a_type_that_is_also_an_enum_is_its_value() -> None:
+    message = Message(Type.OPENED)
+
+    assert (type(message.type), message.type) == (str, "Opened")
+    assert message == Message("Opened", id=message.id)
+    assert stored({}).derived_id(Type.OPENED) == stored({}).derived_id("Opened")
+
+
+@pytest.mark.parametrize("name", ["", 4, None, "a\ud800"])
+def test_the_name_of_a_derived_id_is_a_string(name: Any) -> None:
+    with pytest.raises(InvalidArgument, match=f"must be a string.*{type(name).__name__}"):
+        stored({}).derived_id(name)
+
+
+@pytest.mark.parametrize("preceding", [Message("T"), {"stream_name": "account-1"}, None])
+@pytest.mark.parametrize("method", ["follow", "reply"])
+def test_what_is_followed_is_a_message_that_was_read(method: str, preceding: Any) -> None:
+    with pytest.raises(InvalidArgument, match=f"StoredMessage.*{type(preceding).__qualname__}"):
+        getattr(Message("Done"), method)(preceding)
 
 
 def test_an_id_must_be_a_uuid() -> None:

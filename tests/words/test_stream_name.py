@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import date
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -48,6 +51,68 @@ def test_build() -> None:
     assert StreamName.build("account", types=("snapshot", "v2")) == "account:snapshot+v2"
 
 
+class Name(str, Enum):  # noqa: UP042
+    """Not a `StrEnum`: `str()` of a member is `Name.STREAM`."""
+
+    STREAM = "account-1"
+    CATEGORY = "account"
+    ID = "7"
+    TYPE = "command"
+
+
+class Made(StreamName, Enum):
+    STREAM = "account-1"
+
+
+class Number(int, Enum):
+    ONE = 1
+
+
+class Colour(Enum):
+    RED = "red"
+    NOTHING = None
+
+
+def test_a_string_that_is_also_an_enum_is_its_value() -> None:
+    for name in (Name.STREAM, Made.STREAM):
+        stream_name = StreamName(name)
+        assert (type(stream_name), f"{stream_name}") == (StreamName, "account-1")
+    assert f"{StreamName.build(Name.CATEGORY)}" == "account"
+    assert StreamName.build(Name.CATEGORY, Name.ID, 2, types=Name.TYPE) == "account:command-7+2"
+    assert StreamName.build("a", types=(Name.TYPE, Name.CATEGORY)) == "a:command+account"
+
+
+@pytest.mark.parametrize(
+    ("id_", "text"),
+    [
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Number.ONE, "1"),
+        (Colour.RED, "red"),
+        (date(2026, 1, 2), "2026-01-02"),
+    ],
+)
+def test_an_id_is_the_text_of_its_value(id_: object, text: str) -> None:
+    assert StreamName.build("account", id_) == f"account-{text}"
+
+
+@pytest.mark.parametrize(
+    ("id_", "kind"),
+    [
+        (None, "NoneType"),
+        (True, "bool"),
+        (1.0, "float"),
+        (b"1", "bytes"),
+        ([1], "list"),
+        (object(), "object"),
+        (Connection, "type"),
+        (Colour.NOTHING, "Colour"),
+    ],
+)
+def test_an_id_without_a_text_of_its_own_is_refused(id_: object, kind: str) -> None:
+    with pytest.raises(InvalidStreamName, match=f"a string, an integer or a UUID, not .*{kind}"):
+        StreamName.build("account", id_)
+
+
 @pytest.mark.parametrize("name", ["", "-", "-1", "a\0b", "a-\ud800", None, 1])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidStreamName) as error:
@@ -55,6 +120,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
     assert error.value.value == name
     assert repr(name) in str(error.value)
+    assert isinstance(name, str) or f"not {type(name).__name__}" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.arguments import text
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import ordering_key
 
@@ -24,17 +24,17 @@ class CloudEvents:
         type_prefix: what is put before the type of a message, such as `com.example.`.
 
     Raises:
-        InvalidArgument: the source is empty.
+        InvalidArgument: the source is empty, or one of them is no string.
     """
 
     source: str
     type_prefix: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.source, str) or not self.source:
-            raise InvalidArgument(
-                f"The source of CloudEvents must be a URI reference: {self.source!r}"
-            )
+        object.__setattr__(self, "source", text("The source of CloudEvents", self.source))
+        if self.type_prefix != "":
+            prefix = text("The type_prefix of CloudEvents", self.type_prefix)
+            object.__setattr__(self, "type_prefix", prefix)
 
     def attributes(self, message: StoredMessage) -> dict[str, str]:
         """Return the attributes of a message by name, without those about its content."""

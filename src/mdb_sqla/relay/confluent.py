@@ -13,7 +13,7 @@ from faststream.confluent.helpers.config import ConfluentFastConfig
 
 from mdb_sqla.errors import BrokerRefused, InvalidArgument
 from mdb_sqla.relay.envelope import Envelope
-from mdb_sqla.relay.target import Destination
+from mdb_sqla.relay.target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
 
 __all__ = ["ConfluentKafka"]
@@ -44,8 +44,9 @@ class ConfluentKafka:
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
+        checked_broker(broker, KafkaBroker)
         _check_settings(broker.config.broker_config.connection_config)
-        self.destination = topic
+        self.destination = checked_destination("topic", topic)
         self._broker = broker
         self._is_broken = False
 

@@ -15,7 +15,7 @@ from faststream.kafka import KafkaBroker
 
 from mdb_sqla.errors import BrokerRefused, InvalidArgument
 from mdb_sqla.relay.envelope import Envelope
-from mdb_sqla.relay.target import Destination
+from mdb_sqla.relay.target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
 
 __all__ = ["Kafka"]
@@ -45,6 +45,7 @@ class Kafka:
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
+        checked_broker(broker, KafkaBroker)
         # It has no public attribute that tells.
         told = broker._connection_kwargs
         if not told.get("enable_idempotence") and told.get("acks") not in {"all", -1}:
@@ -55,7 +56,7 @@ class Kafka:
             raise InvalidArgument(
                 f"A relay has no transactions in Kafka: transactional_id {told['transactional_id']}"
             )
-        self.destination = topic
+        self.destination = checked_destination("topic", topic)
         self._broker = broker
         self._is_broken = False
 

@@ -9,10 +9,11 @@ from nats.aio.client import Client
 from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
+from mdb_sqla.arguments import text
 from mdb_sqla.errors import BrokerRefused
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import Destination, dotted
+from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
 
 __all__ = ["JetStream"]
 
@@ -31,12 +32,15 @@ class JetStream:
         broker: FastStream's; this relay's own.
         stream: the name of the stream, which must keep the subjects.
         subject: tells the subject of a message; `category.type` unless it is given.
+
+    Raises:
+        InvalidArgument: an argument is of another type.
     """
 
     def __init__(self, broker: NatsBroker, *, stream: str, subject: Destination = dotted) -> None:
-        self.destination = subject
-        self._broker = broker
-        self._stream = stream
+        self.destination = checked_destination("subject", subject)
+        self._broker = checked_broker(broker, NatsBroker)
+        self._stream = text("stream", stream)
         self._client: Client | None = None
 
     @property

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from mdb_sqla.arguments import plain
 from mdb_sqla.delivering import ends_this_task
 from mdb_sqla.errors import BrokerRefused, Unavailable
 from mdb_sqla.message import StoredMessage
@@ -56,6 +57,7 @@ class Publisher:
         destination = self._target.destination(message)
         if not isinstance(destination, str) or not destination:
             raise BrokerRefused(message, f"its destination is {destination!r}")
+        destination = plain(destination)
         envelope = enveloped(message, self._serialize, self._cloud_events)
         # Whatever is not the message's own fault is taken for an outage.
         try:

@@ -11,9 +11,10 @@ from aiormq.exceptions import ChannelPreconditionFailed, PublishError
 from faststream.rabbit import RabbitBroker, RabbitExchange
 from pamqp.commands import Basic
 
+from mdb_sqla.arguments import integer, text
 from mdb_sqla.errors import BrokerRefused, InvalidArgument
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import Destination, dotted
+from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
 
 __all__ = ["RabbitMQ"]
 
@@ -37,6 +38,9 @@ class RabbitMQ:
         max_message_size: in bytes, the server's setting of that name; beyond it the server ends the
             channel, and with it what else is in flight, which is published again. Where the
             server's is less, that is learned from it.
+
+    Raises:
+        InvalidArgument: an argument is of another type.
     """
 
     def __init__(
@@ -47,10 +51,12 @@ class RabbitMQ:
         routing_key: Destination = dotted,
         max_message_size: int = 16 * 1024**2,
     ) -> None:
-        self.destination = routing_key
-        self._broker = broker
+        self.destination = checked_destination("routing_key", routing_key)
+        self._broker = checked_broker(broker, RabbitBroker)
+        if exchange is not None and not isinstance(exchange, RabbitExchange):
+            exchange = text("exchange", exchange)
         self._exchange = exchange
-        self._max_message_size = max_message_size
+        self._max_message_size = integer("max_message_size", max_message_size, 1)
         self._connection: RobustConnection | None = None
         broker._connection_kwargs["connection_class"] = self._make_connection
 

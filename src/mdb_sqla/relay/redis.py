@@ -8,10 +8,11 @@ from faststream.redis import RedisBroker
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from mdb_sqla.arguments import integer
 from mdb_sqla.errors import BrokerRefused
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import Destination, category
+from mdb_sqla.relay.target import Destination, category, checked_broker, checked_destination
 
 __all__ = ["RedisStreams"]
 
@@ -28,14 +29,17 @@ class RedisStreams:
         broker: FastStream's; this relay's own.
         stream: tells the name of the stream for a message; its category unless it is given.
         maxlen: about how many messages a stream keeps; all of them unless it is given.
+
+    Raises:
+        InvalidArgument: an argument is of another type.
     """
 
     def __init__(
         self, broker: RedisBroker, *, stream: Destination = category, maxlen: int | None = None
     ) -> None:
-        self.destination = stream
-        self._broker = broker
-        self._maxlen = maxlen
+        self.destination = checked_destination("stream", stream)
+        self._broker = checked_broker(broker, RedisBroker)
+        self._maxlen = None if maxlen is None else integer("maxlen", maxlen, 1)
         self._client: Redis | None = None
         self._connections = asyncio.Semaphore(_CONNECTIONS)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from mdb_sqla.arguments import described, instance, name_of, seconds
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.consumer import Consumer
 from mdb_sqla.errors import InvalidArgument
@@ -82,9 +83,16 @@ class Relay(Consumer):
             group=group,
             **filters,
         )
-        if not timeout > 0:
-            raise InvalidArgument(f"timeout must be more than 0 seconds: {timeout!r}")
-        self._publisher = Publisher(to, cloud_events, timeout)
+        if not isinstance(to, Target):
+            raise InvalidArgument(
+                "A relay publishes to a target, such as JetStream(broker, stream=...), "
+                f"not {name_of(type(to))}"
+            )
+        if not isinstance(types, tuple | list):
+            raise InvalidArgument(f"types must be a tuple or a list: {described(types)}")
+        if cloud_events is not None:
+            instance("cloud_events", cloud_events, CloudEvents)
+        self._publisher = Publisher(to, cloud_events, seconds("timeout", timeout))
         self.handlers.add(self._publisher, *types)
 
     @asynccontextmanager

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
+from mdb_sqla.arguments import described, name_of
+from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.relay.envelope import Envelope
 
-__all__ = ["Destination", "Target", "category", "dotted"]
+__all__ = ["Destination", "Target", "category", "checked_broker", "checked_destination", "dotted"]
+
+_B = TypeVar("_B")
 
 Destination = Callable[[StoredMessage], str]
 """Tells where a message goes: a subject, routing key, topic or stream."""
 
 
+@runtime_checkable
 class Target(Protocol):
     """What a relay publishes to; `mdb_sqla.relay.nats` and its siblings have one each.
 
@@ -57,3 +62,27 @@ def category(message: StoredMessage) -> str:
 def dotted(message: StoredMessage) -> str:
     """Return `category.type`: where a message goes unless another function is given."""
     return f"{category(message)}.{message.type}"
+
+
+def checked_broker(broker: object, kind: type[_B]) -> _B:
+    """Return a broker of FastStream's, which is shown by its type: its address has a password.
+
+    Raises:
+        InvalidArgument: it is none of this kind.
+    """
+    if not isinstance(broker, kind):
+        raise InvalidArgument(f"The broker must be a {name_of(kind)}, not {name_of(type(broker))}")
+    return broker
+
+
+def checked_destination(name: str, destination: Destination) -> Destination:
+    """Return the function that decides where a message goes.
+
+    Raises:
+        InvalidArgument: it can't be called.
+    """
+    if not callable(destination):
+        raise InvalidArgument(
+            f"{name} must be a function that takes a message: {described(destination)}"
+        )
+    return destination
