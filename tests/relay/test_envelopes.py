@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+import orjson
 import pytest
+from faststream.confluent import KafkaBroker as ConfluentBroker
+from faststream.kafka import KafkaBroker
+from faststream.nats import NatsBroker
+from faststream.rabbit import RabbitBroker
+from faststream.redis import RedisBroker
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
 
 from mdb_sqla import BrokerRefused, InvalidArgument, Retries, StoredMessage
+from mdb_sqla.column_types import json_serializer
 from mdb_sqla.relay import CloudEvents, Relay
+from mdb_sqla.relay.confluent import ConfluentKafka
 from mdb_sqla.relay.envelope import Envelope, enveloped
+from mdb_sqla.relay.kafka import Kafka
+from mdb_sqla.relay.nats import JetStream
+from mdb_sqla.relay.publishing import Publisher
+from mdb_sqla.relay.rabbitmq import RabbitMQ
+from mdb_sqla.relay.redis import RedisStreams
 from mdb_sqla.relay.target import Destination, dotted
 from mdb_sqla.relay.topic import category_topic, check_topic
 
@@ -139,13 +155,86 @@ def test_arguments_of_a_relay() -> None:
         Relay("a", to=Nowhere(), in_flight=0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"to": "nats://localhost"}, "publishes to a target, .* not str"),
+        ({"to": NatsBroker()}, "publishes to a target, .* not .*NatsBroker"),
+        ({"types": "Placed"}, r"types must be a tuple or a list: 'Placed' \(str\)"),
+        ({"types": [4]}, r"4 \(int\)"),
+        ({"cloud_events": "/shop"}, r"CloudEvents: '/shop' \(str\)"),
+        ({"timeout": "10"}, r"'10' \(str\)"),
+        ({"retries": 3}, r"Retries: 3 \(int\)"),
+        ({"group": 4}, r"Group: 4 \(int\)"),
+    ],
+)
+def test_arguments_of_a_relay_of_another_type(arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidArgument, match=named):
+        Relay("a", **{"to": Nowhere(), **arguments})
+
+
+def test_arguments_of_targets_of_another_type() -> None:
+    nats, rabbit, redis = NatsBroker(), RabbitBroker(), RedisBroker()
+    secret: Any = RabbitBroker("amqp://guest:secret@localhost")
+    number: Any = 4
+    calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
+        (JetStream, (secret,), {"stream": "S"}, "must be a .*NatsBroker, not .*RabbitBroker$"),
+        (JetStream, (nats,), {"stream": number}, r"stream must be a string .* 4 \(int\)"),
+        (JetStream, (nats,), {"stream": "S", "subject": "s"}, r"takes a message: 's' \(str\)"),
+        (RabbitMQ, (nats,), {}, "must be a .*RabbitBroker, not .*NatsBroker$"),
+        (RabbitMQ, (rabbit,), {"exchange": number}, r"4 \(int\)"),
+        (RabbitMQ, (rabbit,), {"routing_key": "k"}, r"takes a message: 'k' \(str\)"),
+        (RabbitMQ, (rabbit,), {"max_message_size": "1"}, r"'1' \(str\)"),
+        (RedisStreams, (nats,), {}, "must be a .*RedisBroker, not .*NatsBroker$"),
+        (RedisStreams, (redis,), {"stream": "s"}, r"takes a message: 's' \(str\)"),
+        (RedisStreams, (redis,), {"maxlen": 0}, r"0 \(int\)"),
+        (Kafka, (ConfluentBroker("localhost"),), {}, r"faststream\.kafka\..*, not .*\.confluent\."),
+        (Kafka, (KafkaBroker("localhost", acks="all"),), {"topic": "t"}, r"'t' \(str\)"),
+        (ConfluentKafka, (KafkaBroker("localhost"),), {}, r"\.confluent\..*, not .*\.kafka\."),
+        (ConfluentKafka, (ConfluentBroker("localhost"),), {"topic": "t"}, r"'t' \(str\)"),
+    ]
+    for target, arguments, options, named in calls:
+        with pytest.raises(InvalidArgument, match=named):
+            target(*arguments, **options)
+
+
+class Name(str, Enum):  # noqa: UP042
+    """Not a `StrEnum`: f-strings have `Name.SOURCE`."""
+
+    SOURCE = "/shop"
+    PREFIX = "com.example."
+    PLACE = "orders"
+
+
+def test_a_string_that_is_also_an_enum_is_its_value() -> None:
+    attributes = CloudEvents(Name.SOURCE, Name.PREFIX).attributes(stored("order-7"))
+    assert (f"{attributes['source']}", attributes["type"]) == ("/shop", "com.example.T")
+    assert JetStream(NatsBroker(), stream=Name.PLACE).name == "JetStream orders"
+    assert RabbitMQ(RabbitBroker(), exchange=Name.PLACE).name == "RabbitMQ orders"
+
+
+def test_a_destination_that_is_also_an_enum_is_its_value() -> None:
+    places = []
+
+    class Somewhere(Nowhere):
+        async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
+            places.append(f"{destination}")
+
+    target = Somewhere()
+    target.destination = lambda _: Name.PLACE
+    asyncio.run(Publisher(target, None, 1)(stored()))
+
+    assert places == ["orders"]
+
+
+def test_a_serializer_that_returns_bytes() -> None:
+    dialect: Any = postgresql.dialect
+    serialize = json_serializer(dialect(json_serializer=orjson.dumps))
+
+    assert enveloped(stored(), serialize, None).body == orjson.dumps(stored().data)
+
+
 def test_a_producer_of_kafka_that_may_lose_messages() -> None:
-    from faststream.confluent import KafkaBroker as ConfluentBroker
-    from faststream.kafka import KafkaBroker
-
-    from mdb_sqla.relay.confluent import ConfluentKafka
-    from mdb_sqla.relay.kafka import Kafka
-
     for acks in (0, 1):
         with pytest.raises(InvalidArgument, match="Messages could be lost"):
             Kafka(KafkaBroker("localhost", acks=acks))

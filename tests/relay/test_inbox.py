@@ -190,8 +190,12 @@ def test_what_can_not_be_kept(engine: Engine) -> None:
             Inbox("shipping").receive(
                 session, StreamMessage(None, b"{", headers={"message_id": str(uuid4())})
             )
+        with pytest.raises(InvalidArgument, match=r"FastStream .*\(dict\)"):
+            Inbox("shipping").receive(session, {"id": 1})  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidArgument, match="not a stream"):
         Inbox("shipping-1")
+    with pytest.raises(InvalidArgument, match="must be a string, not list"):
+        Inbox(["shipping"])  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidStreamName):
         Inbox("")
 
