@@ -41,8 +41,8 @@ def name_of(kind: type) -> str:
 def plain(text: str) -> str:
     """Return the characters of a string as a `str` itself.
 
-    What `str()`, an f-string or a driver makes of a subclass may be anything else: of a member of
-    `class Color(str, Enum)` it is the name.
+    What `str()` and an f-string make of a subclass may be anything else: of a member of
+    `class Color(str, Enum)` it is its name. Drivers and `json` take the characters.
     """
     return str.__str__(text)
 

@@ -17,14 +17,7 @@ from mdb_sqla.arguments import described, is_storable, plain
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-__all__ = [
-    "JSONText",
-    "PlainText",
-    "UTCDateTime",
-    "UUIDText",
-    "json_deserializer",
-    "json_serializer",
-]
+__all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_serializer"]
 
 
 # SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
@@ -75,28 +68,15 @@ class JSONText(TypeDecorator[Any]):
         return process
 
 
-class PlainText(TypeDecorator[str]):
-    """Text; a string that is also an Enum is its value, whereas a driver may send its name."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Return a plain string; what is no string is left to the driver to refuse."""
-        return plain(value) if isinstance(value, str) else value
-
-
 class UUIDText(TypeDecorator[UUID]):
     """A UUID that the server returns as text."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: UUID | str | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> str | None:
         """Return the text that the server would print."""
-        if value is None:
-            return None
-        return plain(value) if isinstance(value, str) else str(value)
+        return None if value is None else str(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> UUID | None:
         """Return the UUID."""

@@ -21,7 +21,7 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import NullType, TypeEngine
 
 from mdb_sqla import tables
-from mdb_sqla.column_types import JSONText, PlainText, UTCDateTime, UUIDText
+from mdb_sqla.column_types import JSONText, UTCDateTime, UUIDText
 
 __all__ = [
     "acquire_lock",
@@ -71,8 +71,8 @@ def _call(
 def _messages(name: str, *arguments: tuple[Any, TypeEngine[Any]]) -> TableValuedAlias:
     return _call(name, Text(), *arguments).table_valued(
         column("id", UUIDText),
-        column("stream_name", PlainText),
-        column("type", PlainText),
+        column("stream_name", Text),
+        column("type", Text),
         column("position", BigInteger),
         column("global_position", BigInteger),
         column("data", JSONText),
@@ -82,8 +82,8 @@ def _messages(name: str, *arguments: tuple[Any, TypeEngine[Any]]) -> TableValued
     )
 
 
-_TEXT = PlainText()
-_TEXTS = ARRAY(PlainText)
+_TEXT = Text()
+_TEXTS = ARRAY(Text)
 _BIGINT = BigInteger()
 _JSON = JSONB(none_as_null=True)
 

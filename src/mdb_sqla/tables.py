@@ -16,12 +16,13 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     Table,
+    Text,
     Uuid,
     func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from mdb_sqla.column_types import PlainText, UTCDateTime
+from mdb_sqla.column_types import UTCDateTime
 
 __all__ = [
     "SCHEMA",
@@ -49,8 +50,8 @@ messages = Table(
     Column("global_position", BigInteger, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("time", UTCDateTime, nullable=False, server_default=func.timezone("utc", func.now())),
-    Column("stream_name", PlainText, nullable=False),
-    Column("type", PlainText, nullable=False),
+    Column("stream_name", Text, nullable=False),
+    Column("type", Text, nullable=False),
     Column("data", JSONB(none_as_null=True)),
     Column("metadata", JSONB(none_as_null=True)),
     Column("id", Uuid, nullable=False, server_default=func.gen_random_uuid()),
@@ -60,12 +61,12 @@ messages = Table(
 consumer_slots = Table(
     "consumer_slots",
     metadata,
-    Column("consumer", PlainText, primary_key=True),
+    Column("consumer", Text, primary_key=True),
     Column("slot", Integer, primary_key=True, autoincrement=False),
     Column("slots", Integer, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("token", BigInteger, nullable=False, server_default="0"),
-    Column("owner", PlainText),
+    Column("owner", Text),
     Column(
         "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
     ),
@@ -74,8 +75,8 @@ consumer_slots = Table(
 consumer_members = Table(
     "consumer_members",
     metadata,
-    Column("consumer", PlainText, primary_key=True),
-    Column("member", PlainText, primary_key=True),
+    Column("consumer", Text, primary_key=True),
+    Column("member", Text, primary_key=True),
     Column("instance", Uuid, nullable=False),
     Column("alive_until", DateTime(timezone=True), nullable=False),
 )
@@ -83,11 +84,11 @@ consumer_members = Table(
 consumers = Table(
     "consumers",
     metadata,
-    Column("consumer", PlainText, primary_key=True),
-    Column("categories", ARRAY(PlainText), nullable=False),
-    Column("types", ARRAY(PlainText)),
-    Column("correlation", PlainText),
-    Column("condition", PlainText),
+    Column("consumer", Text, primary_key=True),
+    Column("categories", ARRAY(Text), nullable=False),
+    Column("types", ARRAY(Text)),
+    Column("correlation", Text),
+    Column("condition", Text),
     Column("start", BigInteger, nullable=False),
     Column(
         "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
@@ -97,16 +98,16 @@ consumers = Table(
 dead_letters = Table(
     "dead_letters",
     metadata,
-    Column("consumer", PlainText, primary_key=True),
+    Column("consumer", Text, primary_key=True),
     Column("global_position", BigInteger, primary_key=True, autoincrement=False),
     Column("slot", Integer, nullable=False),
-    Column("stream_name", PlainText, nullable=False),
+    Column("stream_name", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
-    Column("type", PlainText, nullable=False),
+    Column("type", Text, nullable=False),
     Column("failed", Boolean, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
-    Column("error", PlainText),
-    Column("traceback", PlainText),
+    Column("error", Text),
+    Column("traceback", Text),
     Column(
         "set_aside", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
     ),
@@ -117,7 +118,7 @@ def _report(name: str, *columns: str) -> Table:
     return Table(
         name,
         metadata,
-        *(Column(column, PlainText) for column in columns),
+        *(Column(column, Text) for column in columns),
         Column("message_count", BigInteger),
         Column("percent", Numeric),
     )

@@ -25,7 +25,7 @@ from mdb_sqla.copying import LEAST_TO_COPY
 
 
 class Name(str, Enum):  # noqa: UP042
-    """Not a `StrEnum`: `str()` and f-strings have `Name.STREAM`, psycopg has `STREAM`."""
+    """Not a `StrEnum`: `str()` and f-strings have `Name.STREAM`."""
 
     STREAM = "order-1"
     CATEGORY = "order"
