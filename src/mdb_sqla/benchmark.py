@@ -13,7 +13,7 @@ from sqlalchemy.sql.expression import Executable
 from mdb_sqla import functions
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.refusals import translated
-from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.revisions import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["CATEGORY", "MOST", "Measured", "benchmark"]
@@ -66,7 +66,7 @@ def benchmark(engine: Engine, messages: int = 10_000, *, schema: str = DEFAULT_S
     if not 1 <= messages <= MOST:
         raise InvalidArgument(f"messages must be from 1 to {MOST}: {messages!r}")
     own = engine.execution_options(
-        isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: schema}
+        isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: checked_schema(schema)}
     )
     write_seconds = read_seconds = 0.0
     with translated(), own.connect() as connection:

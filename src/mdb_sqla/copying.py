@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions, tables
+from mdb_sqla.arguments import plain
 from mdb_sqla.execution import WRITES, execute, is_autocommit
 from mdb_sqla.message import MessagePosition
 
@@ -130,7 +131,7 @@ def _escaped(text: str | None) -> str:
 def _schema(connection: Connection) -> str:
     # Where the engine translates the schema: nothing here is compiled by SQLAlchemy, which would.
     schemas = connection.get_execution_options().get("schema_translate_map") or {}
-    return str(schemas.get(tables.SCHEMA, tables.SCHEMA))
+    return plain(schemas.get(tables.SCHEMA) or tables.SCHEMA)
 
 
 def _table(connection: Connection) -> str:

@@ -12,7 +12,7 @@ from mdb_sqla import functions
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 from mdb_sqla.lock_timeout import check_wait, is_lock_timeout
 from mdb_sqla.refusals import translated
-from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.revisions import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["LockGranularity", "lock_granularity", "set_lock_granularity"]
@@ -97,5 +97,5 @@ def set_lock_granularity(
 def _in_schema(engine: Engine, schema: str) -> Engine:
     # Whatever the engine's own level is: AUTOCOMMIT would let go of the barrier too early.
     return engine.execution_options(
-        schema_translate_map={SCHEMA: schema}, isolation_level="READ COMMITTED"
+        schema_translate_map={SCHEMA: checked_schema(schema)}, isolation_level="READ COMMITTED"
     )

@@ -52,6 +52,7 @@ def upgrade(
         NotPermitted: the role may not install or upgrade a store here.
         InvalidSchemaName: the name of the schema can't be one.
     """
+    schema = revisions.checked_schema(schema)
     create_schema = revisions.statement(_FIRST_REVISION, "schema", schema)
     with translated(), _transaction(bind, schema) as connection:
         revisions.execute(connection, create_schema)
@@ -86,6 +87,7 @@ def downgrade(
         DataExists: there is something that may not be deleted; nothing was changed.
         StoreNotInstalled: the schema has no store that `upgrade` installed.
     """
+    schema = revisions.checked_schema(schema)
     drop_schema = revisions.statement(_FIRST_REVISION, "drop_schema", schema)
     with translated(), _transaction(bind, schema) as connection:
         version_table = Table(VERSION_TABLE, MetaData(), schema=schema)
@@ -105,6 +107,7 @@ def write_upgrade_script(
     output: TextIO, *, schema: str = revisions.DEFAULT_SCHEMA, role: bool = False
 ) -> None:
     """Write what `upgrade` does to a database without a store of its own as a script for psql."""
+    schema = revisions.checked_schema(schema)
     output.write(revisions.statement(_FIRST_REVISION, "schema", schema))
     _run(_upgrade_steps(role), schema, output_buffer=output)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alembic import op
 from alembic.util import CommandError
 
+from mdb_sqla.arguments import is_storable, plain
 from mdb_sqla.errors import InvalidSchemaName, Refusal
 from mdb_sqla.refusals import translated
 
@@ -27,6 +28,7 @@ __all__ = [
     "SAFE_SEARCH_PATH",
     "SCHEMA_OPTION",
     "Migration",
+    "checked_schema",
     "configured_schema",
     "current",
     "execute",
@@ -195,6 +197,24 @@ def execute(connection: Connection, sql: str) -> None:
     connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
+def checked_schema(name: str) -> str:
+    """Return the name of a schema as a plain string.
+
+    Raises:
+        InvalidSchemaName: it is no string, is empty or longer than 63 bytes, or has a `$`, a
+            bracket or a NUL in it.
+    """
+    if (
+        not isinstance(name, str)
+        or not is_storable(name)
+        or not 0 < len(name.encode()) <= 63
+        # The brackets are those that SQLAlchemy can't translate.
+        or any(each in name for each in "$[]")
+    ):
+        raise InvalidSchemaName(name)
+    return plain(name)
+
+
 def statement(revision: str, name: str, schema: str) -> str:
     """Return the statement in an SQL file of a revision, with the name of the schema put in.
 
@@ -206,13 +226,7 @@ def statement(revision: str, name: str, schema: str) -> str:
         InvalidSchemaName: the name is empty, longer than 63 bytes, or has a `$`, a bracket or a NUL
             in it.
     """
-    if (
-        not isinstance(schema, str)
-        or not 0 < len(schema.encode()) <= 63
-        # The brackets are those that SQLAlchemy can't translate.
-        or any(each in schema for each in "$[]\0")
-    ):
-        raise InvalidSchemaName(schema)
+    schema = checked_schema(schema)
     identifier = '"' + schema.replace('"', '""') + '"'
     literal = identifier.replace("'", "''")
     file = files("mdb_sqla.versions").joinpath("sql", revision, f"{name}.sql")

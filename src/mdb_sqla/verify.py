@@ -16,7 +16,7 @@ from mdb_sqla import data_rules, tables
 from mdb_sqla.differences import SEQUENCE, Difference, differences
 from mdb_sqla.errors import NotPermitted, StoreNotInstalled
 from mdb_sqla.refusals import translated
-from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.revisions import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.structure import Structure, expected, found
 from mdb_sqla.tables import SCHEMA
 
@@ -60,6 +60,7 @@ def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False)
     Raises:
         StoreNotInstalled: there is no table `messages` in the schema.
     """
+    schema = checked_schema(schema)
     told = Verification()
     own = engine.execution_options(
         isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: schema}

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from io import StringIO
+
 import pytest
 from psycopg import sql
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import DataExists, InvalidSchemaName, StoreNotInstalled, migrate
+from mdb_sqla import (
+    DataExists,
+    InvalidSchemaName,
+    Message,
+    MessageStore,
+    StoreNotInstalled,
+    migrate,
+)
+from mdb_sqla.copying import LEAST_TO_COPY
+from mdb_sqla.granularity import lock_granularity, set_lock_granularity
+from mdb_sqla.verify import verify
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, contents, engine_of
 
@@ -56,7 +69,32 @@ def test_under_any_schema_name(empty_database: URL, schema: str) -> None:
     assert catalog(empty_database) == before
 
 
-@pytest.mark.parametrize("schema", ["", "e" * 64, "ü" * 32, "x$do$", "x\0y"])
+class Schema(str, Enum):  # noqa: UP042
+    """Not a `StrEnum`: `str()` of a member is `Schema.EVENTS`."""
+
+    EVENTS = "events"
+
+
+def test_a_name_that_is_also_an_enum_is_its_value(empty_database: URL) -> None:
+    engine = engine_of(empty_database)
+    assert migrate.upgrade(engine, schema=Schema.EVENTS) != []
+    assert migrate.upgrade(engine, schema="events") == []
+    set_lock_granularity(engine, "stream", schema=Schema.EVENTS)
+    assert lock_granularity(engine, schema="events") == "stream"
+    assert verify(engine, schema=Schema.EVENTS).differences == []
+    translated = engine.execution_options(schema_translate_map={"message_store": Schema.EVENTS})
+    messages = [("order-1", Message("T")) for _ in range(LEAST_TO_COPY)]
+    with translated.begin() as connection:
+        assert len(MessageStore(connection).write_messages(messages)) == LEAST_TO_COPY
+    migrate.downgrade(engine, schema=Schema.EVENTS, delete_messages=True)
+    script = StringIO()
+    migrate.write_upgrade_script(script, schema=Schema.EVENTS)
+
+    assert "Schema.EVENTS" not in script.getvalue()
+    assert "events" not in [row[0] for row in catalog(empty_database)["schemas"]]
+
+
+@pytest.mark.parametrize("schema", ["", "e" * 64, "ü" * 32, "x$do$", "x\0y", "x\ud800", 4])
 def test_not_under_a_name_that_cannot_be_one(empty_database: URL, schema: str) -> None:
     before = catalog(empty_database)
 
