@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Executable, Select, cast, func, select
+from sqlalchemy import Executable, cast, func, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from mdb_sqla import functions
+from mdb_sqla.categories import categories as categories_of_store
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.sampling import SETTINGS, Sample
@@ -128,7 +129,8 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
     first, last = _row(db, select(func.min(_position), func.max(_position)))
     sample = Sample(1, 0) if first is None else Sample(first, last)
     of_categories = execute(db, sample.categories(), {}, WRITES)
-    (number,) = _row(db, _number_of_categories())
+    several = categories_of_store(_MOST_CATEGORIES + 1).subquery()
+    (number,) = _row(db, select(func.count()).select_from(several))
     (now,) = _row(db, select(func.timezone("utc", func.now())))
     oldest = now.date() - timedelta(days=days - 1)
     (before,) = _row(db, sample.before(oldest))
@@ -165,14 +167,3 @@ def _size(db: Database) -> Size:
     table = cast(func.quote_ident(schema).concat(f".{messages.name}"), REGCLASS)
     sizes = func.pg_relation_size, func.pg_indexes_size, func.pg_total_relation_size
     return Size(*_row(db, select(*(size(table) for size in sizes))))
-
-
-def _number_of_categories() -> Select[Any]:
-    """Count the categories by going from each to the next one in the index."""
-    category = functions.category(messages.c.stream_name)
-    found = select(category.label("category")).order_by(category).limit(1)
-    found_one = found.cte("found", recursive=True)
-    following = select(func.min(category)).where(category > found_one.c.category).scalar_subquery()
-    found_all = found_one.union_all(select(following).where(found_one.c.category.is_not(None)))
-    several = select(found_all.c.category).limit(_MOST_CATEGORIES + 2).subquery()
-    return select(func.count(several.c.category))

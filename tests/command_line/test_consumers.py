@@ -38,9 +38,8 @@ def test_the_role_of_other_clients_may_tell_it_too(engine: Engine) -> None:
     catch_up(of_role, "billing", "account")
     catch_up(of_role, "billing", "shop")
 
-    assert [found["reads"]["categories"] for found in told("consumers", url=of_role.url)] == [
-        ["shop"]
-    ]
+    (found,) = told("consumers", url=of_role.url)["consumers"]
+    assert found["reads"]["categories"] == ["shop"]
 
 
 def test_it_tells_so_again_only_where_that_has_changed(engine: Engine) -> None:
@@ -61,7 +60,7 @@ def test_lag_is_that_of_the_consumer_itself(engine: Engine) -> None:
     consumer = catch_up(engine, "billing", "account")
     write(engine.url, ("account-1", "Opened"), ("account-2", "Closed"), ("shop-1", "Opened"))
 
-    (found,) = told("consumers", url=engine.url)
+    (found,) = told("consumers", url=engine.url)["consumers"]
 
     with engine.connect() as connection:
         lag = consumer.lag(connection)
@@ -97,7 +96,7 @@ def test_members_and_what_they_have(engine: Engine) -> None:
         dead.beat(session)
         session.commit()
 
-    (found,) = told("consumers", url=engine.url)
+    (found,) = told("consumers", url=engine.url)["consumers"]
     printed = mdb("consumers", url=engine.url).stdout
 
     assert found["members"] == [
@@ -114,7 +113,7 @@ def test_slots_of_a_group_add_up(engine: Engine) -> None:
     catch_up(engine, "billing", "account", group=Group(slots=4, member="one"))
     write(engine.url, *((f"account-{number}", "Opened") for number in range(10)))
 
-    (found,) = told("consumers", url=engine.url)
+    (found,) = told("consumers", url=engine.url)["consumers"]
 
     assert found["lag"]["messages"] == 10
     assert len(found["slots"]) == 4
@@ -126,7 +125,7 @@ def test_dead_letters(engine: Engine) -> None:
     consumer.on("Opened")(lambda message, unit: [][0])
     consumer.catch_up(sessionmaker(engine))
 
-    (found,) = told("consumers", url=engine.url)
+    (found,) = told("consumers", url=engine.url)["consumers"]
 
     assert found["dead_letters"] == 2
 
@@ -141,7 +140,7 @@ def test_a_condition_is_shown_and_never_executed(engine: Engine) -> None:
             )
         )
 
-    (found,) = told("consumers", url=engine.url)
+    (found,) = told("consumers", url=engine.url)["consumers"]
     printed = mdb("consumers", url=engine.url).stdout
 
     assert found["lag"]["messages"] == 1
@@ -154,7 +153,7 @@ def test_one_that_has_not_told_what_it_reads(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE message_store.consumers"))
 
-    (found,) = told("consumers", url=engine.url)
+    (found,) = told("consumers", url=engine.url)["consumers"]
     printed = mdb("consumers", url=engine.url).stdout
 
     assert (found["name"], found["reads"], found["lag"]) == ("billing", None, None)
@@ -172,7 +171,7 @@ def test_what_people_read(engine: Engine) -> None:
 
 def test_no_consumer(engine: Engine) -> None:
     assert mdb("consumers", url=engine.url).stdout == "No consumer has run yet.\n"
-    assert told("consumers", url=engine.url) == []
+    assert told("consumers", url=engine.url)["consumers"] == []
 
 
 def test_the_transaction_is_left_as_it_was(engine: Engine) -> None:

@@ -167,7 +167,7 @@ def test_consumers_would_skip_messages(database: URL) -> None:
     mdb("clear", "--yes", "--reset-consumers", url=database)
     assert mdb("dead-letters", "list", url=database).stdout == "Nothing is set aside.\n"
     write(database, ("account-3", "Opened"))
-    (consumer,) = told("consumers", url=database)
+    (consumer,) = told("consumers", url=database)["consumers"]
     assert [slot["position"] for slot in consumer["slots"]] == [0]
     assert consumer["lag"]["messages"] == 1
     consume(database)

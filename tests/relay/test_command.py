@@ -74,7 +74,7 @@ def test_it_tells_how_far_it_is(shop: Any, receiving: Any, relays: Relays) -> No
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
     shop.write(1, "two")
-    (row,) = json.loads(mdb("consumers", "--json", url=shop.database).stdout)
+    (row,) = json.loads(mdb("consumers", "--json", url=shop.database).stdout)["consumers"]
     assert row["name"] == "relay"
     assert row["lag"]["messages"] == 1
 

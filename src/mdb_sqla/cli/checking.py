@@ -6,12 +6,18 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.benchmark import MOST
 from mdb_sqla.benchmark import benchmark as run_benchmark
+from mdb_sqla.cli.open_writers import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.errors import StoreNotInstalled
+from mdb_sqla.open_writers import OpenWriter
 from mdb_sqla.revisions import DEFAULT_SCHEMA
+from mdb_sqla.verify import Verification
 from mdb_sqla.verify import verify as run_verify
 
 __all__ = ["benchmark", "verify"]
@@ -25,18 +31,21 @@ def verify(
 ) -> None:
     """Compare a store with what the revisions would have made, and its messages with the rules.
 
-    Nothing is changed. The exit status is 1 if anything differs.
+    Nothing is changed. The exit status is 1 if anything differs. Transactions that have written and
+    stay open are shown as well; they are no difference.
 
     Example: mdb verify --quick
     """
-    with connected(url) as engine:
+    with connected(url, schema) as engine:
         told = run_verify(engine, schema=schema, quick=quick)
+        writers = _open_writers(engine, told)
     if as_json:
         print_json(
             {
                 "differences": [each._asdict() for each in told.differences],
                 "checked": told.checked,
                 "left_out": told.left_out,
+                "open_writers": as_dicts(writers),
             }
         )
     else:
@@ -49,8 +58,18 @@ def verify(
             errors.print(f"  {each.remedy}")
         number = len(told.differences)
         output.print(f"{number} difference{'s' * (number > 1)}." if number else "Nothing differs.")
+        print_open_writers(writers)
     if not told.is_sound:
         raise SystemExit(1)
+
+
+def _open_writers(engine: Engine, told: Verification) -> list[OpenWriter]:
+    try:
+        return long_open_writers(engine)
+    except (StoreNotInstalled, DBAPIError) as error:
+        # What is missing, or may not be done here, is no reason not to show the rest.
+        told.left_out.append(f"Open writers: {getattr(error, 'orig', error)}".strip())
+        return []
 
 
 def benchmark(

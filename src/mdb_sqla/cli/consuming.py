@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from mdb_sqla.cli.open_writers import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, print_json, shown, table
 from mdb_sqla.consumers import ConsumerOverview
@@ -21,16 +22,30 @@ _UNKNOWN = "?"
 def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
     """Show how far consumers are, what lies before them, and who shares their work.
 
+    Transactions that have written and stay open are shown as well: consumers may wait for them.
+
     Example: mdb consumers
     """
-    with connected(url, schema) as engine, translated(), engine.connect() as connection:
-        found = read_consumers(connection)
+    with connected(url, schema) as engine:
+        with translated(), engine.connect() as connection:
+            found = read_consumers(connection)
+        writers = long_open_writers(engine)
     if as_json:
-        print_json([_as_dict(consumer) for consumer in found])
+        print_json(
+            {
+                "consumers": [_as_dict(consumer) for consumer in found],
+                "open_writers": as_dicts(writers),
+            }
+        )
         return
-    if not found:
+    if found:
+        _print_consumers(found)
+    else:
         output.print("No consumer has run yet.")
-        return
+    print_open_writers(writers)
+
+
+def _print_consumers(found: list[ConsumerOverview]) -> None:
     told = table("consumer", "reads", "position", "behind", "seconds", "moved", "set aside")
     for consumer in found:
         told.add_row(

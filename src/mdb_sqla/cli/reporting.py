@@ -10,6 +10,7 @@ import typer
 from rich.bar import Bar
 from rich.table import Table
 
+from mdb_sqla.cli.open_writers import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, bytes_in_words, print_json, shown, table
 from mdb_sqla.refusals import translated
@@ -78,18 +79,23 @@ def summary(
 
     Example: mdb summary --days 30
     """
-    with connected(url, schema) as engine, translated(), engine.connect() as connection:
-        told = read_summary(connection, days=days, categories=categories)
+    with connected(url, schema) as engine:
+        with translated(), engine.connect() as connection:
+            told = read_summary(connection, days=days, categories=categories)
+        writers = long_open_writers(engine)
     if as_json:
         growth = {"messages_per_day": told.messages_per_day, "bytes_per_day": told.bytes_per_day}
         by_day = [{"day": day, "messages": number} for day, number in told.days.items()]
         print_json(
-            {"package": version("mdb_sqla")} | asdict(told) | {"days": by_day, "growth": growth}
+            {"package": version("mdb_sqla")}
+            | asdict(told)
+            | {"days": by_day, "growth": growth, "open_writers": as_dicts(writers)}
         )
         return
     _print_store(told)
     _print_categories(told)
     _print_days(told)
+    print_open_writers(writers)
 
 
 def _print_store(told: Summary) -> None:

@@ -1,0 +1,363 @@
+"""Who holds readers and other writers back: open transactions, and prepared ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
+
+from mdb_sqla import Message, MessageStore, cli, migrate
+from mdb_sqla.embedded import EmbeddedPostgres
+from mdb_sqla.granularity import set_lock_granularity
+from mdb_sqla.open_writers import OpenWriter, holding_back, open_writers
+from mdb_sqla.tables import SCHEMA
+from tests.command_line.test_mdb import mdb
+from tests.conftest import Databases
+from tests.folders import open_folder
+from tests.waiting import wait_until
+
+Write = Callable[..., Connection]
+
+
+@pytest.fixture
+def write(engine: Engine) -> Iterator[Write]:
+    """Writes messages in a transaction that stays open."""
+    with ExitStack() as stack:
+
+        def write(*streams: str, on: Engine = engine) -> Connection:
+            connection = stack.enter_context(on.connect())
+            for stream in streams:
+                MessageStore(connection).write(stream, Message("T"))
+            return connection
+
+        yield write
+
+
+def pid_of(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+def commit(engine: Engine, *streams: str) -> None:
+    with engine.begin() as connection:
+        for stream in streams:
+            MessageStore(connection).write(stream, Message("T"))
+
+
+def found(engine: Engine) -> list[OpenWriter]:
+    with engine.connect() as connection:
+        return open_writers(connection, at_least=0)
+
+
+def held_back(engine: Engine, categories: list[str], position: int) -> list[int | None]:
+    """The processes that hold back a reader."""
+    with engine.connect() as connection:
+        return [writer.pid for writer in holding_back(connection, categories, position)]
+
+
+def test_a_writer_that_stays_open(engine: Engine, write: Write) -> None:
+    set_lock_granularity(engine, "stream")
+    commit(engine, "account-1", "shop-1")
+    named = create_engine(engine.url, connect_args={"application_name": "billing"})
+    writer = write("account-2", on=named)
+    pid = pid_of(writer)
+    commit(engine, "account-3", "shop-2")
+
+    (told,) = found(engine)
+
+    assert (told.pid, told.gid, told.position) == (pid, None, 2)
+    assert (told.application, told.role, told.state) == (
+        "billing",
+        engine.url.username,
+        "idle in transaction",
+    )
+    assert told.categories == ("account",)
+    assert told.query == "SELECT pg_backend_pid()"
+    assert told.seconds is not None
+    assert 0 < told.seconds < 60
+    assert (told.waiting, told.waits_for) == ((), ())
+    assert str(told).startswith(
+        f'held back at position 2 by pid {pid} (application "billing", role {told.role}, '
+    )
+    assert "in transaction for 0 s, idle in transaction)" in str(told)
+    with engine.connect() as connection:
+        (from_reader,) = holding_back(connection, ["account"], 2)
+        assert open_writers(connection, at_least=60) == []
+        connection.execute(text(told.remedy))
+    wait_until(lambda: found(engine) == [])
+    assert from_reader.pid == pid
+    writer.invalidate()
+    named.dispose()
+
+
+def test_only_readers_that_wait_are_held_back(engine: Engine, write: Write) -> None:
+    set_lock_granularity(engine, "stream")
+    commit(engine, "account-1", "shop-1")
+    writer = write("account-2")
+    pid = pid_of(writer)
+
+    # Nothing is committed beyond it.
+    assert held_back(engine, ["account"], 1) == []
+    assert held_back(engine, [], 2) == []
+
+    commit(engine, "account-3", "shop-2")
+
+    assert held_back(engine, ["account"], 1) == [pid]
+    assert held_back(engine, ["account"], 3) == [pid]
+    assert held_back(engine, ["account"], 4) == []
+    assert held_back(engine, ["shop"], 2) == []
+    assert held_back(engine, ["account", "shop"], 2) == [pid]
+    assert held_back(engine, [], 2) == [pid]
+    writer.rollback()
+    assert held_back(engine, [], 2) == []
+    assert found(engine) == []
+
+
+def test_writers_that_wait(engine: Engine, write: Write) -> None:
+    """Under `category`: a reader of the category has no lag, for nobody can write to it."""
+    commit(engine, "account-1")
+    writer = write("account-2")
+    pid = pid_of(writer)
+    commit(engine, "shop-1")
+    assert held_back(engine, ["account"], 1) == []
+    assert held_back(engine, ["account", "shop"], 1) == [pid]
+
+    waiting = Thread(target=commit, args=(engine, "account-3"))
+    waiting.start()
+    wait_until(lambda: held_back(engine, ["account"], 1))
+
+    (told,) = found(engine)
+    assert held_back(engine, ["account"], 1) == [pid]
+    assert held_back(engine, ["shop"], 1) == []
+    assert (told.pid, len(told.waiting), told.position) == (pid, 1, 1)
+    assert str(told).endswith("; 1 writer waits for it")
+    writer.commit()
+    waiting.join()
+    assert found(engine) == []
+
+
+def test_one_that_waits_itself(engine: Engine, write: Write) -> None:
+    """The end of the chain is another transaction, which has not written a message."""
+    commit(engine, "account-1")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE public.orders AS SELECT 1 AS number"))
+    with engine.connect() as root:
+        root.execute(text("UPDATE public.orders SET number = 2"))
+        pid = pid_of(root)
+        writer = write("account-2")
+        update = Thread(target=writer.execute, args=(text("UPDATE public.orders SET number = 3"),))
+        update.start()
+        wait_until(lambda: [each.waits_for for each in found(engine)] == [(pid,)])
+        assert str(found(engine)[0]).endswith(f"; it waits for pid {pid}")
+    update.join()
+
+
+def test_who_locks_a_category_without_writing(engine: Engine, write: Write) -> None:
+    """It has no floor, and holds back those who write to this store, not to another one."""
+    with engine.connect() as holder:
+        holder.execute(text("SELECT pg_advisory_xact_lock(message_store.hash_64('account'))"))
+        pid = pid_of(holder)
+        assert found(engine) == []
+        waiting = Thread(target=commit, args=(engine, "account-1"))
+        waiting.start()
+        wait_until(lambda: found(engine))
+        (told,) = found(engine)
+    waiting.join()
+
+    assert (told.pid, told.position, len(told.waiting)) == (pid, None, 1)
+    assert str(told).startswith(f"held back by pid {pid} (")
+
+
+def test_neither_another_store_nor_another_database(
+    engine: Engine, write: Write, databases: Databases, template: URL
+) -> None:
+    migrate.upgrade(engine, schema="other")
+    of_other = engine.execution_options(schema_translate_map={SCHEMA: "other"})
+    commit(engine, "account-1")
+    commit(of_other, "account-1")
+    with databases.create(template) as url:
+        elsewhere = create_engine(url, poolclass=NullPool)
+        in_other, in_elsewhere = write("account-2", on=of_other), write("account-2", on=elsewhere)
+        pids = [pid_of(in_other), pid_of(in_elsewhere)]
+
+        assert found(engine) == []
+        assert held_back(engine, [], 0) == []
+        assert [told.pid for told in found(of_other)] == pids[:1]
+        assert [told.pid for told in found(elsewhere)] == pids[1:]
+
+        # A third one waits in the other store: that is nothing to this one either.
+        waiting = Thread(target=commit, args=(of_other, "account-3"))
+        waiting.start()
+        wait_until(lambda: found(of_other)[0].waiting)
+        assert found(engine) == []
+
+        # The two stores have the same keys for their categories: here a writer does wait.
+        also_waiting = Thread(target=commit, args=(engine, "account-3"))
+        also_waiting.start()
+        wait_until(lambda: found(engine))
+        assert [(told.pid, told.position) for told in found(engine)] == [(pids[0], None)]
+        in_other.rollback()
+        waiting.join()
+        also_waiting.join()
+        in_elsewhere.close()
+
+
+@pytest.mark.parametrize("last", [2**31 - 2, 2**32 - 3, 2**40 + 2**31])
+def test_positions_of_more_than_32_bits(engine: Engine, write: Write, last: int) -> None:
+    set_lock_granularity(engine, "stream")
+    with engine.begin() as connection:
+        sequence = "message_store.messages_global_position_seq"
+        connection.execute(text(f"SELECT setval('{sequence}', {last})"))
+    write("account-1")
+    commit(engine, *(f"account-{number}" for number in range(2, 6)))
+
+    assert [told.position for told in found(engine)] == [last]
+    assert len(held_back(engine, ["account"], last)) == 1
+
+
+def test_what_a_role_may_not_see(engine: Engine, write: Write, databases: Databases) -> None:
+    migrate.upgrade(engine, role=True)
+    name = f"{engine.url.database}_reader"
+    databases.execute(f"CREATE ROLE {name} LOGIN IN ROLE message_store_reader")
+    reader = create_engine(engine.url.set(username=name), poolclass=NullPool)
+    set_lock_granularity(engine, "stream")
+    writer = write("account-1")
+    pid = pid_of(writer)
+    commit(engine, "account-2")
+    try:
+        with reader.connect() as connection:
+            (told,) = open_writers(connection)
+            assert [each.pid for each in holding_back(connection, ["account"], 0)] == [pid]
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {name}"))
+        databases.execute(f"DROP ROLE {name}")
+
+    assert (told.pid, told.role, told.position) == (pid, engine.url.username, 0)
+    assert (told.query, told.state, told.client, told.seconds) == (None, None, None, None)
+    assert "in transaction for an unknown time" in str(told)
+
+
+def test_a_second_look_in_one_transaction(engine: Engine, write: Write) -> None:
+    with engine.connect() as connection:
+        assert open_writers(connection, at_least=0) == []
+        writer = write("account-1", on=create_engine(engine.url, poolclass=NullPool))
+        assert [each.pid for each in open_writers(connection, at_least=0)] == [pid_of(writer)]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+def prepare(engine: Engine, stream: str) -> None:
+    """Write a message in a transaction that is prepared and forgotten."""
+    with engine.connect() as connection:
+        MessageStore(connection).write(stream, Message("T"))
+        connection.execute(text("PREPARE TRANSACTION 'it''s forgotten'"))
+        connection.invalidate()
+
+
+def end(engine: Engine, writer: OpenWriter) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(writer.remedy))
+
+
+def test_a_prepared_transaction(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
+            pytest.skip("The server prepares no transactions")
+    prepare(engine, "account-1")
+    commit(engine, "shop-1")
+
+    (told,) = found(engine)
+
+    try:
+        assert (told.pid, told.gid, told.position) == (None, "it's forgotten", 0)
+        assert (told.role, told.application) == (engine.url.username, None)
+        assert (told.categories, told.waits_for) == ((), ())  # no message of it is committed
+        assert held_back(engine, ["account", "shop"], 0) == [None]
+        assert held_back(engine, ["shop"], 0) == []
+        waiting = Thread(target=commit, args=(engine, "account-2"))
+        waiting.start()
+        wait_until(lambda: held_back(engine, ["account"], 2))
+    finally:
+        end(engine, told)
+    waiting.join()
+    assert found(engine) == []
+
+
+def test_a_prepared_transaction_after_a_restart(
+    request: pytest.FixtureRequest, folder: Path
+) -> None:
+    where = request.config.getoption("--postgres")
+    if where == "docker":
+        pytest.skip("Needs PostgreSQL's programs, to start a server again")
+    server = EmbeddedPostgres(
+        folder / "data",
+        binaries=Path(where) if where else None,
+        settings={"fsync": "off", "max_prepared_transactions": "2"},
+    )
+    with server:
+        engine = create_engine(server.url(), poolclass=NullPool)
+        migrate.upgrade(engine)
+        set_lock_granularity(engine, "stream")
+        prepare(engine, "account-1")
+        commit(engine, "shop-1")
+    with server:
+        engine = create_engine(server.url(), poolclass=NullPool)
+        (told,) = found(engine)
+        # With floors, readers of every category wait for what is prepared.
+        assert held_back(engine, ["shop"], 0) == [None]
+        end(engine, told)
+        assert found(engine) == []
+
+    assert (told.pid, told.gid, told.position) == (None, "it's forgotten", 0)
+    assert told.seconds is not None
+    assert str(told) == (
+        f"""held back at position 0 by prepared transaction "it's forgotten" """
+        f"(role postgres, prepared for {told.seconds:.0f} s)"
+    )
+
+
+@pytest.mark.parametrize("command", ["summary", "consumers", "verify"])
+def test_commands_show_them(
+    engine: Engine,
+    write: Write,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def run(*arguments: str) -> str:
+        url = engine.url.render_as_string(hide_password=False)
+        with pytest.raises(SystemExit) as end:
+            cli.main([command, "--url", url, *arguments])
+        assert not end.value.code
+        return capfd.readouterr().out
+
+    write("account-1")
+    pid = found(engine)[0].pid
+    assert "pg_terminate_backend" not in run()
+
+    monkeypatch.setattr("mdb_sqla.open_writers.LONG", 0.0)
+    printed, json = run(), run("--json")
+
+    assert "Open transactions that have written\n  held back at position 0 by pid" in printed
+    assert f"to end it: SELECT pg_terminate_backend({pid});" in printed
+    assert f'"pid": {pid},' in json
+    assert f'"remedy": "SELECT pg_terminate_backend({pid})"' in json
+
+
+def test_verify_says_what_it_could_not_look_for(engine: Engine) -> None:
+    """A function that is missing is a difference like others, and does not end the command."""
+    with engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION message_store.last_global_position"))
+
+    told = mdb("verify", "--quick", url=engine.url, code=1)
+
+    assert "last_global_position" in told.stderr
+    assert "Left out: Open writers: function" in told.stdout
