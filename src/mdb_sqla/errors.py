@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 __all__ = [
     "BrokerRefused",
@@ -35,6 +36,7 @@ __all__ = [
     "SlotLost",
     "StoreBusy",
     "StoreNotInstalled",
+    "StoreRewound",
     "TransactionConflict",
     "Unavailable",
     "UnrecognizedStore",
@@ -283,6 +285,26 @@ class NotCommitted(MessageStoreError):
 
 class StoreBusy(MessageStoreError):
     """Other transactions kept a change from being made; nothing was changed."""
+
+
+class StoreRewound(MessageStoreError):
+    """What was read before is not in the store any more, so that reading on would skip messages.
+
+    The store was cleared, restored from a backup, or replaced by a standby that lacked its end. It
+    may also be another store, or somebody has deleted the message.
+
+    Attributes:
+        global_position: of the last message that was read.
+        id: its id.
+    """
+
+    def __init__(self, global_position: int, id: UUID) -> None:  # noqa: A002
+        super().__init__(
+            f"Message {id}, which was read at global position {global_position}, is not there any "
+            "more: the store was cleared, restored or replaced since"
+        )
+        self.global_position = global_position
+        self.id = id
 
 
 class Refusal(MessageStoreError):

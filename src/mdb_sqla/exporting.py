@@ -11,7 +11,7 @@ from uuid import UUID
 from mdb_sqla.errors import InvalidArgument, InvalidLine
 from mdb_sqla.execution import Database
 from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, RawMessage, parse
-from mdb_sqla.raw_reading import RawReader
+from mdb_sqla.raw_reading import Mark, RawReader
 
 __all__ = ["export", "go_on"]
 
@@ -30,33 +30,13 @@ def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
         reader: what to read, and where to begin; afterwards it is where the export ended.
 
     Raises:
-        InvalidArgument: the message that the file ends with is not where it was in this store.
+        StoreRewound: the message that was read last, or that the file ends with, is not there any
+            more: export to another file.
+        InvalidArgument: the store has not reached the position to begin at.
     """
-    _check_what_was_read(db, reader)
     end = reader.end(db)
-    while reader.position <= end:
-        batch = reader.next(db)
-        if not batch:
-            return
-        if reader.position > end:
-            batch = [each for each in batch if reader.position_of(each) <= end]
-            reader.position = end + 1
+    while batch := reader.next(db, until=end):
         yield batch
-
-
-def _check_what_was_read(db: Database, reader: RawReader) -> None:
-    """See that what a file has is of this store; it may be of one that was cleared since."""
-    if reader.last_id is None:
-        return
-    begin = reader.position
-    reader.position = begin - 1
-    found = reader.next(db, 1)
-    reader.position = begin
-    if [each.id for each in found] != [reader.last_id]:
-        raise InvalidArgument(
-            f"The file ends with message {reader.last_id}, which this store does not have at "
-            f"{reader.counts_by} {begin - 1}: export to another file"
-        )
 
 
 def go_on(path: Path, reader: RawReader) -> BinaryIO:
@@ -75,8 +55,7 @@ def go_on(path: Path, reader: RawReader) -> BinaryIO:
     try:
         last, torn = _end(file)
         if last is not None:
-            reader.last_id, position = _id_and_position(last, reader)
-            reader.position = position + 1
+            reader.resume(_mark(last, reader))
         if torn:
             # Somebody's file, and not an export of ours, is not to lose its end.
             if not torn.startswith(_BEGINNING) and not _BEGINNING.startswith(torn):
@@ -88,7 +67,7 @@ def go_on(path: Path, reader: RawReader) -> BinaryIO:
     return file
 
 
-def _id_and_position(last: bytes, reader: RawReader) -> tuple[UUID, int]:
+def _mark(last: bytes, reader: RawReader) -> Mark:
     try:
         line = next(parse([last], KEYS, OPTIONAL_KEYS), None)
     except InvalidLine as error:
@@ -99,7 +78,8 @@ def _id_and_position(last: bytes, reader: RawReader) -> tuple[UUID, int]:
         raise InvalidArgument(
             f"The file has messages of {line.values['stream_name']!r}, which is not exported now"
         )
-    return UUID(line.values["id"]), line.values[reader.counts_by]
+    values = line.values
+    return Mark(values[reader.counts_by], values["global_position"], UUID(values["id"]))
 
 
 def _end(file: BinaryIO) -> tuple[bytes | None, bytes]:

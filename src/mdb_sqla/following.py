@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from mdb_sqla.errors import StoreRewound
 from mdb_sqla.lines import RawMessage
 from mdb_sqla.listening import listening
 from mdb_sqla.raw_reading import RawReader
@@ -23,20 +24,25 @@ class Following:
 
     It is woken by writers that use this library, and looks once a second for what others write.
     Only what is settled is read, so that nothing is ever skipped. Where the connection is lost, it
-    connects again and goes on where it was.
+    connects again and goes on where it was. Where the store was rewound, it goes on after the
+    newest message that it has read and that is still there, else with the first one.
 
     Args:
         engine: what to connect with; no transaction is held open.
         reader: what to read.
-        lost: is told of each connection that was lost, and each that could not be had since.
+        report: is called with each loss of the connection, each failure to connect since, and each
+            time that the store was rewound.
     """
 
     def __init__(
-        self, engine: Engine, reader: RawReader, lost: Callable[[DBAPIError], object]
+        self,
+        engine: Engine,
+        reader: RawReader,
+        report: Callable[[DBAPIError | StoreRewound], object],
     ) -> None:
         self._engine = engine
         self._reader = reader
-        self._lost = lost
+        self._report = report
         self._woken = threading.Event()
         self._ended = False
 
@@ -63,7 +69,7 @@ class Following:
                 if not has_connected or not is_passing(error):
                     raise
                 self._woken.clear()
-                self._lost(error)
+                self._report(error)
                 if not self._ended:
                     self._woken.wait(_POLL)
 
@@ -73,7 +79,13 @@ class Following:
         with listening(self._engine, categories, self._woken.set):
             while not self._ended:
                 self._woken.clear()
-                batch = self._reader.next(connection)
+                try:
+                    batch = self._reader.next(connection)
+                except StoreRewound as error:
+                    self._report(error)
+                    self._reader.go_back(connection)
+                    connection.commit()
+                    continue
                 connection.commit()
                 if batch:
                     yield batch

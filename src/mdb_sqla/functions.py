@@ -34,6 +34,7 @@ __all__ = [
     "hash_64",
     "id",
     "is_category",
+    "last_global_position",
     "lock_granularity",
     "message_store_version",
     "prepare_copy",
@@ -192,6 +193,11 @@ def lock_granularity() -> Function[str]:
 def set_lock_granularity(granularity: Any) -> Function[None]:
     """Have writers lock the `category` or the `stream`; waits for those that are writing."""
     return _call("set_lock_granularity", NullType(), (granularity, _TEXT))
+
+
+def last_global_position() -> Function[int]:
+    """The global position that was drawn last, by a transaction that has ended or not."""
+    return _call("last_global_position", _BIGINT)
 
 
 def settled_position(category: Any = None) -> Function[int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import Connection
 
-from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy
+from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy, StoreRewound
 from mdb_sqla.execution import check_isolation
 from mdb_sqla.inserting import Entry, Inserting
 from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, parse
@@ -38,6 +39,8 @@ def import_lines(
     connection: Connection,
     lines: Iterable[bytes],
     progress: Callable[[Imported], object] | None = None,
+    *,
+    new_positions: bool = False,
 ) -> Imported:
     """Write messages that were exported, in transactions of some thousand; holds one at a time.
 
@@ -51,19 +54,23 @@ def import_lines(
         connection: not in a transaction; to keep global positions, that of the store's owner.
         lines: see `RawMessage.line`, by ascending global position.
         progress: is told after each transaction.
+        new_positions: whether the rest may get new global positions where an earlier run has kept
+            those of the first messages, and others have written since.
 
     Raises:
         InvalidLine: a line is no such message. What comes before it in its transaction is not
             written, what was written in earlier ones stays.
         DuplicateMessageId: another message has the same id.
-        StoreBusy: others write, so that global positions can't be kept, or have drawn them already.
+        StoreBusy: others write, so that global positions can't be kept, or have drawn them already;
+            or the first messages have kept theirs, and the rest can't.
+        StoreRewound: what this run has written is not there any more; run it again.
         InvalidArgument: the connection is in a transaction, or its isolation level is not READ
             COMMITTED.
     """
     if connection.in_transaction():
         raise InvalidArgument("An import needs a connection that is not in a transaction")
     done = Imported()
-    run = _Run(connection, done)
+    run = _Run(connection, done, new_positions)
     for chunk in _chunks(lines):
         with connection.begin():
             check_isolation(connection, "An import")
@@ -74,14 +81,24 @@ def import_lines(
 
 
 class _Run:
-    def __init__(self, connection: Connection, done: Imported) -> None:
+    def __init__(self, connection: Connection, done: Imported, new_positions: bool) -> None:
         self._connection = connection
         self._inserting = Inserting(connection)
         self._done = done
+        self._new_positions = new_positions
         self._last = 0  # global position, of what was found or written exactly
+        self._mark: tuple[int, str] | None = None  # where the last message is, and its id
 
     def write(self, entries: list[Entry]) -> None:
+        if self._mark is not None and not self._inserting.has(*self._mark):
+            global_position, id_ = self._mark
+            raise StoreRewound(global_position, UUID(id_))
+        self._mark = self._write(entries), entries[-1].id
+
+    def _write(self, entries: list[Entry]) -> int:
+        """Write what is not stored yet; returns the global position of the last message."""
         new = entries
+        stored: Mapping[str, int] = {}
         if self._done.is_exact is not True:
             stored = self._inserting.stored(entries)
             self._done.stored += len(stored)
@@ -89,15 +106,17 @@ class _Run:
             if self._done.is_exact is None:
                 self._decide(entries, stored)
         if not new:
-            return
+            return stored[entries[-1].id]
         if self._done.is_exact:
             self._check_nobody_else_writes(new[0].global_position)
             self._inserting.as_they_were(new)
             self._last = new[-1].global_position
+            last = self._last
         else:
-            self._inserting.behind(new)
+            last = self._inserting.behind(new)[-1]
         self._done.written += len(new)
         announce(self._connection, {entry.stream_name.partition("-")[0] for entry in new})
+        return stored.get(entries[-1].id, last)
 
     def _decide(self, entries: list[Entry], stored: Mapping[str, int]) -> None:
         """Find out, before the first message is written, whether global positions are kept."""
@@ -113,6 +132,13 @@ class _Run:
                 if self._done.is_exact:
                     self._inserting.keep_others_out()
                     self._done.is_exact = self._has_nothing_else()
+                if self._last and not self._done.is_exact and not self._new_positions:
+                    raise StoreBusy(
+                        f"The messages up to global position {self._last} were imported with their "
+                        "global positions, and the rest can't keep theirs, for others have written "
+                        "to the store since: delete all messages with mdb clear, and import again, "
+                        "or allow new positions for the rest with --new-positions"
+                    )
             return
 
     def _has_nothing_else(self) -> bool:

@@ -158,6 +158,13 @@ class Inserting:
         )
         return newest, drawn
 
+    def has(self, global_position: int, id_: str) -> bool:
+        """Whether a message is where it was."""
+        place = select(messages.c.id).where(
+            messages.c.global_position == global_position, messages.c.id == cast(id_, Uuid)
+        )
+        return bool(self._execute(place))
+
     def number_of_messages(self, most: int) -> int:
         """Return how many messages there are; no more are counted than `most`."""
         some = select(messages.c.global_position).limit(most).subquery()
@@ -177,11 +184,12 @@ class Inserting:
         self._sequence(f"RESTART {entries[-1].global_position}")
         self._execute(select(func.pg_catalog.nextval(cast(self._name, REGCLASS))))
 
-    def behind(self, entries: Sequence[Entry]) -> None:
-        """Insert messages behind all others, at new global positions, as any writer does."""
+    def behind(self, entries: Sequence[Entry]) -> list[int]:
+        """Insert messages behind all others, as any writer does; returns their global positions."""
         names = list(dict.fromkeys(entry.stream_name for entry in entries))
         ((versions, positions),) = self._execute(_PREPARE, stream_names=names, number=len(entries))
         self._insert(entries, dict(zip(names, versions, strict=True)), positions)
+        return list(positions)
 
     def _insert(
         self, entries: Sequence[Entry], versions: dict[Any, int], global_positions: Sequence[int]

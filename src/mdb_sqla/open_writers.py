@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Text,
+    TextClause,
     cast,
     func,
     literal,
@@ -218,20 +219,21 @@ class _Found(NamedTuple):
 def _found(db: Database, at_least: float) -> list[_Found]:
     connection = connection_of(db)
     # Within a transaction, what was seen of other sessions would stay as it was.
-    execute(db, select(func.pg_stat_clear_snapshot()), {}, WRITES)
-    name = qualified(connection, "last_global_position()").replace(":", r"\:")
+    known = select(functions.last_global_position().label("last"), func.pg_stat_clear_snapshot())
+    (row,) = execute(db, known, {}, WRITES)
     parameters = {
+        "last": row.last,
         "messages": qualified(connection, messages.name),
         "sequence": qualified(connection, "messages_global_position_seq"),
         "at_least": at_least,
     }
-    statement = text(_statement().replace("{last_global_position}", name))
-    return [_Found._make(row) for row in execute(db, statement, parameters, WRITES)]
+    return [_Found._make(row) for row in execute(db, _statement(), parameters, WRITES)]
 
 
 @cache
-def _statement() -> str:
-    return files("mdb_sqla").joinpath("sql", "open_writers.sql").read_text(encoding="utf-8")
+def _statement() -> TextClause:
+    file = files("mdb_sqla").joinpath("sql", "open_writers.sql")
+    return text(file.read_text(encoding="utf-8"))
 
 
 def _names(db: Database, category: ColumnElement[str]) -> dict[int, str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import reading, writing
+from mdb_sqla import reading, tables, writing
 from mdb_sqla.arguments import instance, seconds
 from mdb_sqla.driving import AsyncDriver, Driver
 from mdb_sqla.errors import NoReply
+from mdb_sqla.execution import WRITES, execute
 from mdb_sqla.message import Message, StoredMessage
 from mdb_sqla.steps import Interrupted, Pause, Step, Transact
 from mdb_sqla.stream_name import StreamName
@@ -33,7 +35,8 @@ def request(
     """Write a message that asks for a reply, commit it, and wait for the reply.
 
     The reply comes to a stream of its own, `account:reply-<id of the message>` for a message to
-    `account:command-1`. The handler writes it with `Message.reply`.
+    `account:command-1`. The handler writes it with `Message.reply`. Where the message is lost while
+    the reply is awaited, as by a failover to a standby that lacked it, it is written again.
 
     Args:
         factory: what makes a session for each transaction.
@@ -101,16 +104,31 @@ def _request(stream_name: str, message: Message, timeout: float) -> _Replying:
     def write(session: Session) -> None:
         writing.write(session, name, asking, expected_version=None, idempotent=True)
 
+    def write_if_lost(session: Session) -> None:
+        column = tables.messages.c.id
+        if not execute(session, select(column).where(column == message.id), {}, WRITES):
+            write(session)
+
     # Again where it is not known whether it was committed: the same id is not written twice.
     yield from _until_done(Transact(write), reply_stream, deadline, timeout)
-    return (yield from _wait(reply_stream, deadline, timeout))
+    return (yield from _wait(reply_stream, deadline, timeout, write_if_lost))
 
 
-def _wait(stream_name: StreamName, deadline: float, timeout: float) -> _Replying:
-    def look(session: Session) -> list[StoredMessage]:
-        return reading.read_stream(session, stream_name, 0, 1, None)
-
+def _wait(
+    stream_name: StreamName,
+    deadline: float,
+    timeout: float,
+    ask_again: Callable[[Session], None] | None = None,
+) -> _Replying:
     pause = _FIRST_PAUSE
+
+    def look(session: Session) -> list[StoredMessage]:
+        found = reading.read_stream(session, stream_name, 0, 1, None)
+        # After a while: a standby that lacked the message may have replaced the server.
+        if not found and ask_again is not None and pause == _LONGEST_PAUSE:
+            ask_again(session)
+        return found
+
     while True:
         found: list[StoredMessage]
         found = yield from _until_done(Transact(look), stream_name, deadline, timeout)

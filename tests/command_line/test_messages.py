@@ -4,17 +4,19 @@ import json
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, create_engine, func, select, text
+from sqlalchemy import URL, Engine, create_engine, func, select, text
 
-from mdb_sqla import Message, MessageStore
+from mdb_sqla import InvalidArgument, Message, MessageStore, StoreRewound
+from mdb_sqla.clearing import clear
 from mdb_sqla.following import Following
+from mdb_sqla.lines import RawMessage
 from mdb_sqla.raw_reading import RawReader
 from tests.command_line.running import told, write
 from tests.command_line.test_mdb import MDB, mdb
@@ -256,3 +258,116 @@ def test_it_begins_with_what_comes(database: URL) -> None:
     engine.dispose()
 
     assert ends == (1, 0)
+
+
+def rewind(engine: Engine, last: int) -> None:
+    """Take the store back to a position, as a failover to a standby that lacks the rest does."""
+    sequence = "message_store.messages_global_position_seq"
+    with engine.begin() as connection:
+        connection.execute(
+            text("DELETE FROM message_store.messages WHERE global_position > :last"), {"last": last}
+        )
+        connection.execute(text(f"ALTER SEQUENCE {sequence} RESTART {last + 1}"))
+
+
+@pytest.fixture
+def store(engine: Engine) -> Callable[..., None]:
+    def write_to(*streams: str) -> None:
+        write(engine.url, *((stream, "T") for stream in streams))
+
+    return write_to
+
+
+Tail = Callable[..., Iterator[list[RawMessage]]]
+
+
+@pytest.fixture
+def reports() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+def tail_of(engine: Engine, reports: list[Exception]) -> Iterator[Tail]:
+    with ExitStack() as stack:
+
+        def tail(reader: RawReader) -> Iterator[list[RawMessage]]:
+            batches = iter(Following(engine, reader, reports.append))
+            stack.callback(cast(Any, batches).close)
+            return batches
+
+        yield tail
+
+
+def positions(batch: list[RawMessage]) -> list[int]:
+    return [message.global_position for message in batch]
+
+
+def test_a_store_that_is_cleared_meanwhile(
+    engine: Engine, store: Callable[..., None], tail_of: Tail, reports: list[Exception]
+) -> None:
+    """What is written since is shown, be it less or more than there was."""
+    store("a-1", "b-1", "a-1")
+    tail = tail_of(RawReader("a"))
+    assert positions(next(tail)) == [1, 3]
+    for number in (1, 5):
+        with engine.begin() as connection:
+            clear(connection)
+        store(*["a-1"] * number)
+        assert positions(next(tail)) == list(range(1, number + 1))
+
+    assert [type(each) for each in reports] == [StoreRewound] * 2
+    assert "was read at global position 3, is not there any more" in str(reports[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(None, [18, 19, 20, 21, 22]), ("a", [18, 20, 22]), ("a-1", [18, 20, 22])]
+)
+def test_a_store_that_has_lost_its_end(
+    engine: Engine,
+    store: Callable[..., None],
+    tail_of: Tail,
+    reports: list[Exception],
+    name: str | None,
+    shown: list[int],
+) -> None:
+    """It goes on where the store still was the same, and not with the beginning."""
+    store(*["a-1", "b-1"] * 10)
+    reader = RawReader(name)
+    with engine.connect() as connection:
+        reader.skip(connection)
+    tail = tail_of(reader)
+    rewind(engine, 17)
+    store(*["a-1", "b-1"] * 2, "a-1")
+
+    assert [each for each in positions(next(tail)) if each > 17] == shown
+    assert len(reports) == 1
+    store("a-1")
+    assert positions(next(tail)) == [23]
+
+
+def test_positions_that_are_drawn_again(
+    engine: Engine, store: Callable[..., None], tail_of: Tail
+) -> None:
+    """A crash forgets the positions of transactions that came to nothing."""
+    store("a-1")
+    reader = RawReader()
+    with engine.connect() as connection:
+        assert positions(reader.next(connection)) == [1]
+        connection.rollback()
+        MessageStore(connection).write("a-1", Message("T"))
+        connection.rollback()
+        assert reader.next(connection) == []
+    rewind(engine, 1)
+    store("a-1")
+
+    assert positions(next(tail_of(reader))) == [2]
+
+
+def test_a_position_that_was_never_reached(engine: Engine, store: Callable[..., None]) -> None:
+    store("a-1", "b-1", "a-1")
+    for name, last in ((None, 3), ("a", 3), ("a-1", 1), ("c-1", -1)):
+        with engine.connect() as connection:
+            refusal = f"position {last + 2} yet, the last one is {last}: was the store cleared"
+            with pytest.raises(InvalidArgument, match=refusal):
+                RawReader(name, last + 2).next(connection)
+            assert RawReader(name, last + 1).next(connection) == []

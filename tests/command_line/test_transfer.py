@@ -21,9 +21,11 @@ from mdb_sqla import (
     Message,
     MessageStore,
     StoreBusy,
+    StoreRewound,
     migrate,
 )
 from mdb_sqla import importing as importing_module
+from mdb_sqla.clearing import clear
 from mdb_sqla.exporting import export, go_on
 from mdb_sqla.importing import Imported, import_lines
 from mdb_sqla.raw_reading import RawReader
@@ -241,7 +243,8 @@ def test_a_file_of_a_store_that_was_cleared(source: URL, file: Path, number: int
 
     refused = mdb("export", "--file", str(file), url=source, code=1).stderr
 
-    assert "which this store does not have at global_position" in refused
+    assert "which was read at global position 10, is not there any more" in refused
+    assert "Export to another file" in refused
     assert file.read_bytes() == whole
 
 
@@ -483,3 +486,63 @@ def test_progress_is_told(engine: Engine) -> None:
         import_lines(connection, lines({}), told.append)
 
     assert told == [Imported(2, 0, True)]
+
+
+def test_a_file_whose_last_message_is_at_another_position(source: URL, file: Path) -> None:
+    """What is exported from then on would have other positions than what is in the file."""
+    statement(source, "UPDATE message_store.messages SET global_position = 12 WHERE "
+              "global_position = 10", "ALTER SEQUENCE message_store.messages_global_position_seq "
+              "RESTART 13")  # fmt: skip
+
+    refused = mdb("export", "--file", str(file), url=source, code=1).stderr
+
+    assert "is not there any more" in refused
+
+
+def test_an_export_from_a_store_that_is_cleared_meanwhile(engine: Engine) -> None:
+    with engine.connect() as connection:
+        import_lines(connection, lines({}, {}))
+        reader = RawReader()
+        assert [each.global_position for each in reader.next(connection, 2)] == [7, 9]
+        connection.rollback()
+        with engine.begin() as other:
+            clear(other)
+            MessageStore(other).write("a-1", [Message("T") for _ in range(9)])
+
+        with pytest.raises(StoreRewound, match="at global position 9") as caught:
+            reader.next(connection, 2)
+    assert caught.value.global_position == 9
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_import_into_a_store_that_is_cleared_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """What was written is gone, whether it has kept its global positions or not."""
+    monkeypatch.setattr(importing_module, "_MOST", 1)
+    write(engine.url, *[("b-1", "T")] * others)
+
+    def clear_it(_: Imported) -> None:
+        with engine.begin() as other:
+            clear(other)
+
+    with engine.connect() as connection:
+        with pytest.raises(StoreRewound, match=str(LINE["id"])):
+            import_lines(connection, lines({}), clear_it)
+        assert import_lines(connection, lines({})).written == 2
+
+
+def test_an_import_that_was_disturbed_does_not_go_on_at_other_positions_unasked(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing_module, "_MOST", 1)
+
+    def intrude(_: Imported) -> None:
+        write(engine.url, ("b-1", "T"))
+
+    with engine.connect() as connection:
+        with pytest.raises(StoreBusy, match="Others have written"):
+            import_lines(connection, lines({}), intrude)
+        with pytest.raises(StoreBusy, match=r"up to global position 7 were .* --new-positions"):
+            import_lines(connection, lines({}))
+        assert import_lines(connection, lines({}), new_positions=True) == Imported(1, 1, False)

@@ -24,6 +24,7 @@ from mdb_sqla import (
     write_on_commit,
 )
 from tests.consuming.conftest import Application
+from tests.waiting import wait_until
 
 
 def ask(application: Application, *arguments: Any) -> StoredMessage:
@@ -94,6 +95,30 @@ def test_no_reply_in_time(application: Application) -> None:
     assert wait(application, info.value.stream_name, 20).type == "Placed"
     consumer.stop()
     answering.join()
+
+
+def test_a_request_that_is_lost_is_made_again(application: Application) -> None:
+    """A standby that lacked it has replaced the server, and the application has not noticed."""
+    message = Message("Place")
+    consumer = Consumer("placing", "order:command")
+    answering = answer(application, consumer)
+
+    def lose_and_answer() -> None:
+        wait_until(lambda: stream(application, "order:command-7"))
+        with application.engine.begin() as connection:
+            connection.execute(text("TRUNCATE message_store.messages RESTART IDENTITY"))
+        answering.start()
+
+    with ThreadPoolExecutor() as threads:
+        losing = threads.submit(lose_and_answer)
+        reply = ask(application, "order:command-7", message, 20)
+        losing.result()
+    consumer.stop()
+    answering.join()
+
+    assert reply.type == "Placed"
+    (asked,) = stream(application, "order:command-7")
+    assert asked.id == message.id
 
 
 def test_what_is_asked_in_a_transaction_of_the_applications(application: Application) -> None:

@@ -56,6 +56,15 @@ def test_scalars(connection: Connection) -> None:
     assert row._fields[:3] == ("category_1", "id_1", "cardinal_id_1")
 
 
+def test_the_last_position_that_was_drawn(connection: Connection) -> None:
+    write(connection, "account-1", "Opened")
+
+    drawn, position = connection.execute(
+        select(functions.last_global_position(), func.max(tables.messages.c.global_position))
+    ).one()
+    assert drawn == position
+
+
 def test_write_message(connection: Connection) -> None:
     id_ = uuid4()
     call = functions.write_message(id_, "account-1", "Opened", {"a": [1]}, {"b": None}, -1)

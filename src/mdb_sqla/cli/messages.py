@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, output
 from mdb_sqla.cli.printing import Json, binary_output, print_json, shown
+from mdb_sqla.errors import StoreRewound
 from mdb_sqla.exporting import export
 from mdb_sqla.following import Following
 from mdb_sqla.lines import RawMessage, messages_in
@@ -148,8 +149,8 @@ def tail(
     with connected(url, schema) as engine:
         if position is None:
             with engine.connect() as connection:
-                reader.position = reader.end(connection) + 1
-        following = Following(engine, reader, _tell_of_lost_connection)
+                reader.skip(connection)
+        following = Following(engine, reader, _report)
         # The listener's own warnings would say the same, with a traceback.
         logging.getLogger("mdb_sqla").addHandler(logging.NullHandler())
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -158,9 +159,12 @@ def tail(
             _show(_of(batch, types), as_json)
 
 
-def _tell_of_lost_connection(error: DBAPIError) -> None:
-    words = f"mdb: the connection was lost, trying again: {str(error.orig).strip()}"
-    errors.print(words, style="red")
+def _report(error: DBAPIError | StoreRewound) -> None:
+    if isinstance(error, StoreRewound):
+        words = f"{error}. Going on after the last message that is still there."
+    else:
+        words = f"the connection was lost, trying again: {str(error.orig).strip()}"
+    errors.print(f"mdb: {words}", style="red")
 
 
 def _json(name: str, text: str | None) -> Any:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from mdb_sqla.cli.messages import Name, Position
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened
 from mdb_sqla.cli.printing import binary_output
+from mdb_sqla.errors import StoreRewound
 from mdb_sqla.exporting import export, go_on
 from mdb_sqla.importing import Imported, import_lines
 from mdb_sqla.raw_reading import RawReader
@@ -55,17 +56,27 @@ def export_messages(
     ):
         number, begin = 0, reader.position
         bar.expect(reader.end(connection) + 1 - begin)
-        for batch in export(connection, reader):
-            connection.commit()
-            output.write("".join([message.line for message in batch]).encode())
-            number += len(batch)
-            bar.show(number, reader.position - begin)
+        try:
+            for batch in export(connection, reader):
+                connection.commit()
+                output.write("".join([message.line for message in batch]).encode())
+                number += len(batch)
+                bar.show(number, reader.position - begin)
+        except StoreRewound as error:
+            fail(f"{error}. Export to another file, from the beginning.")
         output.flush()
 
 
 def import_messages(
     url: Url,
     file: Annotated[Path, typer.Argument(allow_dash=True, help="What was exported; - for stdin.")],
+    new_positions: Annotated[
+        bool,
+        typer.Option(
+            "--new-positions",
+            help="Let the rest come last where others wrote after an import was interrupted.",
+        ),
+    ] = False,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Write messages that were exported; those that are stored already are left out.
@@ -88,7 +99,7 @@ def import_messages(
         def show(imported: Imported) -> None:
             bar.show(imported.written + imported.stored, read.size)
 
-        done = import_lines(connection, read, show)
+        done = import_lines(connection, read, show, new_positions=new_positions)
     errors.print(_in_words(done))
 
 

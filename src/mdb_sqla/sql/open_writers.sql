@@ -13,13 +13,12 @@ WITH lock AS MATERIALIZED (
         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
       )
     )
-), last_position AS MATERIALIZED (
-  SELECT {last_global_position} AS last
 ), floor AS MATERIALIZED (
   -- Of the low 32 bits, as in read_bound().
-  SELECT virtualtransaction, min(last - (last - objid)::bit(32)::integer) AS position
+  SELECT
+    virtualtransaction,
+    min(CAST(:last AS bigint) - (CAST(:last AS bigint) - objid)::bit(32)::integer) AS position
   FROM lock
-  CROSS JOIN last_position
   WHERE locktype = 'advisory'
     AND objsubid = 2
     AND classid = CAST(CAST(:messages AS text) AS regclass)::oid::bigint
