@@ -90,7 +90,7 @@ def set_lock_granularity(
             raise
         raise StoreBusy(
             f"The lock granularity was not changed: for {wait:g} s there was always a transaction "
-            "open that had written to the store"
+            "open that had written to the store; mdb summary shows which"
         ) from error
 
 

@@ -141,7 +141,7 @@ class Inserting:
         """
         refusal = (
             "Others write to the store, so that global positions can't be kept: for "
-            f"{_PATIENCE:g} s there was always a transaction open that had"
+            f"{_PATIENCE:g} s there was always a transaction open that had; mdb summary shows which"
         )
         with lock_timeout(self._connection, _PATIENCE, refusal):
             # The barrier of `set_lock_granularity`.
