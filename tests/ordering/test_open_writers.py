@@ -9,6 +9,7 @@ from threading import Thread
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.orm import Session
 
 from mdb_sqla import Message, MessageStore, cli, migrate
 from mdb_sqla.embedded import EmbeddedPostgres
@@ -16,7 +17,7 @@ from mdb_sqla.granularity import set_lock_granularity
 from mdb_sqla.open_writers import OpenWriter, holding_back, open_writers
 from mdb_sqla.tables import SCHEMA
 from tests.command_line.test_mdb import mdb
-from tests.conftest import Databases
+from tests.conftest import Databases, Flavour
 from tests.folders import open_folder
 from tests.waiting import wait_until
 
@@ -246,6 +247,25 @@ def test_a_second_look_in_one_transaction(engine: Engine, write: Write) -> None:
         assert open_writers(connection, at_least=0) == []
         writer = write("account-1", on=create_engine(engine.url, poolclass=NullPool))
         assert [each.pid for each in open_writers(connection, at_least=0)] == [pid_of(writer)]
+
+
+def test_with_any_driver(flavour: Flavour) -> None:
+    """It is called over the application's own session, whatever that is."""
+    engine = create_engine(flavour.sync_engine.url.set(drivername="postgresql+psycopg"))
+    commit(engine, "account-1")
+
+    def look(session: Session) -> tuple[list[OpenWriter], list[OpenWriter]]:
+        return open_writers(session, at_least=0), holding_back(session, ["account", "shop"], 0)
+
+    with engine.connect() as writer, flavour.session() as session:
+        MessageStore(writer).write("account-2", Message("T"))
+        pid = pid_of(writer)
+        commit(engine, "shop-1")
+        run = session.run_sync if flavour.asynchronous else lambda work: work(session)
+        found = flavour.run(run(look))
+    engine.dispose()
+
+    assert [[each.pid for each in writers] for writers in found] == [[pid], [pid]]
 
 
 @pytest.fixture

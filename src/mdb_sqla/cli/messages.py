@@ -161,7 +161,8 @@ def tail(
 
 def _report(error: DBAPIError | StoreRewound) -> None:
     if isinstance(error, StoreRewound):
-        words = f"{error}. Going on after the last message that is still there."
+        words = f"{error}. Continuing after the newest message that is still there, if any."
+        words += " Some may be shown again."
     else:
         words = f"the connection was lost, trying again: {str(error.orig).strip()}"
     errors.print(f"mdb: {words}", style="red")
