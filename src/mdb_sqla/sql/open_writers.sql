@@ -28,6 +28,9 @@ WITH lock AS MATERIALIZED (
   SELECT DISTINCT key, virtualtransaction, pid, granted
   FROM lock
   WHERE locktype = 'advisory' AND objsubid = 1
+), waiter AS MATERIALIZED (
+  -- By themselves, for there are few: joined with all the others, all would be compared with all.
+  SELECT key, virtualtransaction, pid FROM key_lock WHERE NOT granted
 ), waiting AS MATERIALIZED (
   -- Another store in the database may have the same categories. A writer has touched its sequence.
   SELECT
@@ -40,9 +43,8 @@ WITH lock AS MATERIALIZED (
         AND granted
     ) AS is_ours
   FROM key_lock AS holder
-  JOIN key_lock AS waiter USING (key)
+  JOIN waiter USING (key)
   WHERE holder.granted
-    AND NOT waiter.granted
     AND waiter.virtualtransaction <> holder.virtualtransaction
 ), writer AS MATERIALIZED (
   SELECT virtualtransaction FROM floor
