@@ -90,7 +90,8 @@ _MISSING = {"42883", "42P01", "42704"}
 
 _OWN_NAME = (
     r"(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|last_global_position|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
+    r"|last_global_position"
+    r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
     r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
     r"|\w+_summary)\b"
 )
