@@ -36,6 +36,7 @@ from mdb_sqla.errors import (
     StoreRewound,
     TransactionConflict,
     Unavailable,
+    UndecodableMessage,
     UnrecognizedStore,
     WrongExpectedVersion,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "StreamName",
     "TransactionConflict",
     "Unavailable",
+    "UndecodableMessage",
     "UnitOfWork",
     "UnrecognizedStore",
     "WrongExpectedVersion",

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.arguments import integer, text
+from mdb_sqla.decoder import fetch, select_messages
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES, connection_of, database, execute
 from mdb_sqla.message import StoredMessage
@@ -188,7 +189,7 @@ def due(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
     """Return messages of a slot that wait for nothing any more, in global order."""
     failed = letters.alias()
     statement = (
-        select(*(messages.c[name] for name in StoredMessage._fields))
+        select_messages(messages)
         .join(letters, letters.c.global_position == messages.c.global_position)
         .where(
             _of(claim),
@@ -201,13 +202,7 @@ def due(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
         .order_by(letters.c.global_position)
         .limit(limit)
     )
-    return [
-        StoredMessage._make(row)._replace(
-            data={} if row.data is None else row.data,
-            metadata={} if row.metadata is None else row.metadata,
-        )
-        for row in session.execute(statement, bind_arguments=_BIND)
-    ]
+    return fetch(session, statement, {}, WRITES, with_undecoded=True)
 
 
 def remove(claim: Claim, message: StoredMessage, session: Session) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from mdb_sqla.decoder import decoded
 from mdb_sqla.errors import Unavailable
+from mdb_sqla.handler_errors import handler_errors
 from mdb_sqla.handling import Handler
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.steps import Deliver, Failure
 from mdb_sqla.stream_name import ordering_key
 
-__all__ = ["deliver", "ends_this_task"]
+__all__ = ["deliver"]
 
 _Calls = Sequence[tuple[Handler, StoredMessage]]
 
@@ -32,10 +34,10 @@ async def deliver(step: Deliver) -> None:
                 return
             position = message.global_position
             try:
-                # Types can't tell that it takes no unit of work; the consumer says so.
-                await handler(message)  # type: ignore[call-arg]
-            except BaseException as caught:
-                error = _told(caught)
+                with handler_errors():
+                    # Types can't tell that it takes no unit of work; the consumer says so.
+                    await handler(decoded(message))  # type: ignore[call-arg]
+            except Exception as error:
                 before = step.failures.get(position)
                 tries = 1 if before is None else before.tries + 1
                 step.failures[position] = Failure(message, error, tries)
@@ -52,26 +54,6 @@ async def deliver(step: Deliver) -> None:
         first = min(failures, key=lambda failure: failure.message.global_position)
         step.current = first.message
         raise first.error
-
-
-def ends_this_task(caught: BaseException) -> bool:
-    """Whether it is no handler's own: somebody has asked this task, or the process, to end."""
-    if not isinstance(caught, asyncio.CancelledError):
-        return not isinstance(caught, Exception)
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-def _told(caught: BaseException) -> Exception:
-    """Return the error of a handler, and raise what is not its own."""
-    if ends_this_task(caught):
-        raise caught
-    if isinstance(caught, Exception):
-        return caught
-    # Something that the handler awaits was cancelled.
-    error = RuntimeError(f"The handler was ended by {caught!r}")
-    error.__cause__ = caught
-    return error
 
 
 def _chains(step: Deliver) -> list[_Calls]:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.decoder import decoded
 from mdb_sqla.delivering import deliver
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES
+from mdb_sqla.handler_errors import handler_errors
 from mdb_sqla.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
@@ -91,7 +93,7 @@ class Driver:
                 with transaction.handlers():
                     for handler, message in step.calls:
                         step.current = message
-                        _refuse_awaitable(handler, handler(message, unit))  # type: ignore[arg-type, call-arg]
+                        _call(handler, message, unit)
                         transaction.check()
                 with transaction.end():
                     done = step.finish(unit.session)
@@ -160,7 +162,7 @@ class AsyncDriver:
                 with transaction.handlers():
                     for handler, message in step.calls:
                         step.current = message
-                        await _call(handler, message, unit)
+                        await _call_async(handler, message, unit)
                         transaction.check()
                 with transaction.end():
                     done = await unit.session.run_sync(step.finish)
@@ -199,16 +201,18 @@ def _engine_of(session: Session) -> Engine:
     )
 
 
-async def _call(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
-    if is_async(handler):
-        await handler(message, unit)  # type: ignore[arg-type, call-arg]
+def _call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
+    with handler_errors():
+        _refuse_awaitable(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
+
+
+async def _call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
+    if not is_async(handler):
+        # It gets the sync session of this very transaction.
+        await unit.session.run_sync(lambda session: _call(handler, message, UnitOfWork.of(session)))
         return
-
-    def call(session: Session) -> None:
-        _refuse_awaitable(handler, handler(message, UnitOfWork.of(session)))  # type: ignore[arg-type, call-arg]
-
-    # A sync handler gets the sync session of this very transaction.
-    await unit.session.run_sync(call)
+    with handler_errors():
+        await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
 
 
 def _refuse_awaitable(handler: Handler, answer: object) -> None:

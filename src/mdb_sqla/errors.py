@@ -39,6 +39,7 @@ __all__ = [
     "StoreRewound",
     "TransactionConflict",
     "Unavailable",
+    "UndecodableMessage",
     "UnrecognizedStore",
     "WrongExpectedVersion",
 ]
@@ -160,6 +161,31 @@ class InvalidMessage(MessageStoreError, ValueError):
     def __init__(self, message: Any, rule: str) -> None:
         super().__init__(f"Invalid message of type {message.type!r} and id {message.id}: {rule}")
         self.message = message
+
+
+class UndecodableMessage(MessageStoreError, ValueError):
+    """The engine's JSON deserializer can't read a stored message; its error is the `__cause__`.
+
+    The transaction is as it was. For a consumer it is a failure of the message, like a handler's.
+
+    Attributes:
+        stream_name: the stream.
+        position: the message's position in the stream.
+        global_position: the message's position in the whole store.
+        before: the messages of the same read that come before it.
+    """
+
+    def __init__(self, message: Any, error: Exception) -> None:
+        super().__init__(
+            f"Message {message.global_position} of type {message.type!r}, position "
+            f"{message.position} of stream {message.stream_name}, can't be decoded: "
+            f"{type(error).__name__}: {error}. `mdb print` shows it as it is stored; to read it, "
+            "pass create_engine() a json_deserializer that accepts it"
+        )
+        self.stream_name: str = message.stream_name
+        self.position: int = message.position
+        self.global_position: int = message.global_position
+        self.before: list[Any] = []
 
 
 class NoReplyStream(InvalidArgument):

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from sqlalchemy import (
-    TIMESTAMP,
-    ColumnElement,
-    Executable,
-    Select,
-    Subquery,
-    TableValuedAlias,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    func,
-    literal_column,
-    select,
-    true,
-    type_coerce,
-)
+from sqlalchemy import Subquery, bindparam, select, true
 
 from mdb_sqla import functions, tables
 from mdb_sqla.arguments import described, is_storable, plain
-from mdb_sqla.column_types import json_deserializer
-from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, Database, dialect_of, execute, execute_raw
+from mdb_sqla.decoder import fetch, from_rows, select_messages
+from mdb_sqla.errors import InvalidArgument, UndecodableMessage
+from mdb_sqla.execution import WRITES, Database, execute, execute_raw
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import NO_STREAM, StreamName, category_name
 
@@ -55,31 +38,9 @@ __all__ = [
 DEFAULT_BATCH_SIZE = 1000
 
 
-def _select(messages: TableValuedAlias, *also: ColumnElement[Any]) -> Select[Any]:
-    """Select messages so that the driver's values need nothing done to them, but for the JSON."""
-    return select(
-        *also,
-        # Drivers make a UUID faster than Python does.
-        cast(type_coerce(messages.c.id, Text), Uuid),
-        messages.c.stream_name,
-        messages.c.type,
-        messages.c.position,
-        messages.c.global_position,
-        _object(messages.c.data),
-        _object(messages.c.metadata),
-        type_coerce(messages.c.time, TIMESTAMP),
-    )
-
-
-def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
-    """The text of a JSON value; for NULL, and for JSON's own, that of an empty object."""
-    value = func.nullif(type_coerce(json, Text), literal_column("'null'"))
-    return func.coalesce(value, literal_column("'{}'"))
-
-
 _GROUP = {"consumer_group_member", "consumer_group_size"}
 
-_STREAM = _select(
+_STREAM = select_messages(
     functions.get_stream_messages(
         bindparam("stream_name"),
         bindparam("position"),
@@ -108,13 +69,15 @@ _OF_CATEGORIES = functions.get_messages(
     bindparam("condition"),
 )
 
-_CATEGORY = _select(_OF_CATEGORY)
+_CATEGORY = select_messages(_OF_CATEGORY)
 
-_MESSAGES = _select(_OF_CATEGORIES)
+_MESSAGES = select_messages(_OF_CATEGORIES)
 
 _SETTLED = select(functions.settled_position(bindparam("category")))
 
-_LAST = _select(functions.get_last_stream_message(bindparam("stream_name"), bindparam("type")))
+_LAST = select_messages(
+    functions.get_last_stream_message(bindparam("stream_name"), bindparam("type"))
+)
 
 _VERSION = select(functions.stream_version(bindparam("stream_name")))
 
@@ -142,25 +105,24 @@ def read_stream(
     batch_size: int,
     condition: str | None,
 ) -> list[StoredMessage]:
-    return _messages(
-        db,
-        _STREAM,
-        stream_name=StreamName(stream_name),
-        position=_position(position),
-        batch_size=_batch_size(batch_size),
-        condition=_text("condition", condition),
-    )
+    parameters = {
+        "stream_name": StreamName(stream_name),
+        "position": _position(position),
+        "batch_size": _batch_size(batch_size),
+        "condition": _text("condition", condition),
+    }
+    return fetch(db, _STREAM, parameters, tables.messages)
 
 
 def read_category(
-    db: Database, category: str, position: int, batch_size: int, **filters: Unpack[CategoryFilters]
+    db: Database,
+    category: str,
+    position: int,
+    batch_size: int,
+    **filters: Unpack[CategoryFilters],
 ) -> list[StoredMessage]:
-    return _messages(
-        db,
-        _CATEGORY,
-        category=StreamName(category),
-        **_common(position, batch_size, **filters),
-    )
+    parameters = {"category": StreamName(category), **_common(position, batch_size, **filters)}
+    return fetch(db, _CATEGORY, parameters, tables.messages)
 
 
 def read_messages(
@@ -170,12 +132,11 @@ def read_messages(
     batch_size: int,
     **filters: Unpack[CategoryFilters],
 ) -> list[StoredMessage]:
-    return _messages(
-        db,
-        _MESSAGES,
-        categories=_categories(categories),
+    parameters = {
+        "categories": _categories(categories),
         **_common(position, batch_size, **filters),
-    )
+    }
+    return fetch(db, _MESSAGES, parameters, tables.messages)
 
 
 class ReadBeside:
@@ -188,7 +149,7 @@ class ReadBeside:
     def __init__(self, row: Subquery) -> None:
         self._width = len(row.c)
         self._of_category, self._of_categories = (
-            _select(messages, *row.c).select_from(row.outerjoin(messages, true()))
+            select_messages(messages, *row.c).select_from(row.outerjoin(messages, true()))
             for messages in (_OF_CATEGORY, _OF_CATEGORIES)
         )
 
@@ -203,7 +164,8 @@ class ReadBeside:
     ) -> tuple[Sequence[Any], list[StoredMessage]]:
         """Return the row, and the messages of these categories, or of all where there is none.
 
-        The engine is the one that messages are written with.
+        Those that can't be decoded are among them, for `decoded`. The engine is the one that
+        messages are written with.
         """
         values = {**parameters, **_common(position, batch_size, **filters)}
         if len(categories) == 1:
@@ -215,7 +177,7 @@ class ReadBeside:
         rows = execute_raw(db, statement, values, WRITES)
         row = rows[0][: self._width]
         found = [] if rows[0][self._width] is None else [each[self._width :] for each in rows]
-        return row, _stored(db, found)
+        return row, from_rows(db, found, WRITES, with_undecoded=True)
 
 
 def settled_position(db: Database, category: str | None) -> int:
@@ -226,7 +188,8 @@ def settled_position(db: Database, category: str | None) -> int:
 
 
 def last_message(db: Database, stream_name: str, type: str | None) -> StoredMessage | None:  # noqa: A002
-    messages = _messages(db, _LAST, stream_name=StreamName(stream_name), type=_text("type", type))
+    parameters = {"stream_name": StreamName(stream_name), "type": _text("type", type)}
+    messages = fetch(db, _LAST, parameters, tables.messages)
     return messages[0] if messages else None
 
 
@@ -237,7 +200,7 @@ def version(db: Database, stream_name: str) -> int:
 
 
 class Pages:
-    """A read that goes on where the last batch ended; it holds one batch at a time."""
+    """A read that continues where the last batch ended; it holds one batch at a time."""
 
     def __init__(
         self,
@@ -253,12 +216,25 @@ class Pages:
         self._position = _position(position)
         self._batch_size = _batch_size(batch_size)
         self._ended = False
+        self._error: UndecodableMessage | None = None
 
     def next(self, db: Database) -> list[StoredMessage]:
-        """Return the next batch; it is empty when there is nothing more."""
+        """Return the next batch; it is empty when there is nothing more.
+
+        Raises:
+            UndecodableMessage: the next message can't be decoded; all before it were returned.
+        """
+        if self._error is not None:
+            raise self._error
         if self._ended:
             return []
-        page = self._read(db, self._position)
+        try:
+            page = self._read(db, self._position)
+        except UndecodableMessage as error:
+            if not error.before:
+                raise
+            self._error = error
+            return error.before
         self._ended = len(page) < self._batch_size
         if page:
             self._position = self._position_of(page[-1]) + 1
@@ -296,9 +272,15 @@ def message_pages(
     return Pages(read, lambda message: message.global_position, position, batch_size)
 
 
-def _common(
-    position: int,
-    batch_size: int,
+def _common(position: int, batch_size: int, **filters: Unpack[CategoryFilters]) -> dict[str, Any]:
+    return {
+        "position": _position(position),
+        "batch_size": _batch_size(batch_size),
+        **_filters(**filters),
+    }
+
+
+def _filters(
     *,
     correlation: str | None = None,
     consumer_group_member: int | None = None,
@@ -306,8 +288,6 @@ def _common(
     condition: str | None = None,
 ) -> dict[str, Any]:
     return {
-        "position": _position(position),
-        "batch_size": _batch_size(batch_size),
         "correlation": None if correlation is None else StreamName(correlation),
         "consumer_group_member": _int64("consumer_group_member", consumer_group_member),
         "consumer_group_size": _int64("consumer_group_size", consumer_group_size),
@@ -346,32 +326,6 @@ def _categories(categories: Iterable[str] | None) -> list[str] | None:
             f"categories must be names of categories, or None for all: {described(categories)}"
         )
     return [StreamName(category) for category in categories]
-
-
-def _messages(db: Database, statement: Executable, **parameters: Any) -> list[StoredMessage]:
-    return _stored(db, execute_raw(db, statement, parameters, tables.messages))
-
-
-def _stored(db: Database, rows: Iterable[Sequence[Any]]) -> list[StoredMessage]:
-    deserialize = json_deserializer(dialect_of(db, tables.messages))
-    # Calls no Python function for each message, as the named tuple's own constructor is one.
-    new, combine = tuple.__new__, datetime.combine
-    return [
-        new(
-            StoredMessage,
-            (
-                id_,
-                stream_name,
-                type_,
-                position,
-                global_position,
-                deserialize(data),
-                deserialize(metadata),
-                combine(time, time.time(), UTC),
-            ),
-        )
-        for id_, stream_name, type_, position, global_position, data, metadata, time in rows
-    ]
 
 
 def _text(name: str, value: str | None) -> str | None:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from mdb_sqla.arguments import plain
-from mdb_sqla.delivering import ends_this_task
 from mdb_sqla.errors import BrokerRefused, Unavailable
+from mdb_sqla.handler_errors import current_task, ends_consumer
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.envelope import enveloped
@@ -59,6 +59,7 @@ class Publisher:
             raise BrokerRefused(message, f"its destination is {destination!r}")
         destination = plain(destination)
         envelope = enveloped(message, self._serialize, self._cloud_events)
+        task = current_task()
         # Whatever is not the message's own fault is taken for an outage.
         try:
             if self._connecting is None or not self._connecting.done():
@@ -67,7 +68,7 @@ class Publisher:
         except BrokerRefused:
             raise
         except BaseException as error:
-            if ends_this_task(error):
+            if ends_consumer(error, task):
                 raise
             # Clients cancel what they wait for, too, where a connection is lost. It is to be
             # connected before the next attempt, should that be what is missing.
