@@ -187,6 +187,7 @@ class Consumer:
         """Handle messages until `stop` is called from another thread or from a signal handler.
 
         Raises:
+            InvalidArgument: the consumer has no handlers, or can't run with them like this.
             HandlerFailed: a handler has failed for good; its transaction is rolled back, and all
                 before it is done.
             NoHandler: the consumer is strict, and there is a message that it can't handle.
@@ -272,7 +273,7 @@ class Consumer:
 
             def begin() -> None:
                 # Not before: the engine is to make its first connection undisturbed.
-                threads.enter_context(beating(driver.engine, consumption.beat))
+                threads.enter_context(beating(driver.engine, consumption.beat, driver.submit))
                 if endless:
                     threads.enter_context(listening(driver.engine, self.categories, driver.wake))
 

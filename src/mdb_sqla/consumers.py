@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select, union
+from sqlalchemy import BigInteger, Text, and_, delete, func, literal, select, union
+from sqlalchemy.dialects.postgresql import insert
 
+from mdb_sqla import functions
 from mdb_sqla.dead_letters import number_set_aside
-from mdb_sqla.execution import WRITES, Database, database, execute
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.lag import Lag, lag
+from mdb_sqla.notifying import ANY_CATEGORY, announce
 from mdb_sqla.registry import Reads, registered
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import consumers as told
 from mdb_sqla.tables import dead_letters as letters
 
-__all__ = ["ConsumerOverview", "Member", "Slot", "consumers"]
+__all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset"]
 
 
 class Slot(NamedTuple):
@@ -91,12 +95,65 @@ def consumers(db: Database) -> list[ConsumerOverview]:
     return [_overview(db, name, reads.get(name)) for name in found]
 
 
+def reset(db: Database, consumer: str, start: int = 1) -> None:
+    """Have a consumer handle messages from a global position on, as if it had not before.
+
+    All its slots get that position. Its dead letters from there on are deleted, for it handles
+    these messages again; those before stay, and later messages of their streams still wait for
+    them. It takes effect when the transaction is committed: a consumer that runs continues from
+    there, and what it had in hand is rolled back.
+
+    Args:
+        db: a session or connection in a transaction.
+        consumer: its name.
+        start: the global position to begin with: 1 for all messages, one more than that of the
+            last message for those that are written from now on.
+
+    Raises:
+        InvalidArgument: the consumer has never run here, the position is less than 1, or no
+            message before it has been written yet.
+        StoreNotInstalled: there is no store in the database.
+    """
+    if not isinstance(start, int) or isinstance(start, bool) or start < 1:
+        raise InvalidArgument(f"start must be a global position of at least 1: {start!r}")
+    ((last,),) = execute(db, select(functions.last_global_position()), {}, WRITES)
+    if start > last + 1:
+        raise InvalidArgument(
+            f"start must not be beyond {last + 1}, the next global position: consumer "
+            f"{consumer!r} would skip what is written up to {start}"
+        )
+    # A slot that no member has taken yet has no row, and would begin where the consumer began.
+    number = select(func.max(slots.c.slots)).where(slots.c.consumer == consumer).scalar_subquery()
+    every = select(func.generate_series(0, number - 1).label("slot")).subquery()
+    new = select(
+        literal(consumer, Text), every.c.slot, number, literal(start - 1, BigInteger)
+    ).order_by(every.c.slot)
+    row = insert(slots).from_select(["consumer", "slot", "slots", "position"], new)
+    statement = row.on_conflict_do_update(
+        index_elements=[slots.c.consumer, slots.c.slot],
+        set_={"position": row.excluded.position, "changed": func.clock_timestamp()},
+    ).returning(slots.c.slot)
+    if not execute(db, statement, {}, WRITES):
+        raise InvalidArgument(
+            f"Consumer {consumer!r} has no position to reset: it has never run here"
+        )
+    handled_again = delete(letters).where(
+        letters.c.consumer == consumer, letters.c.global_position >= start
+    )
+    execute(db, handled_again.returning(letters.c.global_position), {}, WRITES)
+    announce(connection_of(db), [ANY_CATEGORY])
+
+
 def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
     columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.changed)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
     of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
-    is_alive = (members.c.alive_until > func.clock_timestamp()).label("is_alive")
-    statement = select(members.c.member, is_alive).where(members.c.consumer == name)
+    now = func.clock_timestamp()
+    # One that is to be alive beyond its lease has not been heard of since the clock went back.
+    is_alive = and_(members.c.alive_until > now, members.c.alive_until <= now + members.c.lease)
+    statement = select(members.c.member, is_alive.label("is_alive")).where(
+        members.c.consumer == name
+    )
     of_members = tuple(
         Member(row.member, row.is_alive, tuple(s.slot for s in of_slots if s.owner == row.member))
         for row in execute(db, statement.order_by(members.c.member), {}, WRITES)

@@ -36,6 +36,9 @@ class Consumption:
         handlers: the consumer's.
         endless: whether it goes on when there is nothing more.
         on_begin: is called once, when the consumer has its place in the database.
+
+    Raises:
+        InvalidArgument: the consumer has no handlers.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Consumption:
         endless: bool,
         on_begin: Callable[[], object] | None = None,
     ) -> None:
+        handlers.refuse_none(settings.name)
         self._settings = settings
         self._handlers = handlers
         self._endless = endless

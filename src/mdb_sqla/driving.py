@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,12 @@ class Driver:
         # It is woken already.
         with suppress(RuntimeError):
             self._asleep.release()
+
+    def submit(self, work: Callable[[Session], Any]) -> Future[Any]:
+        """Call a function in a transaction at READ COMMITTED; from any thread, and in that one."""
+        done: Future[Any] = Future()
+        done.set_result(self._transact(work))
+        return done
 
     def run(self, steps: Generator[Step, Any, _T]) -> _T:
         """Do all steps and return what comes of them; an error that they don't expect is raised.
@@ -128,6 +135,10 @@ class AsyncDriver:
         # The loop is closed where the consumer has ended.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
+
+    def submit(self, work: Callable[[Session], Any]) -> Future[Any]:
+        """Call a function in a transaction at READ COMMITTED; from any thread, in this loop."""
+        return asyncio.run_coroutine_threadsafe(self._transact(work), self._loop)
 
     async def run(self, steps: Generator[Step, Any, _T]) -> _T:
         """Do all steps and return what comes of them. See `Driver.run`."""

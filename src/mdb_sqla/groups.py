@@ -71,11 +71,12 @@ class Membership:
             consumer=self._consumer,
             member=self.group.member,
             instance=self._instance,
-            alive_until=self._end_of_lease(),
+            lease=self._lease,
+            alive_until=func.clock_timestamp() + self._lease,
         )
         statement = row.on_conflict_do_update(
             index_elements=[members.c.consumer, members.c.member],
-            set_={"instance": row.excluded.instance, "alive_until": row.excluded.alive_until},
+            set_={name: row.excluded[name] for name in ("instance", "lease", "alive_until")},
         )
         session.execute(statement, bind_arguments=_BIND)
         gone = delete(members).where(
@@ -95,7 +96,7 @@ class Membership:
         statement = (
             update(members)
             .where(self._is_member, members.c.instance == self._instance)
-            .values(alive_until=self._end_of_lease())
+            .values(alive_until=func.clock_timestamp() + self._lease)
             .returning(members.c.member)
         )
         if session.execute(statement, bind_arguments=_BIND).first() is not None:
@@ -118,6 +119,7 @@ class Membership:
             MemberReplaced: another process has joined under this member's name.
         """
         self.beat(session)
+        self._limit_leases(session)
         statement = (
             select(members.c.member)
             .where(
@@ -152,6 +154,19 @@ class Membership:
                     taken[slot] = new
         return taken
 
+    def _limit_leases(self, session: Session) -> None:
+        """Have no member be alive for longer than its lease from now on: the clock went back."""
+        limit = func.clock_timestamp() + members.c.lease
+        is_beyond = (members.c.consumer == self._consumer) & (members.c.alive_until > limit)
+        # Whose row is locked is alive, or another member does this.
+        beyond = select(members.c.member).where(is_beyond).with_for_update(skip_locked=True)
+        statement = (
+            update(members)
+            .where(members.c.consumer == self._consumer, members.c.member.in_(beyond))
+            .values(alive_until=limit)
+        )
+        session.execute(statement, bind_arguments=_BIND)
+
     def leave(self, session: Session, held: dict[int, Claim]) -> None:
         """Let go of all slots, and be a member no more."""
         self.joined = False
@@ -164,5 +179,6 @@ class Membership:
     def _is_member(self) -> Any:
         return (members.c.consumer == self._consumer) & (members.c.member == self.group.member)
 
-    def _end_of_lease(self) -> Any:
-        return func.clock_timestamp() + timedelta(seconds=self.group.lease)
+    @property
+    def _lease(self) -> timedelta:
+        return timedelta(seconds=self.group.lease)

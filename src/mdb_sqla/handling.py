@@ -70,6 +70,18 @@ class Handlers:
             raise NoHandler(message)
         return handler
 
+    def refuse_none(self, consumer: str) -> None:
+        """Check that there is a handler: without one, a consumer would skip all messages for good.
+
+        Raises:
+            InvalidArgument: there is none.
+        """
+        if not self._all():
+            raise InvalidArgument(
+                f"Consumer {consumer!r} has no handlers, and would skip every message: import the "
+                "module that has them before it runs"
+            )
+
     def refuse_async(self) -> None:
         """Check that all can be called without awaiting them.
 

@@ -101,8 +101,10 @@ class Host:
         Raises:
             ExceptionGroup: the errors of consumers, after all of them have stopped.
             HttpUnavailable: the address is in use, or the extra `http` is not installed.
-            InvalidArgument: `http` is no address.
+            InvalidArgument: `http` is no address, or a consumer has no handlers.
         """
+        for consumer in self.consumers:
+            consumer.handlers.refuse_none(consumer.name)
         address = self._http if http is None else parsed_address(http)
         self._stopping = False
         self._errors = {}

@@ -60,6 +60,7 @@ class _Listener:
         self._channel = channel_of(engine)
         self._subscriptions: list[_Subscription] = []
         self._closing = threading.Event()
+        self._is_logged = False  # that it does not work
         self._connection = own_connection(beside(engine))
         self._thread = threading.Thread(target=self._run, name="mdb_sqla listener", daemon=True)
         self._thread.start()
@@ -95,6 +96,7 @@ class _Listener:
         def ready() -> None:
             nonlocal connected
             connected = True
+            self._is_logged = False
             # Something may have been told of before.
             self._take(ANY_CATEGORY)
 
@@ -102,7 +104,8 @@ class _Listener:
             connection.listen(self._channel, ready, self._take)
         except Exception:
             # Whatever it is, consumers poll, and it is tried again.
-            if not self._closing.is_set():
+            if not self._closing.is_set() and not self._is_logged:
+                self._is_logged = True
                 _log.warning(POLLING, exc_info=True)
         return connected
 

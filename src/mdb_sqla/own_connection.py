@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["OwnConnection", "beside", "can_listen", "own_connection"]
 
 _T = TypeVar("_T")
+
+_PATIENCE = 10.0  # seconds until a connection has to be there
+_GRACE = 0.5  # seconds for it to be there after all, for drivers leave open what is cancelled
+
+
+class _Interrupted(Exception):
+    """The connection is not needed any more."""
 
 
 class OwnConnection(Protocol):
@@ -40,7 +47,10 @@ class OwnConnection(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Have `listen` return, now and whenever it is called; from any thread."""
+        """Have `listen` return, now and whenever it is called, and an attempt to connect fail.
+
+        From any thread. An attempt that does not leave its thread is not ended.
+        """
 
     def close(self) -> None:
         """Close the connection, for good."""
@@ -161,8 +171,10 @@ class _AsyncConnection:
                 await connection.exec_driver_sql(_listen(channel, connection.dialect))
                 ready()
                 await self._unless_interrupted(_take_each(driver, take))
+            raise ConnectionError("The connection was lost")
 
-        self._run(listen)
+        with suppress(_Interrupted):
+            self._run(listen)
 
     def interrupt(self) -> None:
         # The loop is closed where the connection is.
@@ -177,7 +189,9 @@ class _AsyncConnection:
         async def run() -> _T:
             try:
                 if self._connection is None:
-                    self._connection = await self._engine.connect()
+                    # A connector that is bound to another loop may wait for that indefinitely.
+                    async with asyncio.timeout(_PATIENCE):
+                        self._connection = await self._unless_interrupted(self._connect(), _GRACE)
                 return await work(self._connection)
             except BaseException:
                 await self._disconnect()
@@ -185,16 +199,31 @@ class _AsyncConnection:
 
         return self._runner.run(run())
 
-    async def _unless_interrupted(self, receiving: Awaitable[object]) -> None:
-        tasks = [asyncio.ensure_future(receiving), asyncio.ensure_future(self._interrupted.wait())]
+    async def _connect(self) -> AsyncConnection:
+        return await self._engine.connect()
+
+    async def _unless_interrupted(self, waiting: Coroutine[Any, Any, _T], grace: float = 0) -> _T:
+        """Return what comes of waiting, for some seconds more where it is interrupted.
+
+        Raises:
+            _Interrupted: it was interrupted first.
+        """
+        waited = asyncio.ensure_future(waiting)
+        tasks = [waited, asyncio.ensure_future(self._interrupted.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waited], timeout=grace)
         finally:
             for task in tasks:
                 task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._interrupted.is_set():
-            raise ConnectionError(f"The connection was lost: {ends[0]!r}")
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if waited.cancelled():
+            raise (
+                _Interrupted()
+                if self._interrupted.is_set()
+                else ConnectionError("Connecting was cancelled")
+            )
+        return waited.result()
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
+    Interval,
     MetaData,
     Numeric,
     Table,
@@ -78,6 +79,7 @@ consumer_members = Table(
     Column("consumer", Text, primary_key=True),
     Column("member", Text, primary_key=True),
     Column("instance", Uuid, nullable=False),
+    Column("lease", Interval, nullable=False),
     Column("alive_until", DateTime(timezone=True), nullable=False),
 )
 

@@ -55,6 +55,19 @@ def test_it_tells_so_again_only_where_that_has_changed(engine: Engine) -> None:
     assert after("shop") != first
 
 
+def test_reset_consumer(engine: Engine) -> None:
+    write(engine.url, ("account-1", "Opened"), ("account-1", "Opened"))
+    catch_up(engine, "billing", "account")
+
+    result = mdb("reset-consumer", "billing", "--start", "2", url=engine.url)
+
+    assert result.stdout == "billing handles messages from global position 2 on.\n"
+    (billing,) = told("consumers", url=engine.url)
+    assert (billing["slots"][0]["position"], billing["lag"]["messages"]) == (1, 1)
+    refused = mdb("reset-consumer", "biling", url=engine.url, code=1)
+    assert "Consumer 'biling' has no position to reset" in refused.stderr
+
+
 def test_lag_is_that_of_the_consumer_itself(engine: Engine) -> None:
     write(engine.url, ("account-1", "Opened"))
     consumer = catch_up(engine, "billing", "account")

@@ -7,14 +7,17 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, select, text
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy import URL, Engine, create_engine, func, select, text, update
+from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import Consumer, Group, Message, MessageStore, tables
+from mdb_sqla.consumers import consumers
+from mdb_sqla.groups import Membership
 
 STREAMS = 40
 SLOTS = 8
@@ -159,8 +162,9 @@ def test_joining_and_leaving_in_random_order(
     assert_each_once_and_in_order(effects, total)
 
 
+@pytest.mark.parametrize("alive_for", [0.3, 600], ids=["", "the clock went back"])
 def test_a_member_that_is_gone_is_replaced_after_its_lease(
-    engine: Engine, clean_database: URL
+    engine: Engine, clean_database: URL, alive_for: float
 ) -> None:
     with engine.begin() as connection:
         connection.execute(
@@ -168,7 +172,8 @@ def test_a_member_that_is_gone_is_replaced_after_its_lease(
                 consumer="billing",
                 member="gone",
                 instance="00000000-0000-0000-0000-000000000000",
-                alive_until=text("clock_timestamp() + interval '0.3 s'"),
+                lease=timedelta(seconds=0.3),
+                alive_until=text(f"clock_timestamp() + interval '{alive_for} s'"),
             )
         )
         for slot in range(SLOTS):
@@ -216,3 +221,49 @@ def test_a_member_that_was_paused_writes_nothing_twice(engine: Engine, clean_dat
     paused_engine.dispose()
 
     assert effects == wait_for(engine, 1) == [("order-0", 0)]
+
+
+def test_leases_are_limited_once_the_clock_went_back(engine: Engine) -> None:
+    """To each member's own lease from now on; who is alive stays so; no lock is waited for."""
+    members = tables.consumer_members
+    own, gone, other = (Membership("billing", Group(member=name)) for name in ("own", "gone", "b"))
+    with Session(engine) as session:
+        for membership in (own, gone, other):
+            membership.join(session)
+            membership.joined = True
+        session.execute(update(members).values(alive_until=text("now() + interval '600 s'")))
+        session.commit()
+
+    def left() -> dict[str, float]:
+        seconds = func.extract("epoch", members.c.alive_until - func.clock_timestamp())
+        with engine.connect() as connection:
+            rows = connection.execute(select(members.c.member, seconds))
+            return {member: float(value) for member, value in rows}
+
+    with Session(engine) as session, engine.connect() as others:
+        others.execute(select(members.c.member).where(members.c.member == "b").with_for_update())
+        session.execute(text("SET LOCAL lock_timeout = '5s'"))
+        assert sorted(own.share(session, {}, lambda *_: 0)) == list(range(2, 16, 3))
+        session.commit()
+
+    assert 0 < left()["own"] <= 10
+    assert 0 < left()["gone"] <= 10
+    assert left()["b"] > 500
+
+
+def test_a_member_from_before_the_clock_went_back_is_not_shown_as_alive(engine: Engine) -> None:
+    with Session(engine) as session:
+        for name in ("now", "before"):
+            Membership("billing", Group(member=name)).join(session)
+        members = tables.consumer_members
+        session.execute(
+            update(members)
+            .where(members.c.member == "before")
+            .values(alive_until=text("now() + interval '600 s'"))
+        )
+        (billing,) = consumers(session)
+
+    assert {member.name: member.is_alive for member in billing.members} == {
+        "now": True,
+        "before": False,
+    }

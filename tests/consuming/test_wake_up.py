@@ -273,7 +273,7 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
         beats.append(1)
         raise MemberReplaced("billing", "m")
 
-    with beating(engine, Beat(beat, 0.01)):
+    with beating(engine, Beat(beat, 0.01), Driver(sessionmaker(engine)).submit):
         wait_until(lambda: not [t for t in threading.enumerate() if "heartbeat" in t.name])
 
     assert beats == [1]

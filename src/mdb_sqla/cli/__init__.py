@@ -76,6 +76,7 @@ def _app() -> typer.Typer:
     app.command()(reporting.report)
     app.command()(reporting.summary)
     app.command()(consuming.consumers)
+    app.command(name="reset-consumer")(consuming.reset_consumer)
     app.add_typer(_dead_letters(), name="dead-letters")
     app.command()(checking.verify)
     app.command()(checking.benchmark)

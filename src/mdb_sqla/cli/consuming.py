@@ -1,20 +1,22 @@
-"""The command that shows all consumers of a store."""
+"""Commands that show the consumers of a store, and set one back."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from mdb_sqla.cli.open_writers import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, print_json, shown, table
-from mdb_sqla.consumers import ConsumerOverview
+from mdb_sqla.consumers import ConsumerOverview, reset
 from mdb_sqla.consumers import consumers as read_consumers
 from mdb_sqla.refusals import translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA
 
-__all__ = ["consumers"]
+__all__ = ["consumers", "reset_consumer"]
 
 _UNKNOWN = "?"
 
@@ -60,6 +62,25 @@ def _print_consumers(found: list[ConsumerOverview]) -> None:
     _print_members(found)
     if any(consumer.reads is None for consumer in found):
         output.print("\n? A consumer tells what it reads when it begins; this one has not yet.")
+
+
+def reset_consumer(
+    url: Url,
+    consumer: Annotated[str, typer.Argument(help="The consumer's name.")],
+    start: Annotated[
+        int, typer.Option(min=1, help="The global position to begin with; 1 for all messages.")
+    ] = 1,
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Have a consumer handle messages again, from the beginning or from a position on.
+
+    Its dead letters from there on are deleted: it handles these messages again, too.
+
+    Example: mdb reset-consumer billing --start 4711
+    """
+    with connected(url, schema) as engine, translated(), engine.begin() as connection:
+        reset(connection, consumer, start)
+    output.print(shown(f"{consumer} handles messages from global position {start} on."))
 
 
 def _print_members(found: list[ConsumerOverview]) -> None:
