@@ -80,7 +80,7 @@ class AsyncMessageStore:
     ) -> int:
         """Write any number of messages, all or none. See `MessageStore.load`."""
         load, db = Load(idempotent, progress), self._db
-        await db.run_sync(load.check)
+        await db.run_sync(load.begin)
         async with db.begin_nested():
             if isinstance(messages, AsyncIterable):
                 async for pair in messages:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from io import BytesIO
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
@@ -13,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import functions, tables
 from mdb_sqla.arguments import plain
 from mdb_sqla.execution import WRITES, execute, is_autocommit
-from mdb_sqla.message import MessagePosition
+from mdb_sqla.message import Message, MessagePosition
+from mdb_sqla.refusals import sqlstate_of
 
 __all__ = ["LEAST_TO_COPY", "Row", "copy"]
 
@@ -23,19 +30,20 @@ LEAST_TO_COPY = 200
 As measured, it draws level at 100 messages to one stream, and at 200 to as many streams.
 """
 
-Row = tuple[str, UUID, str, str | None, str | None]
-"""Stream name, id, type, data and metadata of a message, the last two as JSON text."""
+Row = tuple[str, Message, str | None, str | None]
+"""A stream's name, a message for it, and its data and metadata as JSON text; None for NULL."""
 
 # No row, and nothing is locked or drawn, where the role may write, but not choose a position.
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number"))).where(
     func.pg_catalog.has_column_privilege(bindparam("table"), "global_position", "INSERT")
 )
 
-_CHUNK = 100  # rows
+_CHUNK = 64 * 1024  # characters or bytes
 
 # What `write_messages` knows what to do with: JSON that is none (class 22), a repeated id or a
-# position that an old snapshot doesn't see (23), row-level security, which COPY can't do (0A).
-_FOR_THE_FUNCTION = ("22", "23", "0A")
+# position that an old snapshot doesn't see (23), a limit of PostgreSQL's (54), row-level security,
+# which COPY can't do (0A).
+_FOR_THE_FUNCTION = ("22", "23", "54", "0A")
 
 _COLUMNS = ("global_position", "stream_name", "position", "id", "type", "data", "metadata")
 
@@ -70,7 +78,7 @@ def copy(
     except Exception as error:
         # Where the connection is lost, it is SQLAlchemy that finds out, by this statement.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
-        sqlstate = getattr(error, "sqlstate", None)
+        sqlstate = sqlstate_of(error)
         if sqlstate is None:
             raise
         if sqlstate.startswith(_FOR_THE_FUNCTION):
@@ -102,18 +110,31 @@ def _positions(
 def _chunks(rows: Sequence[Row], positions: Sequence[MessagePosition]) -> Iterator[bytes]:
     """Give the rows as lines of COPY's text format, so that the server works on what it has."""
     # Many messages have few streams and types.
-    names = {name: _escaped(name) for name in {name for row in rows for name in (row[0], row[2])}}
-    for first in range(0, len(rows), _CHUNK):
-        chunk = slice(first, first + _CHUNK)
-        yield "".join(
-            [
-                f"{global_position}\t{names[stream_name]}\t{position}\t{id_.hex}\t{names[type_]}\t"
-                f"{_escaped(data)}\t{_escaped(metadata)}\n"
-                for (stream_name, id_, type_, data, metadata), (position, global_position) in zip(
-                    rows[chunk], positions[chunk], strict=True
-                )
-            ]
-        ).encode()
+    names = {
+        name: _escaped(name) for name in {name for row in rows for name in (row[0], row[1].type)}
+    }
+    lines: list[str] = []
+    length = 0
+    for row, (position, global_position) in zip(rows, positions, strict=True):
+        stream_name, message, data, metadata = row
+        line = (
+            f"{global_position}\t{names[stream_name]}\t{position}\t{message.id.hex}\t"
+            f"{names[message.type]}\t{_escaped(data)}\t{_escaped(metadata)}\n"
+        )
+        lines.append(line)
+        length += len(line)
+        if length > _CHUNK:
+            yield from _encoded(lines)
+            lines.clear()
+            length = 0
+    yield from _encoded(lines)
+
+
+def _encoded(lines: Sequence[str]) -> Iterator[bytes]:
+    # A line may be as long as no message of the protocol.
+    text = "".join(lines).encode()
+    for first in range(0, len(text), 2 * _CHUNK):
+        yield text[first : first + 2 * _CHUNK]
 
 
 def _escaped(text: str | None) -> str:
@@ -172,11 +193,16 @@ def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> None:
             "messages",
             schema_name=schema,
             columns=_COLUMNS,
-            source=BytesIO(b"".join(chunks)),
+            source=_each(chunks),
             encoding="utf-8",
         )
 
     _run_async(connection, run)
+
+
+async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 def _run_async(connection: Connection, run: Callable[[Any], Awaitable[None]]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 from mdb_sqla.execution import ddl, quoted
+from mdb_sqla.refusals import sqlstate_of
 
 __all__ = ["MAINTENANCE", "create_database", "delete_database"]
 
@@ -43,7 +44,7 @@ def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
             connection.execute(ddl("CREATE DATABASE %(name)s", name=quoted(name)))
         except DBAPIError as error:
             # Another process was faster.
-            if _sqlstate(error) != _EXISTS:
+            if sqlstate_of(error) != _EXISTS:
                 raise
             return False
         return True
@@ -69,9 +70,9 @@ def delete_database(engine: Engine, *, force: bool = False, maintenance: str = M
         try:
             connection.execute(ddl(f"DROP DATABASE %(name)s{option}", name=quoted(name)))
         except DBAPIError as error:
-            if _sqlstate(error) == _MISSING:
+            if sqlstate_of(error) == _MISSING:
                 return False
-            if _sqlstate(error) == _IN_USE:
+            if sqlstate_of(error) == _IN_USE:
                 raise StoreBusy(
                     f"Database {name} was not deleted: others are connected to it"
                 ) from error
@@ -96,7 +97,3 @@ def _maintaining(engine: Engine, maintenance: str) -> Iterator[tuple[Connection,
             yield connection, name
     finally:
         beside.dispose()
-
-
-def _sqlstate(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)

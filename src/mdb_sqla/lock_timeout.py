@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 from mdb_sqla.execution import WRITES, execute
+from mdb_sqla.refusals import sqlstate_of
 
 __all__ = ["check_wait", "is_lock_timeout", "lock_timeout"]
 
@@ -48,5 +49,4 @@ def lock_timeout(connection: Connection, seconds: float, refusal: str) -> Iterat
 
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a lock was waited for too long."""
-    original = getattr(error, "orig", None)
-    return getattr(original, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+    return sqlstate_of(error) == _LOCK_NOT_AVAILABLE

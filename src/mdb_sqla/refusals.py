@@ -12,10 +12,12 @@ from mdb_sqla import errors
 
 __all__ = [
     "conflicts_translated",
+    "diagnostics_of",
     "is_conflict",
     "is_outage",
     "is_passing",
     "raise_conflict",
+    "sqlstate_of",
     "translated",
 ]
 
@@ -153,7 +155,7 @@ def is_passing(error: BaseException) -> bool:
     """
     if not isinstance(error, DBAPIError):
         return isinstance(error, errors.ReadNotExact | errors.TransactionConflict)
-    sqlstate = _sqlstate(error)
+    sqlstate = sqlstate_of(error) or ""
     return (
         error.connection_invalidated
         or sqlstate.startswith(_PASSING)
@@ -164,15 +166,19 @@ def is_passing(error: BaseException) -> bool:
 
 def is_outage(error: BaseException) -> bool:
     """Whether the server as a whole is in such a state: it is no lock, no time-out, no conflict."""
-    return isinstance(error, DBAPIError) and _sqlstate(error).startswith(_OUTAGES)
+    return isinstance(error, DBAPIError) and (sqlstate_of(error) or "").startswith(_OUTAGES)
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", None) or ""
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return the SQLSTATE of the driver's error, or of SQLAlchemy's around it; None without one."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    # psycopg2 calls it otherwise.
+    sqlstate: str | None = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    return sqlstate
 
 
 def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
-    sqlstate, text, _, _ = _diagnostics(error)
+    sqlstate, text, _, _ = diagnostics_of(error)
     if sqlstate == "23505" and _TAKEN_POSITION.search(text) and _table(error) == "messages":
         # By a writer without the lock.
         sqlstate = "40001"
@@ -185,7 +191,7 @@ def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
 
 
 def _refusal(error: DBAPIError) -> errors.Refusal | None:
-    sqlstate, text, detail, hint = _diagnostics(error)
+    sqlstate, text, detail, hint = diagnostics_of(error)
     if sqlstate == "23505" and _DUPLICATE.search(text):
         id_ = match[1] if (match := _DUPLICATE_ID.search(detail)) else None
         which = f"the id {id_}" if id_ else "the same id"
@@ -232,10 +238,9 @@ def _said(error: DBAPIError, name: str) -> str | None:
     return getattr(told, name, None)
 
 
-def _diagnostics(error: DBAPIError) -> tuple[str | None, str, str, str]:
+def diagnostics_of(error: DBAPIError) -> tuple[str | None, str, str, str]:
     """Return the SQLSTATE, the primary message, the detail and the hint of what the server said."""
     original = error.orig
-    sqlstate = getattr(original, "sqlstate", None)
     # psycopg has them in `diag`; SQLAlchemy raises its asyncpg errors from asyncpg's own.
     psycopg = getattr(original, "diag", None)
     if psycopg is not None:
@@ -243,4 +248,4 @@ def _diagnostics(error: DBAPIError) -> tuple[str | None, str, str, str]:
     else:
         asyncpg = getattr(original, "__cause__", None)
         said = [getattr(asyncpg, name, None) for name in ("message", "detail", "hint")]
-    return sqlstate, said[0] or str(original), said[1] or "", said[2] or ""
+    return sqlstate_of(error), said[0] or str(original), said[1] or "", said[2] or ""

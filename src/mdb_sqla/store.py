@@ -140,7 +140,7 @@ class MessageStore:
             TransactionConflict: run the whole transaction again.
         """
         load, db = Load(idempotent, progress), self._db
-        load.check(db)
+        load.begin(db)
         with db.begin_nested():
             for pair in messages:
                 if load.add(pair):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import data_rules, tables
 from mdb_sqla.differences import SEQUENCE, Difference, differences
 from mdb_sqla.errors import NotPermitted, StoreNotInstalled
-from mdb_sqla.refusals import translated
+from mdb_sqla.refusals import sqlstate_of, translated
 from mdb_sqla.revisions import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.structure import Structure, expected, found
 from mdb_sqla.tables import SCHEMA
@@ -82,7 +82,7 @@ def _expected(connection: Connection, store: Structure, told: Verification) -> S
     try:
         made = expected(connection, roles=roles)
     except (DBAPIError, NotPermitted) as error:
-        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") not in _MAY_NOT:
+        if isinstance(error, DBAPIError) and sqlstate_of(error) not in _MAY_NOT:
             raise
         why = error.orig if isinstance(error, DBAPIError) else error
         told.left_out.append(f"Tables, functions and the like: {why}".strip())

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import JSON, Text, bindparam, cast, select
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import JSON
 
-from mdb_sqla import functions
-from mdb_sqla.arguments import described, is_storable, name_of
+from mdb_sqla.arguments import described, name_of
+from mdb_sqla.calling import call
 from mdb_sqla.column_types import json_serializer
-from mdb_sqla.copying import LEAST_TO_COPY, Row, copy
+from mdb_sqla.copying import LEAST_TO_COPY, copy
 from mdb_sqla.errors import (
     InvalidArgument,
     InvalidMessage,
     MessageStoreError,
     WrongExpectedVersion,
 )
-from mdb_sqla.execution import WRITES, Database, connection_of, dialect_of, execute, is_intercepted
+from mdb_sqla.execution import Database, connection_of, dialect_of, is_intercepted
+from mdb_sqla.limits import LONGEST_CALL, check_length, length_of
 from mdb_sqla.message import Message, MessagePosition, StoredMessage
 from mdb_sqla.notifying import announce
 from mdb_sqla.stream_name import NO_STREAM, StreamName
 
 __all__ = ["Write", "write", "write_all", "write_messages"]
-
-# One document for all messages: one parameter, one round trip.
-_WRITE_MESSAGES = select(
-    functions.write_messages(
-        cast(bindparam("messages", type_=Text), JSONB),
-        cast(bindparam("expected_versions", type_=Text), JSONB),
-        bindparam("idempotent"),
-    )
-)
-
 
 # Iterating over one would show its keys or characters, and not what was passed.
 _NO_MESSAGES = (str, bytes, Mapping, StoredMessage)
@@ -83,6 +71,23 @@ class Write(NamedTuple):
         return cls(name, entries, expected_version)
 
     @classmethod
+    def of_pair(cls, pair: object, serialize: Callable[[Any], str]) -> Write:
+        """Check one of many pairs of a stream name and a message.
+
+        Raises:
+            InvalidStreamName: the stream name is none.
+            InvalidArgument: it is no such pair.
+            InvalidMessage: data or metadata is not JSON.
+        """
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise InvalidArgument(
+                f"What is written must be a stream name and a Message: {described(pair)}"
+            )
+        stream_name, message = pair
+        entry = _entry_of(_checked(message, message), serialize)
+        return cls(StreamName(stream_name), (entry,), None)
+
+    @classmethod
     def expecting(cls, stream_name: str, version: int) -> Write:
         """Return what writes nothing, and is refused where the stream has another version.
 
@@ -121,14 +126,7 @@ def write_messages(
         )
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
-    for pair in messages:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise InvalidArgument(
-                f"What is written must be a stream name and a Message: {described(pair)}"
-            )
-        stream_name, message = pair
-        entry = _entry_of(_checked(message, message), serialize)
-        writes.append(Write(StreamName(stream_name), (entry,), None))
+    writes += [Write.of_pair(pair, serialize) for pair in messages]
     if not writes:
         return []
     return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
@@ -147,57 +145,30 @@ def write_all(
         TransactionConflict: run the whole transaction again.
     """
     expectations = _expectations(writes)
-    number = sum(len(write.entries) for write in writes)
+    versions = {name: version for name, (version, _) in expectations.items()}
+    rows = [(write.stream_name, *entry) for write in writes for entry in write.entries]
     positions = None
-    if number >= LEAST_TO_COPY and not is_intercepted(db):
-        positions = copy(
-            connection_of(db),
-            _rows(writes),
-            {name: version for name, (version, _) in expectations.items()},
-        )
+    if (len(rows) >= LEAST_TO_COPY or length_of(rows) > LONGEST_CALL) and not is_intercepted(db):
+        positions = copy(connection_of(db), rows, versions)
     if positions is None:
-        positions = _call(db, writes, expectations, idempotent)
-    if len(positions) != number:
+        try:
+            positions = call(db, rows, versions, idempotent)
+        except WrongExpectedVersion as error:
+            _, before = expectations.get(error.stream_name, (0, 0))
+            if not before:
+                raise
+            raise _wrong_version(
+                error.stream_name, error.expected_version + before, error.stream_version + before
+            ) from error
+    if len(positions) != len(rows):
         raise MessageStoreError(
-            f"{len(positions)} of {number} messages were written: a trigger has left some out"
+            f"{len(positions)} of {len(rows)} messages were written: a trigger has left some out"
         )
-    if number:
+    if rows:
         categories = {write.stream_name.category for write in writes if write.entries}
         announce(connection_of(db), categories)
     following = iter(positions)
     return [[next(following) for _ in write.entries] for write in writes]
-
-
-def _call(
-    db: Database,
-    writes: Sequence[Write],
-    expectations: Mapping[str, tuple[int, int]],
-    idempotent: bool,
-) -> list[MessagePosition]:
-    versions = {name: version for name, (version, _) in expectations.items()}
-    parameters = {
-        "messages": _document(writes),
-        "expected_versions": json.dumps(versions) if versions else None,
-        "idempotent": idempotent,
-    }
-    try:
-        rows = execute(db, _WRITE_MESSAGES, parameters, WRITES)
-    except WrongExpectedVersion as error:
-        _, before = expectations.get(error.stream_name, (0, 0))
-        if not before:
-            raise
-        raise _wrong_version(
-            error.stream_name, error.expected_version + before, error.stream_version + before
-        ) from error
-    except DBAPIError as error:
-        # Class 22 is SQL's "data exception".
-        if not (getattr(error.orig, "sqlstate", None) or "").startswith("22"):
-            raise
-        invalid = _first_invalid(entry for write in writes for entry in write.entries)
-        if invalid is None:
-            raise
-        raise invalid from error
-    return [MessagePosition._make(row) for row in rows if row[0] is not None]
 
 
 def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
@@ -241,31 +212,6 @@ def _wrong_version(
     )
 
 
-def _document(writes: Sequence[Write]) -> str:
-    """Return the array of all messages; data and metadata go into it as the text that they are."""
-    objects = []
-    for write in writes:
-        stream_name = json.dumps(str(write.stream_name))
-        for message, data, metadata in write.entries:
-            # A key that is left out is NULL, whereas a JSON null stays one.
-            objects.append(
-                f'{{"id":"{message.id}","stream_name":{stream_name},'
-                f'"type":{json.dumps(message.type)}'
-                + (f',"data":{data}' if data is not None else "")
-                + (f',"metadata":{metadata}' if metadata is not None else "")
-                + "}"
-            )
-    return "[" + ",".join(objects) + "]"
-
-
-def _rows(writes: Sequence[Write]) -> list[Row]:
-    return [
-        (write.stream_name, message.id, message.type, data, metadata)
-        for write in writes
-        for message, data, metadata in write.entries
-    ]
-
-
 def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:
     name = "data"
     try:
@@ -275,6 +221,7 @@ def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:
     except Exception as error:
         # A serializer may have errors of its own.
         raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
+    check_length(message, data, metadata)
     return message, data, metadata
 
 
@@ -305,34 +252,3 @@ def _version(version: object) -> int:
             f"{described(version)}"
         )
     return int(version)
-
-
-def _first_invalid(entries: Iterable[_Entry]) -> InvalidMessage | None:
-    """Find the message whose JSON PostgreSQL has refused, and what is wrong with it."""
-    for message, data, metadata in entries:
-        for name, text in (("data", data), ("metadata", metadata)):
-            try:
-                value = json.loads(text or "null", parse_constant=_refuse_constant)
-            except (ValueError, RecursionError) as error:
-                return InvalidMessage(message, f"the {name} must be JSON: {error}")
-            if not all(is_storable(string) for string in _strings(value)):
-                return InvalidMessage(
-                    message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
-                )
-    return None
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON value")

@@ -1,0 +1,141 @@
+"""What PostgreSQL takes of messages, and which one it is that it does not take."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from mdb_sqla.arguments import is_storable
+from mdb_sqla.copying import Row
+from mdb_sqla.errors import InvalidArgument, InvalidMessage
+from mdb_sqla.message import Message
+from mdb_sqla.refusals import diagnostics_of, sqlstate_of
+
+__all__ = ["LONGEST_CALL", "check_length", "length_of", "refused_message"]
+
+LONGEST_CALL = 32 * 1024 * 1024
+"""How many characters of JSON share a call.
+
+PostgreSQL takes 256 MiB of jsonb, in which two characters (`1,`) become twelve bytes at the most.
+"""
+
+_LONGEST_MESSAGE = 1023 * 1024 * 1024
+"""How many bytes of JSON a message may have: the server drops a connection that sends a GiB."""
+
+_KEYS = 100  # characters of a message's id and of all keys
+
+_LONG_NAMES = 500
+"""How many bytes compressed names have, if they are those that PostgreSQL had no room for.
+
+It does not compress as well as zlib, but keeps 2,704 bytes of a name in an index.
+"""
+
+
+def check_length(message: Message, *texts: str | None) -> None:
+    """Check that the server can be sent a message, whose JSON this is.
+
+    Raises:
+        InvalidMessage: it is too long.
+    """
+    # Only what is long is worth the time, for a character may have four bytes.
+    if sum(map(len, filter(None, texts))) > _LONGEST_MESSAGE // 4:
+        length = sum(len(text.encode()) for text in texts if text)
+        if length > _LONGEST_MESSAGE:
+            raise InvalidMessage(
+                message,
+                f"its JSON has {length:,} bytes, and PostgreSQL takes {_LONGEST_MESSAGE:,}",
+            )
+
+
+def length_of(rows: Iterable[Row]) -> int:
+    """Return how many characters of JSON the messages have, as they go into a call."""
+    return sum(
+        len(stream_name) + len(message.type) + len(data or "") + len(metadata or "") + _KEYS
+        for stream_name, message, data, metadata in rows
+    )
+
+
+def refused_message(
+    error: DBAPIError, rows: Sequence[Row]
+) -> InvalidMessage | InvalidArgument | None:
+    """Find out which message PostgreSQL has refused, and for what; None where it is for no one."""
+    # Class 22 is SQL's "data exception", 54 PostgreSQL's "program limit exceeded".
+    kind = (sqlstate_of(error) or "")[:2]
+    if kind == "22":
+        return _no_json(rows)
+    if kind != "54":
+        return None
+    row = max(rows, key=_room_for_names)
+    if _room_for_names(row) > _LONG_NAMES:
+        names = " and ".join(
+            f"{reprlib.repr(name)}, {len(name.encode()):,} bytes" for name in _names(row)
+        )
+        return InvalidMessage(
+            row[1],
+            f"PostgreSQL's indexes have no room for its stream name and correlation, {names}; they "
+            "take 2,704 bytes, compressed",
+        )
+    if len(rows) == 1:
+        _, text, detail, _ = diagnostics_of(error)
+        length = f"{length_of(rows):,} characters"
+        return InvalidMessage(
+            row[1], f"PostgreSQL does not store its JSON of {length}: {text}. {detail}".rstrip()
+        )
+    if length_of(rows) > LONGEST_CALL:
+        return InvalidArgument(
+            f"PostgreSQL does not take {len(rows)} messages with {length_of(rows):,} characters of "
+            "JSON in one statement, and on an AUTOCOMMIT connection there is only one: write them "
+            "in a transaction"
+        )
+    return _no_json(rows)
+
+
+def _names(row: Row) -> list[str]:
+    """Return what an index has of a message: the stream name and the correlation."""
+    stream_name, _, _, metadata = row
+    known = None
+    if "correlationStreamName" in (metadata or ""):
+        with suppress(RecursionError):
+            known = json.loads(metadata or "")
+    correlation = known.get("correlationStreamName") if isinstance(known, dict) else None
+    return [stream_name, correlation] if isinstance(correlation, str) else [stream_name]
+
+
+def _room_for_names(row: Row) -> int:
+    return sum(len(zlib.compress(name.encode(), 1)) for name in _names(row))
+
+
+def _no_json(rows: Iterable[Row]) -> InvalidMessage | None:
+    for _, message, data, metadata in rows:
+        for name, text in (("data", data), ("metadata", metadata)):
+            try:
+                value = json.loads(text or "null", parse_constant=_refuse_constant)
+            except (ValueError, RecursionError) as error:
+                return InvalidMessage(message, f"the {name} must be JSON: {error}")
+            if not all(is_storable(string) for string in _strings(value)):
+                return InvalidMessage(
+                    message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
+                )
+    return None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")
