@@ -10,10 +10,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions
-from mdb_sqla.copying import Row
-from mdb_sqla.errors import MessageStoreError, WrongExpectedVersion
+from mdb_sqla.errors import InvalidArgument, MessageStoreError, WrongExpectedVersion
 from mdb_sqla.execution import WRITES, Database, connection_of, execute, is_autocommit
-from mdb_sqla.limits import LONGEST_CALL, length_of, refused_message
+from mdb_sqla.limits import LONGEST_CALL, Row, length_of, refused_message
 from mdb_sqla.message import MessagePosition
 
 __all__ = ["call"]
@@ -35,10 +34,20 @@ def call(
 
     Where it takes several calls, they do together what one would: the first locks all streams and
     compares their versions.
+
+    Raises:
+        InvalidArgument: it takes several calls, and each would be a transaction of its own.
+        InvalidMessage: PostgreSQL does not take a message.
     """
     parts = _parts(rows)
-    if len(parts) < 2 or is_autocommit(connection := connection_of(db)):
+    if len(parts) == 1:
         return _call(db, rows, expected_versions, idempotent)
+    connection = connection_of(db)
+    if is_autocommit(connection):
+        raise InvalidArgument(
+            f"{len(rows)} messages with {length_of(rows):,} characters of JSON are more than the "
+            f"{LONGEST_CALL:,} of one call: they need a transaction; the connection is AUTOCOMMIT"
+        )
     try:
         expected_versions = _lock(db, connection, rows, expected_versions, idempotent)
         return [

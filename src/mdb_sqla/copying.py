@@ -19,19 +19,17 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import functions, tables
 from mdb_sqla.arguments import plain
 from mdb_sqla.execution import WRITES, execute, is_autocommit
-from mdb_sqla.message import Message, MessagePosition
+from mdb_sqla.limits import Row, refused_message
+from mdb_sqla.message import MessagePosition
 from mdb_sqla.refusals import sqlstate_of
 
-__all__ = ["LEAST_TO_COPY", "Row", "copy"]
+__all__ = ["LEAST_TO_COPY", "copy"]
 
 LEAST_TO_COPY = 200
 """From how many messages on COPY is not slower than a call of `write_messages`.
 
 As measured, it draws level at 100 messages to one stream, and at 200 to as many streams.
 """
-
-Row = tuple[str, Message, str | None, str | None]
-"""A stream's name, a message for it, and its data and metadata as JSON text; None for NULL."""
 
 # No row, and nothing is locked or drawn, where the role may write, but not choose a position.
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number"))).where(
@@ -76,10 +74,12 @@ def copy(
     try:
         copy_chunks(connection, _chunks(rows, positions))
     except Exception as error:
+        sqlstate = sqlstate_of(error) or ""
+        if sqlstate.startswith("54") and (refused := refused_message(error, rows)):
+            raise refused from error
         # Where the connection is lost, it is SQLAlchemy that finds out, by this statement.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
-        sqlstate = sqlstate_of(error)
-        if sqlstate is None:
+        if not sqlstate:
             raise
         if sqlstate.startswith(_FOR_THE_FUNCTION):
             return None

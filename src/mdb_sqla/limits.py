@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from mdb_sqla.arguments import is_storable
-from mdb_sqla.copying import Row
-from mdb_sqla.errors import InvalidArgument, InvalidMessage
+from mdb_sqla.errors import InvalidMessage
 from mdb_sqla.message import Message
 from mdb_sqla.refusals import diagnostics_of, sqlstate_of
 
-__all__ = ["LONGEST_CALL", "check_length", "length_of", "refused_message"]
+__all__ = ["LONGEST_CALL", "Row", "check_length", "length_of", "refused_message"]
+
+Row = tuple[str, Message, str | None, str | None]
+"""A stream's name, a message for it, and its data and metadata as JSON text; None for NULL."""
 
 LONGEST_CALL = 32 * 1024 * 1024
 """How many characters of JSON share a call.
@@ -61,15 +61,13 @@ def length_of(rows: Iterable[Row]) -> int:
     )
 
 
-def refused_message(
-    error: DBAPIError, rows: Sequence[Row]
-) -> InvalidMessage | InvalidArgument | None:
-    """Find out which message PostgreSQL has refused, and for what; None where it is for no one."""
+def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage | None:
+    """Find out which message PostgreSQL has refused, and for what; None where it can't be told."""
     # Class 22 is SQL's "data exception", 54 PostgreSQL's "program limit exceeded".
     kind = (sqlstate_of(error) or "")[:2]
     if kind == "22":
         return _no_json(rows)
-    if kind != "54":
+    if kind != "54" or not rows:
         return None
     row = max(rows, key=_room_for_names)
     if _room_for_names(row) > _LONG_NAMES:
@@ -81,19 +79,15 @@ def refused_message(
             f"PostgreSQL's indexes have no room for its stream name and correlation, {names}; they "
             "take 2,704 bytes, compressed",
         )
-    if len(rows) == 1:
+    # No other is long enough for that.
+    long = [row for row in rows if len(rows) == 1 or length_of((row,)) > LONGEST_CALL]
+    if len(long) == 1:
         _, text, detail, _ = diagnostics_of(error)
-        length = f"{length_of(rows):,} characters"
+        length = f"{length_of(long):,} characters"
         return InvalidMessage(
-            row[1], f"PostgreSQL does not store its JSON of {length}: {text}. {detail}".rstrip()
+            long[0][1], f"PostgreSQL does not store its JSON of {length}: {text}. {detail}".rstrip()
         )
-    if length_of(rows) > LONGEST_CALL:
-        return InvalidArgument(
-            f"PostgreSQL does not take {len(rows)} messages with {length_of(rows):,} characters of "
-            "JSON in one statement, and on an AUTOCOMMIT connection there is only one: write them "
-            "in a transaction"
-        )
-    return _no_json(rows)
+    return None if long else _no_json(rows)
 
 
 def _names(row: Row) -> list[str]:

@@ -238,14 +238,14 @@ def _said(error: DBAPIError, name: str) -> str | None:
     return getattr(told, name, None)
 
 
-def diagnostics_of(error: DBAPIError) -> tuple[str | None, str, str, str]:
+def diagnostics_of(error: BaseException) -> tuple[str | None, str, str, str]:
     """Return the SQLSTATE, the primary message, the detail and the hint of what the server said."""
-    original = error.orig
+    original = error.orig if isinstance(error, DBAPIError) else error
     # psycopg has them in `diag`; SQLAlchemy raises its asyncpg errors from asyncpg's own.
     psycopg = getattr(original, "diag", None)
     if psycopg is not None:
         said = [getattr(psycopg, f"message_{name}") for name in ("primary", "detail", "hint")]
     else:
-        asyncpg = getattr(original, "__cause__", None)
+        asyncpg = getattr(original, "__cause__", None) or original
         said = [getattr(asyncpg, name, None) for name in ("message", "detail", "hint")]
     return sqlstate_of(error), said[0] or str(original), said[1] or "", said[2] or ""
