@@ -38,14 +38,9 @@ SLOWLY: tuple[Edit, ...] = (
 )
 # The locks in the order of the messages.
 UNSORTED: tuple[Edit, ...] = (
-    (
-        LOCK,
-        "AS key, count(*) AS number\n",
-        "AS key, 1 AS number\n",
-    ),
-    (LOCK, "    GROUP BY 1\n    ORDER BY 1\n", ""),
-    (LOCK, "count(*) OVER (PARTITION BY message_store.category(name))", "1"),
-    (LOCK, "      ORDER BY 1\n", ""),
+    (LOCK, "SELECT DISTINCT message_store.hash_64", "SELECT message_store.hash_64"),
+    (LOCK, "    WHERE name IS NOT NULL\n    ORDER BY 1\n", "    WHERE name IS NOT NULL\n"),
+    (LOCK, "= ANY (_by_stream)\n      ORDER BY 1\n", "= ANY (_by_stream)\n"),
     (WRITE_ALL, "      UNION\n      SELECT jsonb_object_keys(expected_versions)\n", ""),
 )
 

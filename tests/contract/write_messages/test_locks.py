@@ -123,14 +123,25 @@ def test_batch_and_single_writes_lock_the_same(open_any_client: OpenClient) -> N
         other.write_batch("account-1")
 
 
+def number_of_locks(client: Client) -> int:
+    number: int = client.value(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    )
+    return number
+
+
+def streams(category: str, number: int) -> list[str]:
+    return [f"{category}-{each}" for each in range(number)]
+
+
 @pytest.mark.parametrize(
-    ("number", "mode"), [(MOST_STREAMS, "ShareLock"), (MOST_STREAMS + 1, "ExclusiveLock")]
+    ("number", "mode"), [(MOST_STREAMS - 1, "ShareLock"), (MOST_STREAMS, "ExclusiveLock")]
 )
 def test_many_streams_of_a_category_lock_the_category(
     open_stream_client: OpenClient, number: int, mode: str
 ) -> None:
     client = open_stream_client()
-    client.write_batch(*(f"account-{each}" for each in range(number)), "shop-1")
+    client.write_batch(*streams("account", number), "shop-1")
 
     assert client.category_lock("account") == mode
     assert client.category_lock("shop") == "ShareLock"
@@ -139,15 +150,47 @@ def test_many_streams_of_a_category_lock_the_category(
 def test_number_of_locks_is_bounded(open_stream_client: OpenClient) -> None:
     client = open_stream_client()
 
-    client.write_batch(*(f"account-{number}" for number in range(5_000)))
+    client.write_batch(*streams("account", 5_000))
 
     # The category's and the floor.
-    assert (
-        client.value(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-        )
-        == 2
-    )
+    assert number_of_locks(client) == 2
+
+
+def test_number_of_locks_is_bounded_over_all_categories(open_stream_client: OpenClient) -> None:
+    client = open_stream_client()
+    names = [name for number in range(30) for name in streams(f"account{number}", 90)]
+
+    client.write_batch(*names)
+
+    # Those of one category's streams, and all categories.
+    assert number_of_locks(client) == 90 + 30 + 1
+
+
+def test_number_of_locks_is_bounded_over_a_transaction(open_stream_client: OpenClient) -> None:
+    client = open_stream_client()
+
+    for number in range(5):
+        client.write_batch(*streams(f"account{number}", 90))
+
+    assert number_of_locks(client) == 90 + 5 + 1
+    client.connection.commit()
+    client.write_batch(*streams("account1", 90))
+    assert client.category_lock("account1") == "ShareLock"
+
+
+def test_streams_that_are_locked_already_count_once(open_stream_client: OpenClient) -> None:
+    client = open_stream_client()
+
+    for _ in range(3):
+        client.write_batch(*streams("account", 60))
+    client.write("shop-1")
+    client.write_batch(*streams("shop", 40))
+
+    assert client.category_lock("account") == client.category_lock("shop") == "ShareLock"
+    client.write_batch("order-1")
+    assert client.category_lock("order") == "ShareLock"
+    client.write_batch(*streams("order", 2))
+    assert client.category_lock("order") == "ExclusiveLock"
 
 
 def test_repeated_names_count_once(open_stream_client: OpenClient) -> None:

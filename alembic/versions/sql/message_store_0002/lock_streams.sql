@@ -7,36 +7,68 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-  -- More streams than this of one category, and the category is locked instead: locks are kept in
-  -- shared memory, which many thousands of them would fill.
+  _messages constant oid := {schema_literal.messages}::regclass;
+  -- With more streams than this in a transaction, the categories that have most of them are locked
+  -- instead: locks are kept in shared memory, which many thousands of them would fill.
   _most_streams constant bigint := 100;
-  _by_stream boolean;
+  _setting constant text := 'message_store.streams_' || _messages;
+  _asked_for bigint;
+  _room bigint;
+  _held bigint[] := '{}';
+  _by_stream bigint[] := '{}';
 BEGIN
   -- Touches the sequence, so that the granularity stays what it is until the transaction ends.
   PERFORM pg_sequence_last_value({schema_literal.messages_global_position_seq}::regclass);
-  _by_stream := {schema}.lock_granularity() = 'stream';
+
+  IF {schema}.lock_granularity() = 'stream' THEN
+    _asked_for := coalesce(nullif(current_setting(_setting, true), '')::bigint, 0);
+    _room := _most_streams - _asked_for;
+    PERFORM set_config(_setting, (_asked_for + cardinality(stream_names))::text, true);
+
+    -- Some may have been asked for twice, and write_message() does not count: what is held tells.
+    IF cardinality(stream_names) > _room THEN
+      _held := ARRAY(
+        SELECT (classid::bigint << 32) | objid::bigint
+        FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ExclusiveLock' AND pid = pg_backend_pid()
+      );
+      _room := greatest(_most_streams - cardinality(_held), 0);
+    END IF;
+
+    _by_stream := ARRAY(
+      SELECT category_key
+      FROM (
+        SELECT category_key, sum(number) OVER (ORDER BY number, category_key) AS total
+        FROM (
+          SELECT
+            {schema}.hash_64({schema}.category(name)) AS category_key,
+            count(*) FILTER (WHERE hashtextextended(name, _messages::bigint) <> ALL (_held)) AS number
+          FROM unnest(stream_names) AS name
+          WHERE name IS NOT NULL
+          GROUP BY 1
+        ) AS category
+      ) AS category
+      WHERE total <= _room
+    );
+  END IF;
 
   PERFORM CASE
-    WHEN _by_stream AND number <= _most_streams THEN pg_advisory_xact_lock_shared(key)
+    WHEN key = ANY (_by_stream) THEN pg_advisory_xact_lock_shared(key)
     ELSE pg_advisory_xact_lock(key)
   END
   FROM (
-    SELECT {schema}.hash_64({schema}.category(name)) AS key, count(*) AS number
+    SELECT DISTINCT {schema}.hash_64({schema}.category(name)) AS key
     FROM unnest(stream_names) AS name
     WHERE name IS NOT NULL
-    GROUP BY 1
     ORDER BY 1
   ) AS category;
 
-  IF _by_stream THEN
+  IF _by_stream <> '{}' THEN
     PERFORM pg_advisory_xact_lock(key)
     FROM (
-      SELECT hashtextextended(name, {schema_literal.messages}::regclass::oid::bigint) AS key
-      FROM (
-        SELECT name, count(*) OVER (PARTITION BY {schema}.category(name)) AS number
-        FROM unnest(stream_names) AS name
-      ) AS stream
-      WHERE number <= _most_streams AND name IS NOT NULL
+      SELECT hashtextextended(name, _messages::bigint) AS key
+      FROM unnest(stream_names) AS name
+      WHERE {schema}.hash_64({schema}.category(name)) = ANY (_by_stream)
       ORDER BY 1
     ) AS stream;
   END IF;
