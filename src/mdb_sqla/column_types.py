@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Text
+from sqlalchemy import ColumnElement, Text, func, literal_column, type_coerce
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator
 
 from mdb_sqla.arguments import described, is_storable, plain
+from mdb_sqla.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-__all__ = ["JSONText", "UTCDateTime", "UUIDText", "json_deserializer", "json_serializer"]
+__all__ = [
+    "Instant",
+    "JSONText",
+    "UTCDateTime",
+    "UUIDText",
+    "json_deserializer",
+    "json_serializer",
+    "normalized",
+]
 
 
 # SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
@@ -50,6 +59,11 @@ def json_deserializer(dialect: Dialect) -> Callable[[str], Any]:
     """Return the function that the engine deserializes JSON with."""
     deserializer: Callable[[str], Any] | None = getattr(dialect, "_json_deserializer", None)
     return deserializer or json.loads
+
+
+_CODEC = (
+    "The driver must return {} as {} or ISO text; a codec or loader of the application's has: {!r}"
+)
 
 
 class JSONText(TypeDecorator[Any]):
@@ -103,5 +117,56 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the time with its zone."""
+        return None if value is None else _utc(value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timestamp with time zone, as an aware `datetime` in UTC.
+
+    psycopg reads one only where the server's `DateStyle` is ISO, and one without time zone always.
+    """
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what is selected in place of the column."""
+        return type_coerce(func.pg_catalog.timezone(literal_column("'utc'"), column), self)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time with its zone."""
+        return None if value is None else _utc(value)
+
+
+def normalized(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """Return rows whose first column is a UUID, and whose last is a `datetime` without zone.
+
+    Raises:
+        InvalidArgument: an application has the driver return something that can't be made these.
+    """
+    if not rows:
+        return rows
+    # All are of one kind.
+    id_, *_, time = rows[0]
+    if isinstance(id_, UUID) and type(time) is datetime and time.tzinfo is None:
+        return rows
+    return [(_uuid(id_), *between, _utc(time).replace(tzinfo=None)) for id_, *between, time in rows]
+
+
+def _utc(value: Any) -> datetime:
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC)
         # `value.replace(tzinfo=UTC)` takes several times as long.
-        return None if value is None else datetime.combine(value, value.time(), UTC)
+        return datetime.combine(value, value.time(), UTC)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidArgument(_CODEC.format("timestamps", "datetime", value)) from error
+
+
+def _uuid(value: Any) -> UUID:
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidArgument(_CODEC.format("UUIDs", "UUID", value)) from error

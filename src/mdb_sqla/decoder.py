@@ -22,7 +22,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from mdb_sqla.column_types import json_deserializer
+from mdb_sqla.column_types import json_deserializer, normalized
 from mdb_sqla.errors import UndecodableMessage
 from mdb_sqla.execution import Database, dialect_of, execute_raw
 from mdb_sqla.message import StoredMessage
@@ -97,6 +97,7 @@ def from_rows(
         UndecodableMessage: a message can't be decoded.
     """
     deserialize = json_deserializer(dialect_of(db, bound_as))
+    rows = normalized(rows)
     # Calls no Python function for each message, as the named tuple's own constructor is one.
     new, combine = tuple.__new__, datetime.combine
     try:

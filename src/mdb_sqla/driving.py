@@ -14,13 +14,13 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.decoder import decoded
 from mdb_sqla.delivering import deliver
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES
+from mdb_sqla.execution import WRITES, check_driver
 from mdb_sqla.handler_errors import handler_errors
 from mdb_sqla.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.handling import Handler, is_async
@@ -200,8 +200,19 @@ class AsyncDriver:
 
 
 def _engine_of(session: Session) -> Engine:
-    """Return the engine for writes, with what the session or its connection says of the store."""
+    """Return the engine for writes, with what the session or its connection says of the store.
+
+    Raises:
+        InvalidArgument: the session joins a transaction that is open, or its driver is not
+            supported.
+    """
     bind = session.get_bind(clause=WRITES)
+    check_driver(bind.dialect)
+    if isinstance(bind, Connection) and bind.in_transaction():
+        raise InvalidArgument(
+            "A consumer begins and commits transactions of its own, but the sessionmaker is bound "
+            f"to a connection that is in one: bind it to the engine, and not to {bind!r}"
+        )
     # Sessions have options since SQLAlchemy 2.1.
     options = {
         **bind.get_execution_options(),

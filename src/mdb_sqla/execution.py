@@ -25,6 +25,7 @@ from mdb_sqla.refusals import translated
 __all__ = [
     "WRITES",
     "Database",
+    "check_driver",
     "check_isolation",
     "connection_of",
     "database",
@@ -42,6 +43,8 @@ Database = Session | Connection
 
 WRITES = insert(tables.messages)
 """What a session that has several engines picks the one for a write by."""
+
+_DRIVERS = ("psycopg", "asyncpg", "psycopg2")
 
 # A cursor on the server, which the application may have asked for, would run a function only as far
 # as its rows are fetched.
@@ -104,8 +107,27 @@ def _result(
 
 
 def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
-    """Return the dialect of the engine that messages are written with, or something else is."""
-    return (db.get_bind(clause=bound_as) if isinstance(db, Session) else db).dialect
+    """Return the dialect of the engine that messages are written with, or something else is.
+
+    Raises:
+        InvalidArgument: its driver is not supported.
+    """
+    dialect = (db.get_bind(clause=bound_as) if isinstance(db, Session) else db).dialect
+    check_driver(dialect)
+    return dialect
+
+
+def check_driver(dialect: Dialect) -> None:
+    """Check that what the server refuses can be found out with this driver.
+
+    Raises:
+        InvalidArgument: it is another, or that of another database.
+    """
+    if dialect.driver not in _DRIVERS:
+        raise InvalidArgument(
+            f"The store needs PostgreSQL over {', '.join(_DRIVERS)}, and not "
+            f"{dialect.name}+{dialect.driver}"
+        )
 
 
 def connection_of(db: Database) -> Connection:

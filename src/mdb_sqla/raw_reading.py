@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions, tables
+from mdb_sqla.column_types import normalized
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.execution import Database, execute, execute_raw
 from mdb_sqla.lines import RawMessage
@@ -121,7 +122,8 @@ class RawReader:
             self._earlier = self._before(db, self.position - 1)
         # Asked for before the read: what a filter rules out up to there is done.
         end = self.end(db)
-        rows = execute_raw(db, select(*_columns(self._messages(size))), {}, tables.messages)
+        statement = select(*_columns(self._messages(size)))
+        rows = normalized(execute_raw(db, statement, {}, tables.messages))
         # After the read, so that what it has read is known to come behind what was read before.
         self._check(db, end)
         found = list(map(RawMessage._make, rows))

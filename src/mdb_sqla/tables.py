@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Integer,
     Interval,
     MetaData,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from mdb_sqla.column_types import UTCDateTime
+from mdb_sqla.column_types import Instant, UTCDateTime
 
 __all__ = [
     "SCHEMA",
@@ -68,9 +67,7 @@ consumer_slots = Table(
     Column("position", BigInteger, nullable=False),
     Column("token", BigInteger, nullable=False, server_default="0"),
     Column("owner", Text),
-    Column(
-        "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
-    ),
+    Column("changed", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 consumer_members = Table(
@@ -80,7 +77,7 @@ consumer_members = Table(
     Column("member", Text, primary_key=True),
     Column("instance", Uuid, nullable=False),
     Column("lease", Interval, nullable=False),
-    Column("alive_until", DateTime(timezone=True), nullable=False),
+    Column("alive_until", Instant, nullable=False),
 )
 
 consumers = Table(
@@ -92,9 +89,7 @@ consumers = Table(
     Column("correlation", Text),
     Column("condition", Text),
     Column("start", BigInteger, nullable=False),
-    Column(
-        "changed", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
-    ),
+    Column("changed", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 dead_letters = Table(
@@ -110,9 +105,7 @@ dead_letters = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("error", Text),
     Column("traceback", Text),
-    Column(
-        "set_aside", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()
-    ),
+    Column("set_aside", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 
