@@ -270,7 +270,7 @@ def test_a_member_whose_lease_ran_out_meanwhile_still_shares(application: Any) -
 def test_signals_at_any_moment_do_not_block(application: Any) -> None:
     if application.flavour.asynchronous:
         pytest.skip("an event of asyncio's has no lock")
-    consumer = Consumer("billing", "order", poll=(0.001, 0.001))
+    consumer = consumer_of(application, poll=(0.001, 0.001))
     number = [0]
 
     def wake(*_: Any) -> None:
