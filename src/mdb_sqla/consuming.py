@@ -20,6 +20,7 @@ from mdb_sqla.positions import Claim, ClaimForgotten
 from mdb_sqla.progress import Progress, Settings
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.registry import Reads, register
+from mdb_sqla.stall_watch import StallWatch
 from mdb_sqla.steps import Interrupted, Pause, Steps, Transact, Unconfirmed
 from mdb_sqla.trying import Control, Stopped, checkpoint, log, rest
 
@@ -60,6 +61,7 @@ class Consumption:
             None if settings.group is None else Membership(settings.name, settings.group)
         )
         self.control = Control()
+        self._stall_watch = StallWatch(settings.name, settings.categories)
 
     @property
     def beat(self) -> Beat | None:
@@ -164,6 +166,11 @@ class Consumption:
             outages = _growing(first, _LONGEST_OUTAGE)
             if not self._endless and not behind:
                 return
+            if found:
+                self._stall_watch.reset()
+            elif self._held:
+                least = min(progress.position for progress in self._held.values())
+                yield from self._stall_watch.look(least)
             pause = 0.0 if found else next(pauses)
             if found or (yield Pause(pause)):
                 pauses = _growing(first, longest)

@@ -70,6 +70,11 @@ class Progress:
         self._anchor: Anchor | None = None  # the last message up to there that was read
         self._sequence: int | None = None  # the file of the sequence that has drawn its position
 
+    @property
+    def position(self) -> int:
+        """Up to where all is done."""
+        return self._position
+
     def advance(self, *, idle: bool = False) -> Generator[Step, Any, tuple[bool, bool]]:
         """Read a batch and handle it; returns whether there was any, and whether it was full.
 

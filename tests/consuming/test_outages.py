@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +13,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mdb_sqla import Consumer, Group, HandlerFailed, Retries
+from mdb_sqla import Consumer, Group, HandlerFailed, Message, MessageStore, Retries
 from mdb_sqla.dead_letters import dead_letters
+from mdb_sqla.granularity import set_lock_granularity
 from tests.consuming.running import INSERT, Handled, run
 
 FEW = Retries(attempts=2, first=0.001, longest=0.001)
 
 
-class Interruptions(logging.Handler):
-    """Counts how often consumers have logged that they were interrupted."""
+class Lines(logging.Handler):
+    """What consumers have logged, with the errors that they have logged with it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,21 +30,22 @@ class Interruptions(logging.Handler):
         self._changed = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "was interrupted" in record.getMessage():
-            with self._changed:
-                self._lines.append(str(record.exc_info[1]) if record.exc_info else "")
-                self._changed.notify_all()
+        error = record.exc_info[1] if record.exc_info else ""
+        with self._changed:
+            self._lines.append(f"{record.getMessage()}: {error}")
+            self._changed.notify_all()
 
-    def wait_for(self, number: int, reason: str) -> None:
+    def wait_for(self, pattern: str, number: int = 1) -> None:
         with self._changed:
             assert self._changed.wait_for(
-                lambda: sum(reason in line for line in self._lines) >= number, timeout=20
+                lambda: sum(bool(re.search(pattern, line)) for line in self._lines) >= number,
+                timeout=20,
             )
 
 
 @pytest.fixture
-def interruptions() -> Iterator[Interruptions]:
-    handler = Interruptions()
+def lines() -> Iterator[Lines]:
+    handler = Lines()
     logger = logging.getLogger("mdb_sqla.consumer")
     logger.addHandler(handler)
     yield handler
@@ -90,7 +93,7 @@ def made(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @ARGUMENTS
 def test_a_server_that_is_read_only_for_a_while(
-    application: Any, arguments: dict[str, Any], interruptions: Interruptions
+    application: Any, arguments: dict[str, Any], lines: Lines
 ) -> None:
     handled = Handled()
 
@@ -105,7 +108,7 @@ def test_a_server_that_is_read_only_for_a_while(
                     {"id": "5f1b3f0e-6c0a-4d9e-8f56-5b8d1f7ab001"},
                 )
             # More often than a handler may fail.
-            interruptions.wait_for(4, "read-only")
+            lines.wait_for("was interrupted.*read-only", 4)
         handled.wait_for(2)
 
     run(application, consumer_of(handled, **made(arguments)), script)
@@ -117,7 +120,7 @@ def test_a_server_that_is_read_only_for_a_while(
 
 @ARGUMENTS
 def test_a_lock_that_somebody_else_holds_for_a_while(
-    application: Any, arguments: dict[str, Any], interruptions: Interruptions
+    application: Any, arguments: dict[str, Any], lines: Lines
 ) -> None:
     handled = Handled()
 
@@ -126,7 +129,7 @@ def test_a_lock_that_somebody_else_holds_for_a_while(
         handled.wait_for(1)
         with application.engine.begin() as connection:
             connection.execute(text("LOCK TABLE message_store.messages"))
-            interruptions.wait_for(4, "lock timeout")
+            lines.wait_for("was interrupted.*lock timeout", 4)
         application.write("order-1", 2)
         handled.wait_for(2)
 
@@ -256,3 +259,47 @@ def test_one_that_is_interrupted_leaves_its_group(application: Any) -> None:
 
     assert members(application) == []
     assert application.effects() == []
+
+
+def test_who_holds_it_back_is_logged(
+    application: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdb_sqla.stall_watch._FIRST", 0.02)
+    monkeypatch.setattr("mdb_sqla.stall_watch.LONG", 0.0)
+    set_lock_granularity(application.engine, "stream")
+    handled = Handled()
+
+    def script() -> None:
+        with application.engine.connect() as writer:
+            MessageStore(writer).write("order-1", Message("T", 1))
+            pid = writer.scalar(text("SELECT pg_backend_pid()"))
+            application.write("order-2", 2)
+            lines.wait_for(rf"Consumer billing is held back at position 0 by pid {pid} ", 2)
+            assert handled.numbers == []
+            writer.commit()
+        handled.wait_for(2)
+
+    try:
+        run(application, consumer_of(handled), script)
+    finally:
+        set_lock_granularity(application.engine, "category")
+    assert application.effects() == [1, 2]
+
+
+def test_one_that_may_not_see_it_goes_on(
+    application: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdb_sqla.stall_watch._FIRST", 0.02)
+    handled = Handled()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise LookupError("not here")
+
+    monkeypatch.setattr("mdb_sqla.stall_watch.holding_back", refuse)
+
+    def script() -> None:
+        lines.wait_for("can't see who holds it back.*not here")
+        application.write("order-1", 1)
+        handled.wait_for(1)
+
+    run(application, consumer_of(handled), script)
