@@ -98,7 +98,7 @@ class ConsumerAhead(MessageStoreError):
         super().__init__(
             f"Consumer {consumer!r} is at global position {position} in slot {slot}, and the last "
             f"one that was drawn is {drawn}{restarted}: the store was emptied, or an earlier state "
-            "of it restored. Set the consumer's position to where it is to continue"
+            "of it restored. Set where it is to continue with `mdb reset-consumer`"
         )
         self.consumer = consumer
         self.slot = slot
