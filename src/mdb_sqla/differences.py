@@ -18,7 +18,7 @@ _SWITCHES = {
     "error_code(code text)": {"RETURN code", "RETURN 'P0001'::text"},
 }
 _CHANGING = {"UPDATE", "DELETE", "TRUNCATE", "TRIGGER"}
-_MESSAGES = re.compile(r'("(?:[^"]|"")+")\.messages\b')
+_MESSAGES = re.compile(r'INSERT INTO ("(?:[^"]|"")+")\.messages\b')
 _INVALID = " (invalid)"
 
 SEQUENCE = "messages_global_position_seq"

@@ -268,15 +268,21 @@ def test_what_its_owner_has_added_is_no_difference(filled: Engine) -> None:
     assert verify(filled).differences == []
 
 
-def test_a_schema_that_was_renamed(filled: Engine) -> None:
-    run(filled, "ALTER SCHEMA message_store RENAME TO events")
+@pytest.mark.parametrize("schema", ["message_store", "My 'Ev\"ents"])
+def test_a_schema_that_was_renamed(empty_database: URL, schema: str) -> None:
+    engine = create_engine(empty_database, poolclass=NullPool)
+    migrate.upgrade(engine, schema=schema)
+    name = '"' + schema.replace('"', '""') + '"'
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER SCHEMA {name} RENAME TO events")
 
-    (difference,) = verify(filled, schema="events").differences
+    (difference,) = verify(engine, schema="events").differences
 
     assert difference.where == "Schema"
-    assert 'still name "message_store"' in difference.what
-    run(filled, difference.remedy)
-    assert verify(filled).differences == []
+    assert f"still name {name}" in difference.what
+    with engine.begin() as connection:
+        connection.exec_driver_sql(difference.remedy)
+    assert verify(engine, schema=schema).differences == []
 
 
 # How PostgreSQL writes what it is compared with, and how text is read.

@@ -3,7 +3,7 @@ DO $do$
 DECLARE
   _named text;
 BEGIN
-  SELECT (regexp_match(prosrc, '("([^"]|"")+")[.]messages'))[1]
+  SELECT (regexp_match(prosrc, 'INSERT INTO ("([^"]|"")+")[.]messages'))[1]
   INTO _named
   FROM pg_proc
   WHERE pronamespace = to_regnamespace({schema_literal}) AND proname = 'write_message';
