@@ -57,7 +57,9 @@ def test_life(managed: Flavour, schema: str, granularity: str) -> None:
         migrate.downgrade(administration, schema=schema)
     in_transaction(
         managed,
-        lambda connection: migrate.downgrade(connection, schema=schema, delete_messages=True),
+        lambda connection: migrate.downgrade(
+            connection, schema=schema, delete_messages=True, delete_consumers=True
+        ),
     )
     with administration.connect() as connection:
         left = text("SELECT count(*) FROM pg_class WHERE relnamespace::regnamespace::text = :name")

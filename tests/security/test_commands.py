@@ -58,7 +58,7 @@ COMMANDS = [
     "import FOLDER/first.jsonl",
     "import FOLDER/both.jsonl",
     "create-database --maintenance-database HOSTILE",
-    "downgrade --delete-messages",
+    "downgrade --delete-messages --delete-consumers",
 ]
 
 

@@ -206,5 +206,5 @@ def test_the_library_with_a_search_path_that_is_safe(hostile_database: URL) -> N
 
     migrate.upgrade(engine)
     assert life(engine) == 301
-    migrate.downgrade(engine, delete_messages=True)
+    migrate.downgrade(engine, delete_messages=True, delete_consumers=True)
     engine.dispose()

@@ -1,5 +1,5 @@
--- Refuses a downgrade that would delete what it may not: {kinds} has `messages`, `consumers` or both. It comes
--- before the first step, when later steps have their tables still; the others' may be gone.
+-- Refuses a downgrade that would delete what it may not: messages, what consumers have stored, or both. It comes
+-- before the first step, when later steps have their tables still; those of others may be gone.
 DO $do$
 DECLARE
   _kind text;
