@@ -60,6 +60,7 @@ def test_those_with_filters_and_without_a_handler(application: Any) -> None:
     """Their positions are not saved at every message."""
     filtered = passing_on("a", "b", 5, correlation="shop")
     idle = Consumer("idle")
+    idle.on("Other")(lambda message, unit: None)
     application.write("a-1", 1, correlationStreamName="shop-1")
     application.write("a-1", 2)
     run(application, idle, filtered, passing_on("b", "a", 5))

@@ -120,7 +120,9 @@ def billing(**options: Any) -> Consumer:
 
 def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> None:
     write(database, "order-1", Message("Placed"), Message("Placed"), Message("Unknown"))
-    served = Host(factory, billing(), Consumer("other", group=Group(slots=2)), http=0)
+    other = Consumer("other", group=Group(slots=2))
+    other.on("Other")(lambda message, unit: None)
+    served = Host(factory, billing(), other, http=0)
 
     def look() -> None:
         supervisor.until(lambda: supervisor.consumer()["positions"] == {"0": 2})
@@ -152,7 +154,7 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
                 {
                     "name": "other",
                     "categories": [],
-                    "handlers": {},
+                    "handlers": {"Other": "<lambda>"},
                     "state": "running",
                     "error": None,
                     "positions": {"0": 0, "1": 0},
