@@ -174,3 +174,15 @@ def test_an_async_handler_must_be_awaited(application: Any) -> None:
 
     with pytest.raises(InvalidArgument, match="async handler"):
         catch_up(sessionmaker(application.engine), consumer)
+
+
+def test_a_transaction_of_the_application_can_not_be_joined(application: Any) -> None:
+    application.write("a-1", 1)
+    consumer = passing_on("a", "b", 1)
+    with application.flavour.connection() as connection:
+        application.factory.configure(bind=connection)
+        # One that begins anew each time is as good as an engine.
+        run(application, consumer)
+        application.flavour.run(connection.execute(text("SELECT 1")))
+        with pytest.raises(InvalidArgument, match="bind it to the engine"):
+            run(application, consumer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import (
     Consumer,
+    Group,
     HandlerFailed,
     InvalidArgument,
     Message,
@@ -283,6 +285,24 @@ def test_bad_arguments(arguments: dict[str, Any]) -> None:
         Consumer(**{"name": "billing", **arguments})
 
     assert repr(next(iter(arguments.values()))) in str(error.value)
+
+
+def test_names_are_as_long_as_a_key_allows(application: Any) -> None:
+    name = "ü" * 500
+    Consumer(name, "order", group=Group(member=name))
+    with pytest.raises(InvalidArgument, match=r"consumer's name .* 1,000 bytes, and not 1,001"):
+        Consumer(name + "x", "order")
+    with pytest.raises(InvalidArgument, match=r"member's name .* 1,000 bytes"):
+        Group(member=name + "x")
+
+    # Both are in one key.
+    names = [
+        "".join(map(chr, random.Random(seed).choices(range(0x4E00, 0x9FFF), k=333)))
+        for seed in (1, 2)
+    ]
+    consumer = Consumer(names[0], "order", group=Group(slots=2, member=names[1]), sets_aside=True)
+    application.catch_up(consumer)
+    assert application.position(names[0]) is not None
 
 
 def test_bad_handlers(application: Any) -> None:
