@@ -93,7 +93,7 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	$(BIN)/pip install --quiet --group docs
 	touch $@
 
-# message-db-py asks for psycopg2, which needs a compiler; the group has the same as psycopg2-binary.
+# message-db-py asks for psycopg2, which needs a compiler; the group dev has the same as psycopg2-binary.
 $(BENCH_INSTALLED): $(INSTALLED)
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/pip install --quiet --no-deps message-db-py

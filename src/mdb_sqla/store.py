@@ -90,8 +90,8 @@ class MessageStore:
         """Write messages to any streams, all or none.
 
         All locks are taken at once, in one order for all writers. Up to some hundred messages are
-        one round trip; more are copied, for which a savepoint is set. Where COPY does not serve, as
-        for messages that are stored already, PostgreSQL takes 256 MB at a time.
+        one round trip; more, and more than 32 MiB, are copied, for which a savepoint is set. Where
+        COPY does not serve, as for messages that are stored already, 32 MiB are a round trip.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
@@ -108,7 +108,10 @@ class MessageStore:
         Raises:
             WrongExpectedVersion: a stream is at another version.
             DuplicateMessageId: another message has the same id.
-            InvalidMessage: data or metadata is not JSON.
+            InvalidMessage: data or metadata is not JSON, or more than PostgreSQL takes; or an index
+                has no room for the stream name and the correlation.
+            InvalidArgument: what is handed in are no such pairs, or there are several round trips
+                to make, and the connection is AUTOCOMMIT.
             TransactionConflict: run the whole transaction again.
         """
         return writing.write_messages(self._db, messages, expected_versions, idempotent)
@@ -120,7 +123,7 @@ class MessageStore:
         idempotent: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Write any number of messages, all or none; holds ten thousand of them at a time.
+        """Write any number of messages, all or none; holds ten thousand or 32 MiB at a time.
 
         It is done in a savepoint: an error, of the iterator too, takes back what was written. The
         streams are locked as they turn up, so that two such transactions may deadlock.
