@@ -12,8 +12,8 @@ BEGIN
     {schema}.get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar),
     {schema}.get_last_stream_message(varchar, varchar),
     {schema}.conditional_command(text, text),
-    {schema}.is_debugging(text),
     {schema}.is_on(text),
+    {schema}.boolean_setting(text),
     {schema}.error_code(text),
     {schema}.use_error_codes(boolean),
     {schema}.message_store_version();

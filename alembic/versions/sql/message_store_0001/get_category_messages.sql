@@ -66,7 +66,7 @@ BEGIN
     ORDER BY global_position
     LIMIT $3$sql$;
 
-  IF {schema}.is_debugging('message_store.debug_get') THEN
+  IF {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug') THEN
     RAISE NOTICE '% get_category_messages', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'category ($1): %', category;
     RAISE NOTICE 'position ($2): %', _position;

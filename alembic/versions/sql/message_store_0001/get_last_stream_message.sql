@@ -9,7 +9,7 @@ AS $function$
 DECLARE
   _command text;
 BEGIN
-  IF {schema}.is_debugging('message_store.debug_get') THEN
+  IF {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug') THEN
     _command := $sql$
       SELECT
         id::varchar, stream_name::varchar, type::varchar, position, global_position,

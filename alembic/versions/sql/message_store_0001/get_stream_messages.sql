@@ -10,7 +10,7 @@ AS $function$
 DECLARE
   _position bigint := coalesce(get_stream_messages.position, 0);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
-  _debug boolean := {schema}.is_debugging('message_store.debug_get');
+  _debug boolean := {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug');
   _command text;
 BEGIN
   IF {schema}.is_category(stream_name) THEN

@@ -1,14 +1,6 @@
 -- Whether a setting is what PostgreSQL reads as true. NULL and the empty string, which a setting is
--- after SET LOCAL has ended, are not.
+-- after SET LOCAL has ended, are not. Inlined, so that where it was never set, nothing is called.
 CREATE OR REPLACE FUNCTION {schema}.is_on(setting text)
 RETURNS boolean
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $function$
-BEGIN
-  RETURN coalesce(nullif(current_setting(setting, true), '')::boolean, false);
-EXCEPTION WHEN invalid_text_representation THEN
-  RAISE EXCEPTION 'Setting % must be on or off: %', setting, current_setting(setting)
-    USING ERRCODE = 'invalid_parameter_value';
-END
-$function$;
+LANGUAGE sql STABLE
+RETURN CASE WHEN current_setting(setting, true) <> '' THEN {schema}.boolean_setting(setting) ELSE false END;

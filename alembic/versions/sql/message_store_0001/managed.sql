@@ -2,9 +2,9 @@
 DO $do$
 BEGIN
   GRANT EXECUTE ON FUNCTION
+    {schema}.boolean_setting(text),
     {schema}.conditional_command(text, text),
     {schema}.error_code(text),
-    {schema}.is_debugging(text),
     {schema}.is_on(text)
     TO PUBLIC;
   COMMENT ON TABLE {schema}.messages IS 'Messages, managed by mdb_sqla';

@@ -10,7 +10,7 @@ BEGIN
   -- Who takes this lock by itself may insert by itself.
   PERFORM {schema}.take_floor();
 
-  IF {schema}.is_debugging('message_store.debug_write') THEN
+  IF {schema}.is_on('message_store.debug_write') OR {schema}.is_on('message_store.debug') THEN
     RAISE NOTICE '% acquire_lock', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'stream_name: %', stream_name;
     RAISE NOTICE 'category: %', {schema}.category(stream_name);

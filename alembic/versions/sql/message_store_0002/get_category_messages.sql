@@ -18,7 +18,7 @@ AS $function$
 DECLARE
   _position bigint := coalesce(get_category_messages.position, 1);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
-  _debug boolean := {schema}.is_debugging('message_store.debug_get');
+  _debug boolean := {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug');
   _by_category boolean := {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category';
   _bound bigint := 9223372036854775807;
   _set_by xid;

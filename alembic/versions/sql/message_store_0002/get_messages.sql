@@ -77,7 +77,7 @@ BEGIN
 
   _bound := {schema}.read_bound(categories);
 
-  IF {schema}.is_debugging('message_store.debug_get') THEN
+  IF {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug') THEN
     RAISE NOTICE '% get_messages', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'categories ($1): %', categories;
     RAISE NOTICE 'position ($2): %', _position;

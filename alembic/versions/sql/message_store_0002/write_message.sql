@@ -17,7 +17,7 @@ DECLARE
   _position bigint;
 BEGIN
   -- Before anything can be refused.
-  IF {schema}.is_debugging('message_store.debug_write') THEN
+  IF {schema}.is_on('message_store.debug_write') OR {schema}.is_on('message_store.debug') THEN
     RAISE NOTICE '% write_message', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'id ($1): %', write_message.id;
     RAISE NOTICE 'stream_name ($2): %', write_message.stream_name;

@@ -20,6 +20,7 @@ BEGIN
     TO message_store;
   GRANT EXECUTE ON FUNCTION
     {schema}.acquire_lock(varchar),
+    {schema}.boolean_setting(text),
     {schema}.cardinal_id(varchar),
     {schema}.category(varchar),
     {schema}.conditional_command(text, text),
@@ -30,7 +31,6 @@ BEGIN
     {schema}.hash_64(varchar),
     {schema}.id(varchar),
     {schema}.is_category(varchar),
-    {schema}.is_debugging(text),
     {schema}.is_on(text),
     {schema}.message_store_version(),
     {schema}.stream_version(varchar),

@@ -15,6 +15,7 @@ BEGIN
   GRANT SELECT ON SEQUENCE {schema}.messages_global_position_seq
     TO message_store_reader, message_store_writer, message_store_consumer;
   GRANT EXECUTE ON FUNCTION
+    {schema}.boolean_setting(text),
     {schema}.cardinal_id(varchar),
     {schema}.category(varchar),
     {schema}.check_filters(varchar, bigint, bigint),
@@ -28,7 +29,6 @@ BEGIN
     {schema}.hash_64(varchar),
     {schema}.id(varchar),
     {schema}.is_category(varchar),
-    {schema}.is_debugging(text),
     {schema}.is_member(varchar, bigint, bigint),
     {schema}.is_on(text),
     {schema}.last_global_position(),

@@ -2,6 +2,7 @@ DO $do$
 BEGIN
   REVOKE ALL ON FUNCTION
     {schema}.acquire_lock(varchar),
+    {schema}.boolean_setting(text),
     {schema}.cardinal_id(varchar),
     {schema}.category(varchar),
     {schema}.check_filters(varchar, bigint, bigint),
@@ -16,7 +17,6 @@ BEGIN
     {schema}.hash_64(varchar),
     {schema}.id(varchar),
     {schema}.is_category(varchar),
-    {schema}.is_debugging(text),
     {schema}.is_member(varchar, bigint, bigint),
     {schema}.is_on(text),
     {schema}.last_global_position(),
