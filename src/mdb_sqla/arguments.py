@@ -12,6 +12,7 @@ __all__ = [
     "instance",
     "integer",
     "is_storable",
+    "key",
     "name_of",
     "plain",
     "seconds",
@@ -22,6 +23,7 @@ _T = TypeVar("_T")
 
 _MOST = 2**63 - 1
 _LONGEST = 200  # characters
+_LONGEST_KEY = 1_000  # bytes; a primary key has room for two, such as consumer and member
 
 
 def described(value: object) -> str:
@@ -83,6 +85,22 @@ def text(what: str, value: object) -> str:
             f"{described(value)}"
         )
     return plain(value)
+
+
+def key(what: str, value: object) -> str:
+    """Return a text that can be part of a primary key, as a plain string.
+
+    Raises:
+        InvalidArgument: see `text`, or it is too long.
+    """
+    checked = text(what, value)
+    length = len(checked.encode())
+    if length > _LONGEST_KEY:
+        raise InvalidArgument(
+            f"{what} must have at most {_LONGEST_KEY:,} bytes, and not {length:,}: "
+            f"{described(checked)}"
+        )
+    return checked
 
 
 def integer(what: str, value: object, least: int) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.arguments import described, flag, instance, integer, seconds, text
+from mdb_sqla.arguments import described, flag, instance, integer, key, seconds, text
 from mdb_sqla.beating import beating
 from mdb_sqla.consuming import Consumption
 from mdb_sqla.driving import AsyncDriver, Driver
@@ -16,7 +16,6 @@ from mdb_sqla.groups import Group
 from mdb_sqla.handling import Handler, Handlers
 from mdb_sqla.lag import Lag, lag
 from mdb_sqla.listening import listening
-from mdb_sqla.positions import check_length
 from mdb_sqla.progress import Settings
 from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters, checked_filters
 from mdb_sqla.stream_name import StreamName, category_name
@@ -97,8 +96,7 @@ class Consumer:
         group: Group | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
-        self.name = text("A consumer's name", name)
-        check_length("A consumer's name", self.name)
+        self.name = key("A consumer's name", name)
         checked = checked_filters(filters)
         if group is not None and "consumer_group_size" in checked:
             raise InvalidArgument("A consumer has a group or is a member by number, not both")

@@ -14,10 +14,10 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mdb_sqla.arguments import integer, seconds, text
+from mdb_sqla.arguments import integer, key, seconds
 from mdb_sqla.errors import InvalidArgument, MemberReplaced
 from mdb_sqla.execution import WRITES
-from mdb_sqla.positions import Claim, check_length, claim_if_free, release
+from mdb_sqla.positions import Claim, claim_if_free, release
 from mdb_sqla.tables import consumer_members as members
 
 __all__ = ["Group", "Membership"]
@@ -53,8 +53,7 @@ class Group:
         if integer("slots", self.slots, 1) >= 2**31:
             raise InvalidArgument(f"slots must be less than 2^31: {self.slots!r}")
         seconds("lease", self.lease)
-        object.__setattr__(self, "member", text("member", self.member))
-        check_length("A member's name", self.member)
+        object.__setattr__(self, "member", key("A member's name", self.member))
 
 
 class Membership:

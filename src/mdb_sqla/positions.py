@@ -46,7 +46,6 @@ __all__ = [
     "Claim",
     "ClaimForgotten",
     "Standing",
-    "check_length",
     "claim",
     "claim_if_free",
     "has_begun",
@@ -57,20 +56,6 @@ __all__ = [
 ]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
-_LONGEST_NAME = 1_000  # bytes; a primary key has room for two names, of consumer and member
-
-
-def check_length(what: str, name: str) -> None:
-    """Check that a name can be part of a primary key.
-
-    Raises:
-        InvalidArgument: it is too long.
-    """
-    length = len(name.encode(errors="surrogatepass"))
-    if length > _LONGEST_NAME:
-        raise InvalidArgument(
-            f"{what} must have at most {_LONGEST_NAME:,} bytes, and not {length:,}: {name[:50]!r}…"
-        )
 
 
 @dataclass(frozen=True, slots=True)
