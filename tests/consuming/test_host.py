@@ -56,6 +56,7 @@ def record(consumer, error):
 
 host = Host(sessionmaker(create_engine(url)), billing, other, on_error=record)
 async_host = Host(async_sessionmaker(create_async_engine(url)), billing, other, on_error=record)
+empty = Host(sessionmaker(create_engine(url)), billing, Consumer("empty", "order"))
 nothing = 1
 """
 
@@ -201,9 +202,10 @@ def test_pauses_and_goes_on(application: Application, where: str) -> None:
         ("nowhere:host", "No module named 'nowhere'"),
         ("shop:nothing", "is no Host, but 1"),
         ("shop:missing", "has no attribute 'missing'"),
+        ("shop:empty", "Consumer 'empty' has no handlers"),
     ],
 )
-def test_what_is_no_host(application: Application, where: str, told: str) -> None:
+def test_what_can_not_be_run(application: Application, where: str, told: str) -> None:
     process = application.start(where)
     _, logged = process.communicate(timeout=PATIENCE)
 
