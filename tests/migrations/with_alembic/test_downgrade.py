@@ -20,7 +20,7 @@ from tests.migrations.with_alembic.application import (
 
 CONSUMERS = {
     "consumer_slots": "(consumer, slot, slots, position) VALUES ('billing', 0, 1, 1)",
-    "consumer_members": "VALUES ('billing', 'a', gen_random_uuid(), now())",
+    "consumer_members": "VALUES ('billing', 'a', gen_random_uuid(), interval '10 s', now())",
     "dead_letters": "VALUES ('shipping', 1, 0, 'a-1', 0, 'A', true)",
     "consumers": "(consumer, categories, start) VALUES ('billing', '{a}', 0)",
 }
