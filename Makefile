@@ -62,7 +62,7 @@ bench: $(BENCH_INSTALLED)
 test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0 $(PYTHONS:%=python-%)
 
 contract-%: .postgres/%/bin/postgres $(INSTALLED)
-	$(BIN)/python -m pytest tests/contract --postgres .postgres/$*/bin
+	$(BIN)/python -m pytest -n 2 tests/contract --postgres .postgres/$*/bin
 
 .PRECIOUS: .postgres/%/bin/postgres
 .postgres/%/bin/postgres: $(INSTALLED)

@@ -161,7 +161,7 @@ def test_the_id_of_the_duplicate_is_named(flavour: Any) -> None:
     assert error.value.id == str(message.id)
 
 
-BAD_JSON = [object(), float("nan"), float("-inf"), "a\0b", {"k": "\ud800"}, {"k": {1, 2}}]
+BAD_JSON = [object, float("nan"), float("-inf"), "a\0b", {"k": "\ud800"}, {"k": {1, 2}}]
 
 
 @pytest.mark.parametrize("before", [0, 2])
