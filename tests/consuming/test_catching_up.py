@@ -48,7 +48,9 @@ def test_those_that_feed_one_another(application: Any) -> None:
     assert application.effects() == list(range(1, 21))
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"group": Group(slots=3, member="m")}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": 1}, {"group": Group(slots=3, member="m")}], ids=str
+)
 def test_one_that_feeds_itself(application: Any, options: Any) -> None:
     application.write("a-1", 1)
     run(application, passing_on("a", "a", 20, **options))
