@@ -301,6 +301,7 @@ def test_names_are_as_long_as_a_key_allows(application: Any) -> None:
         for seed in (1, 2)
     ]
     consumer = Consumer(names[0], "order", group=Group(slots=2, member=names[1]), sets_aside=True)
+    consumer.on()(lambda message, unit: None)
     application.catch_up(consumer)
     assert application.position(names[0]) is not None
 
