@@ -167,7 +167,7 @@ class _Received:
                 metadata=json.loads(headers.get("metadata", "{}")),
                 time=datetime.fromisoformat(headers["time"]),
             )
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             return None
 
 

@@ -171,6 +171,17 @@ def test_headers_of_somebody_else_may_be_anything(engine: Engine) -> None:
     assert kept.metadata == {}
 
 
+@pytest.mark.parametrize("metadata", ["{", "[" * 100_000], ids=["no JSON", "too deep"])
+def test_metadata_that_can_not_be_decoded(engine: Engine, metadata: str) -> None:
+    """It is what somebody else has sent, and no relay."""
+    at = {"stream_name": "order-1", "position": "0", "global_position": "1"}
+    headers = {"message_id": str(uuid4()), "time": "2020-01-01T00:00:00Z", **at}
+    with Session(engine) as session:
+        assert Inbox("shipping").receive(session, received(**headers, metadata=metadata))
+        (kept,) = MessageStore(session).read_category("shipping")
+    assert kept.stream_name == f"shipping-{headers['message_id']}"
+
+
 @pytest.mark.parametrize("body", [b"[1, 2]", [b"1", b"2"]])
 def test_a_batch_is_not_taken_for_its_first_message(engine: Engine, body: Any) -> None:
     headers = [{"message_id": str(uuid4())} for _ in range(2)]
