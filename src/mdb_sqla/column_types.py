@@ -26,6 +26,7 @@ __all__ = [
     "json_deserializer",
     "json_serializer",
     "normalized",
+    "uuid_of",
 ]
 
 
@@ -150,7 +151,9 @@ def normalized(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     id_, *_, time = rows[0]
     if isinstance(id_, UUID) and type(time) is datetime and time.tzinfo is None:
         return rows
-    return [(_uuid(id_), *between, _utc(time).replace(tzinfo=None)) for id_, *between, time in rows]
+    return [
+        (uuid_of(id_), *between, _utc(time).replace(tzinfo=None)) for id_, *between, time in rows
+    ]
 
 
 def _utc(value: Any) -> datetime:
@@ -165,7 +168,12 @@ def _utc(value: Any) -> datetime:
         raise InvalidArgument(_CODEC.format("timestamps", "datetime", value)) from error
 
 
-def _uuid(value: Any) -> UUID:
+def uuid_of(value: Any) -> UUID:
+    """Return a UUID as which a driver has returned one.
+
+    Raises:
+        InvalidArgument: an application has it return something that can't be made one.
+    """
     try:
         return value if isinstance(value, UUID) else UUID(value)
     except (AttributeError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import functions
 from mdb_sqla.anchor import Anchor, last_up_to, sequence_file, sequence_of
+from mdb_sqla.column_types import uuid_of
 from mdb_sqla.execution import WRITES, execute
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.positions import IS_SLOT, Claim
@@ -85,4 +86,4 @@ def settled(session: Session, category: StreamName | None) -> Anchor | None:
     What is settled, a read sees that follows in the same transaction. None in an empty store.
     """
     rows = execute(session, _SETTLED, {"category": category}, WRITES)
-    return Anchor._make(rows[0]) if rows else None
+    return Anchor(rows[0].global_position, uuid_of(rows[0].id)) if rows else None

@@ -10,6 +10,7 @@ from sqlalchemy import (
     TIMESTAMP,
     ClauseElement,
     ColumnElement,
+    Dialect,
     Executable,
     FromClause,
     Select,
@@ -74,29 +75,26 @@ def fetch(
     with_undecoded: bool = False,
 ) -> list[StoredMessage]:
     """Return the messages that a statement made with `select_messages` finds; see `from_rows`."""
+    # It refuses a driver that is not supported.
+    dialect = dialect_of(db, bound_as)
     rows = execute_raw(db, statement, parameters, bound_as)
-    return from_rows(db, rows, bound_as, with_undecoded=with_undecoded)
+    return from_rows(rows, dialect, with_undecoded=with_undecoded)
 
 
 def from_rows(
-    db: Database,
-    rows: Sequence[Sequence[Any]],
-    bound_as: ClauseElement,
-    *,
-    with_undecoded: bool = False,
+    rows: Sequence[Sequence[Any]], dialect: Dialect, *, with_undecoded: bool = False
 ) -> list[StoredMessage]:
     """Return the messages that rows of `select_messages` are.
 
     Args:
-        db: a session or connection.
         rows: the driver's, without the columns before.
-        bound_as: what a session that has several engines picks one for.
+        dialect: the engine's.
         with_undecoded: whether one that can't be decoded is among them, for `decoded`.
 
     Raises:
         UndecodableMessage: a message can't be decoded.
     """
-    deserialize = json_deserializer(dialect_of(db, bound_as))
+    deserialize = json_deserializer(dialect)
     rows = normalized(rows)
     # Calls no Python function for each message, as the named tuple's own constructor is one.
     new, combine = tuple.__new__, datetime.combine

@@ -35,6 +35,7 @@ from mdb_sqla.anchor import (
     sequence_of,
     stored_parameters,
 )
+from mdb_sqla.column_types import uuid_of
 from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.execution import WRITES
 from mdb_sqla.steps import Unconfirmed
@@ -245,7 +246,7 @@ def renew(claim: Claim, session: Session) -> Standing:
     token, position, drawn, sequence, anchor_position, anchor_id = row
     if token > claim.token:
         raise SlotLost(claim.consumer, claim.slot)
-    anchor = None if anchor_id is None else Anchor(anchor_position, anchor_id)
+    anchor = None if anchor_id is None else Anchor(anchor_position, uuid_of(anchor_id))
     return Standing(position, drawn, sequence, anchor)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions, tables
-from mdb_sqla.column_types import normalized
+from mdb_sqla.column_types import normalized, uuid_of
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.execution import Database, execute, execute_raw
 from mdb_sqla.lines import RawMessage
@@ -155,7 +155,7 @@ class RawReader:
         places = [(mark.global_position, mark.id) for mark in self._marks]
         there = tuple_(column.global_position, column.id).in_(places)
         rows = execute(db, select(column.id).where(there), {}, tables.messages)
-        left = {row.id for row in rows}
+        left = {uuid_of(row.id) for row in rows}
         self._earlier = [mark for mark in self._marks if mark.id in left]
         self._recent.clear()
         self.position = self._marks[-1].position + 1 if self._marks else self._first
@@ -203,7 +203,7 @@ class RawReader:
         found = one.lateral("mark")
         statement = select(found).select_from(steps.join(found, true())).distinct()
         rows = execute(db, statement.order_by(found.c.counted), {}, tables.messages)
-        return list(map(Mark._make, rows))
+        return [Mark(row.counted, row.global_position, uuid_of(row.id)) for row in rows]
 
     @property
     def counts_by(self) -> str:

@@ -11,7 +11,7 @@ from mdb_sqla import functions, tables
 from mdb_sqla.arguments import described, is_storable, plain
 from mdb_sqla.decoder import fetch, from_rows, select_messages
 from mdb_sqla.errors import InvalidArgument, UndecodableMessage
-from mdb_sqla.execution import WRITES, Database, execute, execute_raw
+from mdb_sqla.execution import WRITES, Database, dialect_of, execute, execute_raw
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.stream_name import NO_STREAM, StreamName, category_name
 
@@ -177,7 +177,7 @@ class ReadBeside:
         rows = execute_raw(db, statement, values, WRITES)
         row = rows[0][: self._width]
         found = [] if rows[0][self._width] is None else [each[self._width :] for each in rows]
-        return row, from_rows(db, found, WRITES, with_undecoded=True)
+        return row, from_rows(found, dialect_of(db), with_undecoded=True)
 
 
 def settled_position(db: Database, category: str | None) -> int:
