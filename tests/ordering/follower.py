@@ -25,6 +25,12 @@ CATEGORY = Read("SELECT global_position FROM message_store.get_category_messages
 FILTERED = Read(
     "SELECT global_position FROM message_store.get_category_messages('a', %s, correlation => 'c')"
 )
+CONDITIONAL = Read(
+    # Depends on the setting, which therefore comes first.
+    "SELECT global_position FROM set_config('message_store.sql_condition', 'on', false) AS setting "
+    "CROSS JOIN LATERAL message_store.get_category_messages('a', %s, "
+    "condition => CASE WHEN setting = 'on' THEN 'true' END)"
+)
 SETTLED = Read(
     "SELECT global_position FROM message_store.get_category_messages('a', %s, NULL, NULL, 0, 1)",
     "SELECT message_store.settled_position('a')",
@@ -42,6 +48,7 @@ SETTLED_ALL = Read(
 READS = {
     "category": CATEGORY,
     "filtered": FILTERED,
+    "conditional": CONDITIONAL,
     "settled": SETTLED,
     "several": SEVERAL,
     "all": ALL,

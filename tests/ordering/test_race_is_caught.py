@@ -17,6 +17,7 @@ from tests.ordering import interleavings
 from tests.ordering.follower import (
     ALL,
     CATEGORY,
+    CONDITIONAL,
     FILTERED,
     READS,
     SETTLED,
@@ -64,11 +65,14 @@ _DRAW_COPY = """\
 _LOOK = "  -- All locks at one moment"
 _LOOKED = "    SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"
-_QUERY = "    IF _command IS NULL THEN\n      RETURN QUERY"
+_QUERY = "    -- With a correlation, most entries"
 _OTHERS = "        AND pid IS DISTINCT FROM pg_backend_pid()"
 _IS_CATEGORY = "message_store.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'"
-_GUARD = f"(_by_category IS NOT TRUE OR {_IS_CATEGORY})"
-_GUARD_FILTERED = f"($8 IS NOT TRUE OR {_IS_CATEGORY})"
+# One for each form of the query.
+_GUARD = f"<= _bound\n          AND (NOT _by_category OR {_IS_CATEGORY})"
+_GUARD_MEMBER = f"consumer_group_size)\n          AND (NOT _by_category OR {_IS_CATEGORY})"
+_GUARD_FILTERED = f"consumer_group_size)\n          AND {_IS_CATEGORY}"
+_GUARD_CONDITIONAL = f"AND {_IS_CATEGORY}$sql$"
 
 _PAUSE_BETWEEN_FLOOR_AND_DRAW: Edit = (
     WRITE,
@@ -110,6 +114,12 @@ _FLOOR_TOO_HIGH: Edit = (
     "message_store.last_global_position()::bit(32)",
     "(message_store.last_global_position() + 1)::bit(32)",
 )
+
+
+def _without(guard: str) -> Edit:
+    """Leave the last condition of a query out."""
+    before, _, condition = guard.rpartition("AND ")
+    return READ, guard, f"{before}AND true{'$sql$' if condition.endswith('$sql$') else ''}"
 
 
 class Proof(NamedTuple):
@@ -267,16 +277,18 @@ PROOFS = {
     **{
         f"granularity is not looked up in the snapshot, {name}": Proof(
             partial(interleavings.switch_to_stream_while_reader_looks, read=read),
-            ((READ, guard, "true"), _PAUSE_BEFORE_ROWS),
+            (_without(guard), _PAUSE_BEFORE_ROWS),
             (_PAUSE_BEFORE_ROWS,),
         )
         for name, read, guard in [
             ("static", CATEGORY, _GUARD),
+            ("member", SETTLED, _GUARD_MEMBER),
             ("filtered", FILTERED, _GUARD_FILTERED),
+            ("conditional", CONDITIONAL, _GUARD_CONDITIONAL),
         ]
     },
     "granularity is not looked up in an old snapshot": Proof(
-        partial(interleavings.reader_has_an_old_snapshot, switch=True), ((READ, _GUARD, "true"),)
+        partial(interleavings.reader_has_an_old_snapshot, switch=True), (_without(_GUARD),)
     ),
     "granularity may have been another in between": Proof(
         interleavings.switches_while_reader_looks,
