@@ -203,14 +203,14 @@ def _refusal(error: DBAPIError) -> errors.Refusal | None:
         )
     if sqlstate == _INSUFFICIENT_PRIVILEGE:
         return errors.NotPermitted(f"{text}. {hint or _ROLES}")
-    in_function = _IN_OWN_FUNCTION.match(_said(error, "context") or "")
-    if sqlstate in {"3F000", *_MISSING} and in_function and in_function["schema"] not in text:
-        return errors.StoreNotInstalled(
-            f"The schema {in_function['schema'][:-1]} of the message store was renamed, and its "
-            "functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO ...): "
-            f"{text}"
-        )
     if sqlstate == "3F000" or (sqlstate in _MISSING and _OWN_OBJECT.search(text)):
+        in_function = _IN_OWN_FUNCTION.match(_said(error, "context") or "")
+        if in_function and in_function["schema"] not in text:
+            return errors.StoreNotInstalled(
+                f"The schema {in_function['schema'][:-1]} of the message store was renamed, and its "
+                "functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO "
+                f"...): {text}"
+            )
         return errors.StoreNotInstalled(
             "The message store is not installed in this database and schema, or not up to date; "
             f"run its migrations (alembic upgrade heads, or mdb upgrade): {text}"

@@ -62,7 +62,7 @@ def test_reset_consumer(engine: Engine) -> None:
     result = mdb("reset-consumer", "billing", "--start", "2", url=engine.url)
 
     assert result.stdout == "billing handles messages from global position 2 on.\n"
-    (billing,) = told("consumers", url=engine.url)
+    (billing,) = told("consumers", url=engine.url)["consumers"]
     assert (billing["slots"][0]["position"], billing["lag"]["messages"]) == (1, 1)
     refused = mdb("reset-consumer", "biling", url=engine.url, code=1)
     assert "Consumer 'biling' has no position to reset" in refused.stderr
