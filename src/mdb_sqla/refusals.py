@@ -207,8 +207,8 @@ def _refusal(error: DBAPIError) -> errors.Refusal | None:
         in_function = _IN_OWN_FUNCTION.match(_said(error, "context") or "")
         if in_function and in_function["schema"] not in text:
             return errors.StoreNotInstalled(
-                f"The schema {in_function['schema'][:-1]} of the message store was renamed, and its "
-                "functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO "
+                f"The schema {in_function['schema'][:-1]} of the message store was renamed, and "
+                "its functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO "
                 f"...): {text}"
             )
         return errors.StoreNotInstalled(
