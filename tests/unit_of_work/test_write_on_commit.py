@@ -491,7 +491,8 @@ def test_a_session_is_not_kept_alive(committed: Any, clean_database: Any, closed
         session.close()
     reference = weakref.ref(session)
     del session, savepoint
-    gc.collect()
+    for _ in range(3):  # what is finalized may leave more behind
+        gc.collect()
 
     assert reference() is None
     engine.dispose()
