@@ -15,6 +15,7 @@ from benchmarks.batches import batches
 from benchmarks.comparison import Experiment, Outcome
 from benchmarks.concurrency import application_transactions, writers_16, writers_64
 from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
+from benchmarks.filters import category_filters
 from benchmarks.growth import growth
 from benchmarks.reads import category_reads
 from benchmarks.relays import relay_to_jetstream, relay_to_rabbitmq
@@ -37,6 +38,7 @@ EXPERIMENTS: Sequence[Experiment] = (
     batches,
     category_reads,
     consumer_group,
+    *category_filters(),
     growth,
     writes_over_connection,
     writes_over_session,

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from tests.side_by_side.message_db import conninfo
 
-__all__ = ["SEARCH_PATH", "Prepared", "connect"]
+__all__ = ["SEARCH_PATH", "Prepared", "connect", "plan_of"]
 
 SEARCH_PATH = "-csearch_path=message_store,public"
 """The original's functions find each other by it."""
@@ -39,6 +39,16 @@ class Prepared:
     def run(self, *arguments: str) -> None:
         encoded = [argument.encode() for argument in arguments]
         _check(self._libpq, self._libpq.exec_prepared(self._name, encoded).status)
+
+
+def plan_of(
+    connection: psycopg.Connection[Any], query: str, arguments: tuple[Any, ...] = ()
+) -> Any:
+    """Run a query in the server alone, and return what EXPLAIN ANALYZE measured."""
+    statement = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}".encode()
+    row = psycopg.ClientCursor(connection).execute(statement, arguments).fetchone()
+    assert row is not None
+    return row[0][0]
 
 
 def _check(libpq: PGconn, status: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL
 
-from benchmarks.client import connect
+from benchmarks.client import connect, plan_of
 from benchmarks.comparison import OURS, Bar, Comparison
 from benchmarks.content import fill
 from benchmarks.server import Server
@@ -65,7 +65,7 @@ def consumer_group(server: Server, size: Size) -> Iterator[Comparison]:
             for number in range(size.reads):
                 # Where a whole batch is left: a member reads every fourth message.
                 position = 1 + number * size.read // size.reads // 2
-                plan = _plan(
+                plan = plan_of(
                     connection,
                     "SELECT * FROM get_category_messages(%s, %s, consumer_group_member => 0, "
                     "consumer_group_size => 4)",
@@ -105,12 +105,5 @@ def _write(url: URL, stream: str, cycles: int) -> float:
 def _benchmark(url: URL, function: str, stream: str, cycles: int) -> float:
     """Return the seconds that the original's benchmark.sh reports, on a connection of its own."""
     with connect(url) as connection:
-        plan = _plan(connection, f"SELECT {function}(%s::varchar, %s::int)", (stream, cycles))
+        plan = plan_of(connection, f"SELECT {function}(%s::varchar, %s::int)", (stream, cycles))
     return float(plan["Execution Time"]) / 1000
-
-
-def _plan(connection: psycopg.Connection[Any], query: str, arguments: tuple[Any, ...]) -> Any:
-    statement = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}".encode()
-    row = psycopg.ClientCursor(connection).execute(statement, arguments).fetchone()
-    assert row is not None
-    return row[0][0]

@@ -19,6 +19,7 @@ class Size:
         batches: of 1,000 messages.
         read: messages in the store that is read.
         reads: of batches.
+        filtered: messages in the store that is read with a filter.
         few: messages in the small one of two stores; each has 1,000 categories.
         many: messages in the large one.
         commits: that an idle consumer is woken by.
@@ -33,6 +34,7 @@ class Size:
     batches: int
     read: int
     reads: int
+    filtered: int
     few: int
     many: int
     commits: int
@@ -48,6 +50,7 @@ FULL = Size(
     batches=10,
     read=100_000,
     reads=30,
+    filtered=300_000,
     few=100_000,
     many=10_000_000,
     commits=100,
@@ -63,6 +66,7 @@ SMALL = Size(
     batches=2,
     read=20_000,
     reads=5,
+    filtered=30_000,
     few=50_000,
     many=500_000,
     commits=30,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -28,6 +28,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the tests find PostgreSQL: 'docker', or a folder of PostgreSQL binaries; "
         "the default is MDB_TEST_DATABASE_URL if that is set, else the embedded server",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what is captured be sent from one process to another: it may have lone surrogates."""
+    report = yield
+    report.sections = [
+        (name, content.encode(errors="backslashreplace").decode())
+        for name, content in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -62,17 +62,19 @@ _DRAW_COPY = """\
     FROM generate_series(1, number)
   );
 """
-_LOOK = "  -- All locks at one moment"
-_LOOKED = "    SELECT least(_last, min("
+_LOOK = "  -- Most often nobody else holds a floor"
+_LOOKED = "      SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"
-_QUERY = "    -- With a correlation, most entries"
-_OTHERS = "        AND pid IS DISTINCT FROM pg_backend_pid()"
-_IS_CATEGORY = "message_store.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'"
+_QUERY = "    IF _command IS NOT NULL THEN"
+_OTHERS = "          AND pid IS DISTINCT FROM pg_backend_pid()"
+_OTHERS_AT_ALL = "_messages AND pid IS DISTINCT FROM pg_backend_pid()"
+_SEEN = "(SELECT granularity FROM message_store.granularity_of_snapshot() AS granularity)"
+_IS_SEEN = f"OR {_SEEN} OPERATOR(pg_catalog.=) 'category')"
 # One for each form of the query.
-_GUARD = f"<= _bound\n          AND (NOT _by_category OR {_IS_CATEGORY})"
-_GUARD_MEMBER = f"consumer_group_size)\n          AND (NOT _by_category OR {_IS_CATEGORY})"
-_GUARD_FILTERED = f"consumer_group_size)\n          AND {_IS_CATEGORY}"
-_GUARD_CONDITIONAL = f"AND {_IS_CATEGORY}$sql$"
+_GUARD = f"<= _bound\n          AND (NOT _by_category {_IS_SEEN}"
+_GUARD_MEMBER = f"consumer_group_size)\n          AND (NOT _by_category {_IS_SEEN}"
+_GUARD_FILTERED = f"consumer_group_size)\n            AND (NOT _by_category {_IS_SEEN}"
+_GUARD_CONDITIONAL = f"AND (NOT $8 {_IS_SEEN}"
 
 _PAUSE_BETWEEN_FLOOR_AND_DRAW: Edit = (
     WRITE,
@@ -118,8 +120,8 @@ _FLOOR_TOO_HIGH: Edit = (
 
 def _without(guard: str) -> Edit:
     """Leave the last condition of a query out."""
-    before, _, condition = guard.rpartition("AND ")
-    return READ, guard, f"{before}AND true{'$sql$' if condition.endswith('$sql$') else ''}"
+    before, _, _ = guard.rpartition("AND ")
+    return READ, guard, f"{before}AND true"
 
 
 class Proof(NamedTuple):
@@ -204,8 +206,21 @@ PROOFS = {
         (
             (
                 BOUND,
+                "  IF FOUND THEN",
+                "  _bound := CASE WHEN public.pause('locks') "
+                "THEN message_store.last_global_position() END;\n  IF FOUND THEN",
+            ),
+        ),
+        (_PAUSE_BEFORE_LOCKS,),
+    ),
+    "last position after all the locks": Proof(
+        interleavings.writers_begin_while_reader_looks,
+        (
+            (BOUND, "  IF FOUND THEN", "  IF true THEN"),
+            (
+                BOUND,
                 _LOOKED,
-                "    SELECT least(CASE WHEN public.pause('locks') "
+                "      SELECT least(CASE WHEN public.pause('locks') "
                 "THEN message_store.last_global_position() END, min(",
             ),
         ),
@@ -256,7 +271,11 @@ PROOFS = {
     ),
     "prepared transactions are overlooked": Proof(
         interleavings.first_writer_prepares,
-        ((BOUND, _OTHERS, "        AND pid <> pg_backend_pid()"),),
+        ((BOUND, _OTHERS, "          AND pid <> pg_backend_pid()"),),
+    ),
+    "prepared transactions are overlooked at first": Proof(
+        interleavings.first_writer_prepares,
+        ((BOUND, _OTHERS_AT_ALL, "_messages AND pid <> pg_backend_pid()"),),
     ),
     "no barrier when the granularity is set": Proof(
         interleavings.switch_to_category,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
 from tests.contract.conftest import Client
 
@@ -32,7 +32,7 @@ _FILL = f"""
         jsonb_build_object(
             'correlationStreamName', CASE WHEN number % 20 = 1 THEN 'seldom-1' ELSE 'often-1' END
         ),
-        lpad(to_hex(number), 32, '0')::uuid
+        CAST(lpad(to_hex(number), 32, '0') AS uuid)
     FROM (
         SELECT
             number,
@@ -44,6 +44,7 @@ _FILL = f"""
             END AS category
         FROM generate_series(1, {NUMBER}) AS number
     ) AS numbered
+    WHERE number BETWEEN :first AND :last AND category <> :without
 """
 
 
@@ -55,10 +56,7 @@ def large_database(databases: Databases, template: URL) -> Iterator[URL]:
             connection.execute(
                 text("ALTER TABLE message_store.messages SET (autovacuum_enabled = off)")
             )
-            connection.exec_driver_sql(_FILL, execution_options={"no_parameters": True})
-            connection.execute(
-                text(f"SELECT setval('message_store.messages_global_position_seq', {NUMBER})")
-            )
+            _fill(connection)
         yield url
 
 
@@ -70,12 +68,41 @@ def analyzed_database(databases: Databases, large_database: URL) -> Iterator[URL
         yield url
 
 
-@pytest.fixture(params=["analyzed", "not analyzed"])
+@pytest.fixture(scope="session")
+def early_analyzed_database(databases: Databases, template: URL) -> Iterator[URL]:
+    """A large store whose statistics are from when it had only the category of its beginning."""
+    first = NUMBER // 10
+    with databases.create(template) as url:
+        with create_engine(url, poolclass=NullPool).begin() as connection:
+            connection.execute(
+                text("ALTER TABLE message_store.messages SET (autovacuum_enabled = off)")
+            )
+            _fill(connection, last=first, without="tiny")
+            connection.execute(text("ANALYZE message_store.messages"))
+            _fill(connection, first=first + 1)
+        yield url
+
+
+def _fill(connection: Connection, *, first: int = 1, last: int = NUMBER, without: str = "") -> None:
+    connection.execute(text(_FILL), {"first": first, "last": last, "without": without})
+    connection.execute(
+        text("SELECT setval('message_store.messages_global_position_seq', :last)"), {"last": last}
+    )
+
+
+@pytest.fixture(params=["analyzed", "not analyzed", "analyzed early"])
 def large_client(
-    analyzed_database: URL, large_database: URL, request: pytest.FixtureRequest
+    analyzed_database: URL,
+    large_database: URL,
+    early_analyzed_database: URL,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Client]:
     """A client of a large store; what it does is rolled back when the test is over."""
-    url = analyzed_database if request.param == "analyzed" else large_database
+    url = {
+        "analyzed": analyzed_database,
+        "not analyzed": large_database,
+        "analyzed early": early_analyzed_database,
+    }[request.param]
     with create_engine(url, poolclass=NullPool).connect() as connection:
         client = Client(connection)
         client.set_local("message_store.sql_condition", "on")

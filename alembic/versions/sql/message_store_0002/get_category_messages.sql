@@ -13,8 +13,15 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+SET random_page_cost = 0
+SET seq_page_cost = 0
 SET jit = off
 AS $function$
+-- The planner must take the index of the category, whatever it has been told of the table: the primary
+-- key has the same order, and for a category that was a large part of the table when it was analyzed,
+-- but is none of the part that is read, it would read all that. Where pages cost nothing, what counts is
+-- the comparisons, and an index that has all of what is asked for always has the fewest.
 DECLARE
   _position bigint := coalesce(get_category_messages.position, 1);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
@@ -23,7 +30,6 @@ DECLARE
   _bound bigint := 9223372036854775807;
   _set_by xid;
   _command text;
-  _complete text;
 BEGIN
   IF NOT {schema}.is_category(category) THEN
     RAISE EXCEPTION 'Must be a category: %', category
@@ -34,16 +40,13 @@ BEGIN
     PERFORM {schema}.check_filters(correlation, consumer_group_member, consumer_group_size);
   END IF;
 
-  -- The category is compared as one of an array, and sorted by, so that no index but messages_category
-  -- serves. To the planner, = would make it a constant, and the primary key have the order, too: for a
-  -- category that is a large part of the table, but not of the part that is read, it would read all that.
   IF condition IS NOT NULL OR _debug THEN
     _command := $sql$
       SELECT
         id::varchar, stream_name::varchar, type::varchar, position, global_position,
         data::varchar, metadata::varchar, time
       FROM {schema}.messages
-      WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[$1])
+      WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) $1
         AND global_position >= $2$sql$;
 
     IF correlation IS NOT NULL THEN
@@ -56,7 +59,14 @@ BEGIN
         AND {schema}.is_member(stream_name, $5, $6)$sql$;
     END IF;
 
-    _command := {schema}.conditional_command(_command, condition);
+    _command := {schema}.conditional_command(_command, condition) || $sql$
+        AND (NOT $8 OR (SELECT granularity FROM {schema}.granularity_of_snapshot() AS granularity) OPERATOR(pg_catalog.=) 'category')
+      ORDER BY global_position
+      LIMIT $3$sql$;
+
+    -- A filter may pass over most entries of the index: the bound is compared with what it has found.
+    _command := 'SELECT * FROM (' || _command || $sql$
+    ) AS message WHERE global_position <= $7$sql$;
   END IF;
 
   LOOP
@@ -67,17 +77,7 @@ BEGIN
       _bound := {schema}.read_bound(ARRAY[category]);
     END IF;
 
-    -- With a correlation, most entries of the index may be passed over: the bound is compared with each
-    -- of them only where there is one.
     IF _command IS NOT NULL THEN
-      _complete := _command || CASE WHEN _by_category THEN $sql$
-        AND {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'$sql$
-      ELSE $sql$
-        AND global_position <= $7$sql$
-      END || $sql$
-      ORDER BY {schema}.category(stream_name), global_position
-      LIMIT $3$sql$;
-
       IF _debug THEN
         RAISE NOTICE '% get_category_messages', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
         RAISE NOTICE 'category ($1): %', category;
@@ -88,23 +88,25 @@ BEGIN
         RAISE NOTICE 'consumer_group_size ($6): %', consumer_group_size;
         RAISE NOTICE 'condition: %', condition;
         RAISE NOTICE 'bound ($7): %', _bound;
-        RAISE NOTICE 'locked by category: %', _by_category;
-        RAISE NOTICE 'Generated Command: %', _complete;
+        RAISE NOTICE 'locked by category ($8): %', _by_category;
+        RAISE NOTICE 'Generated Command: %', _command;
       END IF;
 
-      RETURN QUERY EXECUTE _complete
-        USING category, _position, _limit, correlation, consumer_group_member, consumer_group_size, _bound;
+      RETURN QUERY EXECUTE _command
+        USING
+          category, _position, _limit, correlation, consumer_group_member, consumer_group_size, _bound,
+          _by_category;
     ELSIF correlation IS NULL AND consumer_group_size IS NULL THEN
       RETURN QUERY
         SELECT
           m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
           m.data::varchar, m.metadata::varchar, m.time
         FROM {schema}.messages AS m
-        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
+        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
           AND m.global_position >= _position
           AND m.global_position <= _bound
-          AND (NOT _by_category OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')
-        ORDER BY {schema}.category(m.stream_name), m.global_position
+          AND (NOT _by_category OR (SELECT granularity FROM {schema}.granularity_of_snapshot() AS granularity) OPERATOR(pg_catalog.=) 'category')
+        ORDER BY m.global_position
         LIMIT _limit;
     ELSIF correlation IS NULL THEN
       RETURN QUERY
@@ -112,39 +114,30 @@ BEGIN
           m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
           m.data::varchar, m.metadata::varchar, m.time
         FROM {schema}.messages AS m
-        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
+        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
           AND m.global_position >= _position
           AND m.global_position <= _bound
           AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
-          AND (NOT _by_category OR {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category')
-        ORDER BY {schema}.category(m.stream_name), m.global_position
-        LIMIT _limit;
-    ELSIF _by_category THEN
-      RETURN QUERY
-        SELECT
-          m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
-          m.data::varchar, m.metadata::varchar, m.time
-        FROM {schema}.messages AS m
-        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
-          AND m.global_position >= _position
-          AND {schema}.category(m.metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) correlation
-          AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
-          AND {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category'
-        ORDER BY {schema}.category(m.stream_name), m.global_position
+          AND (NOT _by_category OR (SELECT granularity FROM {schema}.granularity_of_snapshot() AS granularity) OPERATOR(pg_catalog.=) 'category')
+        ORDER BY m.global_position
         LIMIT _limit;
     ELSE
       RETURN QUERY
-        SELECT
-          m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
-          m.data::varchar, m.metadata::varchar, m.time
-        FROM {schema}.messages AS m
-        WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[get_category_messages.category])
-          AND m.global_position >= _position
-          AND m.global_position <= _bound
-          AND {schema}.category(m.metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) correlation
-          AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
-        ORDER BY {schema}.category(m.stream_name), m.global_position
-        LIMIT _limit;
+        SELECT *
+        FROM (
+          SELECT
+            m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+            m.data::varchar, m.metadata::varchar, m.time
+          FROM {schema}.messages AS m
+          WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
+            AND m.global_position >= _position
+            AND {schema}.category(m.metadata OPERATOR(pg_catalog.->>) 'correlationStreamName') OPERATOR(pg_catalog.=) correlation
+            AND {schema}.is_member(m.stream_name, consumer_group_member, consumer_group_size)
+            AND (NOT _by_category OR (SELECT granularity FROM {schema}.granularity_of_snapshot() AS granularity) OPERATOR(pg_catalog.=) 'category')
+          ORDER BY m.global_position
+          LIMIT _limit
+        ) AS found
+        WHERE found.global_position <= _bound;
     END IF;
 
     -- While each category has one writer at a time, any snapshot that sees this granularity has the

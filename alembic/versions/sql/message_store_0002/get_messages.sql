@@ -12,6 +12,9 @@ LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+SET random_page_cost = 0
+SET seq_page_cost = 0
 SET jit = off
 AS $function$
 DECLARE
@@ -50,18 +53,17 @@ BEGIN
         FROM {schema}.messages
         WHERE global_position >= $2 AND global_position <= $7$sql$ || _filter;
   ELSE
-    -- As many of each category as there can be in the batch, from where the index has them in order: the
-    -- category is compared as in get_category_messages(), so that no other index serves.
+    -- As many of each category as there can be in the batch, from where the index has them in order.
     _source := $sql$
         SELECT message.*
         FROM (SELECT DISTINCT name FROM pg_catalog.unnest($1) AS name) AS category
         CROSS JOIN LATERAL (
           SELECT *
           FROM {schema}.messages
-          WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) ANY (ARRAY[category.name])
+          WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) category.name
             AND global_position >= $2
             AND global_position <= $7$sql$ || _filter || $sql$
-          ORDER BY {schema}.category(stream_name), global_position
+          ORDER BY global_position
           LIMIT $3
         ) AS message$sql$;
   END IF;

@@ -13,7 +13,6 @@ DECLARE
   _messages constant oid := {schema_literal.messages}::regclass;
   _isolation constant text := current_setting('transaction_isolation');
   _setting constant text := 'message_store.settled_' || _messages;
-  _keys constant bigint[] := ARRAY(SELECT {schema}.hash_64(name) FROM unnest(categories) AS name);
   _last bigint;
   _bound bigint;
 BEGIN
@@ -33,37 +32,45 @@ BEGIN
 
   _last := {schema}.last_global_position();
 
-  -- All locks at one moment: hence MATERIALIZED. A transaction that is being prepared for two-phase
-  -- commit hands its locks over one by one, so that a floor may seem to have another holder than its
-  -- category's lock.
-  _bound := (
-    WITH advisory_lock AS MATERIALIZED (
-      SELECT classid::bigint, objid::bigint, objsubid, virtualtransaction, pid
-      FROM pg_locks
-      WHERE locktype = 'advisory'
-        AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND pid IS DISTINCT FROM pg_backend_pid()
-    ), category_lock AS (
-      SELECT virtualtransaction, pid
-      FROM advisory_lock
-      WHERE objsubid = 1 AND (classid << 32) | objid = ANY (_keys)
-    )
-    -- A floor has the low 32 bits of a position, and is less than 2^31 away from the last one.
-    SELECT least(_last, min(_last - (_last - objid)::bit(32)::integer))
-    FROM advisory_lock AS floor
-    WHERE objsubid = 2
-      AND classid = _messages::bigint
-      AND (
-        categories IS NULL
-        OR pid IS NULL
-        OR EXISTS (
-          SELECT
-          FROM category_lock
-          WHERE category_lock.pid IS NULL OR category_lock.virtualtransaction = floor.virtualtransaction
-        )
+  _bound := _last;
+
+  -- Most often nobody else holds a floor, and this is all that a session has to plan.
+  PERFORM FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 2 AND classid = _messages AND pid IS DISTINCT FROM pg_backend_pid();
+
+  IF FOUND THEN
+    -- All locks at one moment: hence MATERIALIZED. A transaction that is being prepared for two-phase
+    -- commit hands its locks over one by one, so that a floor may seem to have another holder than its
+    -- category's lock.
+    _bound := (
+      WITH advisory_lock AS MATERIALIZED (
+        SELECT classid::bigint, objid::bigint, objsubid, virtualtransaction, pid
+        FROM pg_locks
+        WHERE locktype = 'advisory'
+          AND granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND pid IS DISTINCT FROM pg_backend_pid()
+      ), category_lock AS (
+        SELECT virtualtransaction, pid
+        FROM advisory_lock
+        WHERE objsubid = 1 AND (classid << 32) | objid = ANY (ARRAY(SELECT {schema}.hash_64(name) FROM unnest(categories) AS name))
       )
-  );
+      -- A floor has the low 32 bits of a position, and is less than 2^31 away from the last one.
+      SELECT least(_last, min(_last - (_last - objid)::bit(32)::integer))
+      FROM advisory_lock AS floor
+      WHERE objsubid = 2
+        AND classid = _messages::bigint
+        AND (
+          categories IS NULL
+          OR pid IS NULL
+          OR EXISTS (
+            SELECT
+            FROM category_lock
+            WHERE category_lock.pid IS NULL OR category_lock.virtualtransaction = floor.virtualtransaction
+          )
+        )
+    );
+  END IF;
 
   -- What this transaction has found settled stays so, and who goes on from there must have read up to
   -- there. A writer's floor may be below it all the same, if the writer looked up the last position
