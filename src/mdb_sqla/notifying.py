@@ -7,6 +7,7 @@ most once in a short time. If one gets lost, consumers find the messages by poll
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ from contextlib import closing, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, finalize, ref
+from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from sqlalchemy import (
     ARRAY,
@@ -57,7 +58,7 @@ _INTERVAL = 0.02  # seconds between two notifications
 _AFTER_FAILURE = 1.0  # seconds until the next attempt
 _IDLE = 10.0  # seconds after which the connection is closed, and the thread ends
 _LOOK = 0.1  # seconds until it is seen that the engine is disposed of
-_PATIENCE = 2.0  # seconds that the end of a pool, or of the process, waits for the last one
+_PATIENCE = 2.0  # seconds that the end of the process waits for the last one
 
 
 class _Told(NamedTuple):
@@ -121,9 +122,11 @@ class _Notifier:
         self._told: SimpleQueue[_Told | None] = SimpleQueue()
         self._waiting: set[_Told] = set()
         self._closing = threading.Event()
-        self.end = finalize(engine.pool, self._close)
+        self.end = finalize(engine.pool, self.close)
+        self.end.atexit = False
         self._thread = threading.Thread(target=self._run, name="mdb_sqla notifier", daemon=True)
         self._thread.start()
+        _running.add(self)
 
     def tell(self, told: Iterable[_Told]) -> None:
         for each in told:
@@ -131,12 +134,18 @@ class _Notifier:
                 self._waiting.add(each)
                 self._told.put(each)
 
-    def _close(self) -> None:
-        """Have what waits sent, and end the thread."""
+    def close(self) -> None:
+        """Have what waits sent, and end the thread.
+
+        It is not waited for: this may be called by the garbage collector, and there is none other
+        for the whole process meanwhile.
+        """
         self._closing.set()
         self._told.put(None)
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+
+    def wait(self, deadline: float) -> None:
+        """Wait for the end of the thread, though no longer than until this by the clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         try:
@@ -213,6 +222,7 @@ def _notify(due: set[_Told], connection: Connection) -> None:
 
 
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
+_running: WeakSet[_Notifier] = WeakSet()
 _making = threading.Lock()
 
 
@@ -233,7 +243,19 @@ def _forget() -> None:
     for notifier in _notifiers.values():
         notifier.end.detach()
     _notifiers.clear()
+    _running.clear()
 
 
+def _end() -> None:
+    """Have all that waits sent before the process ends."""
+    deadline = time.monotonic() + _PATIENCE
+    notifiers = list(_running)
+    for notifier in notifiers:
+        notifier.close()
+    for notifier in notifiers:
+        notifier.wait(deadline)
+
+
+atexit.register(_end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -322,6 +322,33 @@ def test_an_engine_that_is_only_dropped_is_let_go(
     wait_until(lambda: gc.collect() >= 0 and dropped() is None)
 
 
+def test_the_garbage_collector_does_not_wait_for_it(clean_database: URL) -> None:
+    """Nothing else would be collected meanwhile, in any thread."""
+    connecting, release = threading.Event(), threading.Event()
+    is_first = iter([True])
+
+    def creator() -> psycopg.Connection:
+        if not next(is_first, False):
+            connecting.set()
+            release.wait(PATIENCE)
+        return psycopg.connect(conninfo(clean_database))
+
+    engine = create_engine("postgresql+psycopg://", creator=creator)
+    with engine.begin() as connection:
+        MessageStore(connection).write("order-1", message())
+    assert connecting.wait(PATIENCE)
+    pool = weakref.ref(engine.pool)
+
+    began = time.monotonic()
+    del connection
+    engine.dispose()  # it has another pool from here on
+    gc.collect()
+
+    assert pool() is None
+    assert time.monotonic() - began < 1
+    release.set()
+
+
 def test_a_transaction_that_stays_open_for_long_is_told_of(
     clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
