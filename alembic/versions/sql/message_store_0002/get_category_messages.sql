@@ -72,7 +72,7 @@ BEGIN
   LOOP
     IF _by_category THEN
       SELECT xmin INTO _set_by FROM pg_catalog.pg_proc
-      WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::regprocedure;
+      WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::pg_catalog.regprocedure;
     ELSE
       _bound := {schema}.read_bound(ARRAY[category]);
     END IF;
@@ -146,7 +146,7 @@ BEGIN
     EXIT WHEN FOUND OR NOT _by_category;
     _by_category := {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category';
     EXIT WHEN _by_category AND _set_by = (
-      SELECT xmin FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::regprocedure
+      SELECT xmin FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::pg_catalog.regprocedure
     );
   END LOOP;
 END

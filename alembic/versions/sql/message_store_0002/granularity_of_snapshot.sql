@@ -7,5 +7,5 @@ LANGUAGE sql STABLE
 AS $function$
   SELECT pg_catalog.split_part(prosrc, '''', 2)::varchar
   FROM pg_catalog.pg_proc
-  WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::regprocedure
+  WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::pg_catalog.regprocedure
 $function$;
