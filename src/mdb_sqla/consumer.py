@@ -241,7 +241,8 @@ class Consumer:
         self.handlers.refuse_async()
         driver = Driver(factory)
         with self._registered(driver, endless) as consumption:
-            consumption.control.stopping = is_stopping()
+            if is_stopping():
+                consumption.control.stopping = True
             driver.run(consumption.steps())
 
     async def _run_async(
@@ -256,7 +257,8 @@ class Consumer:
         driver = AsyncDriver(factory)
         async with self._prepared(factory):
             with self._registered(driver, endless) as consumption:
-                consumption.control.stopping = is_stopping()
+                if is_stopping():
+                    consumption.control.stopping = True
                 await driver.run(consumption.steps())
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from mdb_sqla.progress import Progress, Settings
 from mdb_sqla.reading import CategoryFilters
 from mdb_sqla.registry import Reads, register
 from mdb_sqla.stall_watch import StallWatch
-from mdb_sqla.steps import Interrupted, Pause, Steps, Transact, Unconfirmed
+from mdb_sqla.steps import Forgotten, Interrupted, Pause, Step, Steps, Transact, Unconfirmed
 from mdb_sqla.trying import Control, Stopped, checkpoint, log, rest
 
 __all__ = ["Consumption"]
@@ -72,47 +72,52 @@ class Consumption:
 
     def steps(self) -> Steps:
         """Consume, and go on where the connection was lost."""
-        outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
-        with suppress(Stopped):
-            while True:
-                began = time.monotonic()
-                try:
-                    yield from self._consume()
-                    return
-                except Unconfirmed as error:
-                    self._log(logging.WARNING, "reads its position again: %s", error)
-                    pause = self._settings.poll[0]
-                except Interrupted as error:
-                    self._log(logging.WARNING, "was interrupted, and goes on soon", error=error)
-                    pause = next(outages)
-                if time.monotonic() - began > _LONGEST_OUTAGE:
-                    outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
-                yield from rest(pause, self.control)
-
-    def _consume(self) -> Steps:
         try:
-            yield from self._begin()
-            with suppress(Stopped):
-                yield from self._follow()
-        except (Interrupted, GeneratorExit):
+            yield from self._persist()
+        except GeneratorExit:
             raise
-        except BaseException:
-            # Failed, cancelled or interrupted: others need not wait until the lease has run out.
+        except BaseException as error:
+            # Others need not wait until the lease has run out.
             with suppress(Exception):
                 yield from self._leave()
-            raise
+            if not isinstance(error, Stopped):
+                raise
+        self._log(logging.INFO, "stops")
+
+    def _persist(self) -> Steps:
+        outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
+        while True:
+            began = time.monotonic()
+            try:
+                yield from self._consume()
+                return
+            except Unconfirmed as error:
+                level = logging.INFO if isinstance(error, Forgotten) else logging.WARNING
+                self._log(level, "reads its position again: %s", error)
+                pause = self._settings.poll[0]
+            except Interrupted as error:
+                self._log(logging.WARNING, "was interrupted, and goes on soon", error=error)
+                pause = next(outages)
+            if time.monotonic() - began > _LONGEST_OUTAGE:
+                outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
+            yield from rest(pause, self.control)
+
+    def _consume(self) -> Steps:
+        yield from self._begin()
+        with suppress(Stopped):
+            yield from self._follow()
         for progress in list(self._held.values()):
             with suppress(SlotLost):
                 yield from progress.save()
         yield from self._leave()
-        self._log(logging.INFO, "stops")
 
     def _leave(self) -> Steps:
-        if self.membership is not None and self.membership.joined:
+        if self.membership is not None and self.membership.may_have_joined:
             yield Transact(partial(self.membership.leave, held=self._claims()))
 
     def _begin(self) -> Steps:
         if self.membership is not None and not self.membership.joined:
+            self.membership.may_have_joined = True
             yield Transact(self._join)
             self.membership.joined = True
         elif self.membership is None and not self._held:
@@ -147,12 +152,15 @@ class Consumption:
         outages = _growing(first, _LONGEST_OUTAGE)
         while True:
             yield from checkpoint(self.control)
-            yield from self._share()
             found = behind = False
             try:
-                for slot, progress in list(self._held.items()):
+                for slot in sorted((yield from self._share())):
+                    if slot not in (yield from self._share()):
+                        continue
                     try:
-                        some, full = yield from progress.advance(idle=pause == longest)
+                        some, full = yield from self._held[slot].advance(
+                            idle=pause == longest, until=self._share_at
+                        )
                     except SlotLost:
                         self._lose(slot)
                         continue
@@ -175,21 +183,28 @@ class Consumption:
             if found or (yield Pause(pause)):
                 pauses = _growing(first, longest)
 
-    def _share(self) -> Steps:
-        """Have the group's slots as they are due to its members now, every third of a lease."""
+    def _share(self) -> Generator[Step, Any, Collection[int]]:
+        """Have the group's slots as they are due to its members now, every third of a lease.
+
+        Returns the slots that are held.
+        """
         if self.membership is None or time.monotonic() < self._share_at:
-            return
+            return self._held.keys()
         self._share_at = time.monotonic() + self.membership.group.lease / 3
         shared: dict[int, Any] = yield Transact(
             partial(self.membership.share, held=self._claims(), start=self._start)
         )
         for slot in self._held.keys() - shared.keys():
             del self._held[slot]
-        for slot, (claim, position) in shared.items():
-            if slot not in self._held:
-                self._hold(claim, position)
-                yield from self._renew(slot)
+        new = shared.keys() - self._held.keys()
+        # All of them before anything may be interrupted: nobody else would ever get one that is
+        # this member's, and that it does not know of.
+        for slot in new:
+            self._hold(*shared[slot])
+        for slot in sorted(new):
+            yield from self._renew(slot)
         self._log(logging.DEBUG, "holds slots %s", sorted(self._held))
+        return self._held.keys()
 
     def _join(self, session: Session) -> None:
         assert self.membership is not None  # noqa: S101 (who calls this has asked)

@@ -102,6 +102,7 @@ class Driver:
                         step.current = message
                         _call(handler, message, unit)
                         transaction.check()
+                    unit.session.flush()
                 with transaction.end():
                     done = step.finish(unit.session)
                     unit.commit()
@@ -175,6 +176,7 @@ class AsyncDriver:
                         step.current = message
                         await _call_async(handler, message, unit)
                         transaction.check()
+                    await unit.session.flush()
                 with transaction.end():
                     done = await unit.session.run_sync(step.finish)
                     await unit.commit()

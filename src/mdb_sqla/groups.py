@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla.arguments import integer, key, seconds
 from mdb_sqla.errors import InvalidArgument, MemberReplaced
 from mdb_sqla.execution import WRITES
-from mdb_sqla.positions import Claim, claim_if_free, release
+from mdb_sqla.positions import Claim, claim_if_free, owned_slots, release
 from mdb_sqla.tables import consumer_members as members
 
 __all__ = ["Group", "Membership"]
@@ -64,6 +64,7 @@ class Membership:
         self._consumer = consumer
         self._instance: UUID = uuid4()
         self.joined = False
+        self.may_have_joined = False  # also where nobody knows whether that was committed
 
     def join(self, session: Session) -> None:
         """Become a member; an older process of the same name is one no more."""
@@ -104,8 +105,10 @@ class Membership:
         found = select(members.c.member).where(self._is_member)
         if session.execute(found, bind_arguments=_BIND).first() is not None:
             raise MemberReplaced(self._consumer, self.group.member)
-        # An older state of the database is back, from before this member has joined.
-        self.join(session)
+        # An older state of the database is back, from before this member has joined; or this had
+        # to wait until it had left.
+        if self.joined:
+            self.join(session)
 
     def share(
         self, session: Session, held: dict[int, Claim], start: Callable[[Session, int], int]
@@ -134,11 +137,13 @@ class Membership:
         alive = list(session.execute(statement, bind_arguments=_BIND).scalars())
         place = alive.index(self.group.member)
         own = range(place, self.group.slots, len(alive))
+        # Of which this process may know nothing: from before a crash, or an older state is back.
+        owned = owned_slots(session, self._consumer, self.group.member)
         taken: dict[int, Any] = {}
         # In one order for all members, for each locks the rows of its slots.
-        for slot in sorted({*held, *own}):
+        for slot in sorted({*held, *own, *owned}):
             if slot not in own:
-                release(held[slot], session)
+                release(held.get(slot) or owned[slot], session)
             elif slot in held:
                 taken[slot] = (held[slot], None)
             else:
@@ -169,7 +174,7 @@ class Membership:
 
     def leave(self, session: Session, held: dict[int, Claim]) -> None:
         """Let go of all slots, and be a member no more."""
-        self.joined = False
+        self.joined = self.may_have_joined = False
         for _, claim in sorted(held.items()):
             release(claim, session)
         statement = delete(members).where(self._is_member, members.c.instance == self._instance)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from mdb_sqla.errors import SlotLost
 
-__all__ = ["current_task", "ends_consumer", "handler_errors"]
+__all__ = ["cancels", "current_task", "ends_consumer", "handler_errors"]
 
 _CANCELLED = (asyncio.CancelledError, GeneratorExit)
 
@@ -18,18 +18,22 @@ def handler_errors() -> Iterator[None]:
     """Have whatever a handler raises for itself leave this block as an `Exception`.
 
     `CancelledError` would otherwise end the consumer's task as if that had been cancelled, without
-    a word. What ends the process, and what has cancelled this very task, passes through.
+    a word. What ends the process, and what has cancelled this very task, passes through, also where
+    the handler has made an error of its own of it.
     """
     task = current_task()
+    before = cancels(task)
     try:
         yield
     except (StopIteration, SlotLost) as error:
         # The first means the end to a generator. The other is that of a consumer that it has run.
         raise RuntimeError(f"The handler raised {error!r}") from error
-    except Exception:
+    except Exception as error:
+        if cancels(task) > before and any(isinstance(each, _CANCELLED) for each in _chain(error)):
+            raise asyncio.CancelledError from error
         raise
     except BaseException as error:
-        if ends_consumer(error, task):
+        if ends_consumer(error, task, before):
             raise
         raise RuntimeError(
             f"The handler raised {error!r}, but nobody has cancelled the consumer"
@@ -43,12 +47,30 @@ def current_task() -> asyncio.Task[object] | None:
     return None
 
 
-def ends_consumer(error: BaseException, task: asyncio.Task[object] | None) -> bool:
+def cancels(task: asyncio.Task[object] | None) -> int:
+    """Return how often a task was cancelled, and what is not taken back of that.
+
+    Before Python 3.13 a task group in which something fails doesn't take its own back: only what is
+    added tells anything.
+    """
+    return 0 if task is None else task.cancelling()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def ends_consumer(
+    error: BaseException, task: asyncio.Task[object] | None, cancelled: int = 0
+) -> bool:
     """Whether an error is no handler's own: somebody ends the process, or this task.
 
     Args:
         error: what was raised.
         task: the task that the handler was called in; None outside of an event loop.
+        cancelled: how often that was cancelled before the handler was called.
     """
     if isinstance(error, BaseExceptionGroup):
         _, others = error.split((Exception, *_CANCELLED))
@@ -64,4 +86,4 @@ def ends_consumer(error: BaseException, task: asyncio.Task[object] | None) -> bo
     if not is_cancelled or task is None:
         return False
     # A coroutine that nobody awaits any more is closed from outside of its task.
-    return task.cancelling() > 0 or current_task() is not task
+    return cancels(task) > cancelled or current_task() is not task

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES, is_autocommit
 from mdb_sqla.refusals import is_conflict, is_outage, is_passing
-from mdb_sqla.steps import Conflicted, CutOff, Interrupted
+from mdb_sqla.steps import Conflicted, CutOff, Interrupted, NoTransaction
 
 __all__ = ["HandlerTransaction", "interruptions"]
 
@@ -27,16 +27,16 @@ class HandlerTransaction:
         isolation_level: its level; None for the engine's own.
 
     Raises:
-        InvalidArgument: the session has no transactions.
+        NoTransaction: the session has no transactions.
     """
 
     def __init__(self, session: Session, isolation_level: str | None) -> None:
         options = {} if isolation_level is None else {"isolation_level": isolation_level}
         self._session = session
         self._connection = session.connection(bind_arguments=_BIND, execution_options=options)
-        self._transaction = session.get_transaction()
+        self._transactions = self._current
         if is_autocommit(self._connection):
-            raise InvalidArgument(
+            raise NoTransaction(
                 "The isolation level is AUTOCOMMIT: a handler's effects and the consumer's "
                 "position need a transaction that they share"
             )
@@ -47,10 +47,14 @@ class HandlerTransaction:
         Raises:
             InvalidArgument: a handler has ended it.
         """
-        if self._session.get_transaction() is not self._transaction:
+        if self._current != self._transactions:
             raise InvalidArgument(
                 "A handler must leave the transaction open: the consumer's position belongs to it"
             )
+
+    @property
+    def _current(self) -> tuple[object, object]:
+        return self._session.get_transaction(), self._connection.get_transaction()
 
     @contextmanager
     def handlers(self) -> Iterator[None]:
@@ -67,13 +71,18 @@ class HandlerTransaction:
 
     @contextmanager
     def end(self) -> Iterator[None]:
-        """Do what follows the handlers: what passes by itself is no failure of theirs."""
+        """Do what follows the handlers: what passes by itself is no failure of theirs.
+
+        Their own are to be flushed by then. Only where the connection is lost, they may be behind
+        it: what they have done can be too much for the server.
+        """
         try:
-            with self.handlers():
-                yield
-        except Interrupted:
-            raise
+            yield
         except Exception as error:
+            if self._connection.invalidated:
+                raise CutOff(str(error)) from error
+            if is_conflict(error):
+                raise Conflicted(str(error)) from error
             if is_passing(error):
                 raise Interrupted(str(error)) from error
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -41,6 +42,7 @@ from mdb_sqla.execution import WRITES
 from mdb_sqla.steps import Unconfirmed
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
+from mdb_sqla.tables import messages
 
 __all__ = [
     "IS_SLOT",
@@ -51,6 +53,7 @@ __all__ = [
     "claim_if_free",
     "has_begun",
     "hold",
+    "owned_slots",
     "release",
     "renew",
     "save",
@@ -88,12 +91,15 @@ class Standing(NamedTuple):
         drawn: the last global position that was drawn.
         sequence: the file of the sequence that draws them.
         anchor: the last message up to the position; None where there is none.
+        id_at_anchor: the id of the message that is where the anchor was that was asked for; None
+            where there is none.
     """
 
     position: int
     drawn: int
     sequence: int
     anchor: Anchor | None
+    id_at_anchor: UUID | None
 
     @property
     def is_ahead(self) -> bool:
@@ -132,6 +138,9 @@ _STANDING = (
         sequence_file(),
         _last.c.global_position,
         _last.c.id,
+        select(messages.c.id)
+        .where(messages.c.global_position == bindparam("anchor_position", type_=BigInteger))
+        .scalar_subquery(),
     )
     .select_from(slots.outerjoin(_last, true()))
     .where(IS_SLOT)
@@ -210,6 +219,15 @@ def _claim(
     return Claim(consumer, slot, row.token), row.position
 
 
+def owned_slots(session: Session, consumer: str, member: str) -> dict[int, Claim]:
+    """Return the claims that the database has of a member."""
+    statement = select(slots.c.slot, slots.c.token).where(
+        slots.c.consumer == consumer, slots.c.owner == member
+    )
+    rows = session.execute(statement, bind_arguments=_BIND)
+    return {row.slot: Claim(consumer, row.slot, row.token) for row in rows}
+
+
 def release(claim: Claim, session: Session) -> None:
     """Let go of a slot, so that others can take it at once; it may be another's already."""
     session.execute(_RELEASE, claim.parameters, bind_arguments=_BIND)
@@ -232,22 +250,31 @@ def hold(claim: Claim, session: Session) -> None:
         raise _reason(claim, session)
 
 
-def renew(claim: Claim, session: Session) -> Standing:
-    """Return what the database says of a slot.
+def renew(claim: Claim, anchor: Anchor | None, session: Session) -> Standing:
+    """Return what the database says of a slot, and of the message that was the last up to there.
 
     Raises:
         SlotLost: somebody else has claimed it.
         ClaimForgotten: the database has an older state of the slot, or no such slot.
     """
-    parameters = {**claim.parameters, **sequence_of(session)}
+    parameters = {
+        **claim.parameters,
+        **sequence_of(session),
+        "anchor_position": None if anchor is None else anchor.global_position,
+    }
     row = session.execute(_STANDING, parameters, bind_arguments=_BIND).one_or_none()
     if row is None or row[0] < claim.token:
         raise ClaimForgotten
-    token, position, drawn, sequence, anchor_position, anchor_id = row
+    token, position, drawn, sequence, last_position, last_id, id_at_anchor = row
     if token > claim.token:
         raise SlotLost(claim.consumer, claim.slot)
-    anchor = None if anchor_id is None else Anchor(anchor_position, uuid_of(anchor_id))
-    return Standing(position, drawn, sequence, anchor)
+    return Standing(
+        position,
+        drawn,
+        sequence,
+        None if last_id is None else Anchor(last_position, uuid_of(last_id)),
+        None if id_at_anchor is None else uuid_of(id_at_anchor),
+    )
 
 
 def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session: Session) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +22,7 @@ from mdb_sqla.handling import Handler, Handlers
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.positions import Claim, Standing
 from mdb_sqla.reading import CategoryFilters
-from mdb_sqla.steps import Deliver, Failure, Handle, Step, Transact, Unconfirmed
+from mdb_sqla.steps import Deliver, Failure, Forgotten, Handle, Step, Transact, Unconfirmed
 from mdb_sqla.stream_name import StreamName
 from mdb_sqla.trying import Control, Retries, Trying, checkpoint, log
 
@@ -67,7 +69,9 @@ class Progress:
         self._done: set[UUID] = set()  # ids of what was delivered beyond what is saved
         self._blocked: set[str] = set()  # streams of which messages are set aside
         self._position = self._saved = position  # up to where all is done, and what of it is saved
-        self._anchor: Anchor | None = None  # the last message up to there that was read
+        # The last message up to there that was read, and the one up to what is saved of it.
+        self._anchor: Anchor | None = None
+        self._saved_anchor: Anchor | None = None
         self._sequence: int | None = None  # the file of the sequence that has drawn its position
 
     @property
@@ -75,11 +79,14 @@ class Progress:
         """Up to where all is done."""
         return self._position
 
-    def advance(self, *, idle: bool = False) -> Generator[Step, Any, tuple[bool, bool]]:
-        """Read a batch and handle it; returns whether there was any, and whether it was full.
+    def advance(
+        self, *, idle: bool = False, until: float = math.inf
+    ) -> Generator[Step, Any, tuple[bool, bool]]:
+        """Read a batch and handle it; returns whether there was any, and whether there is more.
 
         Args:
             idle: whether there is time to save a position that has not come far.
+            until: by `time.monotonic()`, when to leave the rest of the batch for another time.
 
         Raises:
             SlotLost: the slot is no longer held here.
@@ -96,6 +103,9 @@ class Progress:
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
             yield from checkpoint(self._control)
+            if time.monotonic() >= until and number + size < len(messages):
+                yield from self.save(at_least=settings.batch_size)
+                return True, True
         full = len(messages) == settings.batch_size
         if not full and settled is not None and settled.global_position > self._position:
             self._position, self._anchor = settled.global_position, settled
@@ -109,7 +119,7 @@ class Progress:
             yield Transact(
                 partial(positions.save, self.claim, self._saved, self._position, [self._anchor])
             )
-            self._saved = self._position
+            self._is_saved()
 
     def renew(self) -> Generator[Step, Any, None]:
         """Take the position that the database has, whatever was in memory.
@@ -121,15 +131,16 @@ class Progress:
             ClaimForgotten: the database does not know that it is held here.
             ConsumerAhead: the store has not reached the position.
         """
-        standing: Standing = yield Transact(partial(positions.renew, self.claim))
-        position, known = standing.position, (None, standing.sequence)
-        if standing.is_ahead and position != self._settings.start - 1:
+        standing: Standing = yield Transact(
+            partial(positions.renew, self.claim, self._saved_anchor)
+        )
+        position = standing.position
+        is_ahead = standing.is_ahead and position != self._settings.start - 1
+        if is_ahead or (position == self._saved and self._is_replaced(standing)):
             raise ConsumerAhead(self.claim.consumer, self.claim.slot, position, standing.drawn)
-        if self._sequence not in known and position and position == self._saved:
-            is_there = standing.anchor is not None and standing.anchor == self._anchor
-            if not is_there:
-                raise ConsumerAhead(self.claim.consumer, self.claim.slot, position, standing.drawn)
         if position != self._saved:
+            # What was delivered beyond the old position says nothing of the new one.
+            self._done.clear()
             level = logging.WARNING if position < self._saved else logging.INFO
             log(
                 level,
@@ -139,8 +150,20 @@ class Progress:
                 self.claim.slot,
                 self._saved,
             )
-        self._position = self._saved = position
-        self._anchor, self._sequence = standing.anchor, standing.sequence
+        self._position, self._anchor = position, standing.anchor
+        self._is_saved()
+        self._sequence = standing.sequence
+
+    def _is_saved(self) -> None:
+        self._saved, self._saved_anchor = self._position, self._anchor
+
+    def _is_replaced(self, standing: Standing) -> bool:
+        """Whether other messages were written up to the saved position than those it has read."""
+        anchor = self._saved_anchor
+        if anchor is None or standing.id_at_anchor == anchor.id:
+            return False
+        # Where it was only deleted, nothing has taken its place, and nothing is drawn anew.
+        return standing.id_at_anchor is not None or standing.sequence != self._sequence
 
     def _check(self, found: Confirmation) -> None:
         """Check that the database has what is in memory, when it was read.
@@ -158,15 +181,13 @@ class Progress:
                 f"its position is {found.position} in the database, and not {self._saved}"
             )
         if found.sequence != self._sequence:
-            raise Unconfirmed("the sequence of global positions was restarted")
+            raise Unconfirmed("the sequence of global positions was altered")
         if self._anchor is not None and not found.has_anchor:
-            if self._position > self._saved:
-                raise Unconfirmed(
-                    f"message {self._anchor.global_position} that it has read is not in the "
-                    "database any more"
-                )
-            # It was deleted: the position itself is what the database has.
-            self._anchor = None
+            kind = Unconfirmed if self._position > self._saved else Forgotten
+            raise kind(
+                f"message {self._anchor.global_position} that it has read is not in the "
+                "database any more"
+            )
 
     def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
         settings = self._settings
@@ -233,7 +254,7 @@ class Progress:
         self._done.difference_update(message.id for message in messages)
         self._position, self._anchor = last.global_position, Anchor.of(last)
         if calls or waiting:
-            self._saved = self._position
+            self._is_saved()
 
     def _failed_for_good(
         self, failure: HandlerFailed, step: Deliver, messages: list[StoredMessage]

@@ -44,12 +44,12 @@ class StallWatch:
         look = partial(holding_back, categories=self._categories, position=position, at_least=LONG)
         try:
             writers: list[OpenWriter] = yield Transact(look)
-        except Interrupted:
-            raise
         except Exception as error:
-            # It may not be allowed to; that keeps no consumer from its work.
+            # That keeps no consumer from its work.
             log(logging.WARNING, self._consumer, "can't see who holds it back", error=error)
-            self._look_at = math.inf
+            if not isinstance(error, Interrupted):
+                # It may not be allowed to.
+                self._look_at = math.inf
         else:
             for writer in writers:
                 log(logging.WARNING, self._consumer, "is %s", writer)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from mdb_sqla.errors import HandlerFailed
+from mdb_sqla.errors import HandlerFailed, InvalidArgument
 from mdb_sqla.handling import Handler
 from mdb_sqla.message import StoredMessage
 
@@ -18,8 +18,10 @@ __all__ = [
     "CutOff",
     "Deliver",
     "Failure",
+    "Forgotten",
     "Handle",
     "Interrupted",
+    "NoTransaction",
     "Pause",
     "Step",
     "Steps",
@@ -102,6 +104,17 @@ class Unconfirmed(Interrupted):
 
     An older state of it is back, or somebody has changed the consumer's position.
     """
+
+
+class Forgotten(Unconfirmed):
+    """The last message that was read is not in the database any more, and its position is saved.
+
+    Most often it was deleted, which is nothing to worry about.
+    """
+
+
+class NoTransaction(InvalidArgument):
+    """Handlers have no transaction to work in: that is no failure of theirs."""
 
 
 Step = Transact | Handle | Deliver | Pause

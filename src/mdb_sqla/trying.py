@@ -22,7 +22,17 @@ from tenacity import (
 from mdb_sqla.dead_letters import LeftOut
 from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost, Unavailable
 from mdb_sqla.rate import Rate
-from mdb_sqla.steps import Conflicted, CutOff, Deliver, Handle, Interrupted, Pause, Step
+from mdb_sqla.steps import (
+    Conflicted,
+    CutOff,
+    Deliver,
+    Failure,
+    Handle,
+    Interrupted,
+    NoTransaction,
+    Pause,
+    Step,
+)
 
 __all__ = ["Control", "Retries", "Stopped", "Trying", "checkpoint", "log", "rest"]
 
@@ -97,6 +107,7 @@ class Trying:
             Interrupted: the server is away.
             Unavailable: what a handler needs is away.
             SlotLost: the slot is no longer held here.
+            NoTransaction: handlers can have none.
             Stopped: the consumer was stopped.
         """
         retries = self._retries
@@ -129,6 +140,9 @@ class Trying:
                     if tries < retries.attempts:
                         raise
                     message = step.current or first
+                    if isinstance(step, Deliver):
+                        failure = Failure(message, error.__cause__ or error, tries)
+                        step.failures[message.global_position] = failure
                     raise HandlerFailed(self._consumer, message, tries) from error
                 except Conflicted as error:
                     tries = conflicts.attempt_number
@@ -136,7 +150,7 @@ class Trying:
                         raise HandlerFailed(self._consumer, step.current or first, tries) from error
                     yield from rest(_AFTER_CONFLICT(conflicts), self._control)
                     conflicts.prepare_for_next_attempt()
-                except (Interrupted, Unavailable, SlotLost, LeftOut):
+                except (Interrupted, Unavailable, SlotLost, LeftOut, NoTransaction):
                     # The handler is not at fault.
                     raise
                 except Exception as error:

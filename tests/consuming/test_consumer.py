@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -20,6 +21,7 @@ from mdb_sqla import (
     Retries,
     SlotLost,
 )
+from mdb_sqla.dead_letters import dead_letters
 
 ONCE = Retries(attempts=1)
 FAST = Retries(attempts=3, first=0.001, longest=0.001)
@@ -348,14 +350,32 @@ def test_a_handler_that_ends_the_transaction_is_told(application: Any, ending: s
     assert application.position("billing") == 0
 
 
+def test_one_that_is_stopped_while_it_starts(application: Any, handler: Any) -> None:
+    consumer = Consumer("billing", "order")
+    consumer.on("T")(handler)
+
+    def is_stopping() -> bool:
+        consumer.stop()
+        return False
+
+    if application.flavour.asynchronous:
+        running = consumer._run_async(application.factory, endless=True, is_stopping=is_stopping)
+        application.flavour.run(asyncio.wait_for(running, 20))
+    else:
+        consumer._run(application.factory, endless=True, is_stopping=is_stopping)
+
+    assert consumer.state == "stopped"
+
+
 def test_sessions_without_transactions_are_refused(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=ONCE)
+    consumer = Consumer("billing", "order", retries=ONCE, sets_aside=True)
     consumer.on("T")(lambda message, unit: None)
     application.write("order-1", 1)
     engine = application.flavour.engine.execution_options(isolation_level="AUTOCOMMIT")
     application.factory.configure(bind=engine)
 
-    with pytest.raises(HandlerFailed) as error:
+    with pytest.raises(InvalidArgument, match="AUTOCOMMIT"):
         application.catch_up(consumer)
 
-    assert "AUTOCOMMIT" in str(error.value.__cause__)
+    with application.engine.connect() as connection:
+        assert dead_letters(connection) == []

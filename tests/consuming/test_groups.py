@@ -6,6 +6,7 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla import Consumer, Group, Message, MessageStore, tables
 from mdb_sqla.consumers import consumers
 from mdb_sqla.groups import Membership
+from tests.waiting import backends, wait_until
 
 STREAMS = 40
 SLOTS = 8
@@ -188,6 +190,101 @@ def test_a_member_that_is_gone_is_replaced_after_its_lease(
         effects = wait_for(engine, 100)
         assert owners(engine) == [name] * SLOTS
     assert_each_once_and_in_order(effects, 100)
+
+
+def test_slots_of_a_member_that_knows_nothing_of_them(engine: Engine, clean_database: URL) -> None:
+    """It was killed, and is back under its name before its lease has run out."""
+    with engine.begin() as connection:
+        connection.execute(
+            tables.consumer_members.insert().values(
+                consumer="billing",
+                member="member-1",
+                instance="00000000-0000-0000-0000-000000000000",
+                lease=timedelta(seconds=60),
+                alive_until=text("clock_timestamp() + interval '60 s'"),
+            )
+        )
+        for slot in range(SLOTS):
+            connection.execute(
+                tables.consumer_slots.insert().values(
+                    consumer="billing",
+                    slot=slot,
+                    slots=SLOTS,
+                    position=0,
+                    token=7,
+                    owner="member-1",
+                )
+            )
+    write(engine, 0, 100)
+    with members_of(clean_database) as members:
+        for name in ("member-0", "member-1"):
+            assert members.join() == name
+        effects = wait_for(engine, 100)
+        wait_until(lambda: owners(engine) == ["member-0", "member-1"] * (SLOTS // 2))
+    assert_each_once_and_in_order(effects, 100)
+
+
+def test_a_member_is_given_its_share_in_the_middle_of_a_batch(
+    engine: Engine, clean_database: URL
+) -> None:
+    begun = threading.Event()
+    given = threading.Event()
+    engines = [create_engine(clean_database) for _ in range(2)]
+    consumers = [
+        Consumer("billing", "order", group=Group(slots=2, lease=0.3, member=member))
+        for member in ("first", "second")
+    ]
+
+    @consumers[0].on("T")
+    def wait(message: Any, unit: Any) -> None:
+        begun.set()
+        # As long as a third of the lease, so that its share is due before the next message.
+        given.wait(0.1)
+
+    @consumers[1].on("T")
+    def note(message: Any, unit: Any) -> None:
+        given.set()
+
+    write(engine, 0, 400)
+    threads = [
+        threading.Thread(target=consumer.run, args=(sessionmaker(engine),))
+        for consumer, engine in zip(consumers, engines, strict=True)
+    ]
+    threads[0].start()
+    assert begun.wait(20)
+    threads[1].start()
+    # The first would take 40 seconds for all of them.
+    assert given.wait(10)
+    for consumer, thread, each in zip(consumers, threads, engines, strict=True):
+        consumer.stop()
+        thread.join(20)
+        each.dispose()
+
+
+def test_a_heartbeat_that_waits_for_the_end_joins_no_more(engine: Engine) -> None:
+    membership = Membership("billing", Group(slots=2))
+    with Session(engine) as session:
+        membership.join(session)
+        session.commit()
+    membership.joined = True
+
+    def beat() -> None:
+        with Session(engine) as session:
+            membership.beat(session)
+            session.commit()
+
+    with ThreadPoolExecutor() as threads, Session(engine) as session:
+        membership.leave(session, {})
+        membership.joined = True  # as it was when the heartbeat began
+        beating = threads.submit(beat)
+        with engine.connect() as connection:
+            wait_until(lambda: backends(connection, "^UPDATE message_store.consumer_members"))
+        membership.joined = False
+        session.commit()
+        beating.result(20)
+
+    with engine.connect() as connection:
+        assert connection.execute(select(tables.consumer_members)).all() == []
 
 
 def test_a_member_that_was_paused_writes_nothing_twice(engine: Engine, clean_database: URL) -> None:

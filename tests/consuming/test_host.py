@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, select, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Host, InvalidArgument, Message, MessageStore
+from mdb_sqla import Consumer, Host, InvalidArgument, Message, MessageStore, tables
 from mdb_sqla.cli.hosting import run
 
 PATIENCE = 30.0  # seconds
@@ -26,7 +26,7 @@ import asyncio, os, threading
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
-from mdb_sqla import Consumer, Host, Retries
+from mdb_sqla import Consumer, Group, Host, Retries
 
 url = os.environ["URL"]
 billing = Consumer("billing", "order", poll=(0.005, 0.05))
@@ -50,12 +50,19 @@ def fail(message, unit):
 def leave(message, unit):
     raise SystemExit(0)
 
+sending = Consumer("other", "order", in_flight=4, group=Group(slots=2, lease=60))
+
+@sending.on("Exit")
+async def leave_in_flight(message):
+    raise SystemExit(0)
+
 def record(consumer, error):
     with open(os.environ["MARK"], "w") as file:
         print(consumer.name, type(error).__name__, file=file)
 
 host = Host(sessionmaker(create_engine(url)), billing, other, on_error=record)
 async_host = Host(async_sessionmaker(create_async_engine(url)), billing, other, on_error=record)
+host_in_flight = Host(async_host.factory, billing, sending)
 empty = Host(sessionmaker(create_engine(url)), billing, Consumer("empty", "order"))
 nothing = 1
 """
@@ -153,6 +160,7 @@ def test_one_that_fails_ends_it_after_the_others(application: Application, where
     assert application.mark.read_text(encoding="utf-8") == "other HandlerFailed\n"
 
 
+@pytest.mark.parametrize("where", ["shop:host", "shop:async_host", "shop:host_in_flight"])
 def test_one_that_exits_ends_it_as_a_failure(application: Application, where: str) -> None:
     process = application.start(where)
     application.write(Message("Exit"))
@@ -162,6 +170,8 @@ def test_one_that_exits_ends_it_as_a_failure(application: Application, where: st
     assert process.returncode == 1
     assert "Consumer 'other' was ended by SystemExit(0)" in logged
     assert "Consumer billing stops" in logged
+    with application.engine.connect() as connection:
+        assert connection.execute(select(tables.consumer_members)).all() == []
 
 
 def test_a_second_interrupt_ends_it_at_once(application: Application) -> None:

@@ -14,8 +14,10 @@ from tenacity import retry, retry_if_result, stop_after_delay
 
 from mdb_sqla import Consumer, ConsumerAhead, Group, Message, MessageStore, Retries
 from mdb_sqla.dead_letters import dead_letters, replay
+from mdb_sqla.granularity import set_lock_granularity
 from tests.consuming.history import History
 from tests.consuming.running import INSERT, Handled, run
+from tests.waiting import wait_until
 
 FAST = Retries(attempts=2, first=0.001, longest=0.001)
 LAST = 1000
@@ -45,6 +47,11 @@ def wait_for_position(application: Any, position: int) -> None:
         return place
 
     found()
+
+
+def wait_until_position_is_saved(application: Any, position: int) -> None:
+    """Do the same with whichever slot has the stream."""
+    wait_until(lambda: position in [application.position("billing", slot) for slot in (0, 1)])
 
 
 @pytest.fixture(
@@ -197,18 +204,22 @@ def test_a_dead_letter_whose_message_is_another_now(application: Any) -> None:
         if message.data == 1:
             with application.engine.begin() as connection:
                 connection.execute(
-                    text("UPDATE message_store.messages SET id = gen_random_uuid(), data = '2'")
+                    text(
+                        "UPDATE message_store.messages SET id = gen_random_uuid(), data = '2' "
+                        "WHERE stream_name = 'order-1'"
+                    )
                 )
 
     application.write("order-1", 1)
+    application.write("order-2", 3)
     application.catch_up(consumer)
     with application.engine.begin() as connection:
         assert replay(connection, "billing") == 1
     for _ in range(2):
         application.catch_up(consumer)
 
-    assert calls == [1, 1, 1, 2]
-    assert application.effects() == [2]
+    assert calls == [1, 1, 3, 1, 2]
+    assert application.effects() == [3, 2]
     with application.engine.connect() as connection:
         assert dead_letters(connection) == []
 
@@ -323,3 +334,60 @@ def test_the_last_message_was_deleted(application: Any, caplog: pytest.LogCaptur
 
     assert application.effects() == [1, 2, LAST]
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_a_restarted_history_is_noticed_where_the_position_stayed(application: Any) -> None:
+    """As after `TRUNCATE` and a restore of the messages alone, where others are written then."""
+    handled = Handled()
+    consumer = consumer_of(handled)
+
+    def script() -> None:
+        application.write("order-1", *range(30))
+        handled.wait_for(29)
+        wait_for_position(application, 30)
+        with application.engine.begin() as connection:
+            connection.execute(
+                text("DELETE FROM message_store.messages WHERE global_position > 10")
+            )
+            connection.execute(
+                text("SELECT setval('message_store.messages_global_position_seq', 10)")
+            )
+            MessageStore(connection).write("order-2", [Message("T", 100) for _ in range(20)])
+        wait_until_it_ends(consumer)
+
+    with pytest.raises(ConsumerAhead, match="at global position 30"):
+        run(application, consumer, script)
+
+    assert application.effects() == list(range(30))
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["with it", "without messages"])
+@pytest.mark.parametrize("kind", [{}, {"group": Group(slots=2)}], ids=["alone", "group"])
+def test_the_sequence_is_altered_by_one_who_may(
+    application: Any, kind: dict[str, Any], deleted: bool
+) -> None:
+    """As setting the lock granularity does, while the position in memory is ahead of the saved."""
+    handled = Handled()
+    reads = Reads(application)
+    consumer = consumer_of(handled, batch_size=500, poll=(0.002, 10.0), **kind)
+
+    def script() -> None:
+        application.write("order-1", *range(20))
+        handled.wait_for(19)
+        wait_until_position_is_saved(application, 20)
+        application.write("order-1", *range(50), type_="Other")
+        reads.wait_for_two()
+        if deleted:
+            with application.engine.begin() as connection:
+                connection.execute(text("DELETE FROM message_store.messages"))
+            reads.wait_for_two()
+        set_lock_granularity(application.engine, "stream")
+        application.write("order-1", LAST)
+        handled.wait_for(LAST)
+
+    try:
+        run(application, consumer, script)
+    finally:
+        set_lock_granularity(application.engine, "category")
+
+    assert application.effects() == [*range(20), LAST]

@@ -11,12 +11,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 
-from mdb_sqla import Consumer, Group, HandlerFailed, Message, MessageStore, Retries
+from mdb_sqla import (
+    Consumer,
+    Group,
+    HandlerFailed,
+    Message,
+    MessageStore,
+    Retries,
+    UnitOfWork,
+)
 from mdb_sqla.dead_letters import dead_letters
 from mdb_sqla.granularity import set_lock_granularity
+from tests.consuming.conftest import Effect
 from tests.consuming.running import INSERT, Handled, run
+from tests.waiting import wait_until
 
 FEW = Retries(attempts=2, first=0.001, longest=0.001)
 
@@ -34,6 +45,9 @@ class Lines(logging.Handler):
         with self._changed:
             self._lines.append(f"{record.getMessage()}: {error}")
             self._changed.notify_all()
+
+    def has(self, pattern: str) -> bool:
+        return any(re.search(pattern, line) for line in self._lines)
 
     def wait_for(self, pattern: str, number: int = 1) -> None:
         with self._changed:
@@ -89,6 +103,87 @@ ARGUMENTS = pytest.mark.parametrize(
 
 def made(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"group": Group(slots=1, lease=5)} if "group" in arguments else arguments
+
+
+def test_a_server_that_is_read_only_while_messages_are_in_flight(
+    application: Any, lines: Lines
+) -> None:
+    """Handlers have sessions of their own, with the same server."""
+    if not application.flavour.asynchronous:
+        pytest.skip("what is in flight needs a loop")
+    handled = Handled()
+
+    async def handle(message: Any) -> None:
+        async with application.factory.begin() as session:
+            await session.execute(INSERT, {"number": message.data})
+        handled.note(message)
+
+    def script() -> None:
+        application.write("order-1", 1)
+        handled.wait_for(1)
+        with setting(application.engine, "default_transaction_read_only", "on"):
+            with application.engine.begin() as connection:
+                connection.execute(text("SET TRANSACTION READ WRITE"))
+                MessageStore(connection).write("order-1", Message("T", 2))
+            lines.wait_for("was interrupted.*read-only", 4)
+        handled.wait_for(2)
+
+    run(application, consumer_of(handle, in_flight=4), script)
+
+    assert application.effects() == [1, 2]
+
+
+@ARGUMENTS
+def test_a_disk_that_is_full_when_the_position_is_saved(
+    application: Any, arguments: dict[str, Any]
+) -> None:
+    with application.engine.begin() as connection:
+        for statement in (
+            "CREATE SEQUENCE tries",
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+            "IF nextval('tries') <= 6 THEN RAISE 'the disk is full' USING ERRCODE = '53100'; "
+            "END IF; RETURN new; END$$",
+            "CREATE TRIGGER refuse BEFORE UPDATE OF position ON message_store.consumer_slots "
+            "FOR EACH ROW EXECUTE FUNCTION refuse()",
+        ):
+            connection.execute(text(statement))
+    application.write("order-1", 1)
+    handled = Handled()
+    consumer = consumer_of(handled, **made(arguments))
+    try:
+        run(application, consumer, lambda: wait_until(lambda: application.position("billing") == 1))
+    finally:
+        with application.engine.begin() as connection:
+            connection.execute(text("DROP FUNCTION refuse CASCADE"))
+
+    assert handled.numbers == [1] * 7
+    assert application.effects() == [1]
+
+
+def test_what_a_handler_has_added_fails_as_its_own(application: Any) -> None:
+    """Though it is flushed after it; other streams must not wait for it."""
+
+    def handle(message: Any, unit: Any) -> None:
+        unit.session.execute(text("SET LOCAL lock_timeout = '5ms'"))
+        unit.session.add(Effect(number=message.data))
+
+    async def handle_async(message: Any, unit: Any) -> None:
+        await unit.session.run_sync(lambda session: handle(message, UnitOfWork.of(session)))
+
+    application.write("order-1", 1)
+    consumer = consumer_of(
+        handle_async if application.flavour.asynchronous else handle, sets_aside=True
+    )
+    with application.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE effects"))
+        application.catch_up(consumer)
+    application.write("order-2", 2)
+    application.catch_up(consumer)
+
+    assert application.effects() == [2]
+    with application.engine.connect() as connection:
+        letters = dead_letters(connection)
+    assert [(letter.global_position, letter.failed) for letter in letters] == [(1, True)]
 
 
 @ARGUMENTS
@@ -214,6 +309,62 @@ def members(application: Any) -> list[Any]:
         )
 
 
+class InterruptedOnce:
+    """Lets the first read of an application fail as if its connection had been lost."""
+
+    def __init__(self, application: Any) -> None:
+        self._left = 1
+        event.listen(application.flavour.sync_engine, "before_cursor_execute", self._execute)
+
+    def _execute(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if self._left and "get_category_messages" in statement:
+            self._left = 0
+            raise OperationalError(statement, {}, ConnectionError("the connection is lost"))
+
+
+def test_one_that_is_stopped_while_it_rests_leaves_its_group(
+    application: Any, lines: Lines
+) -> None:
+    InterruptedOnce(application)
+    group = Group(slots=4, lease=60)
+    consumer = Consumer("billing", "order", group=group, poll=(0.002, 10.0), retries=FEW)
+    consumer.on("T")(Handled())
+
+    run(application, consumer, lambda: lines.wait_for("was interrupted.*is lost"))
+
+    assert members(application) == []
+
+
+def test_a_handler_makes_an_error_of_being_cancelled(application: Any) -> None:
+    if not application.flavour.asynchronous:
+        pytest.skip("a thread can't be cancelled")
+
+    async def cancel() -> None:
+        reached = asyncio.Event()
+
+        async def handle(message: Any, unit: Any) -> None:
+            await unit.session.execute(INSERT, {"number": message.data})
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                raise ConnectionError("interrupted") from error
+
+        consumer = consumer_of(handle, group=Group(slots=4, lease=60))
+        task = asyncio.create_task(consumer.run_async(application.factory))
+        await reached.wait()
+        task.cancel()
+        async with asyncio.timeout(20):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    application.write("order-1", 1, 2)
+    application.flavour.run(cancel())
+
+    assert members(application) == []
+    assert application.effects() == []
+
+
 @pytest.mark.parametrize("when", ["in a handler", "idle"])
 def test_a_task_that_is_cancelled_leaves_its_group(application: Any, when: str) -> None:
     if not application.flavour.asynchronous:
@@ -286,14 +437,19 @@ def test_who_holds_it_back_is_logged(
     assert application.effects() == [1, 2]
 
 
-def test_one_that_may_not_see_it_goes_on(
-    application: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [LookupError("not here"), OperationalError("SELECT", {}, TimeoutError("not here"))],
+    ids=["wrong", "passing"],
+)
+def test_one_that_can_not_see_it_goes_on(
+    application: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr("mdb_sqla.stall_watch._FIRST", 0.02)
     handled = Handled()
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise LookupError("not here")
+        raise error
 
     monkeypatch.setattr("mdb_sqla.stall_watch.holding_back", refuse)
 
@@ -303,3 +459,5 @@ def test_one_that_may_not_see_it_goes_on(
         handled.wait_for(1)
 
     run(application, consumer_of(handled), script)
+
+    assert not lines.has("was interrupted")

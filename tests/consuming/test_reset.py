@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from mdb_sqla import Consumer, Group, Host, InvalidArgument, Retries, tables
+from mdb_sqla import Consumer, Group, Host, InvalidArgument, Retries, Unavailable, tables
 from mdb_sqla.catching_up import catch_up, catch_up_async
 from mdb_sqla.consumers import reset
 from mdb_sqla.dead_letters import dead_letters
 from tests.consuming.conftest import Application
+from tests.consuming.running import run
+from tests.waiting import wait_until
 
 
 def set_back(application: Application, consumer: str, start: int = 1) -> None:
@@ -114,6 +117,38 @@ def test_dead_letters_from_there_on_are_handled_again(application: Application) 
         (1, True),
         (5, False),
     ]
+
+
+def test_what_is_in_flight_is_delivered_again(application: Application) -> None:
+    """Also what was delivered before the position moved."""
+    if not application.flavour.asynchronous:
+        pytest.skip("what is in flight needs a loop")
+    calls: list[int] = []
+    waiting = threading.Event()
+    is_back = False
+    consumer = Consumer("billing", "order", in_flight=4, poll=(0.002, 0.01))
+
+    @consumer.on("T")
+    async def send(message: Any) -> None:
+        if message.data == 4 and not is_back:
+            waiting.set()
+            raise Unavailable("The other side is away")
+        calls.append(message.data)
+
+    def script() -> None:
+        nonlocal is_back
+        assert waiting.wait(20)
+        set_back(application, "billing", 1)
+        is_back = True
+        wait_until(lambda: application.position("billing") == 5)
+
+    application.write("order-1", 0)
+    application.catch_up(consumer)
+    for number in (1, 2, 3, 4):
+        application.write(f"order-{number}", number)
+    run(application, consumer, script)
+
+    assert sorted(calls) == [0, 0, 1, 1, 2, 2, 3, 3, 4]
 
 
 def test_what_is_refused(application: Application, handler: Any) -> None:
