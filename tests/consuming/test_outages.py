@@ -112,19 +112,20 @@ def test_a_server_that_is_read_only_while_messages_are_in_flight(
     if not application.flavour.asynchronous:
         pytest.skip("what is in flight needs a loop")
     handled = Handled()
+    in_handler, is_read_only = threading.Event(), threading.Event()
 
     async def handle(message: Any) -> None:
+        in_handler.set()
+        await asyncio.to_thread(is_read_only.wait, 20)
         async with application.factory.begin() as session:
             await session.execute(INSERT, {"number": message.data})
         handled.note(message)
 
     def script() -> None:
-        application.write("order-1", 1)
-        handled.wait_for(1)
+        application.write("order-1", 1, 2)
+        assert in_handler.wait(20)
         with setting(application.engine, "default_transaction_read_only", "on"):
-            with application.engine.begin() as connection:
-                connection.execute(text("SET TRANSACTION READ WRITE"))
-                MessageStore(connection).write("order-1", Message("T", 2))
+            is_read_only.set()
             lines.wait_for("was interrupted.*read-only", 4)
         handled.wait_for(2)
 
