@@ -45,7 +45,8 @@ from mdb_sqla.host import Host
 from mdb_sqla.inbox import Inbox
 from mdb_sqla.lag import Lag
 from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
-from mdb_sqla.outbox import PendingWrite, expect_on_commit, write_on_commit
+from mdb_sqla.outbox import expect_on_commit, write_on_commit
+from mdb_sqla.pending import PendingWrite
 from mdb_sqla.replies import request, request_async, wait_for_reply, wait_for_reply_async
 from mdb_sqla.status import ConsumerStatus, HostStatus
 from mdb_sqla.store import MessageStore

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Transaction, event
+from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-from mdb_sqla.arguments import described
-from mdb_sqla.errors import InvalidArgument, NotCommitted
+from mdb_sqla.commits import CommitWatch, current_transaction, refuse_commit
+from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.execution import connection_of, is_autocommit
 from mdb_sqla.message import Message, MessagePosition
-from mdb_sqla.stream_name import StreamName
+from mdb_sqla.pending import PendingWrite
+from mdb_sqla.sessions import sync_session_of
 from mdb_sqla.writing import Write, write_all
 
 if TYPE_CHECKING:
@@ -22,45 +25,10 @@ if TYPE_CHECKING:
         Session | scoped_session[Session] | AsyncSession | async_scoped_session[AsyncSession]
     )
 
-__all__ = ["PendingWrite", "expect_on_commit", "has_pending", "sync_session_of", "write_on_commit"]
+__all__ = ["expect_on_commit", "has_pending", "write_on_commit"]
 
 _ATTRIBUTE = "_mdb_sqla_outbox"
 _MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
-
-
-class PendingWrite:
-    """What was handed in to be written at commit."""
-
-    __slots__ = ("_positions", "write")
-
-    def __init__(self, write: Write) -> None:
-        self.write = write
-        self._positions: Sequence[MessagePosition] | None = None
-
-    @property
-    def stream_name(self) -> StreamName:
-        """The stream."""
-        return self.write.stream_name
-
-    @property
-    def position(self) -> int:
-        """The position of the last message, once the transaction is committed.
-
-        Raises:
-            NotCommitted: it isn't committed, or was rolled back.
-        """
-        return self.positions[-1].position
-
-    @property
-    def positions(self) -> Sequence[MessagePosition]:
-        """The positions of each message, once the transaction is committed.
-
-        Raises:
-            NotCommitted: it isn't committed, or was rolled back.
-        """
-        if self._positions is None:
-            raise NotCommitted(self.stream_name)
-        return self._positions
 
 
 def write_on_commit(
@@ -141,13 +109,18 @@ class _Outbox:
 
     @classmethod
     def of(cls, session: Session) -> _Outbox:
-        """Return the outbox of the session's transaction; the first call makes it."""
+        """Return the outbox of the session's transaction."""
         transaction = session.get_transaction()
         assert transaction is not None  # noqa: S101 (begun before)
         outbox = cls.existing(transaction)
         if outbox is None:
+            # It was begun before this module was imported, perhaps within an event of its commit,
+            # so that no further one comes to our listeners.
             outbox = cls(session)
             setattr(transaction, _ATTRIBUTE, outbox)
+            # Without a greenlet there is no event of an async session's.
+            with suppress(MissingGreenlet):
+                outbox.watch()
         return outbox
 
     @classmethod
@@ -165,7 +138,9 @@ class _Outbox:
         self._writes_at_once = False
         self._committed = False
         self._ending_savepoint: SessionTransaction | None = None
-        self._watched: Connection | None = None
+        self._watch: CommitWatch | None = None
+        # The transactions of connections that the session's rows are in.
+        self._rows_in: list[tuple[Connection, Transaction]] = []
         # How long both lists were when each open savepoint was set. Savepoints end last in, first
         # out, so a rollback cuts the lists to that length.
         self._lengths: dict[SessionTransaction, tuple[int, int]] = {}
@@ -184,7 +159,7 @@ class _Outbox:
         if self._writes_at_once:
             # Handed in by an event handler that runs after ours did: there is no later moment.
             try:
-                self._write()
+                self._write(self._session)
             except BaseException:
                 self.pending.remove(pending)
                 raise
@@ -196,14 +171,14 @@ class _Outbox:
             # A savepoint is released, or an outer transaction is committed while it is open: that
             # brings this event twice, and none for the outer one, before its connection commits.
             if self.pending or savepoint is self._ending_savepoint:
-                self._watch()
+                self.watch()
             self._ending_savepoint = savepoint
             return
         for _ in range(_MOST_FLUSHES):
             if not (session.new or session.dirty or session.deleted):
                 break
             session.flush()
-        self._write()
+        self._write(session)
         self._writes_at_once = True
 
     def after_commit(self) -> None:
@@ -211,9 +186,16 @@ class _Outbox:
         if savepoint is not None:
             self._lengths.pop(savepoint, None)
             return
+        if self.pending:
+            self._write_late()
         self._committed = True
         for pending, positions in self._written:
             pending._positions = positions
+
+    def after_begin(self, transaction: SessionTransaction, connection: Connection) -> None:
+        current = current_transaction(connection)
+        if current is not None and not transaction.nested:
+            self._rows_in.append((connection, current))
 
     def began(self, transaction: SessionTransaction) -> None:
         if transaction.nested:
@@ -222,49 +204,57 @@ class _Outbox:
     def ended(self, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
             self._unwatch()
+            if self.pending and not self._committed:
+                self._forget()
         elif transaction in self._lengths:
             pending, written = self._lengths.pop(transaction)
             del self.pending[pending:]
             del self._written[written:]
 
-    def _write(self) -> None:
-        if self.pending:
-            if is_autocommit(connection_of(self._session)):
-                raise InvalidArgument(
-                    "The session's isolation level is AUTOCOMMIT: it has no transaction that its "
-                    "rows and messages could share"
-                )
-            self._write_over(self._session)
+    def watch(self) -> None:
+        """Write what is pending when the connection commits."""
+        if self._watch is None:
+            self._watch = CommitWatch(connection_of(self._session), self._write)
 
-    def _write_over(self, db: Session | Connection) -> None:
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
+
+    def _write(self, db: Session | Connection) -> None:
+        if not self.pending:
+            return
+        if is_autocommit(connection_of(db)):
+            raise InvalidArgument(
+                "The session's isolation level is AUTOCOMMIT: it has no transaction that its "
+                "rows and messages could share"
+            )
         positions = write_all(db, [pending.write for pending in self.pending])
         self._written.extend(zip(self.pending, positions, strict=True))
         self.pending.clear()
 
-    def _watch(self) -> None:
-        if self._watched is None:
-            self._watched = connection_of(self._session)
-            event.listen(self._watched, "commit", self._connection_commits)
-            event.listen(self._watched, "prepare_twophase", self._connection_prepares)
+    def _write_late(self) -> None:
+        """Write after the session's commit: a joined one leaves COMMIT to its connection."""
+        connection = self._watch.connection if self._watch else None
+        current = current_transaction(connection) if connection else None
+        if connection is None or current is None:
+            names = ", ".join(sorted({pending.stream_name for pending in self.pending}))
+            raise MessageStoreError(
+                f"The session was committed without its messages to {names}: they were handed in "
+                "when it was too late to write them"
+            )
+        try:
+            self._write(connection)
+        except BaseException:
+            current.rollback()
+            raise
 
-    def _unwatch(self) -> None:
-        if self._watched is not None:
-            event.remove(self._watched, "commit", self._connection_commits)
-            event.remove(self._watched, "prepare_twophase", self._connection_prepares)
-            self._watched = None
-
-    def _connection_commits(self, connection: Connection) -> None:
-        if self.pending:
-            try:
-                self._write_over(connection)
-            except BaseException:
-                # SQLAlchemy takes the transaction for ended, whatever happens in this event.
-                connection.connection.rollback()
-                raise
-
-    def _connection_prepares(self, connection: Connection, _xid: object) -> None:
-        if self.pending:
-            self._write_over(connection)
+    def _forget(self) -> None:
+        """See to it that what is left of a session that was closed has not lost its messages."""
+        for connection, transaction in self._rows_in:
+            if transaction.is_active:
+                streams = [pending.stream_name for pending in self.pending]
+                refuse_commit(connection, transaction, streams)
 
 
 # On the class, and not on sessions that have been handed a message: the first may be handed in by a
@@ -282,9 +272,19 @@ def _after_commit(session: Session) -> None:
         outbox.after_commit()
 
 
-@event.listens_for(Session, "after_transaction_create")
-def _after_transaction_create(_session: Session, transaction: SessionTransaction) -> None:
+@event.listens_for(Session, "after_begin")
+def _after_begin(
+    _session: Session, transaction: SessionTransaction, connection: Connection
+) -> None:
     if outbox := _Outbox.existing(transaction):
+        outbox.after_begin(transaction, connection)
+
+
+@event.listens_for(Session, "after_transaction_create")
+def _after_transaction_create(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        setattr(transaction, _ATTRIBUTE, _Outbox(session))
+    elif outbox := _Outbox.existing(transaction):
         outbox.began(transaction)
 
 
@@ -292,19 +292,3 @@ def _after_transaction_create(_session: Session, transaction: SessionTransaction
 def _after_transaction_end(_session: Session, transaction: SessionTransaction) -> None:
     if outbox := _Outbox.existing(transaction):
         outbox.ended(transaction)
-
-
-def sync_session_of(session: Any) -> Session:
-    """Return the `Session` behind what an application works with.
-
-    Raises:
-        InvalidArgument: it is no session.
-    """
-    if hasattr(session, "registry"):
-        session = session()
-    session = getattr(session, "sync_session", session)
-    if not isinstance(session, Session):
-        raise InvalidArgument(
-            f"Messages are handed in to a Session or an AsyncSession: {described(session)}"
-        )
-    return session

@@ -12,14 +12,10 @@ from mdb_sqla.arguments import described
 from mdb_sqla.async_store import AsyncMessageStore
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message import Message
-from mdb_sqla.outbox import (
-    PendingWrite,
-    expect_on_commit,
-    has_pending,
-    sync_session_of,
-    write_on_commit,
-)
+from mdb_sqla.outbox import expect_on_commit, has_pending, write_on_commit
+from mdb_sqla.pending import PendingWrite
 from mdb_sqla.refusals import conflicts_translated, raise_conflict
+from mdb_sqla.sessions import sync_session_of
 from mdb_sqla.store import MessageStore
 
 if TYPE_CHECKING:
