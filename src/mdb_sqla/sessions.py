@@ -1,15 +1,19 @@
-"""The sessions that applications work with."""
+"""The sessions that applications work with, and what they are bound to."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
 from mdb_sqla.arguments import described
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import WRITES
 
-__all__ = ["sync_session_of"]
+__all__ = ["is_joined", "sync_session_of"]
 
 
 def sync_session_of(session: Any) -> Session:
@@ -27,3 +31,13 @@ def sync_session_of(session: Any) -> Session:
             f"Messages are handed in to a Session or an AsyncSession: {described(session)}"
         )
     return session
+
+
+def is_joined(session: Session) -> bool:
+    """Whether a connection of the application's has the session's transaction.
+
+    That one may go on with what the session has done, also when the session is closed.
+    """
+    with suppress(UnboundExecutionError):
+        return isinstance(session.get_bind(clause=WRITES), Connection)
+    return False

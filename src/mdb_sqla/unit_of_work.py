@@ -15,7 +15,7 @@ from mdb_sqla.message import Message
 from mdb_sqla.outbox import expect_on_commit, has_pending, write_on_commit
 from mdb_sqla.pending import PendingWrite
 from mdb_sqla.refusals import conflicts_translated, raise_conflict
-from mdb_sqla.sessions import sync_session_of
+from mdb_sqla.sessions import is_joined, sync_session_of
 from mdb_sqla.store import MessageStore
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class _Unit(Generic[_S, _Store]):
     """What a unit of work is, whether it is awaited or not."""
 
     _source: Any
+    _owns_session: bool
     _store: type[_Store]
     _session: _S | None = None
 
@@ -94,6 +95,11 @@ class _Unit(Generic[_S, _Store]):
             self._session = session
         return self
 
+    def _rolls_back(self, session: Session) -> bool:
+        # Closing rolls back and leaves loaded objects as they are, unless a connection of the
+        # application's goes on with the transaction.
+        return not self._owns_session or is_joined(session)
+
     def _leave(self) -> None:
         session, self._session = self._session, None
         if session is not None:
@@ -136,6 +142,7 @@ class UnitOfWork(_Unit[Session, MessageStore]):
                 f"A UnitOfWork needs a sessionmaker or a Session: {described(source)}"
             )
         self._source = source
+        self._owns_session = isinstance(source, sessionmaker)
 
     @classmethod
     def of(cls, session: Session) -> Self:
@@ -156,13 +163,16 @@ class UnitOfWork(_Unit[Session, MessageStore]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        session = self.session
         try:
-            if isinstance(self._source, sessionmaker):
-                self.session.close()
-            else:
-                self.session.rollback()
+            if self._rolls_back(session):
+                session.rollback()
         finally:
-            self._leave()
+            try:
+                if self._owns_session:
+                    session.close()
+            finally:
+                self._leave()
         raise_conflict(exc)
 
     def commit(self) -> None:
@@ -215,13 +225,16 @@ class AsyncUnitOfWork(_Unit["AsyncSession", AsyncMessageStore]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        session = self.session
         try:
-            if self._owns_session:
-                await self.session.close()
-            else:
-                await self.session.rollback()
+            if self._rolls_back(session.sync_session):
+                await session.rollback()
         finally:
-            self._leave()
+            try:
+                if self._owns_session:
+                    await session.close()
+            finally:
+                self._leave()
         raise_conflict(exc)
 
     async def commit(self) -> None:

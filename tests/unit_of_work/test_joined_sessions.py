@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import InvalidArgument, Message, WrongExpectedVersion, write_on_commit
 
@@ -121,3 +121,38 @@ def test_a_rollback_of_the_connection_forgets_rows_and_messages(
 
     assert committed.orders() == ["next"]
     assert committed.messages() == [("order-2", "B", 0)]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_unit_of_work_that_is_left_without_commit_rolls_back(
+    flavour: Any, committed: Any, order: Any, connection: Any, raises: bool
+) -> None:
+    outer = flavour.run(connection.begin())
+    factory: Any = (async_sessionmaker if flavour.asynchronous else sessionmaker)(connection)
+    try:
+        with flavour.unit_of_work(factory) as unit:
+            unit.session.add(order(state="new"))
+            flavour.run(unit.session.flush())
+            unit.write("order-1", Message("A"))
+            if raises:
+                raise LookupError
+    except LookupError:
+        pass
+    assert not outer.is_active
+    flavour.run(outer.close())
+
+    assert committed.orders() == []
+    assert committed.messages() == []
+
+
+def test_what_a_unit_of_work_has_only_read_is_there_afterwards(
+    flavour: Any, committed: Any, order: Any
+) -> None:
+    factory: Any = (async_sessionmaker if flavour.asynchronous else sessionmaker)(flavour.engine)
+    with flavour.unit_of_work(factory) as unit:
+        unit.session.add(order(id=1, state="new"))
+        flavour.run(unit.commit())
+    with flavour.unit_of_work(factory) as unit:
+        read = flavour.run(unit.session.get(order, 1))
+
+    assert read.state == "new"
