@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mdb_sqla.arguments import flag
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import Database, connection_of, dialect_of, is_autocommit
@@ -19,7 +20,7 @@ class Load:
     """Writes messages in chunks, so that only one of them has to be in memory."""
 
     def __init__(self, idempotent: bool, progress: Callable[[int], object] | None) -> None:
-        self._idempotent = idempotent
+        self._idempotent = flag("idempotent", idempotent)
         self._progress = progress
         self._chunk: list[Write] = []
         self._length = 0

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import JSON
 
-from mdb_sqla.arguments import described, name_of
+from mdb_sqla.arguments import described, flag, name_of
 from mdb_sqla.calling import call
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.copying import LEAST_TO_COPY, copy
@@ -105,6 +105,7 @@ def write(
     expected_version: int | None,
     idempotent: bool,
 ) -> int:
+    flag("idempotent", idempotent)
     write = Write.checked(db, stream_name, messages, expected_version)
     ((*_, last),) = write_all(db, [write], idempotent=idempotent)
     return last.position
@@ -116,6 +117,7 @@ def write_messages(
     expected_versions: Mapping[str, int] | None,
     idempotent: bool,
 ) -> list[MessagePosition]:
+    flag("idempotent", idempotent)
     if not isinstance(messages, Iterable):
         raise InvalidArgument(
             f"What is written must be pairs of a name and a Message: {described(messages)}"

@@ -214,6 +214,20 @@ def test_an_expected_version_must_be_one(flavour: Any, expected_version: Any) ->
         )
 
 
+@pytest.mark.parametrize("idempotent", [None, 0, "no"])
+def test_idempotent_is_yes_or_no(flavour: Any, idempotent: Any) -> None:
+    with flavour.session() as session:
+        store = flavour.store(session)
+        pairs = [("account-1", Message("T"))]
+        for call, *arguments in (
+            (store.write, "account-1", Message("T")),
+            (store.write_messages, pairs),
+            (store.load, pairs),
+        ):
+            with pytest.raises(InvalidArgument, match="idempotent must be True or False"):
+                flavour.run(call(*arguments, idempotent=idempotent))
+
+
 def test_a_store_needs_a_session_or_a_connection(flavour: Any) -> None:
     with pytest.raises(InvalidArgument, match="Engine"):
         flavour.store(flavour.engine)
