@@ -16,6 +16,7 @@ from mdb_sqla.reading import (
     message_pages,
     stream_pages,
 )
+from mdb_sqla.sessions import session_from
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -44,7 +45,11 @@ class AsyncMessageStore:
 
     @property
     def _db(self) -> AsyncSession | AsyncConnection:
-        return self._given() if callable(self._given) else self._given
+        if not callable(self._given):
+            return self._given
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        return session_from(self._given, AsyncSession, "An AsyncMessageStore")
 
     async def write(
         self,

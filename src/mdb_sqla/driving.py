@@ -26,6 +26,7 @@ from mdb_sqla.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.notifying import STORE_OPTIONS
+from mdb_sqla.sessions import session_from
 from mdb_sqla.steps import Deliver, Handle, Step, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
 
@@ -50,7 +51,7 @@ class Driver:
         if not isinstance(factory, sessionmaker):
             raise InvalidArgument(f"A consumer runs with a sessionmaker: {factory!r}")
         self._factory = factory
-        with factory() as session:
+        with session_from(factory, Session, "A consumer that runs in a thread") as session:
             self.engine = _engine_of(session)
         # Held until it is woken. A bare lock: a signal handler can release it at any moment, unlike
         # an event of `threading`, and it keeps time-outs of microseconds, after which CPython's
@@ -122,12 +123,13 @@ class AsyncDriver:
     """Does the steps in a task."""
 
     def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
-        from sqlalchemy.ext.asyncio import async_sessionmaker
+        from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
         if not isinstance(factory, async_sessionmaker):
             raise InvalidArgument(f"An async consumer runs with an async_sessionmaker: {factory!r}")
         self._factory = factory
-        self.engine = _engine_of(factory().sync_session)
+        session = session_from(factory, AsyncSession, "An async consumer")
+        self.engine = _engine_of(session.sync_session)
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 

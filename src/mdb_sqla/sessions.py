@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
-from mdb_sqla.arguments import described
+from mdb_sqla.arguments import described, name_of
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES
 
-__all__ = ["is_joined", "sync_session_of"]
+__all__ = ["is_joined", "session_from", "sync_session_of"]
+
+_S = TypeVar("_S")
 
 
 def sync_session_of(session: Any) -> Session:
@@ -29,6 +31,21 @@ def sync_session_of(session: Any) -> Session:
     if not isinstance(session, Session):
         raise InvalidArgument(
             f"Messages are handed in to a Session or an AsyncSession: {described(session)}"
+        )
+    return session
+
+
+def session_from(source: Any, kind: type[_S], user: str) -> _S:
+    """Return the session that a factory or a registry makes, or the source if it is one itself.
+
+    Raises:
+        InvalidArgument: it is of another kind; `user` says who needs it.
+    """
+    session = source() if callable(source) else source
+    if not isinstance(session, kind):
+        raise InvalidArgument(
+            f"{user} needs a {name_of(kind)}, and its {name_of(type(source))} makes something "
+            f"else: {described(session)}"
         )
     return session
 

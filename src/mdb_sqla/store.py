@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, scoped_session
 from mdb_sqla import reading, writing
 from mdb_sqla.arguments import described
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.execution import database
 from mdb_sqla.loading import Load
 from mdb_sqla.message import Message, MessagePosition, StoredMessage
 from mdb_sqla.reading import (
@@ -47,7 +48,7 @@ class MessageStore:
 
     @property
     def _db(self) -> Session | Connection:
-        return self._given() if isinstance(self._given, scoped_session) else self._given
+        return database(self._given)
 
     def write(
         self,

@@ -15,7 +15,7 @@ from mdb_sqla.message import Message
 from mdb_sqla.outbox import expect_on_commit, has_pending, write_on_commit
 from mdb_sqla.pending import PendingWrite
 from mdb_sqla.refusals import conflicts_translated, raise_conflict
-from mdb_sqla.sessions import is_joined, sync_session_of
+from mdb_sqla.sessions import is_joined, session_from, sync_session_of
 from mdb_sqla.store import MessageStore
 
 if TYPE_CHECKING:
@@ -70,9 +70,8 @@ class _Unit(Generic[_S, _Store]):
         """Have `commit` refused if a stream is not at this version. See `expect_on_commit`."""
         expect_on_commit(self.session, stream_name, version)
 
-    def _enter(self) -> Self:
-        source = self._source
-        session: _S = source() if callable(source) else source
+    def _enter(self, kind: type[_S]) -> Self:
+        session = session_from(self._source, kind, f"The block of this {type(self).__name__}")
         sync_session = sync_session_of(session)
         # Of two threads, only one gets in.
         with _entering:
@@ -155,7 +154,7 @@ class UnitOfWork(_Unit[Session, MessageStore]):
         return unit
 
     def __enter__(self) -> Self:
-        return self._enter()
+        return self._enter(Session)
 
     def __exit__(
         self,
@@ -217,7 +216,9 @@ class AsyncUnitOfWork(_Unit["AsyncSession", AsyncMessageStore]):
         self._owns_session = isinstance(source, async_sessionmaker)
 
     async def __aenter__(self) -> Self:
-        return self._enter()
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        return self._enter(AsyncSession)
 
     async def __aexit__(
         self,
