@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -108,7 +109,18 @@ class _Unit(Generic[_S, _Store]):
 # By the number that SQLAlchemy gives to each session: an application's subclass need not be
 # hashable. A unit that is forgotten within its block leaves no trace.
 _of_session: WeakValueDictionary[int, _Unit[Any, Any]] = WeakValueDictionary()
-_entering = Lock()
+# To be entered again by a signal handler.
+_entering = RLock()
+
+
+def _forget() -> None:
+    """Leave a lock that another thread held to the process that this one was forked from."""
+    global _entering
+    _entering = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class UnitOfWork(_Unit[Session, MessageStore]):

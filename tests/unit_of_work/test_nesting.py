@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from mdb_sqla import (
     expect_on_commit,
     write_on_commit,
 )
+from mdb_sqla.unit_of_work import _entering
 
 
 @pytest.fixture
@@ -233,3 +235,30 @@ def test_of_threads_that_share_it_one_gets_in(
 
     assert sorted(outcomes) == ["committed"] + ["refused"] * (number - 1)
     assert len(committed.messages()) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_enters_while_another_thread_did(sync_factory: sessionmaker[Session]) -> None:
+    with _entering:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                # Another thread, for this one holds the lock in the fork as well.
+                thread = threading.Thread(target=enter_and_leave, args=[sync_factory], daemon=True)
+                thread.start()
+                thread.join(10)
+                status = 2 if thread.is_alive() else 0
+            finally:
+                os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_signal_handler_enters_while_its_thread_does(sync_factory: sessionmaker[Session]) -> None:
+    with _entering:
+        enter_and_leave(sync_factory)
+
+
+def enter_and_leave(factory: sessionmaker[Session]) -> None:
+    with UnitOfWork(factory):
+        pass
