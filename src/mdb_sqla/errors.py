@@ -37,6 +37,7 @@ __all__ = [
     "StoreBusy",
     "StoreNotInstalled",
     "StoreRewound",
+    "TooManyLocks",
     "TransactionConflict",
     "Unavailable",
     "UndecodableMessage",
@@ -454,6 +455,14 @@ class SequenceBehind(Refusal):
     """Messages have global positions that the sequence has yet to draw, so nothing can be written.
 
     It comes of what brings rows without the sequence, such as logical replication.
+    """
+
+
+class TooManyLocks(Refusal):
+    """PostgreSQL has no room for the locks of what was written in one transaction.
+
+    It is to too many categories, or, one write at a time, to too many streams; or others need as
+    many at the moment.
     """
 
 

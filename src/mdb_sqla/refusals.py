@@ -100,6 +100,7 @@ _OWN_NAME = (
 _OWN_OBJECT = re.compile(rf"\.{_OWN_NAME}")
 _IN_OWN_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_OWN_NAME}\(')
 
+_MOST_LOCKS = "max_locks_per_transaction"
 _INSUFFICIENT_PRIVILEGE = "42501"
 _ROLES = (
     "Members of message_store_reader may read, of message_store_writer write as well, of "
@@ -154,7 +155,8 @@ def is_passing(error: BaseException) -> bool:
     PostgreSQL asks to run the transaction again.
     """
     if not isinstance(error, DBAPIError):
-        return isinstance(error, errors.ReadNotExact | errors.TransactionConflict)
+        passing = errors.ReadNotExact | errors.TooManyLocks | errors.TransactionConflict
+        return isinstance(error, passing)
     sqlstate = sqlstate_of(error) or ""
     return (
         error.connection_invalidated
@@ -166,7 +168,9 @@ def is_passing(error: BaseException) -> bool:
 
 def is_outage(error: BaseException) -> bool:
     """Whether the server as a whole is in such a state: it is no lock, no time-out, no conflict."""
-    return isinstance(error, DBAPIError) and (sqlstate_of(error) or "").startswith(_OUTAGES)
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, errors.TooManyLocks)
+    return (sqlstate_of(error) or "").startswith(_OUTAGES)
 
 
 def sqlstate_of(error: BaseException) -> str | None:
@@ -200,6 +204,12 @@ def _refusal(error: DBAPIError) -> errors.Refusal | None:
         return errors.SequenceBehind(
             "The sequence of global positions is behind the messages, as after logical "
             f"replication; mdb verify prints the setval() that brings it up: {text}"
+        )
+    if sqlstate == "53200" and _MOST_LOCKS in hint:
+        return errors.TooManyLocks(
+            "PostgreSQL has no room for the locks of this transaction and of others: write to "
+            "fewer categories in one transaction, write many messages with one write_messages() "
+            f"or load(), not one by one, or have {_MOST_LOCKS} increased: {text}"
         )
     if sqlstate == _INSUFFICIENT_PRIVILEGE:
         return errors.NotPermitted(f"{text}. {hint or _ROLES}")

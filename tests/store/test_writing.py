@@ -17,10 +17,12 @@ from mdb_sqla import (
     Message,
     MessageStore,
     SequenceBehind,
+    TooManyLocks,
     TransactionConflict,
     WrongExpectedVersion,
     tables,
 )
+from mdb_sqla.refusals import is_outage, is_passing
 
 
 def test_what_is_written_is_read_back(flavour: Any) -> None:
@@ -315,3 +317,14 @@ def test_a_sequence_that_is_behind_is_named(flavour: Any, count: int) -> None:
         flavour.run(session.execute(text(restart)))
         with pytest.raises(SequenceBehind, match=r"mdb verify .*messages_pkey"):
             flavour.run(store.write("account-2", [Message("C")] * count))
+
+
+def test_more_categories_than_postgresql_can_lock(flavour: Any) -> None:
+    pairs = [(f"category{number}-1", Message("T")) for number in range(60_000)]
+    with flavour.session() as session:
+        with pytest.raises(TooManyLocks, match=r"fewer categories.*max_locks_per_transaction") as e:
+            flavour.run(flavour.store(session).write_messages(pairs))
+        flavour.run(session.rollback())
+    # A consumer waits for it, as others may need as many.
+    assert is_outage(e.value)
+    assert is_passing(e.value)
