@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import functions
 from mdb_sqla.errors import InvalidArgument, MessageStoreError, WrongExpectedVersion
 from mdb_sqla.execution import WRITES, Database, connection_of, execute, is_autocommit
-from mdb_sqla.limits import LONGEST_CALL, Row, length_of, refused_message
+from mdb_sqla.limits import LONGEST_CALL, Row, length_of, refused_messages_named
 from mdb_sqla.message import MessagePosition
 
 __all__ = ["call"]
@@ -113,13 +113,8 @@ def _call(
         "expected_versions": json.dumps(expected_versions) if expected_versions else None,
         "idempotent": idempotent,
     }
-    try:
+    with refused_messages_named(rows):
         positions = execute(db, _WRITE_MESSAGES, parameters, WRITES)
-    except DBAPIError as error:
-        invalid = refused_message(error, rows)
-        if invalid is None:
-            raise
-        raise invalid from error
     return [MessagePosition._make(row) for row in positions if row[0] is not None]
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import functions, tables
 from mdb_sqla.arguments import plain
 from mdb_sqla.execution import WRITES, execute, is_autocommit
-from mdb_sqla.limits import Row, refused_message
+from mdb_sqla.limits import REFUSALS_OF_LENGTH, Row, refused_message, refused_messages_named
 from mdb_sqla.message import MessagePosition
 from mdb_sqla.refusals import sqlstate_of
 
@@ -62,7 +62,8 @@ def copy(
         # Of a stream that is not written to, an old snapshot can't tell that it has moved.
         return None
     parameters = {"stream_names": streams, "number": len(rows), "table": _table(connection)}
-    found = execute(connection, _PREPARE, parameters, WRITES)
+    with refused_messages_named(rows):
+        found = execute(connection, _PREPARE, parameters, WRITES)
     if not found:
         return None
     (prepared,) = found
@@ -75,7 +76,7 @@ def copy(
         copy_chunks(connection, _chunks(rows, positions))
     except Exception as error:
         sqlstate = sqlstate_of(error) or ""
-        if sqlstate.startswith("54") and (refused := refused_message(error, rows)):
+        if sqlstate.startswith(REFUSALS_OF_LENGTH) and (refused := refused_message(error, rows)):
             raise refused from error
         # Where the connection is lost, it is SQLAlchemy that finds out, by this statement.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")

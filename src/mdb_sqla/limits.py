@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 import reprlib
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.arguments import is_storable
 from mdb_sqla.errors import InvalidMessage
 from mdb_sqla.message import Message
 from mdb_sqla.refusals import diagnostics_of, sqlstate_of
 
-__all__ = ["LONGEST_CALL", "Row", "check_length", "length_of", "refused_message"]
+__all__ = [
+    "LONGEST_CALL",
+    "REFUSALS_OF_LENGTH",
+    "Row",
+    "check_length",
+    "length_of",
+    "refused_message",
+    "refused_messages_named",
+]
 
 Row = tuple[str, Message, str | None, str | None]
 """A stream's name, a message for it, and its data and metadata as JSON text; None for NULL."""
@@ -27,6 +39,11 @@ PostgreSQL takes 256 MiB of jsonb, in which two characters (`1,`) become twelve 
 
 _LONGEST_MESSAGE = 1023 * 1024 * 1024
 """How many bytes of JSON a message may have: the server drops a connection that sends a GiB."""
+
+_INTERNAL = "XX000"  # such as that of an array of more elements than there is memory for
+
+REFUSALS_OF_LENGTH = ("54", _INTERNAL)
+"""SQLSTATEs that tell of what is too long: those of "program limit exceeded", and another."""
 
 _KEYS = 100  # characters of a message's id and of all keys
 
@@ -61,16 +78,31 @@ def length_of(rows: Iterable[Row]) -> int:
     )
 
 
+@contextmanager
+def refused_messages_named(rows: Sequence[Row]) -> Iterator[None]:
+    """Raise `InvalidMessage` where the server or the driver does not take a message of these."""
+    try:
+        yield
+    except (DBAPIError, UnicodeEncodeError) as error:
+        invalid = refused_message(error, rows)
+        if invalid is None:
+            raise
+        raise invalid from error
+
+
 def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage | None:
     """Find out which message PostgreSQL has refused, and for what; None where it can't be told."""
-    # Class 22 is SQL's "data exception", 54 PostgreSQL's "program limit exceeded".
-    kind = (sqlstate_of(error) or "")[:2]
-    if kind == "22":
-        return _no_json(rows)
-    if kind != "54" or not rows:
+    if isinstance(error, UnicodeEncodeError):
+        refused = error.object[error.start]
+        return _without_form(rows, lambda text: refused in text, "connection's client_encoding")
+    sqlstate = sqlstate_of(error) or ""
+    if sqlstate.startswith("22"):
+        return _no_json(rows) or _untranslatable(error, rows)
+    if not sqlstate.startswith(REFUSALS_OF_LENGTH) or not rows:
         return None
+    is_limit = not sqlstate.startswith(_INTERNAL)
     row = max(rows, key=_room_for_names)
-    if _room_for_names(row) > _LONG_NAMES:
+    if is_limit and _room_for_names(row) > _LONG_NAMES:
         names = " and ".join(
             f"{reprlib.repr(name)}, {len(name.encode()):,} bytes" for name in _names(row)
         )
@@ -80,14 +112,15 @@ def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage
             "take 2,704 bytes, compressed",
         )
     # No other is long enough for that.
-    long = [row for row in rows if len(rows) == 1 or length_of((row,)) > LONGEST_CALL]
+    alone = is_limit and len(rows) == 1
+    long = [row for row in rows if alone or length_of((row,)) > LONGEST_CALL]
     if len(long) == 1:
         _, text, detail, _ = diagnostics_of(error)
         length = f"{length_of(long):,} characters"
         return InvalidMessage(
             long[0][1], f"PostgreSQL does not store its JSON of {length}: {text}. {detail}".rstrip()
         )
-    return None if long else _no_json(rows)
+    return _no_json(rows) if is_limit and not long else None
 
 
 def _names(row: Row) -> list[str]:
@@ -109,7 +142,7 @@ def _no_json(rows: Iterable[Row]) -> InvalidMessage | None:
     for _, message, data, metadata in rows:
         for name, text in (("data", data), ("metadata", metadata)):
             try:
-                value = json.loads(text or "null", parse_constant=_refuse_constant)
+                value = _loaded(text, parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as error:
                 return InvalidMessage(message, f"the {name} must be JSON: {error}")
             if not all(is_storable(string) for string in _strings(value)):
@@ -117,6 +150,50 @@ def _no_json(rows: Iterable[Row]) -> InvalidMessage | None:
                     message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
                 )
     return None
+
+
+def _untranslatable(error: BaseException, rows: Iterable[Row]) -> InvalidMessage | None:
+    """Find the message with a character that the database's encoding has not got."""
+    sqlstate, text, detail, _ = diagnostics_of(error)
+    names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", f"{text} {detail}")
+    if sqlstate != "22P05" or not names:
+        return None
+    # Where Python does not know it, as a few, it has at least ASCII.
+    codec = "ascii"
+    with suppress(LookupError):
+        codec = codecs.lookup(names[-1].replace("WIN", "cp")).name
+
+    def is_refused(text: str) -> bool:
+        try:
+            text.encode(codec)
+        except UnicodeEncodeError:
+            return True
+        return False
+
+    return _without_form(rows, is_refused, f"encoding {names[-1]} of the database")
+
+
+def _without_form(
+    rows: Iterable[Row], is_refused: Callable[[str], bool], encoding: str
+) -> InvalidMessage | None:
+    for stream_name, message, data, metadata in rows:
+        parts = {
+            "stream name": [stream_name],
+            "type": [message.type],
+            "data": _strings(_loaded(data)),
+            "metadata": _strings(_loaded(metadata)),
+        }
+        for name, texts in parts.items():
+            for text in filter(is_refused, texts):
+                return InvalidMessage(
+                    message,
+                    f"the {encoding} has not all characters of its {name}: {reprlib.repr(text)}",
+                )
+    return None
+
+
+def _loaded(text: str | None, **options: Any) -> Any:
+    return None if text is None else json.loads(text, **options)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy import URL, Connection, create_engine, event, select, text
 
 from mdb_sqla import (
     NO_STREAM,
@@ -321,3 +321,13 @@ def test_a_long_name_that_can_be_compressed_is_stored(flavour: Any, copies: bool
         flavour.run(session.commit())
 
     assert stored(flavour) == [(name, position) for position in range(5)]
+
+
+def test_more_elements_than_there_is_memory_for(clean_database: URL) -> None:
+    engine = create_engine(clean_database, json_serializer=lambda value: value)
+    messages = [Message("T", "[1]"), Message("T", f"[{'1,' * 2**24}1]")]
+    with engine.connect() as own, pytest.raises(InvalidMessage, match="memory alloc") as error:
+        MessageStore(own).write("a-1", messages)
+    engine.dispose()
+
+    assert error.value.message is messages[1]

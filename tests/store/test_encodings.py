@@ -1,0 +1,87 @@
+"""Characters that a database's encoding, or a connection's, has not got."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
+
+from mdb_sqla import InvalidMessage, Message, MessageStore, migrate
+
+
+@pytest.fixture(params=["LATIN1", "EUC_JP", "WIN1252", "KOI8R"])
+def encoded(request: pytest.FixtureRequest, server_url: URL) -> Iterator[URL]:
+    """A database with a store, in an encoding that is not UTF-8."""
+    name = f"encoded_{request.param.lower()}"
+    server = create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with server.connect() as connection:
+        connection.execute(
+            text(f"CREATE DATABASE {name} ENCODING '{request.param}' LOCALE 'C' TEMPLATE template0")
+        )
+    try:
+        url = server_url.set(database=name)
+        engine = create_engine(url, poolclass=NullPool)
+        migrate.upgrade(engine)
+        yield url
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def escaped(value: Any) -> str:
+    return json.dumps(value)
+
+
+def as_it_is(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def refused(engine: Engine, stream_name: str, messages: list[Message]) -> InvalidMessage:
+    with engine.connect() as connection, pytest.raises(InvalidMessage) as error:
+        MessageStore(connection).write(stream_name, messages)
+    return error.value
+
+
+@pytest.mark.parametrize("number", [1, 250])
+@pytest.mark.parametrize("serialize", [escaped, as_it_is])
+def test_a_message_with_one_is_named(encoded: URL, number: int, serialize: Any) -> None:
+    engine = create_engine(encoded, poolclass=NullPool, json_serializer=serialize)
+    others = [Message("T", {"text": "a"}) for _ in range(number - 1)]
+    message = Message("T", ["a", {"text": "\U0001f600"}])
+    assert refused(engine, "a-1", [*others, message]).message is message
+    message = Message("T", None, {"\U0001f600": 1})
+    assert "characters of its metadata" in str(refused(engine, "a-1", [*others, message]))
+    message = Message("\U0001f600")
+    assert "characters of its type" in str(refused(engine, "a-1", [*others, message]))
+    assert "characters of its stream name" in str(
+        refused(engine, "\U0001f600-1", [*others, message])
+    )
+
+
+@pytest.mark.parametrize("number", [1, 250])
+@pytest.mark.parametrize("encoding", ["latin1", "win1252", "euc_jp"])
+def test_a_connection_has_another_encoding(clean_database: URL, encoding: str, number: int) -> None:
+    engine = create_engine(
+        clean_database,
+        poolclass=NullPool,
+        json_serializer=as_it_is,
+        connect_args={"client_encoding": encoding},
+    )
+    message = Message("T", "\U0001f600")
+    others = [Message("T", "a") for _ in range(number - 1)]
+    if number == 1:
+        error = refused(engine, "a-1", [*others, message])
+        assert error.message is message
+        assert "client_encoding has not all characters of its data" in str(error)
+    else:
+        # COPY has an encoding of its own.
+        with engine.begin() as connection:
+            MessageStore(connection).write("a-1", [*others, message])
+
+
+def test_a_serializer_that_returns_nothing(clean_database: URL) -> None:
+    engine = create_engine(clean_database, poolclass=NullPool, json_serializer=lambda _: "")
+    assert "the data must be JSON" in str(refused(engine, "a-1", [Message("T", {"a": 1})]))
