@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.decoder import decoded
 from mdb_sqla.delivering import deliver
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, check_driver
+from mdb_sqla.execution import WRITES, bind_of, check_driver
 from mdb_sqla.handler_errors import handler_errors
 from mdb_sqla.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.handling import Handler, is_async
@@ -210,7 +210,7 @@ def _engine_of(session: Session) -> Engine:
         InvalidArgument: the session joins a transaction that is open, or its driver is not
             supported.
     """
-    bind = session.get_bind(clause=WRITES)
+    bind = bind_of(session)
     check_driver(bind.dialect)
     if isinstance(bind, Connection) and bind.in_transaction():
         raise InvalidArgument(

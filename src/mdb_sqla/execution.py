@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Dialect,
+    Engine,
     Executable,
     Result,
     insert,
@@ -25,6 +26,7 @@ from mdb_sqla.refusals import translated
 __all__ = [
     "WRITES",
     "Database",
+    "bind_of",
     "check_driver",
     "check_isolation",
     "connection_of",
@@ -75,6 +77,7 @@ def execute(
     A session that has several engines picks the one for `bound_as`: a write goes where an insert
     into `messages` goes.
     """
+    check_driver(bind_of(db, bound_as).dialect)
     with translated():
         return _result(db, statement, parameters, bound_as).all()
 
@@ -112,9 +115,27 @@ def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
     Raises:
         InvalidArgument: its driver is not supported.
     """
-    dialect = (db.get_bind(clause=bound_as) if isinstance(db, Session) else db).dialect
+    dialect = bind_of(db, bound_as).dialect
     check_driver(dialect)
     return dialect
+
+
+def bind_of(db: Database, bound_as: ClauseElement = WRITES) -> Engine | Connection:
+    """Return what a session picks for the writing of messages, or for something else.
+
+    Raises:
+        InvalidArgument: it needs an object of the application's to pick one by.
+    """
+    if not isinstance(db, Session):
+        return db
+    try:
+        return db.get_bind(clause=bound_as)
+    except AssertionError as error:
+        # SQLAlchemy's ShardedSession, which has no other way to say so.
+        raise InvalidArgument(
+            "The session does not tell which of its databases has the messages: use a session, or "
+            f"a connection, of that database alone: {described(db)}"
+        ) from error
 
 
 def check_driver(dialect: Dialect) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, selec
 
 from mdb_sqla import revisions
 from mdb_sqla.errors import InvalidArgument, StoreNotInstalled
+from mdb_sqla.execution import check_driver
 from mdb_sqla.refusals import translated
 
 __all__ = ["VERSION_TABLE", "downgrade", "upgrade", "write_upgrade_script"]
@@ -180,6 +181,8 @@ def _connected(engine: Engine) -> Connection:
 @contextmanager
 def _transaction(bind: Engine | Connection, schema: str) -> Iterator[Connection]:
     with ExitStack() as stack:
+        if isinstance(bind, Engine | Connection):
+            check_driver(bind.dialect)
         if isinstance(bind, Engine):
             connection = stack.enter_context(_connected(bind))
             # Whatever the engine's own is: AUTOCOMMIT would leave a half-made store behind.

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from mdb_sqla.commits import CommitWatch, current_transaction, refuse_commit
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
-from mdb_sqla.execution import connection_of, is_autocommit
+from mdb_sqla.execution import connection_of, dialect_of, is_autocommit
 from mdb_sqla.message import Message, MessagePosition
 from mdb_sqla.pending import PendingWrite
 from mdb_sqla.sessions import sync_session_of
@@ -80,7 +80,9 @@ def expect_on_commit(session: AnySession, stream_name: str, version: int) -> Non
         InvalidArgument: the session is none, or its transaction is committed already; the stream
             name is none; the version is no integer from -1 on.
     """
-    _hand_in(sync_session_of(session), Write.expecting(stream_name, version))
+    sync_session = sync_session_of(session)
+    dialect_of(sync_session)
+    _hand_in(sync_session, Write.expecting(stream_name, version))
 
 
 def has_pending(session: Session) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla.arguments import described, name_of
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES
+from mdb_sqla.execution import bind_of
 
 __all__ = ["is_joined", "session_from", "sync_session_of"]
 
@@ -56,5 +56,5 @@ def is_joined(session: Session) -> bool:
     That one may go on with what the session has done, also when the session is closed.
     """
     with suppress(UnboundExecutionError):
-        return isinstance(session.get_bind(clause=WRITES), Connection)
+        return isinstance(bind_of(session), Connection)
     return False

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from psycopg.adapt import Loader
 from sqlalchemy import URL, Engine, create_engine, event, select, text
+from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import (
@@ -23,10 +24,14 @@ from mdb_sqla import (
     TransactionConflict,
     UnitOfWork,
     WrongExpectedVersion,
+    expect_on_commit,
     functions,
+    migrate,
     tables,
+    write_on_commit,
 )
 from mdb_sqla.dead_letters import dead_letters
+from mdb_sqla.lag import lag
 from mdb_sqla.raw_reading import RawReader
 
 
@@ -218,8 +223,30 @@ def test_another_database_is_refused() -> None:
         for call in (
             lambda: MessageStore(session).write("a-1", Message("T")),
             lambda: MessageStore(session).read_stream("a-1"),
+            lambda: MessageStore(session).version("a-1"),
+            lambda: MessageStore(session).settled_position(),
+            lambda: expect_on_commit(session, "a-1", NO_STREAM),
+            lambda: lag(session, "c"),
             lambda: Consumer("c", "a").catch_up(sessionmaker(engine)),
+            lambda: migrate.upgrade(engine),
         ):
             with pytest.raises(InvalidArgument, match=r"psycopg2, and not sqlite\+pysqlite"):
                 call()
     engine.dispose()
+
+
+def test_a_session_with_several_databases_is_refused() -> None:
+    engine = create_engine("postgresql+psycopg://")
+    session = ShardedSession(
+        shards={"a": engine},
+        shard_chooser=lambda *_, **__: "a",
+        identity_chooser=lambda *_, **__: ["a"],
+        execute_chooser=lambda _: ["a"],
+    )
+    for call in (
+        lambda: write_on_commit(session, "a-1", Message("T")),
+        lambda: MessageStore(session).read_stream("a-1"),
+        lambda: MessageStore(session).version("a-1"),
+    ):
+        with pytest.raises(InvalidArgument, match="which of its databases"):
+            call()

@@ -339,6 +339,19 @@ def test_a_session_that_can_not_be_hashed(clean_database: Any, committed: Any) -
     assert [name for name, _, _ in committed.messages()] == ["order-3", "order-1"]
 
 
+def test_a_session_with_a_registry_of_its_own(clean_database: Any, committed: Any) -> None:
+    class Registered(Session):
+        registry = "services"
+
+    engine = create_engine(clean_database)
+    with Registered(engine) as session:
+        write_on_commit(session, "order-1", Message("A"))
+        session.commit()
+    engine.dispose()
+
+    assert committed.messages() == [("order-1", "A", 0)]
+
+
 def test_info_that_is_handed_on_is_no_shared_outbox(flavour: Any, committed: Any) -> None:
     with flavour.session() as one:
         write_on_commit(one, "order-1", Message("one"))
