@@ -73,7 +73,7 @@ def copy(
     positions = _positions(rows, stream_versions, prepared.global_positions)
     connection.exec_driver_sql("SAVEPOINT mdb_sqla_copy")
     try:
-        copy_chunks(connection, _chunks(rows, positions))
+        copied = copy_chunks(connection, _chunks(rows, positions))
     except Exception as error:
         sqlstate = sqlstate_of(error) or ""
         if sqlstate.startswith(REFUSALS_OF_LENGTH) and (refused := refused_message(error, rows)):
@@ -92,6 +92,10 @@ def copy(
         # state the connection is in, and a COMMIT must not seem to succeed.
         connection.invalidate(error)
         raise
+    if copied != len(rows):
+        # By a trigger: the positions are not those that COPY was given.
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
+        return None
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_copy")
     return positions
 
@@ -168,37 +172,45 @@ def _statement(connection: Connection) -> bytes:
     return f"COPY {_table(connection)} ({columns}) FROM STDIN (ENCODING 'UTF8')".encode()
 
 
-def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> None:
+# Each returns how many rows the server says that it has stored.
+
+
+def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> int:
     driver_connection: Any = connection.connection.driver_connection
-    with driver_connection.cursor() as cursor, cursor.copy(_statement(connection)) as copying:
-        for chunk in chunks:
-            copying.write(chunk)
+    with driver_connection.cursor() as cursor:
+        with cursor.copy(_statement(connection)) as copying:
+            for chunk in chunks:
+                copying.write(chunk)
+        return int(cursor.rowcount)
 
 
-def _copy_async_psycopg(connection: Connection, chunks: Iterable[bytes]) -> None:
+def _copy_async_psycopg(connection: Connection, chunks: Iterable[bytes]) -> int:
     statement = _statement(connection)
 
-    async def run(driver_connection: Any) -> None:
-        async with driver_connection.cursor() as cursor, cursor.copy(statement) as copying:
-            for chunk in chunks:
-                await copying.write(chunk)
+    async def run(driver_connection: Any) -> int:
+        async with driver_connection.cursor() as cursor:
+            async with cursor.copy(statement) as copying:
+                for chunk in chunks:
+                    await copying.write(chunk)
+            return int(cursor.rowcount)
 
-    _run_async(connection, run)
+    return _run_async(connection, run)
 
 
-def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> None:
+def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> int:
     schema = _schema(connection)
 
-    async def run(driver_connection: Any) -> None:
-        await driver_connection.copy_to_table(
+    async def run(driver_connection: Any) -> int:
+        done: str = await driver_connection.copy_to_table(
             "messages",
             schema_name=schema,
             columns=_COLUMNS,
             source=_each(chunks),
             encoding="utf-8",
         )
+        return int(done.removeprefix("COPY "))
 
-    _run_async(connection, run)
+    return _run_async(connection, run)
 
 
 async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -206,9 +218,10 @@ async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _run_async(connection: Connection, run: Callable[[Any], Awaitable[None]]) -> None:
+def _run_async(connection: Connection, run: Callable[[Any], Awaitable[int]]) -> int:
     dbapi_connection: Any = connection.connection.dbapi_connection
-    dbapi_connection.run_async(run)
+    copied: int = dbapi_connection.run_async(run)
+    return copied
 
 
 _COPY = {

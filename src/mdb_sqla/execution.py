@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import tables
 from mdb_sqla.arguments import described
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.refusals import translated
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "bind_of",
     "check_driver",
     "check_isolation",
+    "check_written",
     "connection_of",
     "database",
     "ddl",
@@ -177,6 +178,18 @@ def check_isolation(connection: Connection, what: str) -> None:
     level = connection.get_isolation_level()
     if level != "READ COMMITTED":
         raise InvalidArgument(f"{what} needs the isolation level READ COMMITTED, and not {level}")
+
+
+def check_written(written: int, messages: int) -> None:
+    """Refuse a write of which the server has left something out.
+
+    Raises:
+        MessageStoreError: fewer messages were written than there are.
+    """
+    if written != messages:
+        raise MessageStoreError(
+            f"{written} of {messages} messages were written: a trigger has left some out"
+        )
 
 
 def quoted(name: str) -> str:

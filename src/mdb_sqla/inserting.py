@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
 
 from mdb_sqla import functions
 from mdb_sqla.errors import DuplicateMessageId
-from mdb_sqla.execution import WRITES, ddl, execute, qualified
+from mdb_sqla.execution import WRITES, check_written, ddl, execute, qualified
 from mdb_sqla.lock_timeout import lock_timeout
 from mdb_sqla.refusals import translated
 from mdb_sqla.sampling import SETTINGS
@@ -199,7 +199,12 @@ class Inserting:
             versions[entry.stream_name] = position = versions[entry.stream_name] + 1
             known.append((position, global_position, entry.text))
         with translated():
-            self._connection.execute(_INSERT, {"document": _written(known)})
+            inserted = self._connection.execute(
+                _INSERT,
+                {"document": _written(known)},
+                execution_options={"preserve_rowcount": True},
+            )
+        check_written(inserted.rowcount, len(known))
 
     def _set(self) -> None:
         # An index for each message: the planner knows little of a table that grows like this.

@@ -16,10 +16,15 @@ from mdb_sqla.copying import LEAST_TO_COPY, copy
 from mdb_sqla.errors import (
     InvalidArgument,
     InvalidMessage,
-    MessageStoreError,
     WrongExpectedVersion,
 )
-from mdb_sqla.execution import Database, connection_of, dialect_of, is_intercepted
+from mdb_sqla.execution import (
+    Database,
+    check_written,
+    connection_of,
+    dialect_of,
+    is_intercepted,
+)
 from mdb_sqla.limits import LONGEST_CALL, check_length, length_of
 from mdb_sqla.message import Message, MessagePosition, StoredMessage
 from mdb_sqla.notifying import announce
@@ -162,10 +167,7 @@ def write_all(
             raise _wrong_version(
                 error.stream_name, error.expected_version + before, error.stream_version + before
             ) from error
-    if len(positions) != len(rows):
-        raise MessageStoreError(
-            f"{len(positions)} of {len(rows)} messages were written: a trigger has left some out"
-        )
+    check_written(len(positions), len(rows))
     if rows:
         categories = {write.stream_name.category for write in writes if write.entries}
         announce(connection_of(db), categories)

@@ -20,6 +20,7 @@ from mdb_sqla import (
     InvalidLine,
     Message,
     MessageStore,
+    MessageStoreError,
     StoreBusy,
     StoreRewound,
     migrate,
@@ -530,6 +531,26 @@ def test_an_import_into_a_store_that_is_cleared_meanwhile(
         with pytest.raises(StoreRewound, match=str(LINE["id"])):
             import_lines(connection, lines({}), clear_it)
         assert import_lines(connection, lines({})).written == 2
+
+
+@pytest.mark.parametrize("before", [[], [("b-1", "T")]], ids=["as they were", "behind"])
+def test_a_trigger_that_drops_messages_is_told(engine: Engine, before: list[Any]) -> None:
+    write(engine.url, *before)
+    statement(
+        engine.url,
+        "CREATE FUNCTION drop_odd() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RETURN CASE WHEN new.type <> 'Odd' THEN new END; END$$",
+        "CREATE TRIGGER drop_odd BEFORE INSERT ON message_store.messages "
+        "FOR EACH ROW EXECUTE FUNCTION drop_odd()",
+    )
+
+    with (
+        engine.connect() as connection,
+        pytest.raises(MessageStoreError, match="2 of 3 messages were written: a trigger"),
+    ):
+        import_lines(connection, lines({"type": "Odd"}, {}))
+
+    assert len(rows(engine.url)) == len(before)
 
 
 def test_an_import_that_was_disturbed_does_not_go_on_at_other_positions_unasked(

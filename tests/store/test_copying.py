@@ -122,14 +122,24 @@ def test_a_write_that_takes_too_long_is_not_tried_again(flavour: Any, administra
     assert not any("write_messages" in statement for statement in tried)
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("least_to_copy", [2, 100], ids=["copied", "called"])
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [("RETURN NULL;", "0 of 3"), ("RETURN CASE new.type WHEN 'T' THEN new END;", "2 of 3")],
+)
 def test_a_trigger_that_drops_messages_is_told(
-    flavour: Any, administrator: Any, number: int, monkeypatch: pytest.MonkeyPatch
+    flavour: Any,
+    administrator: Any,
+    body: str,
+    told: str,
+    least_to_copy: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writing, "LEAST_TO_COPY", 100)
-    with trigger(administrator, "RETURN NULL;"), flavour.connection() as connection:
-        messages = [Message("T") for _ in range(number)]
-        with pytest.raises(MessageStoreError, match=f"0 of {number} messages"):
+    monkeypatch.setattr(writing, "LEAST_TO_COPY", least_to_copy)
+    quoted = body.replace("'", "''")
+    with trigger(administrator, quoted), flavour.connection() as connection:
+        messages = [Message("T"), Message("Dropped"), Message("T")]
+        with pytest.raises(MessageStoreError, match=f"{told} messages"):
             flavour.run(flavour.store(connection).write("a-1", messages))
 
 
