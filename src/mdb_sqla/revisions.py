@@ -10,6 +10,7 @@ from functools import partial
 from importlib.resources import files
 from itertools import dropwhile
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 from alembic import op
 from alembic.util import CommandError
@@ -88,7 +89,7 @@ END
 $do$;
 """
 
-_PLAN = "mdb_sqla_plan"
+_plans: WeakKeyDictionary[MigrationContext, list[RevisionStep]] = WeakKeyDictionary()
 _current: ContextVar[Migration | None] = ContextVar("_current", default=None)
 
 
@@ -131,23 +132,35 @@ def refuse_loss(revision: str) -> None:
         DataExists: there is something that would be deleted; Alembic's command gets a CommandError.
     """
     migration = current()
-    following = dropwhile(lambda step: step.revision.revision != revision, _plan(migration.context))
-    deleted = {getattr(step.revision.module, "deletes", "") for step in following}
+    deleted = {
+        getattr(step.revision.module, "deletes", "")
+        for step in _steps_from(revision, migration.context)
+    }
     kinds = [kind for kind in DELETABLE if kind in deleted - migration.may_delete]
     if kinds:
         sql = statement("message_store_0001", "refuse_loss", migration.schema)
         _send(migration, [sql.replace("{kinds}", f"ARRAY{kinds}")])
 
 
-def _plan(context: MigrationContext) -> list[RevisionStep]:
-    """Return the steps of a downgrade, as they were planned when the first of the store's began."""
+def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
+    """Return the steps of a downgrade from a revision on, as planned before the first of them.
+
+    Raises:
+        CommandError: the revision is none of them, so that nobody knows what follows it.
+    """
     # Alembic hands its plan to nobody. It is made from what the database is at, so that it has to
-    # be kept: made again after a step, a target like -2 would be another one.
-    if _PLAN not in context.opts:
-        plan = context.opts["fn"](context.get_current_heads(), context)
-        context.opts[_PLAN] = list(plan)
-    steps: list[RevisionStep] = context.opts[_PLAN]
-    return steps
+    # be kept: made again after a step, a target like -2 would be another one. It is the context's:
+    # an environment that migrates several databases has one for each, but the same options.
+    plan = _plans.get(context, [])
+    if all(step.revision.revision != revision for step in plan):
+        plan = _plans[context] = list(context.opts["fn"](context.get_current_heads(), context))
+    following = list(dropwhile(lambda step: step.revision.revision != revision, plan))
+    if not following:
+        raise CommandError(
+            f"The downgrade of {revision} is none of the steps that Alembic has planned, so that "
+            "nobody knows what would be deleted: run it with `alembic downgrade`"
+        )
+    return following
 
 
 def run(revision: str, *names: str) -> None:

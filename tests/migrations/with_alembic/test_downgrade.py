@@ -6,9 +6,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import URL
 
+from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, contents
 from tests.migrations.with_alembic.application import (
@@ -91,6 +93,43 @@ def test_it_is_refused_before_the_first_step(used: Application, target: str, opt
     assert f"alembic {options} downgrade" in str(refused.value)
     assert "billing" in str(refused.value)
     assert store(used.database) == before
+
+
+_TENANTS = """
+from alembic import context
+from sqlalchemy import NullPool, create_engine
+
+options = context.config.attributes
+for url in options["tenants"]:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        context.configure(connection=connection, **options["configure"])
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+
+
+@pytest.mark.parametrize("per_migration", [False, True])
+def test_each_of_several_databases_is_guarded(
+    application: Application, databases: Databases, per_migration: bool
+) -> None:
+    """An environment may migrate the databases of its tenants one after the other."""
+    (application.folder / "migrations" / "env.py").write_text(_TENANTS)
+    application.configure["transaction_per_migration"] = per_migration
+    config = application.config()
+    with databases.create() as other:
+        config.attributes["tenants"] = [application.database]
+        # The first of them is behind, and its plan lacks steps of the second's.
+        command.upgrade(config, "message_store_0002")
+        config.attributes["tenants"] = [other]
+        command.upgrade(config, "message_store@head")
+        consume(other)
+        before = store(other)
+
+        config.attributes["tenants"] = [application.database, other]
+        with pytest.raises(CommandError, match="would delete in schema"):
+            command.downgrade(config, "base")
+
+        assert store(other) == before
 
 
 @pytest.mark.usefixtures("no_store_role")
