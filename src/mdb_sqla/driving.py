@@ -26,6 +26,7 @@ from mdb_sqla.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.handling import Handler, is_async
 from mdb_sqla.message import StoredMessage
 from mdb_sqla.notifying import STORE_OPTIONS
+from mdb_sqla.ownership import note
 from mdb_sqla.sessions import session_from
 from mdb_sqla.steps import Deliver, Handle, Step, Transact
 from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -113,7 +114,7 @@ class Driver:
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
         with interruptions(), self._factory() as session:
-            session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+            note(session.connection(bind_arguments=_BIND, execution_options=_OPTIONS))
             done = work(session)
             session.commit()
             return done
@@ -197,7 +198,10 @@ class AsyncDriver:
     async def _transact(self, work: Callable[[Session], Any]) -> Any:
         with interruptions():
             async with self._factory() as session:
-                await session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+                connection = await session.connection(
+                    bind_arguments=_BIND, execution_options=_OPTIONS
+                )
+                note(connection.sync_connection)
                 done = await session.run_sync(work)
                 await session.commit()
                 return done

@@ -34,6 +34,7 @@ from sqlalchemy import (
 
 from mdb_sqla.execution import is_autocommit
 from mdb_sqla.own_connection import OwnConnection, beside, own_connection
+from mdb_sqla.ownership import note
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["ANY_CATEGORY", "POLLING", "STORE_OPTIONS", "announce", "channel_of", "is_wanted"]
@@ -89,6 +90,7 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
+    note(connection)
     channel = channel_of(connection)
     told = {_Told(channel, category) for category in categories}
     notifier = _notifier_of(connection.engine)

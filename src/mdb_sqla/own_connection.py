@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine
 
+from mdb_sqla.ownership import keep_apart
+
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,10 +63,12 @@ def beside(engine: Engine) -> Engine:
 
     The other must have connected before, or two threads initialize its dialect at a time. It is
     kept alive: listeners of its pool, SQLAlchemy's own among them, refer to it. Each statement is a
-    transaction.
+    transaction. Where its connections are the application's own after all, it fails to connect.
     """
+    pool = engine.pool.recreate()
+    keep_apart(pool, engine.dialect)
     options: dict[str, Any] = {
-        "pool": engine.pool.recreate(),
+        "pool": pool,
         "execution_options": {
             **engine.get_execution_options(),
             "isolation_level": "AUTOCOMMIT",

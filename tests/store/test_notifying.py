@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, event, text
+from sqlalchemy import URL, NullPool, StaticPool, create_engine, event, text
 from sqlalchemy.orm import Session
 
 from mdb_sqla import (
@@ -292,6 +292,31 @@ write("parent-1")
 def run(program: str, database: URL) -> None:
     url = database.render_as_string(hide_password=False)
     subprocess.run([sys.executable, "-c", program, url], check=True, timeout=60)
+
+
+def test_the_applications_own_connection_is_left_alone(
+    clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the engine's creator returns one connection, whoever asks."""
+    monkeypatch.setattr(notifying, "_AFTER_FAILURE", 0.0)
+    with psycopg.connect(conninfo(clean_database)) as only:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: only, poolclass=StaticPool)
+        with Session(engine) as session:
+            # What fails once is not logged yet.
+            for _ in range(2):
+                write_on_commit(session, "a-1", message())
+                session.commit()
+                session.execute(text("SET LOCAL application_name = 'in a transaction'"))
+                wait_until(lambda: not notifying._notifiers[engine.pool]._waiting)
+            wait_until(lambda: caplog.records)
+            # Not rolled back, and no statement is a transaction of its own.
+            assert session.scalar(text("SHOW application_name")) == "in a transaction"
+        engine.dispose()
+        # The thread has ended with the pool.
+        assert not only.autocommit
+        logged = str(caplog.records[0].exc_info)
+
+    assert "have it connect each time that it is called" in logged
 
 
 def test_a_process_that_ends_at_once_tells_before_it_does(clean_database: URL, ear: Ear) -> None:
