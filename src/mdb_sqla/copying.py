@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import functions, tables
+from mdb_sqla import functions
 from mdb_sqla.arguments import plain
-from mdb_sqla.execution import WRITES, execute, is_autocommit
+from mdb_sqla.execution import WRITES, execute, is_autocommit, qualified, schema_of
 from mdb_sqla.limits import REFUSALS_OF_LENGTH, Row, refused_message, refused_messages_named
 from mdb_sqla.message import MessagePosition
 from mdb_sqla.refusals import sqlstate_of
@@ -61,7 +61,11 @@ def copy(
     if not expected_versions.keys() <= set(streams):
         # Of a stream that is not written to, an old snapshot can't tell that it has moved.
         return None
-    parameters = {"stream_names": streams, "number": len(rows), "table": _table(connection)}
+    parameters = {
+        "stream_names": streams,
+        "number": len(rows),
+        "table": qualified(connection, "messages"),
+    }
     with refused_messages_named(rows):
         found = execute(connection, _PREPARE, parameters, WRITES)
     if not found:
@@ -154,22 +158,11 @@ def _escaped(text: str | None) -> str:
     )
 
 
-def _schema(connection: Connection) -> str:
-    # Where the engine translates the schema: nothing here is compiled by SQLAlchemy, which would.
-    schemas = connection.get_execution_options().get("schema_translate_map") or {}
-    return plain(schemas.get(tables.SCHEMA) or tables.SCHEMA)
-
-
-def _table(connection: Connection) -> str:
-    # SQLAlchemy would double a `%` for the driver, but this goes to the server as it is.
-    schema = _schema(connection).replace('"', '""')
-    return f'"{schema}".messages'
-
-
 def _statement(connection: Connection) -> bytes:
     columns = ", ".join(_COLUMNS)
+    table = qualified(connection, "messages")
     # The connection's own encoding may be another.
-    return f"COPY {_table(connection)} ({columns}) FROM STDIN (ENCODING 'UTF8')".encode()
+    return f"COPY {table} ({columns}) FROM STDIN (ENCODING 'UTF8')".encode()
 
 
 # Each returns how many rows the server says that it has stored.
@@ -198,7 +191,7 @@ def _copy_async_psycopg(connection: Connection, chunks: Iterable[bytes]) -> int:
 
 
 def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> int:
-    schema = _schema(connection)
+    schema = schema_of(connection)
 
     async def run(driver_connection: Any) -> int:
         done: str = await driver_connection.copy_to_table(

@@ -19,7 +19,7 @@ from sqlalchemy import Row as ResultRow
 from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import tables
-from mdb_sqla.arguments import described
+from mdb_sqla.arguments import described, plain
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.refusals import translated
 
@@ -40,6 +40,7 @@ __all__ = [
     "is_intercepted",
     "qualified",
     "quoted",
+    "schema_of",
 ]
 
 Database = Session | Connection
@@ -207,6 +208,16 @@ def ddl(statement: str, **identifiers: str) -> Executable:
     return made
 
 
+def schema_of(db: Engine | Connection) -> str:
+    """Return the name of the store's schema, as the application has it translated.
+
+    None stands for the schema that is first in the search path when the engine first connects.
+    """
+    schemas = db.get_execution_options().get("schema_translate_map") or {}
+    schema = schemas.get(tables.SCHEMA, tables.SCHEMA) or db.dialect.default_schema_name
+    return plain(schema or "public")
+
+
 def qualified(connection: Connection, name: str) -> str:
     """Return the identifier of something in the schema of the store."""
-    return f"{quoted(connection.schema_for_object(tables.messages) or tables.SCHEMA)}.{name}"
+    return f"{quoted(schema_of(connection))}.{name}"

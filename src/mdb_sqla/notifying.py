@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from sqlalchemy import (
@@ -32,10 +32,9 @@ from sqlalchemy import (
     select,
 )
 
-from mdb_sqla.execution import is_autocommit
+from mdb_sqla.execution import is_autocommit, schema_of
 from mdb_sqla.own_connection import OwnConnection, beside, own_connection
 from mdb_sqla.ownership import note
-from mdb_sqla.tables import SCHEMA
 
 __all__ = ["ANY_CATEGORY", "POLLING", "STORE_OPTIONS", "announce", "channel_of", "is_wanted"]
 
@@ -48,9 +47,8 @@ ANY_CATEGORY = ""
 """Stands for more categories than are told one by one."""
 
 _OPTION = "message_store_wake_up"  # the execution option that turns it off
-_SCHEMAS = "schema_translate_map"
 
-STORE_OPTIONS = (_OPTION, _SCHEMAS)
+STORE_OPTIONS = (_OPTION, "schema_translate_map")
 """The execution options that say which store consumers are woken in, and whether."""
 
 _MOST_CATEGORIES = 100
@@ -74,8 +72,7 @@ def is_wanted(db: Engine | Connection) -> bool:
 
 def channel_of(db: Engine | Connection) -> str:
     """Return the channel of a store, which is the name of its schema."""
-    schemas: Any = db.get_execution_options().get(_SCHEMAS) or {}
-    return schemas.get(SCHEMA) or SCHEMA
+    return schema_of(db)
 
 
 def announce(connection: Connection, categories: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 from mdb_sqla import functions
 from mdb_sqla.categories import categories as categories_of_store
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import WRITES, Database, connection_of, database, execute
+from mdb_sqla.execution import WRITES, Database, connection_of, database, execute, qualified
 from mdb_sqla.sampling import SETTINGS, Sample
 from mdb_sqla.tables import messages
 
@@ -163,7 +163,6 @@ def _row(db: Database, statement: Executable) -> Any:
 
 
 def _size(db: Database) -> Size:
-    schema = connection_of(db).schema_for_object(messages)
-    table = cast(func.quote_ident(schema).concat(f".{messages.name}"), REGCLASS)
+    table = cast(qualified(connection_of(db), messages.name), REGCLASS)
     sizes = func.pg_relation_size, func.pg_indexes_size, func.pg_total_relation_size
     return Size(*_row(db, select(*(size(table) for size in sizes))))

@@ -2,7 +2,8 @@
 
 They are in a `MetaData` of their own, which belongs to the store's revisions: an application leaves
 it out of its own `target_metadata`. Another schema is chosen as for every SQLAlchemy table, with
-`schema_translate_map={"message_store": "events"}` on the engine; the functions follow it.
+`schema_translate_map={"message_store": "events"}` on the engine; the functions follow it. None
+stands for the schema that is first in the search path.
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ from mdb_sqla import (
     tables,
     writing,
 )
+from mdb_sqla.execution import qualified
+from mdb_sqla.notifying import channel_of
+from mdb_sqla.summary import summary
 
 SPECIAL = 'tab\t line\n return\r back\\slash \\N \\. quote" ünï 😀'
 
@@ -302,6 +305,40 @@ def test_an_autocommit_connection_never_copies(flavour: Any, copies: bool) -> No
 
     assert len(sent) == 1
     assert "write_messages" in sent[0]
+
+
+def test_the_schema_that_the_search_path_finds(
+    flavour: Any, copies: bool, empty_database: URL
+) -> None:
+    """None is the connection's own schema, also where there is one of the usual name."""
+    plain = create_engine(empty_database, poolclass=NullPool)
+    for schema in ("public", "message_store"):
+        migrate.upgrade(plain, schema=schema)
+    url = flavour.engine.url.set(database=empty_database.database)
+    options: Any = {"execution_options": {"schema_translate_map": {"message_store": None}}}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), **options)
+    messages = [Message("A"), Message("B")]
+
+    async def write() -> None:
+        async_engine = create_async_engine(url, **options)
+        async with async_engine.begin() as connection:
+            await AsyncMessageStore(connection).write("a-1", messages)
+        await async_engine.dispose()
+
+    if flavour.asynchronous:
+        flavour.run(write())
+    else:
+        with engine.begin() as connection:
+            MessageStore(connection).write("a-1", messages)
+
+    with engine.connect() as connection:
+        assert MessageStore(connection).version("a-1") == 1
+        assert qualified(connection, "messages") == '"public".messages'
+        assert channel_of(connection) == "public"
+        assert summary(connection).messages == 2
+    with plain.connect() as connection:
+        assert MessageStore(connection).version("a-1") == NO_STREAM
+    engine.dispose()
 
 
 def test_another_schema(flavour: Any, copies: bool, empty_database: URL) -> None:
