@@ -17,7 +17,6 @@ from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions
-from mdb_sqla.arguments import plain
 from mdb_sqla.execution import WRITES, execute, is_autocommit, qualified, schema_of
 from mdb_sqla.limits import REFUSALS_OF_LENGTH, Row, refused_message, refused_messages_named
 from mdb_sqla.message import MessagePosition
