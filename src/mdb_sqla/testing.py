@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
 
 from mdb_sqla import migrate
+from mdb_sqla.arguments import plain
 from mdb_sqla.catching_up import NotCaughtUp, catch_up, catch_up_async
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from mdb_sqla.message import Message, StoredMessage
@@ -135,7 +136,7 @@ def message_store_async_engine(message_store_url: URL) -> AsyncEngine:
 
 def example_stream_name(category: str = "example") -> StreamName:
     """Return the name of a stream that no other test has, in a category."""
-    return StreamName(f"{category}-{uuid4()}")
+    return StreamName(f"{StreamName(category)}-{uuid4()}")
 
 
 def example_message(**changes: Any) -> Message:
@@ -150,6 +151,10 @@ def example_stored_message(**changes: Any) -> StoredMessage:
     examples in the order of the store, and was written now.
     """
     message = example_message()
+    # A member of an Enum stands for its value, as in what is read.
+    given: dict[str, Any] = {
+        name: plain(value) if isinstance(value, str) else value for name, value in changes.items()
+    }
     return StoredMessage(
         id=message.id,
         stream_name=str(example_stream_name()),
@@ -159,7 +164,7 @@ def example_stored_message(**changes: Any) -> StoredMessage:
         data=message.data,
         metadata={},
         time=datetime.now(UTC),
-    )._replace(**changes)
+    )._replace(**given)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -56,3 +57,16 @@ def test_fields_can_be_given(make: Any) -> None:
     assert (message.type, message.data, message.metadata) == ("Placed", {"total": 7}, {"a": 1})
     with pytest.raises((TypeError, ValueError), match="total"):
         make(total=7)
+
+
+class Name(str, Enum):  # noqa: UP042
+    CATEGORY = "order"
+    STREAM = "order-1"
+    TYPE = "Placed"
+
+
+def test_a_member_of_an_enum_stands_for_its_value() -> None:
+    assert example_stream_name(Name.CATEGORY).category == "order"
+    stored = example_stored_message(stream_name=Name.STREAM, type=Name.TYPE)
+    assert (type(stored.stream_name), type(stored.type)) == (str, str)
+    assert f"{stored.stream_name} {stored.type}" == "order-1 Placed"
