@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from mdb_sqla.display import described, name_of
 from mdb_sqla.errors import InvalidArgument
 
 __all__ = [
@@ -22,22 +23,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 _MOST = 2**63 - 1
-_LONGEST = 200  # characters
 _LONGEST_KEY = 1_000  # bytes; a primary key has room for two, such as consumer and member
-
-
-def described(value: object) -> str:
-    """Return a value with its type, as an error shows it: `'4' (str)`."""
-    shown = repr(value)
-    if len(shown) > _LONGEST:
-        shown = f"{shown[:_LONGEST]}…"
-    return f"{shown} ({name_of(type(value))})"
-
-
-def name_of(kind: type) -> str:
-    """Return the name of a type, with its module unless it is built in."""
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return f"{module}{kind.__qualname__}"
 
 
 def plain(text: str) -> str:

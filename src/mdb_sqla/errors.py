@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from mdb_sqla.display import shown
+
 __all__ = [
     "BrokerRefused",
     "ConditionNotActivated",
@@ -119,7 +121,7 @@ class InvalidStreamName(InvalidArgument):
     """
 
     def __init__(self, value: object, rule: str) -> None:
-        super().__init__(f"Invalid stream name {value!r}: {rule}")
+        super().__init__(f"Invalid stream name {shown(value)}: {rule}")
         self.value = value
 
 
@@ -160,7 +162,8 @@ class InvalidMessage(MessageStoreError, ValueError):
     """
 
     def __init__(self, message: Any, rule: str) -> None:
-        super().__init__(f"Invalid message of type {message.type!r} and id {message.id}: {rule}")
+        id_ = message.id if isinstance(message.id, UUID) else shown(message.id)
+        super().__init__(f"Invalid message of type {shown(message.type)} and id {id_}: {rule}")
         self.message = message
 
 

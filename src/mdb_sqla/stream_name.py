@@ -130,7 +130,10 @@ def _id_of(part: object) -> str:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return int.__repr__(value)
+        try:
+            return int.__repr__(value)
+        except ValueError as error:
+            raise InvalidStreamName(part, f"an id can't be so long: {error}") from error
     # What is inherited from `object` names a place in memory, or shows a value to a programmer.
     if type(value).__str__ is object.__str__ or isinstance(value, bytes | bytearray):
         raise InvalidStreamName(

@@ -1,0 +1,28 @@
+"""Values as errors show them."""
+
+from __future__ import annotations
+
+__all__ = ["described", "name_of", "shown"]
+
+_LONGEST = 200  # characters
+
+
+def described(value: object) -> str:
+    """Return a value with its type, as an error shows it: `'4' (str)`."""
+    return f"{shown(value)} ({name_of(type(value))})"
+
+
+def shown(value: object) -> str:
+    """Return how a value shows itself, or that it can't, as an integer of many thousand digits."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        # The error that is to be raised says what is wrong with it; this one would hide that.
+        return f"<can't be shown: {name_of(type(error))}>"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def name_of(kind: type) -> str:
+    """Return the name of a type, with its module unless it is built in."""
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
