@@ -54,8 +54,8 @@ def write_on_commit(
             `NO_STREAM` for a stream that must not exist yet; None for any.
 
     Raises:
-        InvalidArgument: the session is none, or its transaction is committed already; the stream
-            name is none; there is no message.
+        InvalidArgument: the session is none, or its transaction is committed or rolled back
+            already; the stream name is none; there is no message.
         InvalidMessage: data or metadata is not JSON.
     """
     sync_session = sync_session_of(session)
@@ -77,8 +77,8 @@ def expect_on_commit(session: AnySession, stream_name: str, version: int) -> Non
             stream that must not exist.
 
     Raises:
-        InvalidArgument: the session is none, or its transaction is committed already; the stream
-            name is none; the version is no integer from -1 on.
+        InvalidArgument: the session is none, or its transaction is committed or rolled back
+            already; the stream name is none; the version is no integer from -1 on.
     """
     sync_session = sync_session_of(session)
     dialect_of(sync_session)
@@ -156,6 +156,11 @@ class _Outbox:
             raise InvalidArgument(
                 f"The transaction is committed already: messages to {pending.stream_name} must be "
                 "handed in before that"
+            )
+        if not self._session.is_active:
+            raise InvalidArgument(
+                "The session's transaction is rolled back or prepared, or has to be rolled back: "
+                f"messages to {pending.stream_name} must be handed in to the next one"
             )
         self.pending.append(pending)
         if self._writes_at_once:

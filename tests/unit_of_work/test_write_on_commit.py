@@ -291,6 +291,46 @@ def test_after_the_commit_it_is_too_late(flavour: Any, committed: Any) -> None:
     assert committed.messages() == [("order-1", "A", 0)]
 
 
+def test_after_a_rollback_it_is_too_late(flavour: Any, committed: Any) -> None:
+    refused = []
+
+    def hand_in(s: Session) -> None:
+        with pytest.raises(InvalidArgument, match="order-1 must be handed in to the next") as error:
+            write_on_commit(s, "order-1", Message("A"))
+        refused.append(error)
+
+    with flavour.session() as session:
+        event.listen(sync(session), "after_rollback", hand_in)
+        event.listen(
+            sync(session),
+            "after_soft_rollback",
+            lambda s, _: write_on_commit(s, "order-1", Message("B")),
+            once=True,
+        )
+        flavour.run(session.execute(text("SELECT 1")))
+        flavour.run(session.rollback())
+        flavour.run(session.commit())
+
+    assert len(refused) == 1
+    assert committed.messages() == [("order-1", "B", 0)]
+
+
+def test_a_session_that_has_to_be_rolled_back_takes_no_more(
+    flavour: Any, committed: Any, order: Any
+) -> None:
+    with flavour.session() as session:
+        session.add_all([order(state="same"), order(state="same")])
+        with pytest.raises(Exception, match="orders_state_key"):
+            flavour.run(session.flush())
+        with pytest.raises(InvalidArgument, match="has to be rolled back"):
+            write_on_commit(session, "order-1", Message("A"))
+        flavour.run(session.rollback())
+        write_on_commit(session, "order-1", Message("B"))
+        flavour.run(session.commit())
+
+    assert committed.messages() == [("order-1", "B", 0)]
+
+
 def test_data_is_what_it_was_when_it_was_handed_in(flavour: Any, committed: Any) -> None:
     with flavour.session() as session:
         data = {"n": 0}
