@@ -35,13 +35,15 @@ def sync_session_of(session: Any) -> Session:
     return session
 
 
-def session_from(source: Any, kind: type[_S], user: str) -> _S:
+def session_from(source: Any, kind: type[_S], user: str, **options: Any) -> _S:
     """Return the session that a factory or a registry makes, or the source if it is one itself.
+
+    Options are for what is made.
 
     Raises:
         InvalidArgument: it is of another kind; `user` says who needs it.
     """
-    session = source() if callable(source) else source
+    session = source(**options) if callable(source) else source
     if not isinstance(session, kind):
         raise InvalidArgument(
             f"{user} needs a {name_of(kind)}, and its {name_of(type(source))} makes something "

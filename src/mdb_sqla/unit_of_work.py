@@ -72,7 +72,11 @@ class _Unit(Generic[_S, _Store]):
         expect_on_commit(self.session, stream_name, version)
 
     def _enter(self, kind: type[_S]) -> Self:
-        session = session_from(self._source, kind, f"The block of this {type(self).__name__}")
+        # Whoever keeps the unit's own session, or a store over it, would begin transactions that
+        # nothing commits.
+        options = {"close_resets_only": False} if self._owns_session else {}
+        user = f"The block of this {type(self).__name__}"
+        session = session_from(self._source, kind, user, **options)
         sync_session = sync_session_of(session)
         # Of two threads, only one gets in.
         with _entering:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, create_engine
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -190,6 +191,23 @@ def test_outside_of_its_block_it_is_refused(
             flavour.run(use(unit))
         enter(flavour, unit)
         leave(flavour, unit)
+
+
+def test_what_is_kept_of_it_can_not_be_used_afterwards(
+    flavour: Any, factory: Any, committed: Any
+) -> None:
+    with flavour.unit_of_work(factory) as unit:
+        session, store = unit.session, unit.store
+        flavour.run(unit.commit())
+        # Between two transactions, it can.
+        assert flavour.run(store.write("order-1", Message("A"))) == 0
+        flavour.run(unit.commit())
+    with pytest.raises(InvalidRequestError, match="permanently closed"):
+        flavour.run(store.write("order-1", Message("B")))
+    with pytest.raises(InvalidRequestError, match="permanently closed"):
+        write_on_commit(session, "order-1", Message("B"))
+
+    assert committed.messages() == [("order-1", "A", 0)]
 
 
 def test_one_within_a_transaction_of_others_has_no_block(
