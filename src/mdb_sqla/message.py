@@ -81,7 +81,9 @@ class Message:
 
     `data` and `metadata` are whatever the engine's JSON serializer takes; metadata is an object.
     The id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch
-    neighbouring pages of the unique index.
+    neighbouring pages of the unique index. A message is told by its id, so an object that is
+    written again to the same stream is a repeat, and not stored twice: make one for each time that
+    something happens.
 
     Raises:
         InvalidMessage: the type is empty, the id is no UUID, or the metadata no mapping.
