@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import suppress
@@ -56,7 +57,7 @@ class Consumption:
         self._endless = endless
         self._on_begin = on_begin
         self._held: dict[int, Progress] = {}
-        self._share_at = 0.0
+        self._share_at = math.inf
         self.membership = (
             None if settings.group is None else Membership(settings.name, settings.group)
         )
@@ -127,7 +128,8 @@ class Consumption:
             yield Transact(self._register)
         for slot in list(self._held):
             yield from self._renew(slot)
-        self._share_at = 0.0
+        if self.membership is not None:
+            self._share_at = 0.0
         if self._on_begin is not None:
             self._on_begin()
             self._on_begin = None

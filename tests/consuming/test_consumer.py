@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import (
@@ -348,6 +348,25 @@ def test_a_handler_that_ends_the_transaction_is_told(application: Any, ending: s
 
     assert "must leave the transaction open" in str(error.value.__cause__)
     assert application.position("billing") == 0
+
+
+@pytest.mark.parametrize("group", [None, Group(slots=1)], ids=["alone", "group"])
+def test_a_batch_is_read_once(application: Any, handler: Any, group: Group | None) -> None:
+    reads: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "get_category_messages" in statement:
+            reads.append(statement)
+
+    event.listen(application.flavour.sync_engine, "before_cursor_execute", note)
+    application.write("order-1", *range(30))
+    consumer = Consumer("billing", "order", batch_size=10, group=group)
+    consumer.on("T")(handler)
+    application.catch_up(consumer)
+
+    assert application.effects() == list(range(30))
+    # The last of them finds that there is nothing more.
+    assert len(reads) == 4
 
 
 def test_one_that_is_stopped_while_it_starts(application: Any, handler: Any) -> None:
