@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, func, literal_column, type_coerce
+from sqlalchemy import ColumnElement, Text, case, func, literal_column, type_coerce
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator
 
@@ -23,12 +23,16 @@ __all__ = [
     "JSONText",
     "UTCDateTime",
     "UUIDText",
+    "held_by_python",
     "json_deserializer",
     "json_serializer",
     "normalized",
+    "time_column",
     "uuid_of",
 ]
 
+
+_TIMESTAMP = TIMESTAMP(timezone=False)
 
 # SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
 # type JSON does not serve here: it leaves to psycopg what psycopg reads by itself, not text.
@@ -139,20 +143,38 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else _utc(value)
 
 
+def held_by_python(time: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether Python's `datetime` has such a time: PostgreSQL has infinity, and more years."""
+    first, last = (
+        f"timestamp '{day}'" for day in ("0001-01-01 00:00", "9999-12-31 23:59:59.999999")
+    )
+    plain: ColumnElement[Any] = type_coerce(time, _TIMESTAMP)
+    return plain.between(literal_column(first, _TIMESTAMP), literal_column(last, _TIMESTAMP))
+
+
+def time_column(time: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a time as drivers read it; NULL where they would fail for all rows together."""
+    return case((held_by_python(time), type_coerce(time, _TIMESTAMP)))
+
+
 def normalized(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     """Return rows whose first column is a UUID, and whose last is a `datetime` without zone.
+
+    None stays None.
 
     Raises:
         InvalidArgument: an application has the driver return something that can't be made these.
     """
-    if not rows:
-        return rows
     # All are of one kind.
-    id_, *_, time = rows[0]
+    row = next((row for row in rows if row[-1] is not None), None)
+    if row is None:
+        return [(uuid_of(id_), *others) for id_, *others in rows]
+    id_, *_, time = row
     if isinstance(id_, UUID) and type(time) is datetime and time.tzinfo is None:
         return rows
     return [
-        (uuid_of(id_), *between, _utc(time).replace(tzinfo=None)) for id_, *between, time in rows
+        (uuid_of(id_), *between, time if time is None else _utc(time).replace(tzinfo=None))
+        for id_, *between, time in rows
     ]
 
 

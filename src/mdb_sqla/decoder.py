@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    TIMESTAMP,
     ClauseElement,
     ColumnElement,
     Dialect,
@@ -23,7 +22,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from mdb_sqla.column_types import json_deserializer, normalized
+from mdb_sqla.column_types import json_deserializer, normalized, time_column
 from mdb_sqla.errors import UndecodableMessage
 from mdb_sqla.execution import Database, dialect_of, execute_raw
 from mdb_sqla.message import StoredMessage
@@ -34,7 +33,10 @@ _Deserialize = Callable[[str], Any]
 
 
 class _Undecoded(StoredMessage):
-    """A message that could not be decoded when it was read: its data and metadata are the text."""
+    """A message that could not be decoded when it was read: its data and metadata are the text.
+
+    Its time is None where Python has no such time.
+    """
 
     deserialize: _Deserialize
 
@@ -55,7 +57,7 @@ def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select
         messages.c.global_position,
         _object(messages.c.data),
         _object(messages.c.metadata),
-        type_coerce(messages.c.time, TIMESTAMP),
+        time_column(messages.c.time),
     )
 
 
@@ -125,7 +127,8 @@ def _one_by_one(
 ) -> list[StoredMessage]:
     messages: list[StoredMessage] = []
     for *values, time in rows:
-        message = _Undecoded._make([*values, datetime.combine(time, time.time(), UTC)])
+        when = None if time is None else datetime.combine(time, time.time(), UTC)
+        message = _Undecoded._make([*values, when])
         message.deserialize = deserialize
         try:
             messages.append(decoded(message))
@@ -146,6 +149,8 @@ def decoded(message: StoredMessage) -> StoredMessage:
     if not isinstance(message, _Undecoded):
         return message
     try:
+        if message.time is None:
+            raise ValueError("its time is infinite, or not in the years from 1 to 9999")
         data, metadata = map(message.deserialize, (message.data, message.metadata))
     except Exception as error:
         raise UndecodableMessage(message, error) from error

@@ -168,7 +168,10 @@ class InvalidMessage(MessageStoreError, ValueError):
 
 
 class UndecodableMessage(MessageStoreError, ValueError):
-    """The engine's JSON deserializer can't read a stored message; its error is the `__cause__`.
+    """Python can't hold a stored message; the `__cause__` says why.
+
+    It is an error of the engine's JSON deserializer, or the message's time is infinite or not in
+    the years from 1 to 9999.
 
     The transaction is as it was. For a consumer it is a failure of the message, like a handler's.
 
@@ -180,11 +183,16 @@ class UndecodableMessage(MessageStoreError, ValueError):
     """
 
     def __init__(self, message: Any, error: Exception) -> None:
+        remedy = (
+            "the owner of the store has to give it another time"
+            if message.time is None
+            else "pass create_engine() a json_deserializer that accepts it"
+        )
         super().__init__(
             f"Message {message.global_position} of type {message.type!r}, position "
             f"{message.position} of stream {message.stream_name}, can't be decoded: "
             f"{type(error).__name__}: {error}. `mdb print` shows it as it is stored; to read it, "
-            "pass create_engine() a json_deserializer that accepts it"
+            f"{remedy}"
         )
         self.stream_name: str = message.stream_name
         self.position: int = message.position

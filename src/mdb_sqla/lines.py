@@ -31,6 +31,9 @@ _WELCOME = frozenset({"data", "metadata", "id"})
 class RawMessage(NamedTuple):
     """A message with its data and metadata as the JSON text that is stored; None for NULL.
 
+    A time that Python does not have is text, as PostgreSQL writes it in JSON: `infinity`,
+    `20000-01-01T00:00:00` or `0044-03-15T00:00:00 BC`.
+
     Not parsed, a number keeps all its digits, and NULL is told from a JSON null.
     """
 
@@ -41,7 +44,14 @@ class RawMessage(NamedTuple):
     global_position: int
     data: str | None
     metadata: str | None
-    time: datetime
+    time: datetime | str
+
+    @property
+    def shown_time(self) -> str:
+        """The time with its zone, as PostgreSQL reads it."""
+        if isinstance(self.time, datetime):
+            return f"{self.time.isoformat()}Z"
+        return self.time if "infinity" in self.time else _ODD_ZONE.sub("Z", self.time, count=1)
 
     @property
     def line(self) -> str:
@@ -51,7 +61,7 @@ class RawMessage(NamedTuple):
         return (
             f'{{"id": "{self.id}", "stream_name": {_quoted(self.stream_name)}, '
             f'"type": {_quoted(self.type)}, "position": {self.position}, '
-            f'"global_position": {self.global_position}, "time": "{self.time.isoformat()}Z"'
+            f'"global_position": {self.global_position}, "time": "{self.shown_time}"'
             f"{data}{metadata}}}\n"
         )
 
@@ -174,20 +184,45 @@ def _is_id(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
+    return isinstance(value, str) and (_is_usual_time(value) or _is_odd_time(value))
+
+
+def _is_usual_time(value: str) -> bool:
     try:
         return (
-            isinstance(value, str)
-            and _TIME.fullmatch(value) is not None
+            _TIME.fullmatch(value) is not None
             and datetime.fromisoformat(value).astimezone(UTC) is not None
         )
     except (ValueError, OverflowError):
         return False
 
 
+def _is_odd_time(value: str) -> bool:
+    """Whether PostgreSQL has such a time, and Python has not."""
+    odd = _ODD_TIME.fullmatch(value)
+    if odd is None or odd["year"] is None:
+        return odd is not None
+    year = 1 - int(odd["year"]) if odd["era"] else int(odd["year"])
+    try:
+        # The calendar is that of the same year within four centuries.
+        datetime.fromisoformat(f"{2000 + year % 400}{odd['rest']}")
+    except ValueError:
+        return False
+    # PostgreSQL's first day is in November.
+    return -4712 < year < 1 or 10_000 <= year < 294_276
+
+
 # What both Python and PostgreSQL read, and take for the same.
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-5])(:[0-5]\d)?)", re.ASCII
 )
+# What only PostgreSQL reads, as it is exported.
+_ODD_TIME = re.compile(
+    r"-?infinity"
+    r"|(?P<year>\d{4,6})(?P<rest>-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?)Z(?P<era> BC)?",
+    re.ASCII,
+)
+_ODD_ZONE = re.compile("(?= BC$)|$")
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {

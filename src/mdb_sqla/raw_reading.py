@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    TIMESTAMP,
     BigInteger,
     ColumnElement,
     TableValuedAlias,
     Text,
     Uuid,
+    case,
     cast,
     func,
     literal,
+    literal_column,
     select,
     true,
     tuple_,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions, tables
-from mdb_sqla.column_types import normalized, uuid_of
+from mdb_sqla.column_types import held_by_python, normalized, time_column, uuid_of
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.execution import Database, execute, execute_raw
 from mdb_sqla.lines import RawMessage
@@ -34,6 +35,7 @@ __all__ = ["Mark", "RawReader"]
 
 _BATCH = 5_000  # messages
 _MARKS = 100
+_WHOLE: ColumnElement[Any] = literal_column("'{}'::text[]")
 
 
 class Mark(NamedTuple):
@@ -126,7 +128,10 @@ class RawReader:
         rows = normalized(execute_raw(db, statement, {}, tables.messages))
         # After the read, so that what it has read is known to come behind what was read before.
         self._check(db, end)
-        found = list(map(RawMessage._make, rows))
+        found = [
+            RawMessage._make((*values, odd if time is None else time))
+            for *values, odd, time in rows
+        ]
         is_full = len(found) == size
         if until is not None and found and self.position_of(found[-1]) > until:
             found, is_full = [each for each in found if self.position_of(each) <= until], False
@@ -239,5 +244,12 @@ def _columns(messages: TableValuedAlias) -> list[ColumnElement[Any]]:
         columns.global_position,
         type_coerce(columns.data, Text),
         type_coerce(columns.metadata, Text),
-        type_coerce(columns.time, TIMESTAMP),
+        # In JSON a time looks the same in each DateStyle.
+        case(
+            (
+                ~held_by_python(columns.time),
+                func.pg_catalog.to_jsonb(columns.time).op("#>>")(_WHOLE),
+            )
+        ),
+        time_column(columns.time),
     ]

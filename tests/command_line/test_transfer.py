@@ -6,11 +6,12 @@ import json
 import signal
 import subprocess
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine, func, select, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text, update
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import (
@@ -314,6 +315,10 @@ def lines(*changes: dict[str, Any]) -> list[bytes]:
         (lines({"time": "2013-W01-1T00:00:00Z"})[1], "the time must be a time with a zone"),
         (lines({"time": "2013-01-01 00:00:00,5+01:00"})[1], "the time must be a time with a zone"),
         (lines({"time": "0001-01-01T00:00:00+10:00"})[1], "the time must be a time with a zone"),
+        (lines({"time": "20000-13-01T00:00:00Z"})[1], "the time must be a time with a zone"),
+        (lines({"time": "300000-01-01T00:00:00Z"})[1], "the time must be a time with a zone"),
+        (lines({"time": "4713-11-24T00:00:00Z BC"})[1], "the time must be a time with a zone"),
+        (lines({"time": "2013-01-01T00:00:00"})[1], "the time must be a time with a zone"),
         (lines({"metadata": [1]})[1], r"the metadata must be a JSON object: \[1\]"),
         (lines({"colour": 1})[1], "the key 'colour' must be one of data, global_position, id"),
         (lines({"data": "\0"})[1], "PostgreSQL stores no NUL and no surrogates"),
@@ -531,6 +536,39 @@ def test_an_import_into_a_store_that_is_cleared_meanwhile(
         with pytest.raises(StoreRewound, match=str(LINE["id"])):
             import_lines(connection, lines({}), clear_it)
         assert import_lines(connection, lines({})).written == 2
+
+
+ODD_TIMES = {
+    "infinity": "infinity",
+    "-infinity": "-infinity",
+    "20000-02-29": "20000-02-29 00:00:00Z",
+    "0044-03-15 BC": "0044-03-15 00:00:00Z BC",
+    "294275-12-31 23:59:59.999999": "294275-12-31 23:59:59.999999Z",
+    "4712-01-01 BC": "4712-01-01 00:00:00Z BC",
+}
+
+
+def test_times_that_python_does_not_have(databases: Databases, engine: Engine) -> None:
+    with engine.begin() as connection:
+        for number, time in enumerate(ODD_TIMES):
+            name = f"a-{number}"
+            MessageStore(connection).write(name, Message("T"))
+            moved = update(messages).where(messages.c.stream_name == name)
+            connection.execute(moved.values(time=text(f"timestamp '{time}'".replace(":", r"\:"))))
+
+    printed = mdb("print", url=engine.url).stdout
+    with (
+        databases.create() as url,
+        engine.connect() as source,
+        create_engine(url, poolclass=NullPool).connect() as target,
+    ):
+        migrate.upgrade(target)
+        target.commit()
+        exported = [each.line.encode() for each in chain(*export(source, RawReader()))]
+        import_lines(target, exported)
+        assert rows(url) == rows(engine.url)
+    for shown in ODD_TIMES.values():
+        assert shown in printed
 
 
 @pytest.mark.parametrize("before", [[], [("b-1", "T")]], ids=["as they were", "behind"])

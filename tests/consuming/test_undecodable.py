@@ -58,6 +58,26 @@ def make(request: pytest.FixtureRequest, application: Application, handler: Any)
     return make
 
 
+def test_a_time_that_python_does_not_have_is_set_aside(application: Application, make: Any) -> None:
+    application.write("order-1", 1)
+    write_bad(application)
+    application.write("order-2", 3)
+    with application.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE message_store.messages SET time = 'infinity', data = '2' WHERE type = 'Bad'"
+            )
+        )
+
+    application.catch_up(make("T", "Bad", sets_aside=True))
+
+    assert application.effects() == [1, 3]
+    with application.engine.connect() as connection:
+        (letter,) = dead_letters(connection, "billing")
+    assert letter.global_position == 2
+    assert "9999" in str(letter.error)
+
+
 def test_it_stops_the_consumer_where_it_is(application: Application, make: Any) -> None:
     application.write("order-1", 1)
     write_bad(application)

@@ -87,3 +87,35 @@ def test_the_error_goes_from_process_to_process(flavour: Any, store: Any) -> Non
 
     copy = pickle.loads(pickle.dumps(raised.value))
     assert vars(copy) == vars(raised.value)
+
+
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"])
+def test_a_time_that_python_does_not_have(flavour: Any, store: Any, time: str) -> None:
+    with flavour.connection() as connection:
+        change = f"time = '{time}', data = 'null'"
+        statement = f"UPDATE message_store.messages SET {change} WHERE type = 'Bad'"
+        flavour.run(connection.execute(text(statement)))
+        flavour.run(connection.commit())
+
+    reads: list[Any] = [
+        lambda: store.read_category("order"),
+        lambda: store.read_stream("order-1"),
+    ]
+    for read in reads:
+        with pytest.raises(UndecodableMessage, match="owner of the store") as raised:
+            flavour.run(read())
+        assert_names_it(raised.value)
+    assert len(raised.value.before) == 2
+    with pytest.raises(UndecodableMessage, match="from 1 to 9999"):
+        flavour.run(store.last_message("order-1"))
+
+
+@pytest.mark.parametrize("time", ["0001-01-01", "9999-12-31 23:59:59.999999"])
+def test_the_first_and_the_last_time_of_python(flavour: Any, store: Any, time: str) -> None:
+    with flavour.connection() as connection:
+        statement = f"UPDATE message_store.messages SET time = '{time}' WHERE type = 'T'"
+        flavour.run(connection.execute(text(statement.replace(":", r"\:"))))
+        flavour.run(connection.commit())
+
+    (message,) = flavour.run(store.read_stream("order-1", 0, 1))
+    assert message.time.replace(tzinfo=None).isoformat().startswith(time.replace(" ", "T"))

@@ -194,7 +194,7 @@ def _show(messages: Iterable[RawMessage], as_json: bool) -> None:
             (f"{message.global_position}", "bold"),
             f"  {shown(message.stream_name)} {message.position}  ",
             (shown(message.type), "bold"),
-            f"  {message.time.isoformat(sep=' ')}Z  {message.id}",
+            f"  {message.shown_time.replace('T', ' ')}  {message.id}",
         )
         output.print(heading)
         for name in ("data", "metadata"):
