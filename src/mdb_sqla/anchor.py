@@ -34,7 +34,6 @@ from mdb_sqla.tables import messages
 __all__ = [
     "Anchor",
     "are_stored",
-    "last_drawn",
     "last_up_to",
     "sequence_file",
     "sequence_of",
@@ -110,12 +109,7 @@ def sequence_file() -> ColumnElement[int]:
     return cast(func.pg_catalog.pg_relation_filenode(_SEQUENCE), BigInteger)
 
 
-def last_drawn() -> ColumnElement[int]:
-    """The last global position that was drawn; 0 where none was."""
-    return func.coalesce(func.pg_catalog.pg_sequence_last_value(_SEQUENCE), 0, type_=BigInteger)
-
-
 def sequence_of(session: Session) -> dict[str, Any]:
-    """Return the parameters of a statement with `sequence_file` or `last_drawn`."""
+    """Return the parameters of a statement with `sequence_file`."""
     name = qualified(connection_of(session), "messages_global_position_seq")
     return {"sequence_name": name}

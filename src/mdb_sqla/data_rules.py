@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, cast, func, or_, select
+from sqlalchemy import BigInteger, Connection, cast, func, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.sql.functions import Function
 
@@ -108,5 +108,8 @@ _NEWEST = select(func.coalesce(func.max(messages.c.global_position), 0)).scalar_
 
 
 def _last_drawn(name: str) -> Function[int]:
-    # NULL where nothing was ever drawn.
-    return func.coalesce(func.pg_sequence_last_value(cast(name, REGCLASS)), 0)
+    # NULL where nothing was drawn since the sequence was set to begin with a number.
+    first = select(literal_column("last_value", BigInteger)).select_from(text(name))
+    return func.coalesce(
+        func.pg_sequence_last_value(cast(name, REGCLASS)), first.scalar_subquery() - 1
+    )

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.errors import StoreRewound
+from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.lines import RawMessage
 from mdb_sqla.listening import listening
 from mdb_sqla.raw_reading import RawReader
 from mdb_sqla.refusals import is_passing
 
-__all__ = ["Following"]
+__all__ = ["Following", "Trouble"]
+
+Trouble = DBAPIError | ReadNotExact | TransactionConflict | StoreRewound
+"""What passes by itself, or where the store was rewound."""
 
 _POLL = 1.0  # seconds between two looks, where nobody tells of messages, or to connect again
 
@@ -30,15 +33,15 @@ class Following:
     Args:
         engine: what to connect with; no transaction is held open.
         reader: what to read.
-        report: is called with each loss of the connection, each failure to connect since, and each
-            time that the store was rewound.
+        report: is called with each loss of the connection, each failure to connect since, what
+            else passes by itself, and each time that the store was rewound.
     """
 
     def __init__(
         self,
         engine: Engine,
         reader: RawReader,
-        report: Callable[[DBAPIError | StoreRewound], object],
+        report: Callable[[Trouble], object],
     ) -> None:
         self._engine = engine
         self._reader = reader
@@ -65,7 +68,7 @@ class Following:
                     yield from self._read(
                         connection.execution_options(isolation_level="READ COMMITTED")
                     )
-            except DBAPIError as error:
+            except (DBAPIError, ReadNotExact, TransactionConflict) as error:
                 if not has_connected or not is_passing(error):
                     raise
                 self._woken.clear()

@@ -149,11 +149,10 @@ class Inserting:
 
     def newest(self) -> tuple[int, int]:
         """Return the global positions of the newest message and the last one drawn; 0 for none."""
-        sequence = cast(self._name, REGCLASS)
         ((newest, drawn),) = self._execute(
             select(
                 func.coalesce(func.pg_catalog.max(messages.c.global_position), 0),
-                func.coalesce(func.pg_catalog.pg_sequence_last_value(sequence), 0),
+                functions.last_global_position(),
             )
         )
         return newest, drawn

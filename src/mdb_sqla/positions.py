@@ -27,10 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mdb_sqla import functions
 from mdb_sqla.anchor import (
     Anchor,
     are_stored,
-    last_drawn,
     last_up_to,
     sequence_file,
     sequence_of,
@@ -134,7 +134,7 @@ _STANDING = (
     select(
         slots.c.token,
         slots.c.position,
-        last_drawn(),
+        functions.last_global_position(),
         sequence_file(),
         _last.c.global_position,
         _last.c.id,

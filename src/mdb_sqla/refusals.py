@@ -154,10 +154,11 @@ def is_passing(error: BaseException) -> bool:
     connection left, a lock is held for too long, a statement was cancelled or took too long, or
     PostgreSQL asks to run the transaction again.
     """
+    sqlstate = sqlstate_of(error) or ""
     if not isinstance(error, DBAPIError):
         passing = errors.ReadNotExact | errors.TooManyLocks | errors.TransactionConflict
-        return isinstance(error, passing)
-    sqlstate = sqlstate_of(error) or ""
+        # SQLAlchemy 2.0 lets through what asyncpg raises while it connects.
+        return isinstance(error, passing) or sqlstate.startswith(_PASSING)
     return (
         error.connection_invalidated
         or sqlstate.startswith(_PASSING)

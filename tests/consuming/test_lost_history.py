@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, text
 from tenacity import retry, retry_if_result, stop_after_delay
 
-from mdb_sqla import Consumer, ConsumerAhead, Group, Message, MessageStore, Retries
+from mdb_sqla import Consumer, ConsumerAhead, Group, Message, MessageStore, Retries, data_rules
 from mdb_sqla.dead_letters import dead_letters, replay
 from mdb_sqla.granularity import set_lock_granularity
 from tests.consuming.history import History
@@ -21,6 +21,7 @@ from tests.waiting import wait_until
 
 FAST = Retries(attempts=2, first=0.001, longest=0.001)
 LAST = 1000
+SEQUENCE = "message_store.messages_global_position_seq"
 
 
 def consumer_of(handled: Any, **arguments: Any) -> Consumer:
@@ -258,6 +259,26 @@ def test_a_position_beyond_what_was_drawn_is_named_at_the_start(
     with pytest.raises(ConsumerAhead, match="'billing' is at global position 90") as error:
         application.catch_up(consumer)
     assert (error.value.slot, error.value.position, error.value.drawn) == (0, 90, 2)
+
+
+def test_a_sequence_that_was_set_to_begin_with_a_number(application: Any) -> None:
+    """As `pg_dump` sets it where none was drawn; the newest message was deleted."""
+    application.write("order-1", 1, 2, 3)
+    application.catch_up(consumer_of(Handled()))
+    with application.engine.begin() as connection:
+        connection.execute(text("DELETE FROM message_store.messages WHERE global_position = 3"))
+        connection.execute(
+            text("SELECT setval('message_store.messages_global_position_seq', 4, false)")
+        )
+    with application.engine.connect() as connection:
+        assert list(data_rules.sequence(connection, SEQUENCE)) == []
+        assert list(data_rules.consumers(connection, SEQUENCE)) == []
+
+    application.catch_up(consumer_of(Handled()))
+    application.write("order-1", 4)
+    application.catch_up(consumer_of(Handled()))
+
+    assert application.effects() == [1, 2, 3, 4]
 
 
 def test_a_start_that_is_not_reached_yet_is_waited_for(application: Any) -> None:

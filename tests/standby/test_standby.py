@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from mdb_sqla import Message, MessageStore, ReadNotExact, migrate
+from mdb_sqla.following import Following, Trouble
 from mdb_sqla.granularity import set_lock_granularity
+from mdb_sqla.lines import RawMessage
+from mdb_sqla.raw_reading import RawReader
+from tests.side_by_side.message_db import conninfo
 from tests.standby.conftest import replayed, replicating
+from tests.waiting import backends
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +111,39 @@ def test_a_session_that_read_before_the_switch_finds_out(
 
         with pytest.raises(ReadNotExact):
             store.read_category("a")
+
+
+def test_who_follows_all_messages_waits_for_the_primary(primary: Engine, standby: Engine) -> None:
+    """An address may point to a standby for a moment, at a switchover."""
+    urls = [primary.url]
+    engine = create_engine(
+        "postgresql+psycopg://",
+        poolclass=NullPool,
+        creator=lambda: psycopg.connect(conninfo(urls[0])),
+    )
+    troubles: Queue[Trouble] = Queue()
+    following = Following(engine, RawReader(None), troubles.put)
+    batches: Queue[list[RawMessage]] = Queue()
+
+    def follow() -> None:
+        for batch in following:
+            batches.put(batch)
+
+    with ThreadPoolExecutor() as threads:
+        done = threads.submit(follow)
+        try:
+            write(primary, "a-1")
+            assert [message.global_position for message in batches.get(timeout=20)]
+            urls[0] = standby.url
+            with primary.connect() as connection:
+                for pid in backends(connection, "."):
+                    connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            while not isinstance(troubles.get(timeout=20), ReadNotExact):
+                pass
+            urls[0] = primary.url
+            write(primary, "b-1")
+            (message,) = batches.get(timeout=20)
+            assert message.stream_name == "b-1"
+        finally:
+            following.end()
+        done.result(20)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import orjson
 import pytest
 from sqlalchemy import JSON, create_engine, func, select, text
@@ -328,3 +329,12 @@ def test_more_categories_than_postgresql_can_lock(flavour: Any) -> None:
     # A consumer waits for it, as others may need as many.
     assert is_outage(e.value)
     assert is_passing(e.value)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.TooManyConnectionsError("no more"), asyncpg.CannotConnectNowError("starting")]
+)
+def test_errors_that_sqlalchemy_lets_through_pass_as_well(error: Exception) -> None:
+    """SQLAlchemy 2.0 does, for those of asyncpg's while it connects."""
+    assert is_passing(error)
+    assert not is_passing(asyncpg.InvalidPasswordError("not that"))

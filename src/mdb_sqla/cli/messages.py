@@ -12,13 +12,12 @@ from uuid import UUID
 
 import typer
 from rich.text import Text
-from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, output
 from mdb_sqla.cli.printing import Json, binary_output, print_json, shown
-from mdb_sqla.errors import StoreRewound
+from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.exporting import export
-from mdb_sqla.following import Following
+from mdb_sqla.following import Following, Trouble
 from mdb_sqla.lines import RawMessage, messages_in
 from mdb_sqla.message import Message
 from mdb_sqla.raw_reading import RawReader
@@ -159,10 +158,12 @@ def tail(
             _show(_of(batch, types), as_json)
 
 
-def _report(error: DBAPIError | StoreRewound) -> None:
+def _report(error: Trouble) -> None:
     if isinstance(error, StoreRewound):
         words = f"{error}. Continuing after the newest message that is still there, if any."
         words += " Some may be shown again."
+    elif isinstance(error, ReadNotExact | TransactionConflict):
+        words = f"can't read at the moment, trying again: {error}"
     else:
         words = f"the connection was lost, trying again: {str(error.orig).strip()}"
     errors.print(f"mdb: {words}", style="red")
