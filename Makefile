@@ -11,16 +11,22 @@ DOCS_INSTALLED := $(VENV)/installed-docs
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
 PYTHONS := 3.12 3.13 3.14
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/unit_of_work
+# What starts brokers and processes of its own, or loads the machine by itself, runs one after another.
+LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consuming/test_soak.py \
+  tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py
+PARALLEL := -n 3 --dist loadfile
 FLIGHTS ?= 5000
 ROUNDS ?= 7
 SMALL ?=
 SECONDS ?= 600
 
-.PHONY: help demo test test-matrix soak soak-relay check format docs bench clean
+.PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
-	@echo 'make test         run every test on the newest PostgreSQL'
+	@echo 'make test         run the tests on the newest PostgreSQL, several at a time'
+	@echo 'make test-long    run those with brokers, processes and load, one after another'
+	@echo 'make test-all     run all of them, and the matrix'
 	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 18, and the rest on other versions'
 	@echo 'make soak         kill and pause consumers, and crash their server, for ten minutes; SECONDS=3600 for an hour'
 	@echo 'make soak-relay   kill relays, their brokers and their database, for ten minutes at each broker'
@@ -34,7 +40,12 @@ demo: $(INSTALLED)
 	cd examples/flights && ../../$(BIN)/python -m flights --flights $(FLIGHTS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) tests $(LONG_TESTS:%=--ignore=%)
+
+test-long: $(INSTALLED)
+	$(BIN)/python -m pytest $(LONG_TESTS)
+
+test-all: test test-long test-matrix
 
 soak: $(INSTALLED)
 	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consuming/test_soak.py
@@ -62,7 +73,7 @@ bench: $(BENCH_INSTALLED)
 test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0 $(PYTHONS:%=python-%)
 
 contract-%: .postgres/%/bin/postgres $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 tests/contract --postgres .postgres/$*/bin
+	$(BIN)/python -m pytest $(PARALLEL) tests/contract --postgres .postgres/$*/bin
 
 .PRECIOUS: .postgres/%/bin/postgres
 .postgres/%/bin/postgres: $(INSTALLED)
@@ -73,11 +84,12 @@ contract-%: .postgres/%/bin/postgres $(INSTALLED)
 	touch $@
 
 sqlalchemy-2.0: $(VENV)-sqlalchemy-2.0/installed
-	$(VENV)-sqlalchemy-2.0/bin/python -m pytest $(LIBRARY_TESTS) tests/migrations
+	$(VENV)-sqlalchemy-2.0/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS) tests/migrations \
+	  $(patsubst %,--ignore=%,$(filter tests/migrations/%,$(LONG_TESTS)))
 
 python-%:
 	@if python$* -c '' 2>/dev/null; then \
-	  $(MAKE) $(VENV)-$*/installed PYTHON=python$* && $(VENV)-$*/bin/python -m pytest $(LIBRARY_TESTS); \
+	  $(MAKE) $(VENV)-$*/installed PYTHON=python$* && $(VENV)-$*/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS); \
 	else \
 	  echo 'python$* is not on this machine; its tests are left out'; \
 	fi
