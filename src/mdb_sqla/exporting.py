@@ -10,7 +10,8 @@ from uuid import UUID
 
 from mdb_sqla.errors import InvalidArgument, InvalidLine
 from mdb_sqla.execution import Database
-from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, RawMessage, parse
+from mdb_sqla.line_format import EXPORTED
+from mdb_sqla.lines import RawMessage, parse
 from mdb_sqla.raw_reading import Mark, RawReader
 
 __all__ = ["export", "go_on"]
@@ -69,7 +70,7 @@ def go_on(path: Path, reader: RawReader) -> BinaryIO:
 
 def _mark(last: bytes, reader: RawReader) -> Mark:
     try:
-        line = next(parse([last], KEYS, OPTIONAL_KEYS), None)
+        line = next(parse([last], EXPORTED), None)
     except InvalidLine as error:
         raise InvalidArgument(f"The last line of the file is no message: {error}") from error
     if line is None:

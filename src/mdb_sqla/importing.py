@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy, StoreRewound
 from mdb_sqla.execution import check_isolation
 from mdb_sqla.inserting import Entry, Inserting
-from mdb_sqla.lines import KEYS, OPTIONAL_KEYS, parse
+from mdb_sqla.line_format import EXPORTED
+from mdb_sqla.lines import parse
 from mdb_sqla.notifying import announce
 
 __all__ = ["Imported", "import_lines"]
@@ -175,7 +176,7 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[Entry]]:
 
 def _entries(lines: Iterable[bytes]) -> Iterator[Entry]:
     last, last_number = 0, 0
-    for line in parse(lines, KEYS, OPTIONAL_KEYS):
+    for line in parse(lines, EXPORTED):
         values = line.values
         position: int = values["global_position"]
         if position <= last:

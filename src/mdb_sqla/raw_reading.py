@@ -223,8 +223,8 @@ class RawReader:
         """Whether a stream is among what is read."""
         if self._name is None:
             return True
-        name = StreamName(stream_name)
-        return self._name == (name if self._is_stream else name.category)
+        # Other clients store names that are no StreamName.
+        return self._name == (stream_name if self._is_stream else stream_name.partition("-")[0])
 
     def _messages(self, size: int) -> TableValuedAlias:
         if self._is_stream:

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, func, select, text, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    Text,
+    cast,
+    create_engine,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import (
@@ -30,6 +42,7 @@ from mdb_sqla import importing as importing_module
 from mdb_sqla.clearing import clear
 from mdb_sqla.exporting import export, go_on
 from mdb_sqla.importing import Imported, import_lines
+from mdb_sqla.lines import messages_in
 from mdb_sqla.raw_reading import RawReader
 from mdb_sqla.tables import messages
 from mdb_sqla.verify import verify
@@ -302,12 +315,19 @@ def lines(*changes: dict[str, Any]) -> list[bytes]:
     return [json.dumps(each).encode() for each in (LINE, *changed)]
 
 
+def deep(opening: str, inner: str, closing: str) -> bytes:
+    """A good line whose data is nested deeper than Python reads JSON."""
+    (line,) = lines()
+    data = opening * 100_000 + inner + closing * 100_000
+    return line.replace(b'": 7', b'": 9')[:-1] + f', "data": {data}}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
         (lines({"id": "x"})[1], 'the id must be a UUID in lower case with dashes: "x"'),
-        (lines({"stream_name": "-1"})[1], 'the stream_name must be .* empty: "-1"'),
-        (lines({"type": ""})[1], 'the type must be a string that is not empty: ""'),
+        (lines({"stream_name": 1})[1], "the stream_name must be a string: 1"),
+        (lines({"type": None})[1], "the type must be a string: null"),
         (lines({"position": -1})[1], "the position must be an integer from 0 .*: -1"),
         (lines({"position": True})[1], "the position must be an integer from 0 .*: true"),
         (lines({"global_position": 0})[1], "the global_position must be an integer from 1 .*: 0"),
@@ -319,14 +339,22 @@ def lines(*changes: dict[str, Any]) -> list[bytes]:
         (lines({"time": "300000-01-01T00:00:00Z"})[1], "the time must be a time with a zone"),
         (lines({"time": "4713-11-24T00:00:00Z BC"})[1], "the time must be a time with a zone"),
         (lines({"time": "2013-01-01T00:00:00"})[1], "the time must be a time with a zone"),
-        (lines({"metadata": [1]})[1], r"the metadata must be a JSON object: \[1\]"),
         (lines({"colour": 1})[1], "the key 'colour' must be one of data, global_position, id"),
         (lines({"data": "\0"})[1], "PostgreSQL stores no NUL and no surrogates"),
         (lines({"data": ["\ud800"]})[1], "PostgreSQL stores no NUL and no surrogates"),
         (lines({"global_position": 7})[1], "must be above 7, which line 1 has: 7"),
         (b'{"id"', "it must be JSON: "),
         (lines({"data": float("nan")})[1], "it must be JSON: NaN is no JSON value"),
-        (b"[" * 100_000, "it must be JSON: "),
+        (b"[" * 100_000, "it must be JSON: \\[ is not closed"),
+        (b"[" * 100_000 + b"]" * 100_001, "it must be JSON: nothing is open that ] closes"),
+        (b"[" * 100_000 + b"]" * 100_000 + b"1", "it must be JSON: Extra data"),
+        (
+            b'{"data": [' * 100_000 + b"1}" + b"]}" * 99_999,
+            "it must be JSON: Expecting ',' delimiter",
+        ),
+        (deep("[", '"', "]"), "it must be JSON: \\[ is not closed"),
+        (deep("[", r'"\ud800"', "]"), "PostgreSQL stores no NUL and no surrogates"),
+        (deep("[", "NaN", "]"), "it must be JSON: NaN is no JSON value"),
         (b"7", "it must be a JSON object: 7"),
         (b"{}", "the key 'global_position' is missing"),
         (b"\xff", "it must be UTF-8: "),
@@ -536,6 +564,84 @@ def test_an_import_into_a_store_that_is_cleared_meanwhile(
         with pytest.raises(StoreRewound, match=str(LINE["id"])):
             import_lines(connection, lines({}), clear_it)
         assert import_lines(connection, lines({})).written == 2
+
+
+@pytest.mark.parametrize("before", [[], [("b-1", "T")]], ids=["as they were", "behind"])
+def test_what_only_other_clients_write(
+    databases: Databases, engine: Engine, template: URL, before: list[Any]
+) -> None:
+    """The server stores it, so it is exported, and what is exported is imported."""
+    odd = [
+        ("-7", "T", "{}", None),
+        ("", "T", "{}", None),
+        ("a-1", "", "{}", None),
+        ("a-1", "T", "{}", "[1]"),
+        ("a-1", "T", "{}", '"x"'),
+        ("a-1", "T", "{}", "null"),
+        ("a-1", "T", '{"a": [' * 1_500 + r'"\\ \" [{ ä"' + "]}" * 1_500, None),
+    ]
+    with engine.begin() as connection:
+        for values in odd:
+            connection.execute(
+                text(
+                    "SELECT message_store.write_message(gen_random_uuid()::text, :stream_name, "
+                    ":type, CAST(:data AS jsonb), CAST(:metadata AS jsonb))".replace("::", r"\:\:")
+                ),
+                dict(zip(("stream_name", "type", "data", "metadata"), values, strict=True)),
+            )
+    columns = [messages.c[name] for name in ("stream_name", "type", "position", "time", "id")]
+    stored = select(*columns, *(cast(messages.c[name], Text) for name in ("data", "metadata")))
+
+    with databases.create(template) as url, create_engine(url).connect() as target:
+        write(url, *before)
+        with engine.connect() as source:
+            exported = [each.line.encode() for each in chain(*export(source, RawReader()))]
+            expected = source.execute(stored.order_by(messages.c.global_position)).all()
+        assert import_lines(target, exported) == Imported(len(odd), 0, not before)
+        found = target.execute(stored.order_by(messages.c.global_position)).all()
+        assert found[len(before) :] == expected
+        target.rollback()
+        assert import_lines(target, exported).stored == len(odd)
+        target.engine.dispose()
+
+
+@pytest.mark.parametrize("name", ["-7", ""])
+def test_an_export_goes_on_after_what_only_other_clients_write(
+    database: URL, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "all.jsonl"
+    for _ in range(2):
+        statement(
+            database,
+            f"SELECT message_store.write_message(gen_random_uuid()\\:\\:text, '{name}', '', '1')",
+        )
+        assert "Exported 1 message," in mdb("export", "--file", str(path), url=database).stderr
+
+    refused = mdb("export", "account", "--file", str(path), url=database, code=1).stderr
+    assert f"has messages of {name!r}" in refused
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"stream_name": "-1"}, 'the stream_name must be .* empty: "-1"'),
+        ({"type": ""}, 'the type must be a string that is not empty: ""'),
+        ({"metadata": [1]}, r"the metadata must be a JSON object: \[1\]"),
+        ({"position": 1}, "the key 'position' must be one of data, id, metadata"),
+    ],
+)
+def test_what_is_written_anew_keeps_the_rules(change: dict[str, Any], rule: str) -> None:
+    line = json.dumps({"stream_name": "account-1", "type": "Opened", **change}).encode()
+
+    with pytest.raises(InvalidLine, match=f"^Line 1: .*{rule}"):
+        list(messages_in([line]))
+
+
+def test_what_is_written_anew_is_nested_no_deeper_than_python_reads() -> None:
+    line = b'{"stream_name": "a-1", "type": "T", "data": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+    with pytest.raises(InvalidLine, match=r"^Line 1: .*it must be JSON"):
+        list(messages_in([line]))
 
 
 ODD_TIMES = {
