@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
 from mdb_sqla.arguments import described, text
+from mdb_sqla.column_types import held_by_python
 from mdb_sqla.dead_letters import number_set_aside
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.execution import WRITES, Database, connection_of, database, execute
@@ -63,6 +64,7 @@ class Lag:
         at_least: whether there may be more, as no more than `MOST` were looked at.
         seconds: the age of the oldest of them; 0 where there is none. Where all that were looked at
             are ruled out by a filter, the age of the last of those: nothing older is to be handled.
+            A time that Python does not have, such as infinity, has no age.
         dead_letters: how many messages it has set aside; they are not among those above.
     """
 
@@ -154,8 +156,10 @@ class _Rest:
         """Return how many there are, among how many that were looked at, and how old they are."""
         looked_at = self._beyond(category).limit(most).subquery("messages")
         is_one = and_(*self._conditions(looked_at.c))
-        last = case((func.count() >= most, func.max(looked_at.c.time)))
-        since = func.coalesce(func.min(looked_at.c.time).filter(is_one), last)
+        # Before PostgreSQL 17 infinity has no difference from now, and later it is no age either.
+        has_age = held_by_python(looked_at.c.time)
+        last = case((func.count() >= most, func.max(looked_at.c.time).filter(has_age)))
+        since = func.coalesce(func.min(looked_at.c.time).filter(is_one, has_age), last)
         age = func.timezone("utc", func.clock_timestamp()) - since
         statement = select(
             func.count().filter(is_one).label("number"),

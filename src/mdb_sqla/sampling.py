@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Date, Double, Select, cast, func, literal, select
 
 from mdb_sqla import functions
+from mdb_sqla.column_types import held_by_python
 from mdb_sqla.tables import messages
 
 __all__ = ["SETTINGS", "Sample"]
@@ -65,16 +66,20 @@ class Sample:
         statement = self._from(select(category, number, streams)).group_by(category)
         return statement.order_by(number.desc(), category)
 
-    def days(self, oldest: date) -> Select[Any]:
-        """Select `messages` by `day`, from a day on, in UTC."""
+    def days(self, oldest: date, newest: date) -> Select[Any]:
+        """Select `messages` by `day`, from one day to another, in UTC."""
         day = cast(messages.c.time, Date).label("day")
         statement = self._from(select(day, self._number())).group_by(day)
-        return statement.where(messages.c.time >= _begin(oldest))
+        # Days that Python does not have are left out, too: infinity, and years beyond 9999.
+        day_after = _begin(newest + timedelta(days=1))
+        return statement.where(messages.c.time >= _begin(oldest), messages.c.time < day_after)
 
     def before(self, day: date) -> Select[Any]:
         """Select the last position before a day begins; NULL where there is none."""
         last = func.max(messages.c.global_position)
-        return self._from(select(last)).where(messages.c.time < _begin(day))
+        # A time that Python does not have, such as -infinity, is not when a message was written.
+        is_before = messages.c.time < _begin(day), held_by_python(messages.c.time)
+        return self._from(select(last)).where(*is_before)
 
     def _number(self) -> Any:
         return cast(func.count() * self.every, BigInteger).label("messages")

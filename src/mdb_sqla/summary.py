@@ -132,10 +132,12 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
     several = categories_of_store(_MOST_CATEGORIES + 1).subquery()
     (number,) = _row(db, select(func.count()).select_from(several))
     (now,) = _row(db, select(func.timezone("utc", func.now())))
-    oldest = now.date() - timedelta(days=days - 1)
+    newest = now.date()
+    oldest = newest - timedelta(days=days - 1)
     (before,) = _row(db, sample.before(oldest))
     recent = Sample(sample.first if before is None else before, sample.last)
-    of_days = {row.day: row.messages for row in execute(db, recent.days(oldest), {}, WRITES)}
+    counted = execute(db, recent.days(oldest, newest), {}, WRITES)
+    of_days = {row.day: row.messages for row in counted}
     return Summary(
         contract=contract,
         server=server,

@@ -51,6 +51,23 @@ def test_a_small_store_is_counted(filled: Connection) -> None:
     assert counted.bytes_per_day == pytest.approx(100 / 5000 * counted.size.total)
 
 
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"])
+def test_a_time_that_python_does_not_have_is_of_no_day(filled: Connection, time: str) -> None:
+    filled.execute(
+        text(
+            "UPDATE message_store.messages SET time = CAST(:time AS timestamp) "
+            "WHERE global_position = 9996"
+        ),
+        {"time": time},
+    )
+
+    counted = summary(filled, days=3)
+
+    today = datetime.now(UTC).date()
+    assert counted.messages == 5000
+    assert counted.days == {today - timedelta(days=ago): 100 - (ago == 0) for ago in (2, 1, 0)}
+
+
 def test_a_large_store_is_estimated(filled: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "_ALL", 1000)
     monkeypatch.setattr(sampling, "_SOME", 1000)

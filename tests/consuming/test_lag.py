@@ -87,6 +87,30 @@ def test_seconds_are_the_age_of_the_oldest_that_is_not_handled(application: Any)
     assert measured(application, consumer).seconds == pytest.approx(500, abs=30)
 
 
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "20000-01-01", "0044-03-15 BC"])
+def test_a_time_that_python_does_not_have_has_no_age(
+    application: Any, monkeypatch: pytest.MonkeyPatch, time: str
+) -> None:
+    application.write("order-1", 1, 2)
+    with application.engine.begin() as connection:
+        connection.execute(
+            text(
+                f"UPDATE message_store.messages SET time = timestamp '{time}' "
+                "WHERE global_position = 1"
+            )
+        )
+
+    found = measured(application, doing_nothing("billing", "order"))
+    assert found.messages == 2
+    assert found.seconds == pytest.approx(0, abs=30)
+    monkeypatch.setattr(module, "MOST", 1)
+    found = measured(application, doing_nothing("billing", "order"))
+    assert (found.messages, found.at_least, found.seconds) == (1, True, 0)
+    other = Consumer("other", "order")
+    other.on("Other")(lambda message, unit: None)
+    assert measured(application, other).seconds == 0
+
+
 @pytest.mark.parametrize("categories", [("order",), ("order", "account"), ()], ids=len)
 def test_a_group(application: Any, categories: tuple[str, ...]) -> None:
     write_variously(application)
