@@ -195,7 +195,7 @@ def test_a_message_that_python_has_no_time_for(database: URL) -> None:
         )
     engine.dispose()
 
-    assert "timestamp too large" in mdb("print", url=database, code=1).stderr
+    assert "infinity" in mdb("print", url=database).stdout
 
 
 @pytest.mark.parametrize("port", ["abc", "1:2"])

@@ -277,7 +277,7 @@ def test_a_heartbeat_that_waits_for_the_end_joins_no_more(engine: Engine) -> Non
         membership.leave(session, {})
         membership.joined = True  # as it was when the heartbeat began
         beating = threads.submit(beat)
-        with engine.connect() as connection:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             wait_until(lambda: backends(connection, "^UPDATE message_store.consumer_members"))
         membership.joined = False
         session.commit()
