@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from mdb_sqla.arguments import described, is_storable
 from mdb_sqla.errors import InvalidLine
 
-__all__ = ["EXPORTED", "WRITTEN", "Format"]
+__all__ = ["EXPORTED", "WRITTEN", "Format", "Rule"]
 
 
 class Rule(NamedTuple):
