@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import tables
 from mdb_sqla.arguments import described, plain
+from mdb_sqla.encoding import encodings_translated
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.refusals import translated
 
@@ -87,8 +88,8 @@ def execute(
 def execute_raw(
     db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
 ) -> Sequence[Sequence[Any]]:
-    """Do the same, and fetch the driver's own rows: SQLAlchemy's around them cost their time."""
-    with translated():
+    """Read messages, as the driver's own rows: SQLAlchemy's around them cost their time."""
+    with translated(), encodings_translated():
         result = _result(db, statement, parameters, bound_as)
         # Something else is what an application's listener has put in its place.
         if not isinstance(result, CursorResult):

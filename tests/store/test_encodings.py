@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import InvalidMessage, Message, MessageStore, migrate
+from mdb_sqla import (
+    AsyncMessageStore,
+    InvalidArgument,
+    InvalidMessage,
+    Message,
+    MessageStore,
+    migrate,
+)
 
 
 @pytest.fixture(params=["LATIN1", "EUC_JP", "WIN1252", "KOI8R"])
@@ -37,6 +46,12 @@ def escaped(value: Any) -> str:
 
 def as_it_is(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def write(url: URL, message: Message) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        MessageStore(connection).write("a-1", message)
 
 
 def refused(engine: Engine, stream_name: str, messages: list[Message]) -> InvalidMessage:
@@ -80,6 +95,82 @@ def test_a_connection_has_another_encoding(clean_database: URL, encoding: str, n
         # COPY has an encoding of its own.
         with engine.begin() as connection:
             MessageStore(connection).write("a-1", [*others, message])
+
+
+ENCODED = {
+    "psycopg": {"client_encoding": "latin1"},
+    "psycopg2": {"client_encoding": "latin1"},
+    "asyncpg": {"server_settings": {"client_encoding": "latin1"}},
+}
+UTF8 = r'"LATIN1"\. Set that of the connection with .*utf8'
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store.read_stream("a-1"),
+        lambda store: store.read_category("a"),
+        lambda store: store.read_messages(),
+        lambda store: store.last_message("a-1"),
+        lambda store: list(store.iterate_stream("a-1")),
+        lambda store: list(store.iterate_category("a")),
+    ],
+)
+@pytest.mark.parametrize("message", [Message("T", "€"), Message("€"), Message("T", 1, {"€": 1})])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_read_says_that_the_connection_has_another_encoding(
+    clean_database: URL, driver: str, message: Message, read: Callable[[MessageStore], object]
+) -> None:
+    write(clean_database, message)
+    engine = create_engine(
+        clean_database.set(drivername=f"postgresql+{driver}"),
+        poolclass=NullPool,
+        connect_args=ENCODED[driver],
+    )
+
+    with engine.connect() as connection, pytest.raises(InvalidArgument, match=UTF8):
+        read(MessageStore(connection))
+
+
+def test_an_asynchronous_read_says_so_too(clean_database: URL) -> None:
+    write(clean_database, Message("T", "€"))
+    engine = create_async_engine(
+        clean_database.set(drivername="postgresql+asyncpg"),
+        poolclass=NullPool,
+        connect_args=ENCODED["asyncpg"],
+    )
+
+    async def read() -> None:
+        async with engine.connect() as connection:
+            with pytest.raises(InvalidArgument, match=UTF8):
+                await AsyncMessageStore(connection).read_category("a")
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_name_that_the_connection_has_not_got(clean_database: URL, driver: str) -> None:
+    engine = create_engine(
+        clean_database.set(drivername=f"postgresql+{driver}"),
+        poolclass=NullPool,
+        connect_args=ENCODED[driver],
+    )
+
+    with (
+        engine.connect() as connection,
+        pytest.raises(InvalidArgument, match=r"'\\u20ac'.* Set that of the connection with .*utf8"),
+    ):
+        MessageStore(connection).read_category("€")
+
+
+def test_a_name_that_the_database_has_not_got(encoded: URL) -> None:
+    engine = create_engine(encoded, poolclass=NullPool, connect_args={"client_encoding": "utf8"})
+
+    with (
+        engine.connect() as connection,
+        pytest.raises(InvalidArgument, match="has no names with characters that are not in it"),
+    ):
+        MessageStore(connection).read_category("\U0001f600")
 
 
 def test_a_serializer_that_returns_nothing(clean_database: URL) -> None:
