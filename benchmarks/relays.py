@@ -23,11 +23,11 @@ from benchmarks.content import DATA, METADATA, TYPE
 from benchmarks.server import Server
 from benchmarks.size import Size
 from mdb_sqla import Message, MessageStore, StoredMessage
-from mdb_sqla.message import Metadata
 from mdb_sqla.relay import Relay
 from mdb_sqla.relay.envelope import JSON, enveloped
 from mdb_sqla.relay.nats import JetStream
 from mdb_sqla.relay.rabbitmq import RabbitMQ
+from mdb_sqla.words.message import Metadata
 from tests.brokers.nats_server import NatsServer
 from tests.brokers.rabbitmq_server import RabbitmqServer
 

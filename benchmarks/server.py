@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import URL, NullPool, create_engine
 
 from benchmarks import packages
-from mdb_sqla import functions, migrate
+from mdb_sqla import functions, migrations
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.side_by_side.message_db import MessageDB, conninfo
 
@@ -66,7 +66,7 @@ class Server:
         """Create a database with our store in it."""
         with self.database() as url:
             engine = create_engine(url, poolclass=NullPool)
-            migrate.upgrade(engine)
+            migrations.upgrade(engine)
             with engine.begin() as connection:
                 connection.execute(functions.set_lock_granularity(granularity).select())
             yield url

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_ur
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrate
+from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
 
 pytest_plugins = ["tests.brokers.fixtures"]
 
@@ -108,7 +108,7 @@ def template(databases: Databases) -> Iterator[URL]:
     """A database with the store and nothing in it, to copy."""
     with databases.create() as url:
         engine = create_engine(url, poolclass=NullPool)
-        migrate.upgrade(engine)
+        migrations.upgrade(engine)
         yield url
 
 

@@ -1,6 +1,6 @@
 """The message store: table, type, indexes, functions and views of server contract 1.3.0."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_0001"
 down_revision = None
@@ -40,9 +40,9 @@ _OBJECTS = (
 
 
 def upgrade() -> None:
-    revisions.run(revision, "adopt", *_OBJECTS, "managed")
+    revision_support.run(revision, "adopt", *_OBJECTS, "managed")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run(revision, "drop", "drop_schema")
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "drop", "drop_schema")

@@ -1,6 +1,6 @@
 """Writers of one category side by side, exact reads of several categories, batches of writes."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_0002"
 down_revision = "message_store_0001"
@@ -35,10 +35,10 @@ _NEW = (
 
 
 def upgrade() -> None:
-    revisions.run(revision, "sequence", *_NEW, *_CHANGED, "internal")
+    revision_support.run(revision, "sequence", *_NEW, *_CHANGED, "internal")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run("message_store_0001", *_CHANGED)
-    revisions.run(revision, "drop")
+    revision_support.refuse_loss(revision)
+    revision_support.run("message_store_0001", *_CHANGED)
+    revision_support.run(revision, "drop")

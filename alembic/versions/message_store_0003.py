@@ -1,6 +1,6 @@
 """Where consumers keep their positions, share their work and set messages aside."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_0003"
 down_revision = "message_store_0002"
@@ -10,9 +10,9 @@ deletes = "consumers"
 
 
 def upgrade() -> None:
-    revisions.run(revision, "consumer_slots", "consumer_members", "dead_letters")
+    revision_support.run(revision, "consumer_slots", "consumer_members", "dead_letters")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run(revision, "drop")
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "drop")

@@ -1,6 +1,6 @@
 """Where consumers tell what they read, so that their lag can be told without them."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_0004"
 down_revision = "message_store_0003"
@@ -10,9 +10,9 @@ deletes = "consumers"
 
 
 def upgrade() -> None:
-    revisions.run(revision, "consumers")
+    revision_support.run(revision, "consumers")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run(revision, "drop")
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "drop")

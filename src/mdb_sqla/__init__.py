@@ -1,7 +1,15 @@
 """Event store, message store and transactional outbox for SQLAlchemy and PostgreSQL."""
 
-from mdb_sqla.async_store import AsyncMessageStore
-from mdb_sqla.consumer import Consumer
+from mdb_sqla.consumers.consumer import Consumer
+from mdb_sqla.consumers.consumer_lag import Lag
+from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.request_reply import (
+    request,
+    request_async,
+    wait_for_reply,
+    wait_for_reply_async,
+)
+from mdb_sqla.consumers.retries import Retries
 from mdb_sqla.errors import (
     BrokerRefused,
     ConditionNotActivated,
@@ -41,19 +49,16 @@ from mdb_sqla.errors import (
     UnrecognizedStore,
     WrongExpectedVersion,
 )
-from mdb_sqla.groups import Group
-from mdb_sqla.host import Host
-from mdb_sqla.inbox import Inbox
-from mdb_sqla.lag import Lag
-from mdb_sqla.message import Message, MessagePosition, Metadata, StoredMessage
-from mdb_sqla.outbox import expect_on_commit, write_on_commit
-from mdb_sqla.pending import PendingWrite
-from mdb_sqla.replies import request, request_async, wait_for_reply, wait_for_reply_async
-from mdb_sqla.status import ConsumerStatus, HostStatus
-from mdb_sqla.store import MessageStore
-from mdb_sqla.stream_name import NO_STREAM, StreamName
-from mdb_sqla.trying import Retries
-from mdb_sqla.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from mdb_sqla.host.service_host import Host
+from mdb_sqla.host.status import ConsumerStatus, HostStatus
+from mdb_sqla.outbox.pending_write import PendingWrite
+from mdb_sqla.outbox.session_outbox import expect_on_commit, write_on_commit
+from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from mdb_sqla.relay.inbox import Inbox
+from mdb_sqla.store.async_message_store import AsyncMessageStore
+from mdb_sqla.store.message_store import MessageStore
+from mdb_sqla.words.message import Message, MessagePosition, Metadata, StoredMessage
+from mdb_sqla.words.stream_name import NO_STREAM, StreamName
 
 __all__ = [
     "NO_STREAM",

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Text, case, func, literal_column, type_coe
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeDecorator
 
-from mdb_sqla.arguments import described, is_storable, plain
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.words.argument_checks import described, is_storable, plain
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, create_engine
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from mdb_sqla.relay.config import read_config
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_python(
     if page.name != "README.md":
         # A page is for those who have followed the README, and starts with its engine and store.
         engine = create_engine(empty_database)
-        migrate.upgrade(engine)
+        migrations.upgrade(engine)
         namespace["engine"] = engine
     try:
         for line, source in blocks(page, "python"):

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import StatementError
 
-from mdb_sqla import Message, MessageStore, functions, migrate, tables
+from mdb_sqla import Message, MessageStore, functions, migrations, tables
 
 
 def write(connection: Connection, stream_name: str, *types: str) -> None:
@@ -233,7 +233,7 @@ def test_json_goes_through_the_engines_serializer(engine_with_json: Engine) -> N
 def test_another_schema(empty_database: Any, schema: str) -> None:
     plain = create_engine(empty_database)
     engine = plain.execution_options(schema_translate_map={"message_store": schema})
-    migrate.upgrade(engine, schema=schema)
+    migrations.upgrade(engine, schema=schema)
     with engine.begin() as connection:
         store = MessageStore(connection)
         assert store.write("account-1", [Message("A"), Message("B")]) == 1
@@ -247,7 +247,7 @@ def test_another_schema(empty_database: Any, schema: str) -> None:
 def test_two_schemas_from_one_cached_statement(empty_database: Any) -> None:
     plain = create_engine(empty_database)
     for schema in ("one", "two"):
-        migrate.upgrade(plain, schema=schema)
+        migrations.upgrade(plain, schema=schema)
     for schema, count in (("one", 1), ("two", 3), ("one", 2)):
         engine = plain.execution_options(schema_translate_map={"message_store": schema})
         with engine.begin() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import URL, text
 
 from mdb_sqla.cli.options import connected
-from tests.command_line.test_mdb import mdb
+from tests.cli.test_mdb import mdb
 
 
 def test_commands(pooled: URL) -> None:

@@ -9,19 +9,11 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import (
-    Consumer,
-    DataExists,
-    Group,
-    Message,
-    Retries,
-    StoredMessage,
-    dead_letters,
-    migrate,
-)
-from mdb_sqla.copying import LEAST_TO_COPY
-from mdb_sqla.granularity import set_lock_granularity
-from mdb_sqla.verify import verify
+from mdb_sqla import Consumer, DataExists, Group, Message, Retries, StoredMessage, migrations
+from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.verification import verify
+from mdb_sqla.consumers import dead_letter_queue
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
 from tests.conftest import Databases, Flavour
 from tests.managed.conftest import PSYCOPG
 
@@ -48,16 +40,16 @@ def test_life(managed: Flavour, schema: str, granularity: str) -> None:
     url = managed.engine.url.set(drivername="postgresql+psycopg")
     administration = create_engine(url, poolclass=NullPool, **PSYCOPG)
 
-    in_transaction(managed, lambda connection: migrate.upgrade(connection, schema=schema))
+    in_transaction(managed, lambda connection: migrations.upgrade(connection, schema=schema))
     set_lock_granularity(administration, granularity, schema=schema)
     write(managed, engine)
     consume(managed, engine)
     assert verify(administration, schema=schema).differences == []
     with pytest.raises(DataExists):
-        migrate.downgrade(administration, schema=schema)
+        migrations.downgrade(administration, schema=schema)
     in_transaction(
         managed,
-        lambda connection: migrate.downgrade(
+        lambda connection: migrations.downgrade(
             connection, schema=schema, delete_messages=True, delete_consumers=True
         ),
     )
@@ -124,7 +116,7 @@ def consume(managed: Flavour, engine: Any) -> None:
     assert len(handled) == LEAST_TO_COPY
     failing = False
     with managed.unit_of_work(factory) as unit:
-        replay = dead_letters.replay
+        replay = dead_letter_queue.replay
         if managed.asynchronous:
             managed.run(unit.session.run_sync(lambda session: replay(session, "billing")))
         else:

@@ -13,8 +13,8 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Message, MessageStore, migrate
-from mdb_sqla.listening import listening
+from mdb_sqla import Consumer, Message, MessageStore, migrations
+from mdb_sqla.wake_up.listener import listening
 from tests.managed.conftest import PSYCOPG
 from tests.side_by_side.message_db import conninfo
 
@@ -25,7 +25,7 @@ PATIENCE = 10.0  # seconds
 def engine(pooled: URL) -> Iterator[Engine]:
     """An engine on a store, through the pooler."""
     engine = create_engine(pooled, **PSYCOPG)
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
     yield engine
     engine.dispose()
 

@@ -12,7 +12,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import NO_STREAM, Message, TransactionConflict, UnitOfWork
-from mdb_sqla.copying import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
 from tests.ordering.interleavings import set_granularity
 from tests.ordering.stage import Edit, stage
 

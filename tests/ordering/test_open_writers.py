@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
-from mdb_sqla import Message, MessageStore, cli, migrate
+from mdb_sqla import Message, MessageStore, cli, migrations
+from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.consumers.write_transactions import OpenWriter, holding_back, open_writers
 from mdb_sqla.embedded import EmbeddedPostgres
-from mdb_sqla.granularity import set_lock_granularity
-from mdb_sqla.open_writers import OpenWriter, holding_back, open_writers
 from mdb_sqla.tables import SCHEMA
-from tests.command_line.test_mdb import mdb
+from tests.cli.test_mdb import mdb
 from tests.conftest import Databases, Flavour
 from tests.folders import open_folder
 from tests.waiting import wait_until
@@ -176,7 +176,7 @@ def test_who_locks_a_category_without_writing(engine: Engine, write: Write) -> N
 def test_neither_another_store_nor_another_database(
     engine: Engine, write: Write, databases: Databases, template: URL
 ) -> None:
-    migrate.upgrade(engine, schema="other")
+    migrations.upgrade(engine, schema="other")
     of_other = engine.execution_options(schema_translate_map={SCHEMA: "other"})
     commit(engine, "account-1")
     commit(of_other, "account-1")
@@ -221,7 +221,7 @@ def test_positions_of_more_than_32_bits(engine: Engine, write: Write, last: int)
 
 
 def test_what_a_role_may_not_see(engine: Engine, write: Write, databases: Databases) -> None:
-    migrate.upgrade(engine, role=True)
+    migrations.upgrade(engine, role=True)
     name = f"{engine.url.database}_reader"
     databases.execute(f"CREATE ROLE {name} LOGIN IN ROLE message_store_reader")
     reader = create_engine(engine.url.set(username=name), poolclass=NullPool)
@@ -326,7 +326,7 @@ def test_a_prepared_transaction_after_a_restart(
     )
     with server:
         engine = create_engine(server.url(), poolclass=NullPool)
-        migrate.upgrade(engine)
+        migrations.upgrade(engine)
         set_lock_granularity(engine, "stream")
         prepare(engine, "account-1")
         commit(engine, "shop-1")
@@ -365,7 +365,7 @@ def test_commands_show_them(
     pid = found(engine)[0].pid
     assert "pg_terminate_backend" not in run()
 
-    monkeypatch.setattr("mdb_sqla.open_writers.LONG", 0.0)
+    monkeypatch.setattr("mdb_sqla.consumers.write_transactions.LONG", 0.0)
     printed, json = run(), run("--json")
 
     assert "Open transactions that have written\n  held back at position 0 by pid" in printed

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Message, MessageStore, TransactionConflict, UnitOfWork
-from mdb_sqla.copying import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
 from tests.ordering.ledger import Attempt, Ledger
 from tests.ordering.stage import dsn_of
 

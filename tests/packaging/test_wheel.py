@@ -57,7 +57,7 @@ def test_the_wheel_has_every_revision_and_statement(wheel: Path) -> None:
 
     assert len(expected) > 20
     assert expected <= packed
-    assert {"mdb_sqla/py.typed", "mdb_sqla/sql/structure.sql"} <= packed
+    assert {"mdb_sqla/py.typed", "mdb_sqla/admin/verification/structure.sql"} <= packed
     assert not [name for name in packed if name.startswith(("tests", "examples", "alembic"))]
 
 
@@ -117,9 +117,9 @@ def test_the_command_works_without_extras(
 
 def test_the_editable_install_finds_the_revisions() -> None:
     """The environment of the tests has one."""
-    from mdb_sqla import revisions
+    from mdb_sqla.migrations import revision_support
 
-    assert "CREATE" in revisions.statement("message_store_0001", "category", "message_store")
+    assert "CREATE" in revision_support.statement("message_store_0001", "category", "message_store")
 
 
 def test_python_versions_agree() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.conftest import Databases
 from tests.migrations.conftest import ROLES
 
@@ -31,7 +31,7 @@ def store(databases: Databases, template: URL, members: dict[str, str]) -> Itera
     """A database with a store and its roles, where nothing is open to everybody."""
     with databases.create(template) as url:
         engine = create_engine(url, poolclass=NullPool)
-        migrate.upgrade(engine, role=True)
+        migrations.upgrade(engine, role=True)
         with engine.begin() as connection:
             closed = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA message_store FROM PUBLIC"
             connection.execute(text(closed))

@@ -8,10 +8,10 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, StoredMessage, UnitOfWork
-from mdb_sqla import dead_letters as letters
-from mdb_sqla.copying import LEAST_TO_COPY
-from mdb_sqla.importing import Imported, import_lines
-from mdb_sqla.lag import lag
+from mdb_sqla.consumers import dead_letter_queue as letters
+from mdb_sqla.consumers.consumer_lag import lag
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.transfer.message_import import Imported, import_lines
 from tests.privileges.conftest import MemberOf
 
 WRITERS = ["message_store_writer", "message_store_consumer", "message_store"]

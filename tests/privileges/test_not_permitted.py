@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, text
 
 from mdb_sqla import Message, NotPermitted
-from tests.command_line.test_mdb import mdb
+from tests.cli.test_mdb import mdb
 from tests.conftest import Databases, Flavour
 
 ROLE = f"mdb_sqla_nobody_{os.getpid()}"

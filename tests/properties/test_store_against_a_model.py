@@ -28,8 +28,8 @@ from mdb_sqla import (
     StreamName,
     WrongExpectedVersion,
     write_on_commit,
-    writing,
 )
+from mdb_sqla.store import writes
 
 stream_names = st.sampled_from(
     ["account-1", "account-2", "account-1+2", "account:command-1", "account", "other-1", "other-é"]
@@ -185,7 +185,7 @@ def machine(engine: Engine) -> type[RuleBasedStateMachine]:
                 self.session.commit()
                 return [position.position for position in positions]
 
-            with patch.object(writing, "LEAST_TO_COPY", 1 if bulk else 200):
+            with patch.object(writes, "LEAST_TO_COPY", 1 if bulk else 200):
                 self._same(expected, call)
 
         @rule(stream_name=stream_names, position=st.integers(0, 6), batch_size=st.integers(-1, 4))

@@ -15,7 +15,7 @@ from sqlalchemy import URL, NullPool, create_engine, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from mdb_sqla import Message, MessageStore, tables
-from mdb_sqla.dead_letters import DeadLetter, dead_letters
+from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters
 from mdb_sqla.relay import Relay
 from tests.relay.receiving import (
     FromConfluent,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, text
 
-from tests.command_line.test_mdb import mdb
+from tests.cli.test_mdb import mdb
 from tests.relay.relays import MAIN, Relays
 from tests.waiting import wait_until
 

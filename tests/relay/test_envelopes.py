@@ -28,7 +28,7 @@ from mdb_sqla.relay.confluent import ConfluentKafka
 from mdb_sqla.relay.envelope import Envelope, enveloped
 from mdb_sqla.relay.kafka import Kafka
 from mdb_sqla.relay.nats import JetStream
-from mdb_sqla.relay.publishing import Publisher
+from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.rabbitmq import RabbitMQ
 from mdb_sqla.relay.redis import RedisStreams
 from mdb_sqla.relay.target import Destination, dotted

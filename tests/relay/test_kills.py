@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, func, select
 
-from mdb_sqla import migrate, tables
+from mdb_sqla import migrations, tables
 from tests.brokers.kafka_cluster import KafkaCluster
 from tests.brokers.kafka_server import KafkaServer
 from tests.brokers.nats_server import NatsCluster
@@ -62,7 +62,7 @@ BROKERS: dict[str, Any] = {
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Iterator[CrashingServer]:
     with crashing_server(request) as server:
-        migrate.upgrade(create_engine(server.url, poolclass=NullPool))
+        migrations.upgrade(create_engine(server.url, poolclass=NullPool))
         yield server
 
 

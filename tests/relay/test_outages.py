@@ -15,7 +15,7 @@ import pytest
 
 from mdb_sqla import Retries, StoredMessage, Unavailable
 from mdb_sqla.relay.envelope import Envelope
-from mdb_sqla.relay.publishing import Publisher
+from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.target import Destination, dotted
 from tests.relay.conftest import until
 

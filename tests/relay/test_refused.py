@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from mdb_sqla import HandlerFailed, Message, MessageStore, Retries
-from mdb_sqla.dead_letters import replay
+from mdb_sqla.consumers.dead_letter_queue import replay
 from mdb_sqla.relay import Relay
 from tests.brokers.fixtures import running
 from tests.brokers.rabbitmq_server import RabbitmqServer

@@ -18,10 +18,10 @@ from mdb_sqla import (
     StoredMessage,
     StoreNotInstalled,
     UnitOfWork,
-    migrate,
-    revisions,
+    migrations,
 )
-from mdb_sqla.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.migrations import revision_support
 from tests.side_by_side.message_db import conninfo
 
 ID = "8a6b1e2c-6f7d-4a5e-9c3b-1d2e3f4a5b6c"
@@ -156,7 +156,7 @@ def foreign(connection: Connection) -> list[str]:
 
 
 def test_installation(administrator: Connection) -> None:
-    migrate.upgrade(administrator)
+    migrations.upgrade(administrator)
 
     assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
     assert foreign(administrator) == []
@@ -164,15 +164,15 @@ def test_installation(administrator: Connection) -> None:
 
 def test_a_refusal_leaves_the_search_path_as_it_was(administrator: Connection) -> None:
     with pytest.raises(StoreNotInstalled):
-        migrate.downgrade(administrator)
+        migrations.downgrade(administrator)
 
     assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
 
 
 def test_a_revision_in_an_environment_of_the_application(administrator: Connection) -> None:
     context = MigrationContext.configure(administrator)
-    with revisions.running(revisions.Migration(context, "message_store")):
-        revisions.run("message_store_0001", "schema", "category", "id", "cardinal_id")
+    with revision_support.running(revision_support.Migration(context, "message_store")):
+        revision_support.run("message_store_0001", "schema", "category", "id", "cardinal_id")
 
     assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
     assert foreign(administrator) == []
@@ -204,7 +204,7 @@ def test_the_library_with_a_search_path_that_is_safe(hostile_database: URL) -> N
         execution_options={"message_store_wake_up": False},
     )
 
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
     assert life(engine) == 301
-    migrate.downgrade(engine, delete_messages=True, delete_consumers=True)
+    migrations.downgrade(engine, delete_messages=True, delete_consumers=True)
     engine.dispose()

@@ -20,12 +20,12 @@ from mdb_sqla import (
     InvalidSchemaName,
     Message,
     Retries,
-    dead_letters,
-    migrate,
+    migrations,
     tables,
 )
-from mdb_sqla.copying import LEAST_TO_COPY
-from mdb_sqla.listening import listening
+from mdb_sqla.consumers import dead_letter_queue
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.wake_up.listener import listening
 from tests.conftest import Flavour
 from tests.security.strings import HOSTILE
 
@@ -108,11 +108,11 @@ def test_consumers_and_members(flavour: Flavour, value: str) -> None:
         flavour.engine.url.set(drivername="postgresql+psycopg"), poolclass=NullPool
     )
     with administration.begin() as connection:
-        (letter,) = dead_letters.dead_letters(connection, value)
+        (letter,) = dead_letter_queue.dead_letters(connection, value)
         assert value in str(letter.error)
         slots = select(tables.consumer_slots.c.consumer)
         assert connection.scalars(slots).all() == [value]
-        dead_letters.skip(connection, value, letter.global_position)
+        dead_letter_queue.skip(connection, value, letter.global_position)
 
 
 def test_nul_is_refused_before_anything_is_sent(flavour: Flavour) -> None:
@@ -147,7 +147,7 @@ def test_a_schema_and_its_channel(flavour: Flavour, schema: str) -> None:
     administration = create_engine(
         flavour.engine.url.set(drivername="postgresql+psycopg"), poolclass=NullPool
     )
-    migrate.upgrade(administration, schema=schema)
+    migrations.upgrade(administration, schema=schema)
     woken = Event()
     try:
         with flavour.session() as session:  # Initializes the dialect.
@@ -165,13 +165,13 @@ def test_a_schema_and_its_channel(flavour: Flavour, schema: str) -> None:
         with flavour.session() as session:
             assert flavour.run(flavour.store(session).version("account-1")) == LEAST_TO_COPY - 1
     finally:
-        migrate.downgrade(administration, schema=schema, delete_messages=True)
+        migrations.downgrade(administration, schema=schema, delete_messages=True)
 
 
 @pytest.mark.parametrize("schema", ["", "a$b", "$$", "a\0b", "a[b", "a]", "ü" * 32])
 def test_a_schema_that_can_be_none(clean_database: URL, schema: str) -> None:
     with pytest.raises(InvalidSchemaName):
-        migrate.upgrade(create_engine(clean_database, poolclass=NullPool), schema=schema)
+        migrations.upgrade(create_engine(clean_database, poolclass=NullPool), schema=schema)
 
 
 @pytest.fixture(params=["", "SET LOCAL message_store.debug = 'on'"], ids=["", "debug"])

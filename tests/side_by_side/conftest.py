@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import URL, NullPool, create_engine
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.conftest import Databases
 from tests.side_by_side.differences import Mode
 from tests.side_by_side.fetching import fetched
@@ -38,7 +38,7 @@ def pair(
     with databases.create() as url:
         if request.param == "adopted":
             message_db.install(url)
-        migrate.upgrade(create_engine(url, poolclass=NullPool), schema=schema)
+        migrations.upgrade(create_engine(url, poolclass=NullPool), schema=schema)
         pair = Pair(Store(original), Store(url, schema), Mode(request.param != "adopted"))
         yield pair
         pair.theirs.close()

@@ -14,9 +14,9 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import sessionmaker
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, migrate
+from mdb_sqla import Consumer, Group, Message, MessageStore, migrations
 from mdb_sqla.embedded import EmbeddedPostgres
-from tests.consuming.running import Handled
+from tests.consumers.running import Handled
 from tests.standby.conftest import replayed, replicating
 
 KEPT, LOST, NEW = range(10), range(10, 100), range(100, 160)
@@ -72,7 +72,7 @@ def cluster(request: pytest.FixtureRequest, folder: Path) -> Iterator[Cluster]:
     with replicating(request, folder) as (primary, standby):
         cluster = Cluster(folder, primary, standby)
         engine = create_engine(cluster.url, poolclass=NullPool)
-        migrate.upgrade(engine)
+        migrations.upgrade(engine)
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE effects (consumer text, id serial, number int)"))
         yield cluster

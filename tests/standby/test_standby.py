@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from mdb_sqla import Message, MessageStore, ReadNotExact, migrate
-from mdb_sqla.following import Following, Trouble
-from mdb_sqla.granularity import set_lock_granularity
-from mdb_sqla.lines import RawMessage
-from mdb_sqla.raw_reading import RawReader
+from mdb_sqla import Message, MessageStore, ReadNotExact, migrations
+from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.transfer.json_lines import RawMessage
+from mdb_sqla.transfer.message_tail import Following, Trouble
+from mdb_sqla.transfer.raw_reads import RawReader
 from tests.side_by_side.message_db import conninfo
 from tests.standby.conftest import replayed, replicating
 from tests.waiting import backends
@@ -26,7 +26,7 @@ def servers(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Engi
     """A primary server and its standby."""
     with replicating(request, folder) as both:
         engines = [create_engine(server.url(), poolclass=NullPool) for server in both]
-        migrate.upgrade(engines[0])
+        migrations.upgrade(engines[0])
         yield engines[0], engines[1]
 
 

@@ -26,13 +26,13 @@ from mdb_sqla import (
     WrongExpectedVersion,
     expect_on_commit,
     functions,
-    migrate,
+    migrations,
     tables,
     write_on_commit,
 )
-from mdb_sqla.dead_letters import dead_letters
-from mdb_sqla.lag import lag
-from mdb_sqla.raw_reading import RawReader
+from mdb_sqla.consumers.consumer_lag import lag
+from mdb_sqla.consumers.dead_letter_queue import dead_letters
+from mdb_sqla.transfer.raw_reads import RawReader
 
 
 class ReturnsText(Loader):
@@ -228,7 +228,7 @@ def test_another_database_is_refused() -> None:
             lambda: expect_on_commit(session, "a-1", NO_STREAM),
             lambda: lag(session, "c"),
             lambda: Consumer("c", "a").catch_up(sessionmaker(engine)),
-            lambda: migrate.upgrade(engine),
+            lambda: migrations.upgrade(engine),
         ):
             with pytest.raises(InvalidArgument, match=r"psycopg2, and not sqlite\+pysqlite"):
                 call()

@@ -24,14 +24,13 @@ from mdb_sqla import (
     MessageStore,
     TransactionConflict,
     WrongExpectedVersion,
-    copying,
-    migrate,
+    migrations,
     tables,
-    writing,
 )
-from mdb_sqla.execution import qualified
-from mdb_sqla.notifying import channel_of
-from mdb_sqla.summary import summary
+from mdb_sqla.admin.store_summary import summary
+from mdb_sqla.database.execution import qualified
+from mdb_sqla.store import copy_writes, writes
+from mdb_sqla.wake_up.notifier import channel_of
 
 SPECIAL = 'tab\t line\n return\r back\\slash \\N \\. quote" ünï 😀'
 
@@ -39,7 +38,7 @@ SPECIAL = 'tab\t line\n return\r back\\slash \\N \\. quote" ünï 😀'
 @pytest.fixture(params=[False, True], ids=["function", "copy"])
 def copies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether messages are copied, however few they are."""
-    monkeypatch.setattr(writing, "LEAST_TO_COPY", 1 if request.param else 10**9)
+    monkeypatch.setattr(writes, "LEAST_TO_COPY", 1 if request.param else 10**9)
     return bool(request.param)
 
 
@@ -313,7 +312,7 @@ def test_the_schema_that_the_search_path_finds(
     """None is the connection's own schema, also where there is one of the usual name."""
     plain = create_engine(empty_database, poolclass=NullPool)
     for schema in ("public", "message_store"):
-        migrate.upgrade(plain, schema=schema)
+        migrations.upgrade(plain, schema=schema)
     url = flavour.engine.url.set(database=empty_database.database)
     options: Any = {"execution_options": {"schema_translate_map": {"message_store": None}}}
     engine = create_engine(url.set(drivername="postgresql+psycopg"), **options)
@@ -344,7 +343,7 @@ def test_the_schema_that_the_search_path_finds(
 def test_another_schema(flavour: Any, copies: bool, empty_database: URL) -> None:
     schema = "my 'Events'\\ \"x\" %"
     plain = create_engine(empty_database, poolclass=NullPool)
-    migrate.upgrade(plain, schema=schema)
+    migrations.upgrade(plain, schema=schema)
     options = {"schema_translate_map": {"message_store": schema}}
     url = flavour.engine.url.set(database=empty_database.database)
     engine: Any = (create_async_engine if flavour.asynchronous else create_engine)(
@@ -424,7 +423,7 @@ class TestLoad:
 
     @pytest.fixture(autouse=True)
     def small_chunks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mdb_sqla.loading._CHUNK", 3)
+        monkeypatch.setattr("mdb_sqla.store.bulk_load._CHUNK", 3)
 
     @pytest.mark.parametrize("number", [0, 1, 3, 8])
     def test_tells_how_far_it_is(self, flavour: Any, store: Any, session: Any, number: int) -> None:
@@ -450,7 +449,7 @@ class TestLoad:
     def test_memory_does_not_grow(
         self, flavour: Any, store: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mdb_sqla.loading._CHUNK", 400)
+        monkeypatch.setattr("mdb_sqla.store.bulk_load._CHUNK", 400)
 
         def peak_of(number: int) -> int:
             tracemalloc.start()
@@ -506,7 +505,7 @@ def test_a_connection_that_is_lost_while_copying(
 ) -> None:
     with flavour.connection() as connection, flavour.connection() as other:
         pid = flavour.run(connection.scalar(text("SELECT pg_backend_pid()")))
-        copy_text = copying._COPY[connection.dialect.driver, flavour.asynchronous]
+        copy_text = copy_writes._COPY[connection.dialect.driver, flavour.asynchronous]
         terminate = text("SELECT pg_terminate_backend(:pid, 5000)")
 
         def lose_it(sync_connection: Any, rows: Any) -> None:
@@ -514,7 +513,7 @@ def test_a_connection_that_is_lost_while_copying(
             copy_text(sync_connection, rows)
 
         monkeypatch.setitem(
-            copying._COPY, (connection.dialect.driver, flavour.asynchronous), lose_it
+            copy_writes._COPY, (connection.dialect.driver, flavour.asynchronous), lose_it
         )
         with pytest.raises(DBAPIError) as error:
             flavour.run(flavour.store(connection).write("a-1", Message("T")))

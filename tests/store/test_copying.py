@@ -12,14 +12,15 @@ from sqlalchemy import URL, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import AsyncMessageStore, Message, MessageStore, MessageStoreError, tables, writing
+from mdb_sqla import AsyncMessageStore, Message, MessageStore, MessageStoreError, tables
+from mdb_sqla.store import writes
 
 pytestmark = pytest.mark.usefixtures("always_copies")
 
 
 @pytest.fixture
 def always_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "LEAST_TO_COPY", 2)
+    monkeypatch.setattr(writes, "LEAST_TO_COPY", 2)
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def test_a_trigger_that_drops_messages_is_told(
     least_to_copy: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writing, "LEAST_TO_COPY", least_to_copy)
+    monkeypatch.setattr(writes, "LEAST_TO_COPY", least_to_copy)
     quoted = body.replace("'", "''")
     with trigger(administrator, quoted), flavour.connection() as connection:
         messages = [Message("T"), Message("Dropped"), Message("T")]

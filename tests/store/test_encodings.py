@@ -17,7 +17,7 @@ from mdb_sqla import (
     InvalidMessage,
     Message,
     MessageStore,
-    migrate,
+    migrations,
 )
 
 
@@ -33,7 +33,7 @@ def encoded(request: pytest.FixtureRequest, server_url: URL) -> Iterator[URL]:
     try:
         url = server_url.set(database=name)
         engine = create_engine(url, poolclass=NullPool)
-        migrate.upgrade(engine)
+        migrations.upgrade(engine)
         yield url
     finally:
         with server.connect() as connection:

@@ -18,14 +18,10 @@ from mdb_sqla import (
     Message,
     MessageStore,
     WrongExpectedVersion,
-    calling,
-    copying,
-    limits,
-    loading,
     tables,
     write_on_commit,
-    writing,
 )
+from mdb_sqla.store import bulk_load, copy_writes, function_writes, message_limits, writes
 
 LONG = "x" * 600
 
@@ -33,14 +29,14 @@ LONG = "x" * 600
 @pytest.fixture(autouse=True)
 def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too long for one call is short enough for a test."""
-    for module in (calling, writing, loading, limits):
+    for module in (function_writes, writes, bulk_load, message_limits):
         monkeypatch.setattr(module, "LONGEST_CALL", 2_000)
 
 
 @pytest.fixture
 def copies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if not request.param:
-        monkeypatch.setattr(copying, "_COPY", {})
+        monkeypatch.setattr(copy_writes, "_COPY", {})
     return bool(request.param)
 
 
@@ -91,7 +87,7 @@ def test_what_shares_a_call_fits_into_jsonb(
     size = connection.scalar(text("SELECT pg_column_size(CAST(:json AS jsonb))"), {"json": many})
 
     assert size is not None
-    assert size / len(many) * limits.LONGEST_CALL < 2**28
+    assert size / len(many) * message_limits.LONGEST_CALL < 2**28
 
 
 @any_way
@@ -217,10 +213,10 @@ def test_load_holds_no_more_than_a_call_takes(flavour: Any) -> None:
 
 def test_long_messages_are_copied_in_short_chunks(connection: Connection) -> None:
     rows = [("a-1", Message("T"), "1" * 1_000_000, None) for _ in range(3)]
-    positions = copying._positions(rows, {"a-1": -1}, [1, 2, 3])
+    positions = copy_writes._positions(rows, {"a-1": -1}, [1, 2, 3])
 
     taken: list[Any] = []
-    chunks = copying._chunks(rows, (taken.append(each) or each for each in positions))  # type: ignore[arg-type, func-returns-value]
+    chunks = copy_writes._chunks(rows, (taken.append(each) or each for each in positions))  # type: ignore[arg-type, func-returns-value]
     first = next(chunks)
     assert len(taken) == 1
 
@@ -233,7 +229,7 @@ def test_long_messages_are_copied_in_short_chunks(connection: Connection) -> Non
 def test_a_message_that_can_not_be_sent(
     connection: Connection, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "_LONGEST_MESSAGE", 500)
+    monkeypatch.setattr(message_limits, "_LONGEST_MESSAGE", 500)
     engine = create_engine(connection.engine.url, json_serializer=lambda value: f'"{value}"')
     message = Message("T", text)
 
@@ -255,7 +251,7 @@ def test_a_message_that_can_not_be_sent_is_not_held_back_either(
 ) -> None:
     from sqlalchemy.orm import Session
 
-    monkeypatch.setattr(limits, "_LONGEST_MESSAGE", 500)
+    monkeypatch.setattr(message_limits, "_LONGEST_MESSAGE", 500)
     with Session(connection) as session, pytest.raises(InvalidMessage):
         write_on_commit(session, "a-1", Message("T", "x" * 500))
 

@@ -19,16 +19,9 @@ import pytest
 from sqlalchemy import URL, NullPool, StaticPool, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from mdb_sqla import (
-    NO_STREAM,
-    Message,
-    MessageStore,
-    expect_on_commit,
-    migrate,
-    notifying,
-    write_on_commit,
-    writing,
-)
+from mdb_sqla import NO_STREAM, Message, MessageStore, expect_on_commit, migrations, write_on_commit
+from mdb_sqla.store import writes
+from mdb_sqla.wake_up import notifier
 from tests.side_by_side.message_db import conninfo
 from tests.waiting import PATIENCE, backends, wait_until
 
@@ -171,7 +164,7 @@ def test_another_schema_has_a_channel_of_its_own(
     engine = create_engine(empty_database).execution_options(
         schema_translate_map={"message_store": "Events"}
     )
-    migrate.upgrade(engine, schema="Events")
+    migrations.upgrade(engine, schema="Events")
     with listening(empty_database, '"Events"') as ear:
         with engine.begin() as connection:
             MessageStore(connection).write("a-1", message())
@@ -241,7 +234,7 @@ def test_a_connection_that_is_lost_is_replaced(clean_database: URL, ear: Ear) ->
 def test_a_server_that_takes_no_connections_is_told_of_once(
     clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifying, "_AFTER_FAILURE", 0.01)
+    monkeypatch.setattr(notifier, "_AFTER_FAILURE", 0.01)
     engine = create_engine(clean_database)
     connecting = True
 
@@ -298,7 +291,7 @@ def test_the_applications_own_connection_is_left_alone(
     clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the engine's creator returns one connection, whoever asks."""
-    monkeypatch.setattr(notifying, "_AFTER_FAILURE", 0.0)
+    monkeypatch.setattr(notifier, "_AFTER_FAILURE", 0.0)
     with psycopg.connect(conninfo(clean_database)) as only:
         engine = create_engine("postgresql+psycopg://", creator=lambda: only, poolclass=StaticPool)
         with Session(engine) as session:
@@ -307,7 +300,7 @@ def test_the_applications_own_connection_is_left_alone(
                 write_on_commit(session, "a-1", message())
                 session.commit()
                 session.execute(text("SET LOCAL application_name = 'in a transaction'"))
-                wait_until(lambda: not notifying._notifiers[engine.pool]._waiting)
+                wait_until(lambda: not notifier._notifiers[engine.pool]._waiting)
             wait_until(lambda: caplog.records)
             # Not rolled back, and no statement is a transaction of its own.
             assert session.scalar(text("SHOW application_name")) == "in a transaction"
@@ -335,7 +328,7 @@ def test_a_process_and_its_fork_tell_each_their_own(clean_database: URL, ear: Ea
 def test_an_engine_that_is_only_dropped_is_let_go(
     clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifying, "_IDLE", 0.2)
+    monkeypatch.setattr(notifier, "_IDLE", 0.2)
     engine = create_engine(clean_database, poolclass=NullPool)
     with engine.begin() as connection:
         MessageStore(connection).write("a-1", message())
@@ -377,7 +370,7 @@ def test_the_garbage_collector_does_not_wait_for_it(clean_database: URL) -> None
 def test_a_transaction_that_stays_open_for_long_is_told_of(
     clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifying, "_IDLE", 0.1)
+    monkeypatch.setattr(notifier, "_IDLE", 0.1)
     engine = create_engine(clean_database)
     with engine.connect() as connection:
         MessageStore(connection).write("a-1", message())
@@ -432,7 +425,7 @@ def test_nothing_is_told_where_a_version_is_only_expected(
     clean_database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[object] = []
-    monkeypatch.setattr(writing, "announce", lambda *arguments: told.append(arguments))
+    monkeypatch.setattr(writes, "announce", lambda *arguments: told.append(arguments))
     engine = create_engine(clean_database)
     with Session(engine) as session:
         expect_on_commit(session, "a-1", NO_STREAM)

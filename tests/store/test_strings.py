@@ -21,7 +21,7 @@ from mdb_sqla import (
     tables,
     write_on_commit,
 )
-from mdb_sqla.copying import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
 
 
 class Name(str, Enum):  # noqa: UP042

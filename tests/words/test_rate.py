@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from mdb_sqla.rate import Rate
+from mdb_sqla.consumers.rate import Rate
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that it is, which a test sets forward."""
     now = [1000.25]
-    monkeypatch.setattr("mdb_sqla.rate.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("mdb_sqla.consumers.rate.time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 

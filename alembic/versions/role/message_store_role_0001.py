@@ -1,6 +1,6 @@
 """The role `message_store` and its privileges, for clients of Message DB in other languages."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_role_0001"
 down_revision = None
@@ -9,9 +9,9 @@ depends_on = "message_store_0001"
 
 
 def upgrade() -> None:
-    revisions.run(revision, "grant")
+    revision_support.run(revision, "grant")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run(revision, "revoke")
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "revoke")

@@ -1,6 +1,6 @@
 """What the role `message_store` needs to consume, with the tables of `message_store_0003`."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_role_0003"
 down_revision = "message_store_role_0002"
@@ -9,9 +9,9 @@ depends_on = "message_store_0003"
 
 
 def upgrade() -> None:
-    revisions.run(revision, "grant")
+    revision_support.run(revision, "grant")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run(revision, "revoke")
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "revoke")

@@ -1,6 +1,6 @@
 """The roles `message_store_reader`, `_writer` and `_consumer`, for what an application does."""
 
-from mdb_sqla import revisions
+from mdb_sqla.migrations import revision_support
 
 revision = "message_store_role_0005"
 down_revision = "message_store_role_0004"
@@ -9,9 +9,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    revisions.run(revision, "create_roles", "grant")
+    revision_support.run(revision, "create_roles", "grant")
 
 
 def downgrade() -> None:
-    revisions.refuse_loss(revision)
-    revisions.run(revision, "revoke", "drop_roles")
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "revoke", "drop_roles")

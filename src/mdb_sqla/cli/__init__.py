@@ -9,22 +9,22 @@ import typer
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mdb_sqla.cli import (
-    checking,
-    consuming,
-    databases,
-    development,
-    hosting,
-    letters,
-    messages,
-    relaying,
-    reporting,
-    store,
-    transferring,
+    consumer_commands,
+    database_commands,
+    dead_letter_commands,
+    host_command,
+    message_commands,
+    relay_command,
+    report_commands,
+    server_commands,
+    store_commands,
+    transfer_commands,
+    verify_commands,
 )
 from mdb_sqla.cli.options import discard_output, fail, prepare_streams
+from mdb_sqla.database.server_errors import translated
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
-from mdb_sqla.refusals import translated
 
 __all__ = ["main"]
 
@@ -58,36 +58,36 @@ def _app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.command()(store.upgrade)
-    app.command()(store.downgrade)
-    app.command(name="create-database")(databases.create_database)
-    app.command(name="delete-database")(databases.delete_database)
-    app.command(name="recreate-database")(databases.recreate_database)
-    app.command()(databases.clear)
-    app.command()(databases.version)
-    app.command()(messages.write)
-    app.command(name="print")(messages.print_messages)
-    app.command()(messages.tail)
-    app.command(name="export")(transferring.export_messages)
-    app.command(name="import")(transferring.import_messages)
-    app.command(name="lock-granularity")(store.granularity)
-    app.command(name="host")(hosting.run_host)
-    app.command(name="relay")(relaying.run_relays)
-    app.command()(reporting.report)
-    app.command()(reporting.summary)
-    app.command()(consuming.consumers)
-    app.command(name="reset-consumer")(consuming.reset_consumer)
+    app.command()(store_commands.upgrade)
+    app.command()(store_commands.downgrade)
+    app.command(name="create-database")(database_commands.create_database)
+    app.command(name="delete-database")(database_commands.delete_database)
+    app.command(name="recreate-database")(database_commands.recreate_database)
+    app.command()(database_commands.clear)
+    app.command()(database_commands.version)
+    app.command()(message_commands.write)
+    app.command(name="print")(message_commands.print_messages)
+    app.command()(message_commands.tail)
+    app.command(name="export")(transfer_commands.export_messages)
+    app.command(name="import")(transfer_commands.import_messages)
+    app.command(name="lock-granularity")(store_commands.granularity)
+    app.command(name="host")(host_command.run_host)
+    app.command(name="relay")(relay_command.run_relays)
+    app.command()(report_commands.report)
+    app.command()(report_commands.summary)
+    app.command()(consumer_commands.consumers)
+    app.command(name="reset-consumer")(consumer_commands.reset_consumer)
     app.add_typer(_dead_letters(), name="dead-letters")
-    app.command()(checking.verify)
-    app.command()(checking.benchmark)
-    app.command()(development.dev)
-    app.command()(development.demo)
+    app.command()(verify_commands.verify)
+    app.command()(verify_commands.benchmark)
+    app.command()(server_commands.dev)
+    app.command()(server_commands.demo)
     return app
 
 
 def _dead_letters() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, help="What consumers could not handle.")
-    app.command(name="list")(letters.list_letters)
-    app.command(name="replay")(letters.replay_letters)
-    app.command(name="skip")(letters.skip_letter)
+    app.command(name="list")(dead_letter_commands.list_letters)
+    app.command(name="replay")(dead_letter_commands.replay_letters)
+    app.command(name="skip")(dead_letter_commands.skip_letter)
     return app

@@ -15,8 +15,8 @@ from rich.console import Console
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 
 from mdb_sqla.cli.printing import shown
-from mdb_sqla.execution import is_autocommit
-from mdb_sqla.revisions import SAFE_SEARCH_PATH
+from mdb_sqla.database.execution import is_autocommit
+from mdb_sqla.migrations.revision_support import SAFE_SEARCH_PATH
 from mdb_sqla.tables import SCHEMA
 
 __all__ = [

@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from mdb_sqla.arguments import text
-from mdb_sqla.message import StoredMessage
-from mdb_sqla.stream_name import ordering_key
+from mdb_sqla.words.argument_checks import text
+from mdb_sqla.words.message import StoredMessage
+from mdb_sqla.words.stream_name import ordering_key
 
 __all__ = ["CloudEvents", "percent_encoded"]
 

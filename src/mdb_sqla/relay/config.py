@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
+from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.retries import Retries
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.groups import Group
 from mdb_sqla.relay.broker_tables import (
     ConfluentTable,
     KafkaTable,
@@ -21,7 +22,6 @@ from mdb_sqla.relay.broker_tables import (
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.relay import Relay
 from mdb_sqla.relay.values import Seconds, Text
-from mdb_sqla.trying import Retries
 
 __all__ = [
     "CloudEventsTable",

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mdb_sqla.message import StoredMessage
 from mdb_sqla.relay.cloud_events import CloudEvents
-from mdb_sqla.stream_name import ordering_key
+from mdb_sqla.words.message import StoredMessage
+from mdb_sqla.words.stream_name import ordering_key
 
 __all__ = ["JSON", "Envelope", "enveloped"]
 

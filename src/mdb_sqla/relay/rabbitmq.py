@@ -11,10 +11,10 @@ from aiormq.exceptions import ChannelPreconditionFailed, PublishError
 from faststream.rabbit import RabbitBroker, RabbitExchange
 from pamqp.commands import Basic
 
-from mdb_sqla.arguments import integer, text
 from mdb_sqla.errors import BrokerRefused, InvalidArgument
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
+from mdb_sqla.words.argument_checks import integer, text
 
 __all__ = ["RabbitMQ"]
 

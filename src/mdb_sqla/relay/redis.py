@@ -8,11 +8,11 @@ from faststream.redis import RedisBroker
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from mdb_sqla.arguments import integer
 from mdb_sqla.errors import BrokerRefused
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import Destination, category, checked_broker, checked_destination
+from mdb_sqla.words.argument_checks import integer
 
 __all__ = ["RedisStreams"]
 

@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mdb_sqla.arguments import described, instance, name_of, seconds
 from mdb_sqla.column_types import json_serializer
-from mdb_sqla.consumer import Consumer
+from mdb_sqla.consumers.consumer import Consumer
+from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.retries import Retries
+from mdb_sqla.database.execution import dialect_of
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.execution import dialect_of
-from mdb_sqla.groups import Group
-from mdb_sqla.reading import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.relay.cloud_events import CloudEvents
-from mdb_sqla.relay.publishing import Publisher
+from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.target import Target
-from mdb_sqla.trying import Retries
+from mdb_sqla.store.reads import DEFAULT_BATCH_SIZE, CategoryFilters
+from mdb_sqla.words.argument_checks import described, instance, name_of, seconds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
-from mdb_sqla.arguments import described, name_of
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.message import StoredMessage
 from mdb_sqla.relay.envelope import Envelope
+from mdb_sqla.words.argument_checks import described, name_of
+from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["Destination", "Target", "category", "checked_broker", "checked_destination", "dotted"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from mdb_sqla.lag import lag
+from mdb_sqla.consumers.consumer_lag import lag
 from tests.contract.plans.conftest import NUMBER
 from tests.contract.plans.test_reads import FILTERS
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mdb_sqla import NotPermitted, migrate
+from mdb_sqla import NotPermitted, migrations
 from tests.migrations.conftest import ROLES
 
 if TYPE_CHECKING:
@@ -29,22 +29,22 @@ def installer(client: Client, no_role: None) -> Client:
 def test_store_installs_and_works(
     installer: Client, every_call_answers: Callable[[Client], None]
 ) -> None:
-    migrate.upgrade(installer.connection)
+    migrations.upgrade(installer.connection)
 
     every_call_answers(installer)
 
 
 def test_no_role_is_created(installer: Client) -> None:
-    migrate.upgrade(installer.connection)
+    migrations.upgrade(installer.connection)
 
     assert installer.value("SELECT to_regrole('message_store')") is None
 
 
 def test_role_is_a_step_of_its_own(installer: Client) -> None:
-    migrate.upgrade(installer.connection)
+    migrations.upgrade(installer.connection)
 
     with pytest.raises(NotPermitted, match="permission denied to create role"):
-        migrate.upgrade(installer.connection, role=True)
+        migrations.upgrade(installer.connection, role=True)
 
 
 def test_role_step_needs_no_power_where_the_roles_exist(installer: Client) -> None:
@@ -53,7 +53,7 @@ def test_role_step_needs_no_power_where_the_roles_exist(installer: Client) -> No
         installer.execute(f"CREATE ROLE {role} LOGIN")
     installer.execute("SET LOCAL ROLE message_store_installer")
 
-    migrate.upgrade(installer.connection, role=True)
+    migrations.upgrade(installer.connection, role=True)
 
     installer.execute("RESET ROLE")
     installer.execute("SET LOCAL ROLE message_store")

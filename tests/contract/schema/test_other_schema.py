@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ SCHEMAS = ["events", 'Some "odd" name', "it's 100% odd", "user", "Ereignisse fü
 def other(client: Client, request: pytest.FixtureRequest) -> Client:
     """A client of a store in another schema, in a database that has no other."""
     client.execute("DROP SCHEMA message_store CASCADE")
-    migrate.upgrade(client.connection, schema=request.param)
+    migrations.upgrade(client.connection, schema=request.param)
     return type(client)(client.connection, request.param)
 
 
@@ -49,7 +49,7 @@ def test_granularity_is_switched(other: Client) -> None:
 
 
 def test_stores_side_by_side_are_apart(client: Client) -> None:
-    migrate.upgrade(client.connection, schema="events")
+    migrations.upgrade(client.connection, schema="events")
     other = type(client)(client.connection, "events")
 
     client.write("account-1")

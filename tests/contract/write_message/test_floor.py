@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Client, OpenClient
@@ -181,7 +181,7 @@ def test_lowest_floor_counts_across_the_wrap(
 
 
 def test_two_stores_in_one_transaction_have_one_each(client: Client) -> None:
-    migrate.upgrade(client.connection, schema="events")
+    migrations.upgrade(client.connection, schema="events")
     events = type(client)(client.connection, "events")
     floor = client.call("last_global_position")
 

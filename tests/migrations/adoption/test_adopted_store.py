@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import URL, text
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, connected, contents, engine_of
 
@@ -20,7 +20,7 @@ REPORTS = [
 def test_no_message_is_lost_or_changed(original: URL) -> None:
     before = contents(original)
 
-    migrate.upgrade(engine_of(original))
+    migrations.upgrade(engine_of(original))
 
     assert len(before) == 12 + 1
     assert contents(original) == before
@@ -34,7 +34,7 @@ def test_the_table_and_its_indexes_are_not_rewritten(original: URL) -> None:
     """
     with connected(original) as connection:
         before = connection.execute(files).fetchall()
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
 
         assert len(before) == 1 + 4 + 1
         assert connection.execute(files).fetchall() == before
@@ -42,7 +42,7 @@ def test_the_table_and_its_indexes_are_not_rewritten(original: URL) -> None:
 
 def test_positions_and_global_positions_continue(original: URL) -> None:
     *_, (last, _) = contents(original)
-    migrate.upgrade(engine_of(original))
+    migrations.upgrade(engine_of(original))
 
     with connected(original) as connection:
         written = connection.execute(
@@ -66,7 +66,7 @@ def test_what_was_read_before_is_read_after(original: URL) -> None:
     ]
     with connected(original) as connection:
         before = [connection.execute(read).fetchall() for read in reads]
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
         after = [connection.execute(read).fetchall() for read in reads]
 
     assert after == before
@@ -74,7 +74,7 @@ def test_what_was_read_before_is_read_after(original: URL) -> None:
 
 
 def test_the_schema_is_that_of_a_store_that_was_installed(original: URL, template: URL) -> None:
-    migrate.upgrade(engine_of(original))
+    migrations.upgrade(engine_of(original))
     adopted, installed = catalog(original), catalog(template)
 
     for section in ("columns", "indexes", "constraints"):
@@ -105,7 +105,7 @@ def test_what_others_built_on_it_stays(original: URL) -> None:
         connection.execute("ALTER TABLE messages DISABLE TRIGGER watch")
         connection.execute("COMMENT ON FUNCTION write_message IS 'ours'")
         before = catalog(original)
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
         after = catalog(original)
 
     for section in ("triggers", "constraints", "indexes", "comments"):
@@ -114,11 +114,11 @@ def test_what_others_built_on_it_stays(original: URL) -> None:
 
 
 def test_it_is_upgraded_no_further_the_second_time(original: URL) -> None:
-    first = migrate.upgrade(engine_of(original))
+    first = migrations.upgrade(engine_of(original))
     before = catalog(original)
 
     assert first == REVISIONS
-    assert migrate.upgrade(engine_of(original)) == []
+    assert migrations.upgrade(engine_of(original)) == []
     assert catalog(original) == before
 
 
@@ -132,7 +132,7 @@ def test_the_extension_for_its_ids_can_go(original: URL) -> None:
         connection.execute(
             "ALTER TABLE message_store.messages ALTER COLUMN id SET DEFAULT public.random_id()"
         )
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
 
         connection.execute("DROP FUNCTION public.random_id()")
 
@@ -143,7 +143,7 @@ def test_a_session_from_before_goes_on_using_the_index(original: URL) -> None:
     with connected(original) as connection:
         connection.execute("SET enable_seqscan = off")
         before = connection.execute(plan).fetchall()
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
         after = connection.execute(plan).fetchall()
 
     assert "messages_category" in str(before)
@@ -152,9 +152,9 @@ def test_a_session_from_before_goes_on_using_the_index(original: URL) -> None:
 
 def test_a_downgrade_removes_it_but_not_its_schema(original: URL) -> None:
     engine = engine_of(original)
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
 
-    migrate.downgrade(engine, delete_messages=True)
+    migrations.downgrade(engine, delete_messages=True)
 
     after = catalog(original)
     assert [schema for schema, *_ in after["schemas"]] == ["message_store", "public"]
@@ -165,7 +165,7 @@ def test_a_downgrade_removes_it_but_not_its_schema(original: URL) -> None:
 
 @pytest.mark.parametrize("version", ["1.3.0"], indirect=True)
 def test_the_role_may_be_asked_for(original: URL) -> None:
-    migrate.upgrade(engine_of(original), role=True)
+    migrations.upgrade(engine_of(original), role=True)
 
     with connected(original, role="message_store") as connection:
         connection.execute("SET message_store.sql_condition = 'on'")

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.migrations.conftest import connected, engine_of
 
 REFUSED = {
@@ -27,7 +27,7 @@ def refusals(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, st
 
 
 def test_all_are_p0001_until_own_codes_are_asked_for(original: URL) -> None:
-    migrate.upgrade(engine_of(original))
+    migrations.upgrade(engine_of(original))
 
     with connected(original) as connection:
         assert refusals(connection) == dict.fromkeys(REFUSED, "P0001")
@@ -38,10 +38,10 @@ def test_all_are_p0001_until_own_codes_are_asked_for(original: URL) -> None:
 
 
 def test_the_choice_survives_another_upgrade(original_1_3: URL) -> None:
-    migrate.upgrade(engine_of(original_1_3))
+    migrations.upgrade(engine_of(original_1_3))
 
     with connected(original_1_3) as connection:
         connection.execute("SELECT message_store.use_error_codes(true)")
-        migrate.upgrade(engine_of(original_1_3))
+        migrations.upgrade(engine_of(original_1_3))
 
         assert refusals(connection)["MS001"] == "MS001"

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.migrations.catalog import Catalog, catalog
 from tests.migrations.conftest import connected, engine_of
 
@@ -37,7 +37,7 @@ def assert_kept(before: Catalog, after: Catalog) -> None:
 def test_grants_are_kept(original: URL) -> None:
     before = catalog(original)
 
-    migrate.upgrade(engine_of(original))
+    migrations.upgrade(engine_of(original))
 
     assert_kept(before, catalog(original))
 
@@ -57,7 +57,7 @@ def test_a_changed_grant_is_kept(role: str, original: URL, statement: str) -> No
     with connected(original) as connection:
         connection.execute(statement.format(role=role).encode())
         before = catalog(original)
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
         after = catalog(original)
 
     assert_kept(before, after)
@@ -97,7 +97,7 @@ def test_the_role_can_do_what_it_could(original: URL, hardened: str) -> None:
         connection.execute(hardened.encode())
         assert_everything_works(client)
 
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
 
         assert_everything_works(client)
 
@@ -108,14 +108,14 @@ def test_who_could_not_read_the_last_message_still_can_not(role: str, original: 
         connection.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA message_store FROM PUBLIC")
         connection.execute(f"GRANT USAGE ON SCHEMA message_store TO {role}".encode())
         connection.execute(f"GRANT SELECT ON message_store.messages TO {role}".encode())
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
 
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             client.execute(call)
 
 
 def test_nobody_else_may_choose_the_error_codes(original_1_3: URL) -> None:
-    migrate.upgrade(engine_of(original_1_3))
+    migrations.upgrade(engine_of(original_1_3))
 
     with (
         connected(original_1_3, role="message_store") as client,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, create_engine
 
-from mdb_sqla import UnrecognizedStore, migrate
+from mdb_sqla import UnrecognizedStore, migrations
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog, catalog_within
 from tests.migrations.conftest import Originals, connected, contents, engine_of
@@ -130,7 +130,7 @@ def test_a_store_that_was_changed(unchanged: Engine, change: str, problem: str) 
 
         attempt = connection.begin_nested()
         with pytest.raises(UnrecognizedStore) as refused:
-            migrate.upgrade(connection)
+            migrations.upgrade(connection)
         attempt.rollback()
 
         assert problem in str(refused.value)
@@ -143,7 +143,7 @@ def test_nothing_is_committed_before_the_refusal(original_1_3: URL) -> None:
     before = catalog(original_1_3), contents(original_1_3)
 
     with pytest.raises(UnrecognizedStore):
-        migrate.upgrade(engine_of(original_1_3), role=True)
+        migrations.upgrade(engine_of(original_1_3), role=True)
 
     assert (catalog(original_1_3), contents(original_1_3)) == before
 
@@ -154,7 +154,7 @@ def test_all_problems_are_named(original_1_3: URL) -> None:
         connection.execute("ALTER FUNCTION hash_64 RENAME TO another")
 
     with pytest.raises(UnrecognizedStore) as refused:
-        migrate.upgrade(engine_of(original_1_3))
+        migrations.upgrade(engine_of(original_1_3))
 
     for problem in ("column tenant", "index messages_id", "function hash_64"):
         assert problem in str(refused.value)
@@ -189,7 +189,7 @@ def test_a_schema_with_something_else(unchanged: Engine, content: str, problem: 
 
         attempt = connection.begin_nested()
         with pytest.raises(UnrecognizedStore) as refused:
-            migrate.upgrade(connection, schema="events")
+            migrations.upgrade(connection, schema="events")
         attempt.rollback()
 
         assert str(refused.value).startswith('Schema "events" ')

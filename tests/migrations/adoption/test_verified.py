@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import URL
 
-from mdb_sqla import migrate
-from mdb_sqla.verify import verify
+from mdb_sqla import migrations
+from mdb_sqla.admin.verification import verify
 from tests.migrations.conftest import engine_of
 
 
 @pytest.mark.parametrize("role", [False, True])
 def test_an_adopted_store_differs_in_nothing(original: URL, role: bool) -> None:
     engine = engine_of(original)
-    migrate.upgrade(engine, role=role)
+    migrations.upgrade(engine, role=role)
 
     assert verify(engine).differences == []
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, NullPool, create_engine
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.migrations.conftest import connected, contents, engine_of
 
 Client = Callable[[psycopg.Connection[tuple[Any, ...]]], None]
@@ -93,7 +93,7 @@ def test_no_write_is_lost_and_none_fails(original: URL) -> None:
     with working(
         original, writer("busy-1"), writer("busy-1"), writer("busy-2"), read_all
     ) as workers:
-        migrate.upgrade(engine_of(original))
+        migrations.upgrade(engine_of(original))
 
     after = contents(original)
     written = [row for row in after[:-1] if row[6] == "Written"]
@@ -110,7 +110,7 @@ def test_no_report_fails(original_1_3: URL) -> None:
         assert connection.execute("SELECT * FROM type_summary").fetchall()
 
     with working(original_1_3, report, report):
-        migrate.upgrade(engine_of(original_1_3))
+        migrations.upgrade(engine_of(original_1_3))
 
 
 def test_an_open_transaction_does_not_hold_it_up(original: URL) -> None:
@@ -121,7 +121,7 @@ def test_an_open_transaction_does_not_hold_it_up(original: URL) -> None:
         with client.transaction():
             writer("account-1")(client)
             client.execute("SELECT * FROM type_summary").fetchall()
-            migrate.upgrade(engine)
+            migrations.upgrade(engine)
             writer("account-1")(client)
 
         last = client.execute("SELECT position FROM get_last_stream_message('account-1')")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from mdb_sqla import DataExists, UnrecognizedStore, migrate
+from mdb_sqla import DataExists, UnrecognizedStore, migrations
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, connected
 
@@ -35,11 +35,11 @@ def run(request: pytest.FixtureRequest) -> Run:
 def test_there_and_back(empty_database: URL, template: URL, run: Run) -> None:
     before = catalog(empty_database)
 
-    done = run(empty_database, lambda connection: connection.run_sync(migrate.upgrade))
+    done = run(empty_database, lambda connection: connection.run_sync(migrations.upgrade))
     assert done == REVISIONS
     assert catalog(empty_database) == catalog(template)
-    assert run(empty_database, lambda connection: connection.run_sync(migrate.upgrade)) == []
-    run(empty_database, lambda connection: connection.run_sync(migrate.downgrade))
+    assert run(empty_database, lambda connection: connection.run_sync(migrations.upgrade)) == []
+    run(empty_database, lambda connection: connection.run_sync(migrations.downgrade))
     assert catalog(empty_database) == before
 
 
@@ -48,7 +48,7 @@ def test_a_rollback_undoes_it(empty_database: URL, run: Run) -> None:
 
     async def upgrade(connection: AsyncConnection) -> None:
         await connection.begin()
-        await connection.run_sync(migrate.upgrade)
+        await connection.run_sync(migrations.upgrade)
         await connection.rollback()
 
     run(empty_database, upgrade)
@@ -62,7 +62,7 @@ def test_messages_are_not_deleted_unasked(database: URL, run: Run) -> None:
     before = catalog(database)
 
     with pytest.raises(DataExists):
-        run(database, lambda connection: connection.run_sync(migrate.downgrade))
+        run(database, lambda connection: connection.run_sync(migrations.downgrade))
 
     assert catalog(database) == before
 
@@ -71,9 +71,9 @@ def test_adoption_and_refusal(original_1_3: URL, run: Run) -> None:
     with connected(original_1_3) as connection:
         connection.execute("ALTER TABLE messages ADD tenant text")
         with pytest.raises(UnrecognizedStore, match="column tenant is text"):
-            run(original_1_3, lambda connection: connection.run_sync(migrate.upgrade))
+            run(original_1_3, lambda connection: connection.run_sync(migrations.upgrade))
         connection.execute("ALTER TABLE messages DROP tenant")
 
-    done = run(original_1_3, lambda connection: connection.run_sync(migrate.upgrade))
+    done = run(original_1_3, lambda connection: connection.run_sync(migrations.upgrade))
 
     assert done == REVISIONS

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, connected, engine_of
@@ -29,7 +29,7 @@ def test_threads(empty_database: URL, template: URL, number: int, isolation_leve
     def upgrade(_: int) -> list[str]:
         engine = create_engine(empty_database, poolclass=NullPool, isolation_level=isolation_level)
         start.wait()
-        return migrate.upgrade(engine)
+        return migrations.upgrade(engine)
 
     with ThreadPoolExecutor(number) as pool:
         done = list(pool.map(upgrade, range(number)))
@@ -40,7 +40,7 @@ def test_threads(empty_database: URL, template: URL, number: int, isolation_leve
 
 def test_threads_adopt(original: URL) -> None:
     with ThreadPoolExecutor() as pool:
-        done = list(pool.map(migrate.upgrade, [engine_of(original)] * 4))
+        done = list(pool.map(migrations.upgrade, [engine_of(original)] * 4))
 
     assert sorted(done) == [[], [], [], REVISIONS]
 
@@ -48,7 +48,7 @@ def test_threads_adopt(original: URL) -> None:
 def test_processes(empty_database: URL, template: URL) -> None:
     program = (
         "import sys; from sqlalchemy import create_engine; from mdb_sqla import migrate; "
-        "print(migrate.upgrade(create_engine(sys.argv[1])))"
+        "print(migrations.upgrade(create_engine(sys.argv[1])))"
     )
     url = empty_database.render_as_string(hide_password=False)
     processes = [
@@ -73,7 +73,7 @@ def test_threads_with_a_database_each(databases: Databases) -> None:
 
         def upgrade(url: URL, schema: str) -> list[str]:
             start.wait()
-            return migrate.upgrade(engine_of(url), schema=schema)
+            return migrations.upgrade(engine_of(url), schema=schema)
 
         done = list(pool.map(upgrade, urls, schemas))
 
@@ -89,7 +89,7 @@ def test_tasks_with_a_database_each(databases: Databases) -> None:
             engine = create_async_engine(url.set(drivername="postgresql+asyncpg"))
             try:
                 async with engine.connect() as connection:
-                    return await connection.run_sync(migrate.upgrade, schema=schema)
+                    return await connection.run_sync(migrations.upgrade, schema=schema)
             finally:
                 await engine.dispose()
 
@@ -108,4 +108,4 @@ def test_a_writer_does_not_stop_an_upgrade_that_has_nothing_to_do(database: URL)
             database, poolclass=NullPool, connect_args={"options": "-c lock_timeout=100"}
         )
 
-        assert migrate.upgrade(engine) == []
+        assert migrations.upgrade(engine) == []

@@ -16,11 +16,11 @@ from mdb_sqla import (
     Message,
     MessageStore,
     StoreNotInstalled,
-    migrate,
+    migrations,
 )
-from mdb_sqla.copying import LEAST_TO_COPY
-from mdb_sqla.granularity import lock_granularity, set_lock_granularity
-from mdb_sqla.verify import verify
+from mdb_sqla.admin.granularity import lock_granularity, set_lock_granularity
+from mdb_sqla.admin.verification import verify
+from mdb_sqla.store.copy_writes import LEAST_TO_COPY
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, contents, engine_of
 
@@ -55,16 +55,16 @@ def test_under_any_schema_name(empty_database: URL, schema: str) -> None:
         sql.Identifier(schema, "get_category_messages")
     )
 
-    migrate.upgrade(engine, schema=schema)
-    assert migrate.upgrade(engine, schema=schema) == []
+    migrations.upgrade(engine, schema=schema)
+    assert migrations.upgrade(engine, schema=schema) == []
     with connected(empty_database) as connection:
         connection.execute("SET message_store.sql_condition = 'on'")
         assert connection.execute(write).fetchone() == (0,)
         assert connection.execute(write).fetchone() == (1,)
         assert connection.execute(read).fetchall() == [(0,), (1,)]
     with pytest.raises(DataExists):
-        migrate.downgrade(engine, schema=schema)
-    migrate.downgrade(engine, schema=schema, delete_messages=True)
+        migrations.downgrade(engine, schema=schema)
+    migrations.downgrade(engine, schema=schema, delete_messages=True)
 
     assert catalog(empty_database) == before
 
@@ -77,8 +77,8 @@ class Schema(str, Enum):  # noqa: UP042
 
 def test_a_name_that_is_also_an_enum_is_its_value(empty_database: URL) -> None:
     engine = engine_of(empty_database)
-    assert migrate.upgrade(engine, schema=Schema.EVENTS) != []
-    assert migrate.upgrade(engine, schema="events") == []
+    assert migrations.upgrade(engine, schema=Schema.EVENTS) != []
+    assert migrations.upgrade(engine, schema="events") == []
     set_lock_granularity(engine, "stream", schema=Schema.EVENTS)
     assert lock_granularity(engine, schema="events") == "stream"
     assert verify(engine, schema=Schema.EVENTS).differences == []
@@ -86,9 +86,9 @@ def test_a_name_that_is_also_an_enum_is_its_value(empty_database: URL) -> None:
     messages = [("order-1", Message("T")) for _ in range(LEAST_TO_COPY)]
     with translated.begin() as connection:
         assert len(MessageStore(connection).write_messages(messages)) == LEAST_TO_COPY
-    migrate.downgrade(engine, schema=Schema.EVENTS, delete_messages=True)
+    migrations.downgrade(engine, schema=Schema.EVENTS, delete_messages=True)
     script = StringIO()
-    migrate.write_upgrade_script(script, schema=Schema.EVENTS)
+    migrations.write_upgrade_script(script, schema=Schema.EVENTS)
 
     assert "Schema.EVENTS" not in script.getvalue()
     assert "events" not in [row[0] for row in catalog(empty_database)["schemas"]]
@@ -99,7 +99,7 @@ def test_not_under_a_name_that_cannot_be_one(empty_database: URL, schema: str) -
     before = catalog(empty_database)
 
     with pytest.raises(InvalidSchemaName):
-        migrate.upgrade(engine_of(empty_database), schema=schema)
+        migrations.upgrade(engine_of(empty_database), schema=schema)
 
     assert catalog(empty_database) == before
 
@@ -124,8 +124,8 @@ def test_a_schema_that_was_there_before_stays(empty_database: URL, content: str)
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
-    migrate.upgrade(engine, schema="events")
-    migrate.downgrade(engine, schema="events")
+    migrations.upgrade(engine, schema="events")
+    migrations.downgrade(engine, schema="events")
 
     assert catalog(empty_database) == before
 
@@ -133,29 +133,29 @@ def test_a_schema_that_was_there_before_stays(empty_database: URL, content: str)
 def test_the_schema_stays_as_long_as_others_have_something_in_it(empty_database: URL) -> None:
     before = catalog(empty_database)
     engine = engine_of(empty_database)
-    migrate.upgrade(engine, schema="events")
+    migrations.upgrade(engine, schema="events")
     with connected(empty_database) as connection:
         connection.execute("CREATE TABLE events.orders AS SELECT 1 AS id")
 
-        migrate.downgrade(engine, schema="events")
+        migrations.downgrade(engine, schema="events")
 
         assert connection.execute("SELECT id FROM events.orders").fetchall() == [(1,)]
         assert [row[1] for row in catalog(empty_database)["relations"]] == ["orders"]
-        migrate.upgrade(engine, schema="events")
+        migrations.upgrade(engine, schema="events")
         connection.execute("DROP TABLE events.orders")
 
-    migrate.downgrade(engine, schema="events")
+    migrations.downgrade(engine, schema="events")
 
     assert catalog(empty_database) == before
 
 
 def test_two_stores_in_one_database_do_not_meet(empty_database: URL) -> None:
     engine = engine_of(empty_database)
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
     before = catalog(empty_database)
 
-    migrate.upgrade(engine, schema="events")
-    migrate.downgrade(engine, schema="events")
+    migrations.upgrade(engine, schema="events")
+    migrations.downgrade(engine, schema="events")
 
     assert catalog(empty_database) == before
 
@@ -167,10 +167,10 @@ def test_messages_are_not_deleted_unasked(database: URL) -> None:
     engine = engine_of(database)
 
     with pytest.raises(DataExists, match=r'in schema "message_store": messages \(1\)'):
-        migrate.downgrade(engine)
+        migrations.downgrade(engine)
     assert (catalog(database), contents(database)) == before
 
-    migrate.downgrade(engine, delete_messages=True)
+    migrations.downgrade(engine, delete_messages=True)
     assert [row[0] for row in catalog(database)["schemas"]] == ["public"]
 
 
@@ -190,7 +190,7 @@ def test_what_others_built_on_it_is_never_dropped(database: URL, built: str) -> 
     before = catalog(database)
 
     with pytest.raises(DBAPIError, match="other objects depend on"):
-        migrate.downgrade(engine_of(database), delete_messages=True)
+        migrations.downgrade(engine_of(database), delete_messages=True)
 
     assert catalog(database) == before
 
@@ -203,5 +203,5 @@ def test_there_must_be_a_store(empty_database: URL, original_1_3: URL) -> None:
     ):
         before = catalog(database)
         with pytest.raises(StoreNotInstalled):
-            migrate.downgrade(engine_of(database), schema=schema, delete_messages=True)
+            migrations.downgrade(engine_of(database), schema=schema, delete_messages=True)
         assert catalog(database) == before

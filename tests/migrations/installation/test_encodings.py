@@ -10,8 +10,8 @@ import pytest
 from alembic.util import CommandError
 from sqlalchemy import URL, NullPool, create_engine
 
-from mdb_sqla import InvalidArgument, Message, MessageStore, UnrecognizedStore, migrate
-from tests.command_line.test_mdb import mdb
+from mdb_sqla import InvalidArgument, Message, MessageStore, UnrecognizedStore, migrations
+from tests.cli.test_mdb import mdb
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.with_alembic.application import Application
@@ -41,7 +41,7 @@ def test_a_store_has_what_the_encoding_has(
 ) -> None:
     engine = create_engine(encoded, connect_args=connect_args, poolclass=NullPool)
 
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
     with engine.begin() as connection:
         notices: list[str] = []
         driver_connection = connection.connection.driver_connection
@@ -65,7 +65,7 @@ def test_sql_ascii_is_refused(encoded: URL, tmp_path: Any) -> None:
     what = "the encoding of the database is SQL_ASCII"
 
     with pytest.raises(UnrecognizedStore, match=what):
-        migrate.upgrade(create_engine(encoded, connect_args=UTF8, poolclass=NullPool))
+        migrations.upgrade(create_engine(encoded, connect_args=UTF8, poolclass=NullPool))
     application = Application(tmp_path, encoded)
     application.connect_args = UTF8
     with pytest.raises(CommandError, match=f"{what}. .* ENCODING 'UTF8'"):
@@ -80,4 +80,4 @@ def test_sql_ascii_is_refused(encoded: URL, tmp_path: Any) -> None:
 def test_what_sqlalchemy_cannot_read_is_named(encoded: URL) -> None:
     """From psycopg it gets bytes where it takes text for granted."""
     with pytest.raises(InvalidArgument, match="SQL_ASCII"):
-        migrate.upgrade(create_engine(encoded, poolclass=NullPool))
+        migrations.upgrade(create_engine(encoded, poolclass=NullPool))

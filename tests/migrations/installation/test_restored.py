@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, select
 
-from mdb_sqla import Message, StoreNotInstalled, UnrecognizedStore, migrate
+from mdb_sqla import Message, StoreNotInstalled, UnrecognizedStore, migrations
+from mdb_sqla.admin.verification import verify
+from mdb_sqla.migrations.installation import _run
 from mdb_sqla.tables import consumers
-from mdb_sqla.verify import verify
 from tests.conftest import Databases, Flavour
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, connected, engine_of
@@ -36,9 +37,9 @@ def test_a_dump_of_the_schema_alone(
     empty_database: URL, template: URL, databases: Databases, at: str
 ) -> None:
     engine = engine_of(empty_database)
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
     with engine.begin() as connection:
-        migrate._run(
+        _run(
             lambda script, current: script._downgrade_revs(at, current),
             "message_store",
             connection=connection,
@@ -46,19 +47,19 @@ def test_a_dump_of_the_schema_alone(
     with databases.create() as restored:
         run_script(restored, schema_of(empty_database))
 
-        assert migrate.upgrade(engine_of(restored)) == REVISIONS[REVISIONS.index(at) + 1 :]
+        assert migrations.upgrade(engine_of(restored)) == REVISIONS[REVISIONS.index(at) + 1 :]
 
         assert catalog(restored) == catalog(template)
         assert verify(engine_of(restored)).differences == []
-        assert migrate.upgrade(engine_of(restored)) == []
+        assert migrations.upgrade(engine_of(restored)) == []
 
 
 def test_its_roles_are_granted_anew(database: URL, databases: Databases) -> None:
-    migrate.upgrade(engine_of(database), role=True)
+    migrations.upgrade(engine_of(database), role=True)
     with databases.create() as restored:
         run_script(restored, schema_of(database))
 
-        assert migrate.upgrade(engine_of(restored), role=True) == ROLE_REVISIONS
+        assert migrations.upgrade(engine_of(restored), role=True) == ROLE_REVISIONS
 
         assert catalog(restored) == catalog(database)
 
@@ -71,7 +72,7 @@ def test_verify_says_what_mends_it(database: URL) -> None:
 
     assert difference.where == "Revisions"
     assert "mdb upgrade" in difference.remedy
-    migrate.upgrade(engine_of(database))
+    migrations.upgrade(engine_of(database))
     assert verify(engine_of(database)).differences == []
 
 
@@ -81,12 +82,12 @@ def test_a_schema_that_was_renamed_is_not_upgraded(database: URL) -> None:
 
     what = r'"events" was renamed.*"message_store"'
     with pytest.raises(UnrecognizedStore, match=what) as refused:
-        migrate.upgrade(engine_of(database), schema="events")
+        migrations.upgrade(engine_of(database), schema="events")
 
     (hint,) = refused.value.__notes__
     with connected(database) as connection:
         connection.execute(hint.partition(": ")[2].encode())
-    assert migrate.upgrade(engine_of(database)) == []
+    assert migrations.upgrade(engine_of(database)) == []
 
 
 CALLS: dict[str, Any] = {
@@ -129,12 +130,12 @@ def test_adoption_whatever_the_settings(original: URL, setting: str) -> None:
         connection.execute(f'ALTER DATABASE "{original.database}" SET {setting}'.encode())
     engine = engine_of(original)
 
-    assert migrate.upgrade(engine) == REVISIONS
+    assert migrations.upgrade(engine) == REVISIONS
 
     assert verify(engine).differences == []
     with engine.connect() as connection:
         name, value = setting.split(" = ")
         connection.exec_driver_sql(f"SET {name} = {value}")
-        migrate.upgrade(connection)
+        migrations.upgrade(connection)
         assert connection.exec_driver_sql(f"SHOW {name}").scalar() == value
         assert connection.execute(select(consumers.c.consumer)).all() == []

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, ROLES, connected, engine_of
@@ -31,9 +31,9 @@ def test_it_goes_if_the_upgrade_created_it(empty_database: URL) -> None:
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
-    assert migrate.upgrade(engine, role=True) == REVISIONS + ROLE_REVISIONS
+    assert migrations.upgrade(engine, role=True) == REVISIONS + ROLE_REVISIONS
     assert role_exists(empty_database)
-    assert migrate.downgrade(engine) == [*reversed(REVISIONS + ROLE_REVISIONS)]
+    assert migrations.downgrade(engine) == [*reversed(REVISIONS + ROLE_REVISIONS)]
 
     assert catalog(empty_database) == before
 
@@ -49,9 +49,9 @@ def test_it_stays_if_it_was_there(empty_database: URL, schema: str, more: str) -
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
-    migrate.upgrade(engine, role=True, schema=schema)
+    migrations.upgrade(engine, role=True, schema=schema)
     assert catalog(empty_database)["role"] == before["role"]
-    migrate.downgrade(engine, schema=schema)
+    migrations.downgrade(engine, schema=schema)
 
     assert catalog(empty_database) == before
 
@@ -61,22 +61,22 @@ def test_it_stays_as_long_as_another_database_needs_it(
     empty_database: URL, databases: Databases
 ) -> None:
     with databases.create() as another:
-        migrate.upgrade(engine_of(empty_database), role=True)
-        migrate.upgrade(engine_of(another), role=True)
+        migrations.upgrade(engine_of(empty_database), role=True)
+        migrations.upgrade(engine_of(another), role=True)
 
-        migrate.downgrade(engine_of(empty_database))
+        migrations.downgrade(engine_of(empty_database))
         assert role_exists(another)
-        migrate.downgrade(engine_of(another))
+        migrations.downgrade(engine_of(another))
         assert not role_exists(another)
 
 
 @pytest.mark.usefixtures("no_store_role")
 def test_it_stays_if_it_owns_something(empty_database: URL) -> None:
-    migrate.upgrade(engine_of(empty_database), role=True)
+    migrations.upgrade(engine_of(empty_database), role=True)
     with connected(empty_database) as connection:
         connection.execute("CREATE SCHEMA theirs AUTHORIZATION message_store")
 
-        migrate.downgrade(engine_of(empty_database))
+        migrations.downgrade(engine_of(empty_database))
 
         assert role_exists(empty_database)
         connection.execute("DROP SCHEMA theirs")
@@ -85,17 +85,17 @@ def test_it_stays_if_it_owns_something(empty_database: URL) -> None:
 @pytest.mark.usefixtures("no_store_role")
 def test_it_stays_as_long_as_it_has_a_member(empty_database: URL, databases: Databases) -> None:
     engine = engine_of(empty_database)
-    migrate.upgrade(engine, role=True)
+    migrations.upgrade(engine, role=True)
     shop = f"mdb_sqla_test_shop_{os.getpid()}"
     databases.execute(f"CREATE ROLE {shop} IN ROLE message_store_writer")
 
-    migrate.downgrade(engine)
+    migrations.downgrade(engine)
     left = [row[0] for row in catalog(empty_database)["role"]]
     databases.execute(f"DROP ROLE {shop}")
 
     assert left == ["message_store_writer"]
-    migrate.upgrade(engine, role=True)
-    migrate.downgrade(engine)
+    migrations.upgrade(engine, role=True)
+    migrations.downgrade(engine)
     assert not role_exists(empty_database)
 
 
@@ -104,14 +104,14 @@ def test_it_can_come_later(empty_database: URL) -> None:
     engine = engine_of(empty_database)
     before = catalog(empty_database)
 
-    migrate.upgrade(engine)
+    migrations.upgrade(engine)
     assert not role_exists(empty_database)
-    assert migrate.upgrade(engine, role=True) == ROLE_REVISIONS
+    assert migrations.upgrade(engine, role=True) == ROLE_REVISIONS
     with_role = catalog(empty_database)
-    assert migrate.upgrade(engine) == []
+    assert migrations.upgrade(engine) == []
     assert catalog(empty_database) == with_role
 
-    migrate.downgrade(engine)
+    migrations.downgrade(engine)
     assert catalog(empty_database) == before
 
 
@@ -119,7 +119,7 @@ def test_it_can_come_later(empty_database: URL) -> None:
 def test_it_needs_nothing_that_public_has(empty_database: URL) -> None:
     with connected(empty_database) as connection:
         connection.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
-        migrate.upgrade(engine_of(empty_database), role=True)
+        migrations.upgrade(engine_of(empty_database), role=True)
 
     with connected(empty_database, role="message_store") as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
@@ -135,12 +135,12 @@ def test_it_needs_nothing_that_public_has(empty_database: URL) -> None:
 def test_two_databases_may_ask_for_it_at_once(empty_database: URL, databases: Databases) -> None:
     with databases.create() as another, ThreadPoolExecutor() as pool:
         with engine_of(empty_database).begin() as first:
-            migrate.upgrade(first, role=True)
-            second = pool.submit(migrate.upgrade, engine_of(another), role=True)
+            migrations.upgrade(first, role=True)
+            second = pool.submit(migrations.upgrade, engine_of(another), role=True)
             wait_until_it_waits(another)
 
         assert second.result() == REVISIONS + ROLE_REVISIONS
-        migrate.downgrade(engine_of(another))
+        migrations.downgrade(engine_of(another))
 
 
 def wait_until_it_waits(database: URL) -> None:

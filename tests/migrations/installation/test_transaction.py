@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import URL, text
 
-from mdb_sqla import DataExists, UnrecognizedStore, migrate
+from mdb_sqla import DataExists, UnrecognizedStore, migrations
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, connected, engine_of
 
@@ -14,7 +14,7 @@ def test_a_rollback_undoes_an_upgrade(empty_database: URL) -> None:
     with engine_of(empty_database).connect() as connection:
         transaction = connection.begin()
         connection.execute(text("CREATE TABLE orders (id int)"))
-        migrate.upgrade(connection)
+        migrations.upgrade(connection)
         assert connection.in_transaction()
         connection.execute(
             text("SELECT message_store.write_message(gen_random_uuid()::text, 'a-1', 'A', '{}')")
@@ -27,7 +27,7 @@ def test_a_rollback_undoes_an_upgrade(empty_database: URL) -> None:
 def test_a_commit_keeps_it_with_what_came_before(empty_database: URL, template: URL) -> None:
     with engine_of(empty_database).begin() as connection:
         connection.execute(text("CREATE TABLE orders (id int)"))
-        migrate.upgrade(connection)
+        migrations.upgrade(connection)
         connection.execute(text("DROP TABLE orders"))
 
     assert catalog(empty_database) == catalog(template)
@@ -35,7 +35,7 @@ def test_a_commit_keeps_it_with_what_came_before(empty_database: URL, template: 
 
 def test_without_a_transaction_it_is_one(empty_database: URL, template: URL) -> None:
     with engine_of(empty_database).connect() as connection:
-        migrate.upgrade(connection)
+        migrations.upgrade(connection)
         assert not connection.in_transaction()
 
     assert catalog(empty_database) == catalog(template)
@@ -46,7 +46,7 @@ def test_a_rollback_undoes_a_downgrade(database: URL) -> None:
 
     with engine_of(database).connect() as connection:
         transaction = connection.begin()
-        migrate.downgrade(connection)
+        migrations.downgrade(connection)
         assert not connection.scalar(text("SELECT to_regnamespace('message_store')"))
         transaction.rollback()
 
@@ -57,17 +57,17 @@ def test_in_a_savepoint(empty_database: URL) -> None:
     with engine_of(empty_database).connect() as connection:
         connection.begin()
         savepoint = connection.begin_nested()
-        migrate.upgrade(connection)
+        migrations.upgrade(connection)
         savepoint.rollback()
-        assert migrate.upgrade(connection) == REVISIONS
+        assert migrations.upgrade(connection) == REVISIONS
         connection.execute(
             text("SELECT message_store.write_message(gen_random_uuid()::text, 'a-1', 'A', '{}')")
         )
         savepoint = connection.begin_nested()
         with pytest.raises(DataExists):
-            migrate.downgrade(connection)
+            migrations.downgrade(connection)
         savepoint.rollback()
-        migrate.downgrade(connection, delete_messages=True)
+        migrations.downgrade(connection, delete_messages=True)
 
 
 def test_a_store_of_another_history_is_left_to_it(database: URL) -> None:
@@ -76,7 +76,7 @@ def test_a_store_of_another_history_is_left_to_it(database: URL) -> None:
     before = catalog(database)
 
     with pytest.raises(UnrecognizedStore, match="managed by mdb_sqla already"):
-        migrate.upgrade(engine_of(database))
+        migrations.upgrade(engine_of(database))
 
     assert catalog(database) == before
 
@@ -87,6 +87,6 @@ def test_an_engine_in_autocommit_mode_gets_one_too(original_1_3: URL) -> None:
     before = catalog(original_1_3)
 
     with pytest.raises(UnrecognizedStore):
-        migrate.upgrade(engine_of(original_1_3).execution_options(isolation_level="AUTOCOMMIT"))
+        migrations.upgrade(engine_of(original_1_3).execution_options(isolation_level="AUTOCOMMIT"))
 
     assert catalog(original_1_3) == before

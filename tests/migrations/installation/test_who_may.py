@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, event
 
-from mdb_sqla import NotPermitted, migrate
+from mdb_sqla import NotPermitted, migrations
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import ROLES, connected, engine_of
@@ -29,11 +29,11 @@ def round_trip(database: URL, role: str, schema: str) -> None:
     before = catalog(database)
     engine = engine_as(role, database)
 
-    migrate.upgrade(engine, schema=schema)
+    migrations.upgrade(engine, schema=schema)
     with connected(database, schema, role=role) as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
         client.execute("SELECT use_error_codes(false)")
-    migrate.downgrade(engine, schema=schema, delete_messages=True)
+    migrations.downgrade(engine, schema=schema, delete_messages=True)
 
     assert catalog(database) == before
 
@@ -66,7 +66,7 @@ def test_who_may_not_changes_nothing(role: str, empty_database: URL, asked_for_r
     before = catalog(empty_database)
 
     with pytest.raises(NotPermitted, match="permission denied"):
-        migrate.upgrade(engine_as(role, empty_database), schema="events", role=asked_for_role)
+        migrations.upgrade(engine_as(role, empty_database), schema="events", role=asked_for_role)
 
     assert catalog(empty_database) == before
 
@@ -82,10 +82,10 @@ def test_roles_that_exist_need_no_right_to_create_roles(
     before = catalog(empty_database)
     engine = engine_as(role, empty_database)
 
-    migrate.upgrade(engine, schema="events", role=True)
+    migrations.upgrade(engine, schema="events", role=True)
     with connected(empty_database, "events", role="message_store") as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
-    migrate.downgrade(engine, schema="events", delete_messages=True)
+    migrations.downgrade(engine, schema="events", delete_messages=True)
 
     assert catalog(empty_database) == before
 
@@ -99,7 +99,7 @@ def test_who_may_not_create_roles_is_told_which(
         connection.execute(f"CREATE SCHEMA events AUTHORIZATION {role}".encode())
 
     with pytest.raises(NotPermitted, match="create role message_store_reader") as denied:
-        migrate.upgrade(engine_as(role, empty_database), schema="events", role=True)
+        migrations.upgrade(engine_as(role, empty_database), schema="events", role=True)
 
     assert "CREATE ROLE message_store_consumer;" in str(denied.value)
 
@@ -112,8 +112,8 @@ def test_who_may_create_roles(role: str, databases: Databases, empty_database: U
     before = catalog(empty_database)
     engine = engine_as(role, empty_database)
 
-    migrate.upgrade(engine, schema="events", role=True)
-    migrate.downgrade(engine, schema="events")
+    migrations.upgrade(engine, schema="events", role=True)
+    migrations.downgrade(engine, schema="events")
 
     assert catalog(empty_database) == before
 
@@ -133,7 +133,7 @@ def test_the_owner_of_a_store_of_the_original_adopts_it(role: str, original: URL
         ).fetchall():
             connection.execute(f"ALTER {kind} {name} OWNER TO {role}".encode())
 
-    migrate.upgrade(engine_as(role, original))
+    migrations.upgrade(engine_as(role, original))
 
     with connected(original, role="message_store") as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
@@ -147,6 +147,6 @@ def test_who_does_not_own_a_store_of_the_original_does_not_adopt_it(
     before = catalog(original_1_3)
 
     with pytest.raises(NotPermitted, match=r"must be owner of .* only the owner may install"):
-        migrate.upgrade(engine_as(role, original_1_3))
+        migrations.upgrade(engine_as(role, original_1_3))
 
     assert catalog(original_1_3) == before

@@ -148,9 +148,11 @@ def run_python(program: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["alembic.command", "mdb_sqla.migrate", "mdb_sqla.autogenerate"])
+@pytest.mark.parametrize(
+    "module", ["alembic.command", "mdb_sqla.migrations", "mdb_sqla.alembic_plugin"]
+)
 def test_alembic_loads_the_plug_in(module: str) -> None:
-    program = f"import sys, {module}; print('mdb_sqla.autogenerate' in sys.modules)"
+    program = f"import sys, {module}; print('mdb_sqla.alembic_plugin' in sys.modules)"
 
     assert run_python(program) == "True"
 

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import URL
 
-from mdb_sqla import StoreNotInstalled, UnrecognizedStore, migrate
+from mdb_sqla import StoreNotInstalled, UnrecognizedStore, migrations
 from tests.conftest import Databases
 from tests.migrations.catalog import Catalog, catalog
 from tests.migrations.conftest import Originals, connected, contents, engine_of
@@ -130,7 +130,7 @@ def test_it_refuses_what_is_no_store(application: Application) -> None:
 
 
 def test_a_history_can_take_over_from_migrate(application: Application) -> None:
-    migrate.upgrade(engine_of(application.database))
+    migrations.upgrade(engine_of(application.database))
     with pytest.raises(CommandError, match="run: alembic stamp message_store@head"):
         application.upgrade()
 
@@ -145,8 +145,8 @@ def test_migrate_leaves_the_store_of_a_history_to_it(application: Application) -
     before = catalog(application.database)
 
     with pytest.raises(UnrecognizedStore, match="from another migration history"):
-        migrate.upgrade(engine_of(application.database))
+        migrations.upgrade(engine_of(application.database))
     with pytest.raises(StoreNotInstalled):
-        migrate.downgrade(engine_of(application.database), delete_messages=True)
+        migrations.downgrade(engine_of(application.database), delete_messages=True)
 
     assert catalog(application.database) == before

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from sqlalchemy import URL
 
-from mdb_sqla import migrate
+from mdb_sqla import migrations
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import Originals, connected, contents, engine_of
@@ -93,11 +93,11 @@ def test_the_script_of_migrate(
     empty_database: URL, databases: Databases, schema: str, role: bool
 ) -> None:
     script = StringIO()
-    migrate.write_upgrade_script(script, schema=schema, role=role)
+    migrations.write_upgrade_script(script, schema=schema, role=role)
     with databases.create() as by_script:
         run_script(by_script, script.getvalue())
 
-        migrate.upgrade(engine_of(empty_database), schema=schema, role=role)
+        migrations.upgrade(engine_of(empty_database), schema=schema, role=role)
 
         assert catalog(by_script) == catalog(empty_database)
-        assert migrate.upgrade(engine_of(by_script), schema=schema, role=role) == []
+        assert migrations.upgrade(engine_of(by_script), schema=schema, role=role) == []

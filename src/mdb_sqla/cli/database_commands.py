@@ -1,0 +1,161 @@
+"""Commands for a whole database, and for all messages in one."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as package_version
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection, Engine, func, select
+
+from mdb_sqla import functions, migrations
+from mdb_sqla.admin.databases import MAINTENANCE
+from mdb_sqla.admin.databases import create_database as create
+from mdb_sqla.admin.databases import delete_database as delete
+from mdb_sqla.admin.message_removal import clear as clear_store
+from mdb_sqla.cli.options import Schema, Url, connected, fail, output
+from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.database.server_errors import translated
+from mdb_sqla.errors import ConsumersHaveBegun
+from mdb_sqla.migrations import revision_support
+from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.tables import messages
+
+__all__ = ["clear", "create_database", "delete_database", "recreate_database", "version"]
+
+_MOST = 100_000
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Role = Annotated[
+    bool, typer.Option("--role", help="Also make the roles, and grant them what they need.")
+]
+Force = Annotated[bool, typer.Option("--force", help="End the connections that others have.")]
+Maintenance = Annotated[str, typer.Option(help="The database to connect to meanwhile.")]
+
+
+def create_database(
+    url: Url,
+    schema: Schema = DEFAULT_SCHEMA,
+    role: Role = False,
+    maintenance_database: Maintenance = MAINTENANCE,
+) -> None:
+    """Create a database unless it is there, and install the store in it or bring it up to date.
+
+    Example: mdb create-database --url postgresql://localhost/shop
+    """
+    with connected(url) as engine:
+        _create(engine, schema, role, maintenance_database)
+
+
+def delete_database(
+    url: Url,
+    yes: Yes = False,
+    force: Force = False,
+    maintenance_database: Maintenance = MAINTENANCE,
+) -> None:
+    """Delete a database, with the store and whatever else is in it.
+
+    Example: mdb delete-database --url postgresql://localhost/shop
+    """
+    with connected(url) as engine:
+        _confirm_database(engine, yes)
+        _delete(engine, force, maintenance_database)
+
+
+def recreate_database(
+    url: Url,
+    schema: Schema = DEFAULT_SCHEMA,
+    role: Role = False,
+    yes: Yes = False,
+    force: Force = False,
+    maintenance_database: Maintenance = MAINTENANCE,
+) -> None:
+    """Delete a database with all that is in it, and create it anew with an empty store.
+
+    Example: mdb recreate-database --url postgresql://localhost/shop_test --yes
+    """
+    with connected(url) as engine:
+        _confirm_database(engine, yes)
+        # Refuses a name that can't be one before anything is deleted.
+        revision_support.statement("message_store_0001", "schema", schema)
+        _delete(engine, force, maintenance_database)
+        _create(engine, schema, role, maintenance_database)
+
+
+def clear(
+    url: Url,
+    schema: Schema = DEFAULT_SCHEMA,
+    reset_consumers: Annotated[
+        bool,
+        typer.Option("--reset-consumers", help="Have consumers begin anew; stop them before."),
+    ] = False,
+    yes: Yes = False,
+    wait: Annotated[
+        float, typer.Option(min=0.001, help="For how many seconds to wait for transactions.")
+    ] = 10.0,
+) -> None:
+    """Delete all messages; the next one has global position 1.
+
+    Refused while consumers have positions, unless these are reset with it: they would skip what is
+    written up to there.
+
+    Example: mdb clear --reset-consumers
+    """
+    with connected(url, schema) as engine, translated(), engine.connect() as connection:
+        number = _number_of_messages(connection)
+        connection.rollback()
+        if not yes:
+            what = f"{number} of schema {schema} in database {engine.url.database}"
+            typer.confirm(f"Delete {what}?", abort=True)
+        try:
+            with connection.begin():
+                clear_store(connection, reset_consumers=reset_consumers, wait=wait)
+        except ConsumersHaveBegun as error:
+            fail(f"{error}: stop them, and add --reset-consumers")
+    output.print(f"Deleted {number}.")
+
+
+def version(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
+    """Tell the version of the store's server contract, of this package, and of the server.
+
+    Example: mdb version
+    """
+    statement = select(functions.message_store_version(), func.current_setting("server_version"))
+    with connected(url, schema) as engine, translated(), engine.connect() as connection:
+        contract, server = connection.execute(statement).one()
+    package = package_version("mdb_sqla")
+    if as_json:
+        print_json({"contract": contract, "package": package, "server": server})
+    else:
+        output.print(f"Message store {contract}, mdb_sqla {package}, PostgreSQL {server}")
+
+
+def _create(engine: Engine, schema: str, role: bool, maintenance: str) -> None:
+    created = create(engine, maintenance=maintenance)
+    done = migrations.upgrade(engine, schema=schema, role=role)
+    name = engine.url.database
+    output.print(f"Database {name} {'was created' if created else 'was there'}.")
+    state = "is ready" if done else "was up to date"
+    output.print(f"The store in schema {schema} of database {name} {state}.")
+
+
+def _delete(engine: Engine, force: bool, maintenance: str) -> None:
+    deleted = delete(engine, force=force, maintenance=maintenance)
+    state = "is gone" if deleted else "was not there"
+    output.print(f"Database {engine.url.database} {state}.")
+
+
+def _confirm_database(engine: Engine, yes: bool) -> None:
+    if not engine.url.database:
+        fail("The URL must name a database, as in postgresql://host/database.")
+    if not yes:
+        what = f"database {engine.url.database}, with the store and whatever else is in it"
+        typer.confirm(f"Delete {what}?", abort=True)
+
+
+def _number_of_messages(connection: Connection) -> str:
+    some = select(messages.c.global_position).limit(_MOST + 1).subquery()
+    number = connection.scalar(select(func.count()).select_from(some)) or 0
+    if number > _MOST:
+        return f"more than {_MOST:,} messages"
+    return f"{number:,} message{'s' * (number != 1)}"

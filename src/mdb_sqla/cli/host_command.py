@@ -1,0 +1,95 @@
+"""The command that runs consumers."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import sys
+from operator import attrgetter
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mdb_sqla.cli.options import errors, fail, output
+from mdb_sqla.consumers.consumer_lag import Lag
+from mdb_sqla.host.service_host import Host
+from mdb_sqla.host.status import HostStatus
+
+__all__ = ["Http", "run", "run_host"]
+
+Http = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Where to tell a supervisor over HTTP how the consumers are, below /health.",
+    ),
+]
+
+
+def run_host(
+    where: Annotated[
+        str, typer.Argument(metavar="MODULE:NAME", help="The Host, as in shop.consumers:host.")
+    ],
+    http: Http = None,
+) -> None:
+    """Run the consumers of a host until SIGTERM or Ctrl-C.
+
+    Example: mdb host shop.consumers:host --http 8080
+    """
+    module, _, name = where.partition(":")
+    sys.path.insert(0, "")
+    try:
+        host = attrgetter(name or "host")(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        fail(f"There is no host at {where}: {error}")
+    if not isinstance(host, Host):
+        fail(f"{where} is no Host, but {host!r}")
+    run(host, http)
+
+
+def run(host: Host, http: str | None) -> None:
+    """Run a host as a command: log to stderr, and end with status 1 if a consumer has failed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # What was imported stays; to go over it again and again costs a relay a third of its speed.
+    gc.collect()
+    gc.freeze()
+    try:
+        host.run(http=http, on_start=_report)
+    except ExceptionGroup as group:
+        # Each was logged with its traceback when its consumer failed.
+        for failure in group.exceptions:
+            errors.print(f"mdb: {failure}{_why(failure)}", style="red")
+        raise SystemExit(1) from None
+
+
+def _why(failure: BaseException) -> str:
+    cause = failure.__cause__
+    if cause is None:
+        return ""
+    # Other lines may be many, and have data in them.
+    first, *_ = str(cause).splitlines() or [""]
+    return f": {type(cause).__name__}: {first}" if first else f": {type(cause).__name__}"
+
+
+def _report(status: HostStatus) -> None:
+    table = Table("consumer", "reads", "position", "behind", "group", "handles", box=None)
+    for consumer in status.consumers:
+        table.add_row(
+            consumer.name,
+            ", ".join(consumer.categories) or "all categories",
+            *_progress(consumer.lag),
+            consumer.group,
+            "\n".join(f"{type_}: {name}" for type_, name in consumer.handlers.items()),
+        )
+    output.print(table)
+    if status.problem is not None:
+        errors.print(f"mdb: {status.problem}", style="red")
+
+
+def _progress(lag: Lag | None) -> tuple[str, str]:
+    if lag is None:
+        return "?", "?"
+    position = "new" if lag.position is None else str(lag.position)
+    return position, f"{lag.messages}{'+' * lag.at_least}"

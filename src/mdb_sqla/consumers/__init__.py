@@ -1,0 +1,29 @@
+"""Consumers: their loop, handlers, positions, groups, dead letters and lag; request and reply."""
+
+from mdb_sqla.consumers.consumer import Consumer
+from mdb_sqla.consumers.consumer_lag import Lag, lag
+from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
+from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.request_reply import (
+    request,
+    request_async,
+    wait_for_reply,
+    wait_for_reply_async,
+)
+from mdb_sqla.consumers.retries import Retries
+
+__all__ = [
+    "Consumer",
+    "DeadLetter",
+    "Group",
+    "Lag",
+    "Retries",
+    "dead_letters",
+    "lag",
+    "replay",
+    "request",
+    "request_async",
+    "skip",
+    "wait_for_reply",
+    "wait_for_reply_async",
+]

@@ -1,0 +1,89 @@
+"""What a consumer reads next, and whether the database confirms where it is, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, Uuid, bindparam, exists, literal_column, select, true
+from sqlalchemy.orm import Session
+
+from mdb_sqla import functions
+from mdb_sqla.column_types import uuid_of
+from mdb_sqla.consumers.history_anchor import Anchor, last_up_to, sequence_file, sequence_of
+from mdb_sqla.consumers.positions import IS_SLOT, Claim
+from mdb_sqla.database.execution import WRITES, execute
+from mdb_sqla.store.reads import CategoryFilters, ReadBeside
+from mdb_sqla.tables import consumer_slots as slots
+from mdb_sqla.tables import messages
+from mdb_sqla.words.message import StoredMessage
+from mdb_sqla.words.stream_name import StreamName
+
+__all__ = ["Confirmation", "read", "settled"]
+
+
+class Confirmation(NamedTuple):
+    """What the database says of a slot while its messages are read.
+
+    Attributes:
+        token: of whoever has claimed the slot last; None where there is no such slot.
+        position: up to where all is done; None likewise.
+        sequence: the file of the sequence that draws global positions.
+        has_anchor: whether the anchor is stored that was asked for.
+    """
+
+    token: int | None
+    position: int | None
+    sequence: int
+    has_anchor: bool
+
+
+_one = select(literal_column("1").label("one")).subquery("one")
+_read = ReadBeside(
+    select(
+        slots.c.token,
+        slots.c.position,
+        sequence_file().label("sequence"),
+        exists()
+        .where(
+            messages.c.global_position == bindparam("anchor_position", type_=BigInteger),
+            messages.c.id == bindparam("anchor_id", type_=Uuid),
+        )
+        .label("has_anchor"),
+    )
+    .select_from(_one.outerjoin(slots, IS_SLOT))
+    .subquery("confirmation")
+)
+
+_bound = select(functions.settled_position(bindparam("category")).label("position")).subquery()
+_last = last_up_to(_bound.c.position).lateral()
+_SETTLED = select(_last.c.global_position, _last.c.id).select_from(_bound.join(_last, true()))
+
+
+def read(
+    session: Session,
+    claim: Claim,
+    anchor: Anchor | None,
+    categories: Sequence[StreamName],
+    position: int,
+    batch_size: int,
+    filters: CategoryFilters,
+) -> tuple[Confirmation, list[StoredMessage]]:
+    """Read a batch, from a global position on; see `MessageStore.read_messages`."""
+    parameters = {
+        **claim.parameters,
+        **sequence_of(session),
+        "anchor_position": None if anchor is None else anchor.global_position,
+        "anchor_id": None if anchor is None else anchor.id,
+    }
+    row, found = _read.read(session, parameters, categories, position, batch_size, **filters)
+    return Confirmation._make(row), found
+
+
+def settled(session: Session, category: StreamName | None) -> Anchor | None:
+    """Return the last message of any category up to what is settled in one, or in all of them.
+
+    What is settled, a read sees that follows in the same transaction. None in an empty store.
+    """
+    rows = execute(session, _SETTLED, {"category": category}, WRITES)
+    return Anchor(rows[0].global_position, uuid_of(rows[0].id)) if rows else None

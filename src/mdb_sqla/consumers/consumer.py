@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla.consumers.consumer_lag import Lag, lag
+from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.handlers import Handler, Handlers
+from mdb_sqla.consumers.heartbeat import beating
+from mdb_sqla.consumers.loop import Consumption
+from mdb_sqla.consumers.retries import Retries
+from mdb_sqla.consumers.runners import AsyncDriver, Driver
+from mdb_sqla.consumers.slot_progress import Settings
+from mdb_sqla.database.execution import Database
+from mdb_sqla.errors import InvalidArgument, InvalidStreamName
+from mdb_sqla.store.reads import DEFAULT_BATCH_SIZE, CategoryFilters, checked_filters
+from mdb_sqla.wake_up.listener import listening
+from mdb_sqla.words.argument_checks import described, flag, instance, integer, key, seconds, text
+from mdb_sqla.words.stream_name import StreamName, category_name
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+    from typing_extensions import Unpack
+
+__all__ = ["Consumer"]
+
+_H = TypeVar("_H", bound=Handler)
+
+IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+
+
+class Consumer:
+    """Handles messages in order, and keeps its position in the transaction that handles them.
+
+    A handler gets the message and a unit of work. What it does with that (rows, messages, whatever
+    the session executes) is committed together with the consumer's position, or not at all: in this
+    database every message has its effects exactly once. Effects elsewhere can be repeated, if the
+    process ends before COMMIT.
+
+        consumer = Consumer("billing", "order")
+
+        @consumer.on("Placed")
+        def bill(message, unit):
+            unit.session.add(Invoice(total=message.data["total"]))
+
+        consumer.run(sessionmaker(engine))
+
+    Args:
+        name: under which its position is kept; a consumer by another name starts afresh.
+        categories: what it reads, in global order; none of them means all there are.
+        start: the global position that it begins with when it runs for the first time.
+        take_over: the position stream of an Eventide consumer of the same category, such as
+            `account:position-billing`, to go on from when it runs for the first time.
+        strict: whether a message of a type without a handler is an error.
+        batch_size: how many messages are read at a time.
+        transaction_size: how many messages at most are handled in one transaction.
+        in_flight: for handlers with effects elsewhere, `async def handler(message)`: they get no
+            unit of work, and up to so many are called side by side, those of one cardinal id one
+            after another. Then the position is saved, so that no more than these are repeated if
+            the process ends before. Only with `run_async`.
+        isolation_level: of the transactions that messages are handled in, `REPEATABLE READ` or
+            `SERIALIZABLE` for handlers that read a row, compute, and write it: what conflicts with
+            another transaction is rolled back and handled again, without counting as an attempt.
+            Without it, it is the engine's own.
+        retries: how often a handler is tried; ten times over most of a minute, if nothing is said.
+        sets_aside: whether a message that can't be handled is set aside, with the later ones of its
+            stream, and the other streams go on; see `mdb_sqla.dead_letters`. Otherwise it stops the
+            consumer.
+        poll: after how many seconds at first, and at last, to look for messages again where there
+            were none.
+        group: shares the work with other processes that run this consumer; without it, the one that
+            was started last has all of it.
+        filters: as for `MessageStore.read_category`: correlation, consumer group, condition.
+
+    Raises:
+        InvalidArgument: an argument breaks its rule.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *categories: str,
+        start: int = 1,
+        take_over: str | None = None,
+        strict: bool = False,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        transaction_size: int = 1,
+        in_flight: int | None = None,
+        isolation_level: IsolationLevel | None = None,
+        retries: Retries | None = None,
+        sets_aside: bool = False,
+        poll: tuple[float, float] = (0.02, 1.0),
+        group: Group | None = None,
+        **filters: Unpack[CategoryFilters],
+    ) -> None:
+        self.name = key("A consumer's name", name)
+        checked = checked_filters(filters)
+        if group is not None and "consumer_group_size" in checked:
+            raise InvalidArgument("A consumer has a group or is a member by number, not both")
+        if in_flight is not None and transaction_size != 1:
+            raise InvalidArgument("Messages in flight share no transaction: leave out its size")
+        if isolation_level is not None:
+            _check_isolation_level(isolation_level, in_flight)
+        self.handlers = Handlers(strict=flag("strict", strict))
+        self._settings = Settings(
+            name=self.name,
+            categories=tuple(category_name(category) for category in categories),
+            start=integer("start", start, 0),
+            take_over=None if take_over is None else _position_stream(take_over),
+            batch_size=integer("batch_size", batch_size, 1),
+            transaction_size=integer("transaction_size", transaction_size, 1),
+            in_flight=None if in_flight is None else integer("in_flight", in_flight, 1),
+            isolation_level=isolation_level,
+            retries=Retries() if retries is None else instance("retries", retries, Retries),
+            sets_aside=flag("sets_aside", sets_aside),
+            poll=_checked_poll(poll),
+            group=None if group is None else instance("group", group, Group),
+            filters=checked,
+        )
+        self._running: tuple[Consumption, Driver | AsyncDriver] | None = None
+
+    @property
+    def categories(self) -> tuple[StreamName, ...]:
+        """What it reads; nothing stands for all categories."""
+        return self._settings.categories
+
+    @property
+    def sharing(self) -> str:
+        """How it shares its work with others of its name, in words."""
+        group, filters = self._settings.group, self._settings.filters
+        if group is not None:
+            return f"{group.member}, {group.slots} slots"
+        size = filters.get("consumer_group_size")
+        return f"member {filters.get('consumer_group_member')} of {size}" if size else "alone"
+
+    @property
+    def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
+        """What it is doing in this process; `stopping` is finishing what is in hand."""
+        if (running := self._running) is None:
+            return "stopped"
+        control = running[0].control
+        return "stopping" if control.stopping else "paused" if control.paused else "running"
+
+    @property
+    def rate(self) -> float:
+        """How many messages it has handled in a second, over the last minute, in this process."""
+        return 0.0 if self._running is None else self._running[0].control.rate.per_second
+
+    def lag(self, db: Database) -> Lag:
+        """Return how far it is, and what lies before it; it need not run. See `mdb_sqla.lag`.
+
+        Before it runs for the first time, what lies before it is counted from `start`, also where
+        it is to take over another's position.
+
+        With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
+        """
+        settings = self._settings
+        return lag(
+            db,
+            self.name,
+            *settings.categories,
+            start=settings.start,
+            types=self.handlers.only,
+            **settings.filters,
+        )
+
+    def on(self, *types: str) -> Callable[[_H], _H]:
+        """Have the function below handle messages of these types, or, without a type, all others.
+
+        Raises:
+            InvalidArgument: a type is no string, or has a handler already.
+        """
+        for each in types:
+            # Not when the decorator is called: `@consumer.on` without parentheses never is.
+            text("A message type", each)
+
+        def add(handler: _H) -> _H:
+            self.handlers.add(handler, *types)
+            return handler
+
+        return add
+
+    def run(self, factory: sessionmaker[Session]) -> None:
+        """Handle messages until `stop` is called from another thread or from a signal handler.
+
+        Raises:
+            InvalidArgument: the consumer has no handlers, or can't run with them like this.
+            HandlerFailed: a handler has failed for good; its transaction is rolled back, and all
+                before it is done.
+            NoHandler: the consumer is strict, and there is a message that it can't handle.
+            SlotLost: a consumer by this name was started elsewhere.
+            ConsumerAhead: its position is beyond all that was written to the store.
+        """
+        self._run(factory, endless=True)
+
+    def catch_up(self, factory: sessionmaker[Session]) -> None:
+        """Handle what there is, and return. See `run`."""
+        self._run(factory, endless=False)
+
+    async def run_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        """Handle messages in a task, until `stop` is called. Handlers may be async. See `run`."""
+        await self._run_async(factory, endless=True)
+
+    async def catch_up_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        """Handle what there is, in a task, and return. See `run`."""
+        await self._run_async(factory, endless=False)
+
+    def stop(self) -> None:
+        """Have the consumer finish what is in hand, save its position, and return.
+
+        From any thread, and from a signal handler. Nothing happens where it is not running.
+        """
+        self._change("stopping", True)
+
+    def pause(self) -> None:
+        """Have the consumer handle nothing more until `resume`; it keeps what it holds."""
+        self._change("paused", True)
+
+    def resume(self) -> None:
+        """Have the consumer go on after `pause`."""
+        self._change("paused", False)
+
+    def _change(self, what: str, value: bool) -> None:
+        if self._running is not None:
+            consumption, driver = self._running
+            setattr(consumption.control, what, value)
+            driver.wake()
+
+    def _run(
+        self,
+        factory: sessionmaker[Session],
+        *,
+        endless: bool,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if self._settings.in_flight is not None:
+            raise InvalidArgument("Messages in flight need `await consumer.run_async(...)`")
+        self.handlers.refuse_async()
+        driver = Driver(factory)
+        with self._registered(driver, endless) as consumption:
+            if is_stopping():
+                consumption.control.stopping = True
+            driver.run(consumption.steps())
+
+    async def _run_async(
+        self,
+        factory: async_sessionmaker[AsyncSession],
+        *,
+        endless: bool,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if self._settings.in_flight is not None:
+            self.handlers.refuse_sync()
+        driver = AsyncDriver(factory)
+        async with self._prepared(factory):
+            with self._registered(driver, endless) as consumption:
+                if is_stopping():
+                    consumption.control.stopping = True
+                await driver.run(consumption.steps())
+
+    @asynccontextmanager
+    async def _prepared(self, _factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[None]:
+        """Hold what handlers need for as long as they are called; that of a kind of consumer."""
+        yield
+
+    @contextmanager
+    def _registered(self, driver: Driver | AsyncDriver, endless: bool) -> Iterator[Consumption]:
+        """Have `stop` and its like reach a run, for as long as it lasts."""
+        if self._running is not None:
+            raise InvalidArgument(f"Consumer {self.name!r} is running already in this process")
+        with ExitStack() as threads:
+
+            def begin() -> None:
+                # Not before: the engine is to make its first connection undisturbed.
+                threads.enter_context(beating(driver.engine, consumption.beat, driver.submit))
+                if endless:
+                    threads.enter_context(listening(driver.engine, self.categories, driver.wake))
+
+            consumption = Consumption(
+                self._settings, self.handlers, endless=endless, on_begin=begin
+            )
+            self._running = consumption, driver
+            try:
+                yield consumption
+            finally:
+                self._running = None
+
+
+def _check_isolation_level(isolation_level: object, in_flight: int | None) -> None:
+    if isolation_level not in get_args(IsolationLevel):
+        raise InvalidArgument(
+            f"isolation_level must be one of {', '.join(get_args(IsolationLevel))}: "
+            f"{isolation_level!r}"
+        )
+    if in_flight is not None:
+        raise InvalidArgument("Messages in flight share no transaction: leave out isolation_level")
+
+
+def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:
+    if not isinstance(poll, tuple | list) or len(poll) != 2:
+        raise InvalidArgument(f"poll must be two numbers of seconds: {described(poll)}")
+    first, longest = (seconds("poll", each) for each in poll)
+    if first > longest:
+        raise InvalidArgument(f"poll must be two numbers of seconds, the first not greater: {poll}")
+    return first, longest
+
+
+def _position_stream(name: str) -> StreamName:
+    checked = StreamName(name)
+    if checked.is_category:
+        raise InvalidStreamName(
+            checked, f"take_over must be a stream, such as '{checked}:position-name'"
+        )
+    return checked

@@ -1,0 +1,115 @@
+"""Whether the database still has the messages that a consumer has read.
+
+It may be in an older state than a moment ago: a standby was promoted without the last transactions,
+a backup was restored, the table was emptied. Then a message that was read is not there any more, or
+another one has its global position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import REGCLASS
+from sqlalchemy.orm import Session
+
+from mdb_sqla.database.execution import connection_of, qualified
+from mdb_sqla.tables import messages
+from mdb_sqla.words.message import StoredMessage
+
+__all__ = [
+    "Anchor",
+    "are_stored",
+    "last_up_to",
+    "sequence_file",
+    "sequence_of",
+    "stored_parameters",
+]
+
+_SEQUENCE = cast(bindparam("sequence_name", type_=Text), REGCLASS)
+
+
+class Anchor(NamedTuple):
+    """A message up to which a consumer has read, when everything up to there was settled.
+
+    While the database has this very message, there is nothing up to it that was not read, even in
+    an older state of the database: what that lacks are the last transactions before the read, and
+    its sequence is beyond the message, so that nothing more is written up to there.
+    """
+
+    global_position: int
+    id: UUID
+
+    @classmethod
+    def of(cls, message: StoredMessage) -> Self:
+        """Return what a message is recognised by."""
+        return cls(message.global_position, message.id)
+
+
+def are_stored() -> ColumnElement[bool]:
+    """Whether all the messages are stored that `stored_parameters` was called with."""
+    # Not qualified: with two arrays it is a form of the grammar, which finds functions by itself.
+    asked = (
+        func.unnest(
+            bindparam("global_positions", type_=ARRAY(BigInteger)),
+            bindparam("ids", type_=ARRAY(Uuid)),
+        )
+        .table_valued("global_position", "id")
+        .render_derived()
+    )
+    # Limited, so that each is looked up in the primary key, whatever the planner makes of it.
+    found = (
+        select(messages.c.id)
+        .where(messages.c.global_position == asked.c.global_position, messages.c.id == asked.c.id)
+        .limit(1)
+        .lateral()
+    )
+    number = select(func.count()).select_from(asked.join(found, true())).scalar_subquery()
+    return number == bindparam("number", type_=BigInteger)
+
+
+def stored_parameters(anchors: Sequence[Anchor]) -> dict[str, Any]:
+    """Return the parameters of a statement with `are_stored`."""
+    return {
+        "global_positions": [anchor.global_position for anchor in anchors],
+        "ids": [anchor.id for anchor in anchors],
+        "number": len(anchors),
+    }
+
+
+def last_up_to(position: ColumnElement[int]) -> Select[Any]:
+    """Select the last message up to a global position."""
+    return (
+        select(messages.c.global_position, messages.c.id)
+        .where(messages.c.global_position <= position)
+        .order_by(messages.c.global_position.desc())
+        .limit(1)
+    )
+
+
+def sequence_file() -> ColumnElement[int]:
+    """The file of the sequence of global positions: another one where the sequence was restarted.
+
+    A standby has the same as its primary.
+    """
+    return cast(func.pg_catalog.pg_relation_filenode(_SEQUENCE), BigInteger)
+
+
+def sequence_of(session: Session) -> dict[str, Any]:
+    """Return the parameters of a statement with `sequence_file`."""
+    name = qualified(connection_of(session), "messages_global_position_seq")
+    return {"sequence_name": name}

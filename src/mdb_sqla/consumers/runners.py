@@ -1,0 +1,255 @@
+"""What a consumer's loop asks for, and who does it: a thread, or a task of asyncio.
+
+The loop is a generator. It yields what is to be done next, and is sent what came of it or thrown
+the error: so it is written once, and handlers may await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla.consumers.handler_errors import handler_errors
+from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
+from mdb_sqla.consumers.handlers import Handler, is_async
+from mdb_sqla.consumers.messages_in_flight import deliver
+from mdb_sqla.consumers.operations import Deliver, Handle, Step, Transact
+from mdb_sqla.database.application_connections import note
+from mdb_sqla.database.execution import WRITES, bind_of, check_driver
+from mdb_sqla.database.sessions import session_from
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from mdb_sqla.store.message_decoder import decoded
+from mdb_sqla.wake_up.notifier import STORE_OPTIONS
+from mdb_sqla.words.message import StoredMessage
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+__all__ = ["AsyncDriver", "Driver"]
+
+
+# Types can't tell which kind a handler is, but the consumer can: hence those that are ignored.
+
+_T = TypeVar("_T")
+_BIND: dict[str, Any] = {"clause": WRITES}
+_OPTIONS = {"isolation_level": "READ COMMITTED"}
+_FAREWELL = 5.0  # seconds that a task which was cancelled may take to leave its group
+
+
+class Driver:
+    """Does the steps in this thread."""
+
+    def __init__(self, factory: sessionmaker[Session]) -> None:
+        if not isinstance(factory, sessionmaker):
+            raise InvalidArgument(f"A consumer runs with a sessionmaker: {factory!r}")
+        self._factory = factory
+        with session_from(factory, Session, "A consumer that runs in a thread") as session:
+            self.engine = _engine_of(session)
+        # Held until it is woken. A bare lock: a signal handler can release it at any moment, unlike
+        # an event of `threading`, and it keeps time-outs of microseconds, after which CPython's
+        # `SimpleQueue` can block indefinitely.
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def wake(self) -> None:
+        """End a pause; from any thread."""
+        # It is woken already.
+        with suppress(RuntimeError):
+            self._asleep.release()
+
+    def submit(self, work: Callable[[Session], Any]) -> Future[Any]:
+        """Call a function in a transaction at READ COMMITTED; from any thread, and in that one."""
+        done: Future[Any] = Future()
+        done.set_result(self._transact(work))
+        return done
+
+    def run(self, steps: Generator[Step, Any, _T]) -> _T:
+        """Do all steps and return what comes of them; an error that they don't expect is raised.
+
+        Where it is interrupted or cancelled, the steps that follow are done before it ends.
+        """
+        with closing(steps):
+            try:
+                step = next(steps)
+                while True:
+                    try:
+                        done = self._do(step)
+                    except BaseException as error:
+                        # What becomes of it is for the loop to decide, where it asked for the step.
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(done)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Transact):
+            return self._transact(step.work)
+        if isinstance(step, Handle):
+            with UnitOfWork(self._factory) as unit:
+                with interruptions():
+                    transaction = HandlerTransaction(unit.session, step.isolation_level)
+                with transaction.handlers():
+                    for handler, message in step.calls:
+                        step.current = message
+                        _call(handler, message, unit)
+                        transaction.check()
+                    unit.session.flush()
+                with transaction.end():
+                    done = step.finish(unit.session)
+                    unit.commit()
+                return done
+        assert not isinstance(step, Deliver)  # noqa: S101 (a consumer refuses to run without a loop)
+        return self._asleep.acquire(timeout=step.seconds)
+
+    def _transact(self, work: Callable[[Session], Any]) -> Any:
+        with interruptions(), self._factory() as session:
+            note(session.connection(bind_arguments=_BIND, execution_options=_OPTIONS))
+            done = work(session)
+            session.commit()
+            return done
+
+
+class AsyncDriver:
+    """Does the steps in a task."""
+
+    def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+        if not isinstance(factory, async_sessionmaker):
+            raise InvalidArgument(f"An async consumer runs with an async_sessionmaker: {factory!r}")
+        self._factory = factory
+        session = session_from(factory, AsyncSession, "An async consumer")
+        self.engine = _engine_of(session.sync_session)
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def wake(self) -> None:
+        """End a pause; from any thread."""
+        # The loop is closed where the consumer has ended.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    def submit(self, work: Callable[[Session], Any]) -> Future[Any]:
+        """Call a function in a transaction at READ COMMITTED; from any thread, in this loop."""
+        return asyncio.run_coroutine_threadsafe(self._transact(work), self._loop)
+
+    async def run(self, steps: Generator[Step, Any, _T]) -> _T:
+        """Do all steps and return what comes of them. See `Driver.run`."""
+        patience = None
+        with closing(steps):
+            try:
+                step = next(steps)
+                while True:
+                    try:
+                        async with asyncio.timeout(patience):
+                            done = await self._do(step)
+                    except BaseException as error:
+                        # As in `Driver.run`.
+                        if isinstance(error, asyncio.CancelledError):
+                            patience = _FAREWELL
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(done)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+
+    async def _do(self, step: Step) -> Any:
+        if isinstance(step, Transact):
+            return await self._transact(step.work)
+        if isinstance(step, Handle):
+            async with AsyncUnitOfWork(self._factory) as unit:
+                with interruptions():
+                    transaction = await unit.session.run_sync(
+                        HandlerTransaction, step.isolation_level
+                    )
+                with transaction.handlers():
+                    for handler, message in step.calls:
+                        step.current = message
+                        await _call_async(handler, message, unit)
+                        transaction.check()
+                    await unit.session.flush()
+                with transaction.end():
+                    done = await unit.session.run_sync(step.finish)
+                    await unit.commit()
+                return done
+        if isinstance(step, Deliver):
+            await deliver(step)
+            return await self._transact(step.finish)
+        try:
+            async with asyncio.timeout(step.seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+    async def _transact(self, work: Callable[[Session], Any]) -> Any:
+        with interruptions():
+            async with self._factory() as session:
+                connection = await session.connection(
+                    bind_arguments=_BIND, execution_options=_OPTIONS
+                )
+                note(connection.sync_connection)
+                done = await session.run_sync(work)
+                await session.commit()
+                return done
+
+
+def _engine_of(session: Session) -> Engine:
+    """Return the engine for writes, with what the session or its connection says of the store.
+
+    Raises:
+        InvalidArgument: the session joins a transaction that is open, or its driver is not
+            supported.
+    """
+    bind = bind_of(session)
+    check_driver(bind.dialect)
+    if isinstance(bind, Connection) and bind.in_transaction():
+        raise InvalidArgument(
+            "A consumer begins and commits transactions of its own, but the sessionmaker is bound "
+            f"to a connection that is in one: bind it to the engine, and not to {bind!r}"
+        )
+    # Sessions have options since SQLAlchemy 2.1.
+    options = {
+        **bind.get_execution_options(),
+        **(getattr(session, "execution_options", None) or {}),
+    }
+    return bind.engine.execution_options(
+        **{name: options[name] for name in STORE_OPTIONS if name in options}
+    )
+
+
+def _call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
+    with handler_errors():
+        _refuse_awaitable(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
+
+
+async def _call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
+    if not is_async(handler):
+        # It gets the sync session of this very transaction.
+        await unit.session.run_sync(lambda session: _call(handler, message, UnitOfWork.of(session)))
+        return
+    with handler_errors():
+        await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
+
+
+def _refuse_awaitable(handler: Handler, answer: object) -> None:
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise InvalidArgument(
+            f"A handler that has to be awaited must be declared with `async def`, and needs "
+            f"`await consumer.run_async(...)`: {handler!r}"
+        )

@@ -1,0 +1,336 @@
+"""A consumer's work on one slot: what is read, handled and saved."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from mdb_sqla.consumers import confirmed_read, dead_letter_queue, positions
+from mdb_sqla.consumers.confirmed_read import Confirmation
+from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.handlers import Handler, Handlers
+from mdb_sqla.consumers.history_anchor import Anchor
+from mdb_sqla.consumers.operations import (
+    Deliver,
+    Failure,
+    Forgotten,
+    Handle,
+    Step,
+    Transact,
+    Unconfirmed,
+)
+from mdb_sqla.consumers.positions import Claim, Standing
+from mdb_sqla.consumers.retries import Control, Retries, Trying, checkpoint, log
+from mdb_sqla.errors import ConsumerAhead, HandlerFailed, SlotLost
+from mdb_sqla.store.reads import CategoryFilters
+from mdb_sqla.words.message import StoredMessage
+from mdb_sqla.words.stream_name import StreamName
+
+__all__ = ["Progress", "Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a consumer was made with; see `Consumer`."""
+
+    name: str
+    categories: tuple[StreamName, ...]
+    start: int
+    take_over: StreamName | None
+    batch_size: int
+    transaction_size: int
+    retries: Retries
+    in_flight: int | None
+    isolation_level: str | None
+    sets_aside: bool
+    poll: tuple[float, float]
+    group: Group | None
+    filters: CategoryFilters
+
+
+class Progress:
+    """One slot, as it is held by this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        control: Control,
+        claim: Claim,
+        position: int,
+        filters: CategoryFilters,
+    ) -> None:
+        self.claim = claim
+        self._settings = settings
+        self._handlers = handlers
+        self._control = control
+        self._filters = filters
+        self._trying = Trying(claim.consumer, claim.slot, settings.retries, control)
+        self._done: set[UUID] = set()  # ids of what was delivered beyond what is saved
+        self._blocked: set[str] = set()  # streams of which messages are set aside
+        self._position = self._saved = position  # up to where all is done, and what of it is saved
+        # The last message up to there that was read, and the one up to what is saved of it.
+        self._anchor: Anchor | None = None
+        self._saved_anchor: Anchor | None = None
+        self._sequence: int | None = None  # the file of the sequence that has drawn its position
+
+    @property
+    def position(self) -> int:
+        """Up to where all is done."""
+        return self._position
+
+    def advance(
+        self, *, idle: bool = False, until: float = math.inf
+    ) -> Generator[Step, Any, tuple[bool, bool]]:
+        """Read a batch and handle it; returns whether there was any, and whether there is more.
+
+        Args:
+            idle: whether there is time to save a position that has not come far.
+            until: by `time.monotonic()`, when to leave the rest of the batch for another time.
+
+        Raises:
+            SlotLost: the slot is no longer held here.
+            HandlerFailed: a handler has failed for good.
+            Stopped: the consumer was stopped.
+        """
+        settings = self._settings
+        replayed = 0
+        if settings.sets_aside:
+            replayed = yield from self._replay()
+        confirmation, messages, settled = yield Transact(self._fetch)
+        self._check(confirmation)
+        size = settings.in_flight or settings.transaction_size
+        for number in range(0, len(messages), size):
+            yield from self._handle(messages[number : number + size])
+            yield from checkpoint(self._control)
+            if time.monotonic() >= until and number + size < len(messages):
+                yield from self.save(at_least=settings.batch_size)
+                return True, True
+        full = len(messages) == settings.batch_size
+        if not full and settled is not None and settled.global_position > self._position:
+            self._position, self._anchor = settled.global_position, settled
+        yield from self.save(at_least=1 if idle else settings.batch_size)
+        return bool(replayed or messages), full or replayed == settings.batch_size
+
+    def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
+        """Save a position that messages without a handler have moved, where it has come far."""
+        if self._position - self._saved >= at_least:
+            assert self._anchor is not None  # noqa: S101 (it is what has moved the position)
+            yield Transact(
+                partial(positions.save, self.claim, self._saved, self._position, [self._anchor])
+            )
+            self._is_saved()
+
+    def renew(self) -> Generator[Step, Any, None]:
+        """Take the position that the database has, whatever was in memory.
+
+        What was lost with a connection may have been committed, and what was committed may be lost.
+
+        Raises:
+            SlotLost: the slot is no longer held here.
+            ClaimForgotten: the database does not know that it is held here.
+            ConsumerAhead: the store has not reached the position.
+        """
+        standing: Standing = yield Transact(
+            partial(positions.renew, self.claim, self._saved_anchor)
+        )
+        position = standing.position
+        is_ahead = standing.is_ahead and position != self._settings.start - 1
+        if is_ahead or (position == self._saved and self._is_replaced(standing)):
+            raise ConsumerAhead(self.claim.consumer, self.claim.slot, position, standing.drawn)
+        if position != self._saved:
+            # What was delivered beyond the old position says nothing of the new one.
+            self._done.clear()
+            level = logging.WARNING if position < self._saved else logging.INFO
+            log(
+                level,
+                self.claim.consumer,
+                "continues after global position %d in slot %d, and not after %d",
+                position,
+                self.claim.slot,
+                self._saved,
+            )
+        self._position, self._anchor = position, standing.anchor
+        self._is_saved()
+        self._sequence = standing.sequence
+
+    def _is_saved(self) -> None:
+        self._saved, self._saved_anchor = self._position, self._anchor
+
+    def _is_replaced(self, standing: Standing) -> bool:
+        """Whether other messages were written up to the saved position than those it has read."""
+        anchor = self._saved_anchor
+        if anchor is None or standing.id_at_anchor == anchor.id:
+            return False
+        # Where it was only deleted, nothing has taken its place, and nothing is drawn anew.
+        return standing.id_at_anchor is not None or standing.sequence != self._sequence
+
+    def _check(self, found: Confirmation) -> None:
+        """Check that the database has what is in memory, when it was read.
+
+        Raises:
+            SlotLost: the slot is no longer held here.
+            Unconfirmed: it has something else.
+        """
+        if found.token is not None and found.token > self.claim.token:
+            raise SlotLost(self.claim.consumer, self.claim.slot)
+        if found.token != self.claim.token:
+            raise Unconfirmed(f"the database has forgotten who claimed slot {self.claim.slot}")
+        if found.position != self._saved:
+            raise Unconfirmed(
+                f"its position is {found.position} in the database, and not {self._saved}"
+            )
+        if found.sequence != self._sequence:
+            raise Unconfirmed("the sequence of global positions was altered")
+        if self._anchor is not None and not found.has_anchor:
+            kind = Unconfirmed if self._position > self._saved else Forgotten
+            raise kind(
+                f"message {self._anchor.global_position} that it has read is not in the "
+                "database any more"
+            )
+
+    def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
+        settings = self._settings
+        # Before the read: what is settled by then, the read sees.
+        settled = None
+        if settings.sets_aside:
+            # Others may have left something out since.
+            self._blocked = dead_letter_queue.blocked_streams(self.claim, session)
+        if self._filters:
+            one = settings.categories[0] if len(settings.categories) == 1 else None
+            settled = confirmed_read.settled(session, one)
+        found, messages = confirmed_read.read(
+            session,
+            self.claim,
+            self._anchor,
+            settings.categories,
+            self._position + 1,
+            settings.batch_size,
+            self._filters,
+        )
+        return found, messages, settled
+
+    def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
+        last = messages[-1]
+        failures: list[Failure] = []
+        while True:
+            # Not what was delivered before a later one of its stream failed: that is done.
+            waiting = [
+                message
+                for message in messages
+                if message.stream_name in self._blocked and message.id not in self._done
+            ]
+            calls = [
+                (handler, message)
+                for message in messages
+                if message.stream_name not in self._blocked
+                and (handler := self._handlers.find(message)) is not None
+            ]
+            # What is skipped has no effects; that the last is there says enough of it.
+            handled = [message for _, message in calls]
+            read = sorted({Anchor.of(message) for message in [*handled, *waiting, last]})
+            step = self._step(calls, partial(self._finish, read, waiting, failures))
+            try:
+                if calls:
+                    yield from self._trying.until_done(step)
+                elif waiting:
+                    yield Transact(step.finish)
+            except HandlerFailed as failure:
+                if isinstance(step, Deliver):
+                    failures += yield from self._failed_for_good(failure, step, messages)
+                elif not self._settings.sets_aside:
+                    raise
+                elif len(messages) == 1:
+                    failures.append(Failure.of(failure))
+                else:
+                    # It is not known which of them it was.
+                    for message in messages:
+                        yield from self._handle([message])
+                    return
+                self._blocked.update(each.message.stream_name for each in failures)
+            else:
+                break
+        self._control.rate.add(len(calls))
+        self._done.difference_update(message.id for message in messages)
+        self._position, self._anchor = last.global_position, Anchor.of(last)
+        if calls or waiting:
+            self._is_saved()
+
+    def _failed_for_good(
+        self, failure: HandlerFailed, step: Deliver, messages: list[StoredMessage]
+    ) -> Generator[Step, Any, list[Failure]]:
+        """Return what has been tried as often as it may; where it isn't set aside, that's the end.
+
+        All before the first of them is done.
+        """
+        attempts = self._settings.retries.attempts
+        found = [each for each in step.failures.values() if each.tries >= attempts]
+        if step.failures and (self._settings.sets_aside or not found):
+            # What has failed less often had to wait for another, and is tried again.
+            return found
+        position = failure.message.global_position
+        before = [message for message in messages if message.global_position < position]
+        if step.failures and before:
+            self._position, self._anchor = before[-1].global_position, Anchor.of(before[-1])
+            yield from self.save()
+        # Else it is none of the messages: that they are done could not be saved.
+        raise failure
+
+    def _finish(
+        self,
+        read: list[Anchor],
+        waiting: list[StoredMessage],
+        failures: list[Failure],
+        session: Session,
+    ) -> None:
+        for failure in failures:
+            dead_letter_queue.fail(self.claim, *failure, session)
+        # What has just failed is among them, and stays as it is.
+        dead_letter_queue.set_aside(self.claim, waiting, session)
+        reached = read[-1].global_position
+        positions.save(self.claim, self._saved, reached, read, session)
+
+    def _replay(self) -> Generator[Step, Any, int]:
+        """Handle what was set aside and waits for nothing more; returns how many there were."""
+        limit = self._settings.batch_size
+        messages: list[StoredMessage] = yield Transact(
+            partial(dead_letter_queue.due, self.claim, limit)
+        )
+        failed: set[str] = set()
+        for message in messages:
+            if message.stream_name in failed:
+                continue
+            handler = self._handlers.find(message)
+            remove = partial(dead_letter_queue.remove, self.claim, message)
+            try:
+                if handler is None:
+                    yield Transact(remove)
+                else:
+                    yield from self._trying.until_done(self._step([(handler, message)], remove))
+                    self._control.rate.add(1)
+                    self._done.discard(message.id)
+            except dead_letter_queue.LeftOut:
+                pass
+            except HandlerFailed as failure:
+                failed.add(message.stream_name)
+                error = failure.__cause__ or failure
+                yield Transact(
+                    partial(dead_letter_queue.fail_again, self.claim, message, error, failure.tries)
+                )
+            yield from checkpoint(self._control)
+        return len(messages)
+
+    def _step(
+        self, calls: list[tuple[Handler, StoredMessage]], finish: Callable[[Session], Any]
+    ) -> Handle | Deliver:
+        if self._settings.in_flight is None:
+            return Handle(calls, finish, self._settings.isolation_level)
+        return Deliver(calls, finish, self._done)

@@ -1,0 +1,47 @@
+"""What was handed in to be written at commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mdb_sqla.errors import NotCommitted
+from mdb_sqla.store.writes import Write
+from mdb_sqla.words.message import MessagePosition
+from mdb_sqla.words.stream_name import StreamName
+
+__all__ = ["PendingWrite"]
+
+
+class PendingWrite:
+    """What was handed in to be written at commit."""
+
+    __slots__ = ("_positions", "write")
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        self._positions: Sequence[MessagePosition] | None = None
+
+    @property
+    def stream_name(self) -> StreamName:
+        """The stream."""
+        return self.write.stream_name
+
+    @property
+    def position(self) -> int:
+        """The position of the last message, once the transaction is committed.
+
+        Raises:
+            NotCommitted: it isn't committed, or was rolled back.
+        """
+        return self.positions[-1].position
+
+    @property
+    def positions(self) -> Sequence[MessagePosition]:
+        """The positions of each message, once the transaction is committed.
+
+        Raises:
+            NotCommitted: it isn't committed, or was rolled back.
+        """
+        if self._positions is None:
+            raise NotCommitted(self.stream_name)
+        return self._positions

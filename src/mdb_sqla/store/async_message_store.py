@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mdb_sqla.database.sessions import session_from
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.store import reads, writes
+from mdb_sqla.store.bulk_load import Load
+from mdb_sqla.store.reads import (
+    DEFAULT_BATCH_SIZE,
+    CategoryFilters,
+    Pages,
+    category_pages,
+    message_pages,
+    stream_pages,
+)
+from mdb_sqla.words.argument_checks import described
+from mdb_sqla.words.message import Message, MessagePosition, StoredMessage
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from typing_extensions import Unpack
+
+__all__ = ["AsyncMessageStore"]
+
+
+class AsyncMessageStore:
+    """The `MessageStore` of an async application: the same methods, awaited.
+
+    Args:
+        db: an `AsyncSession`, an `async_scoped_session` or an `AsyncConnection`.
+    """
+
+    def __init__(
+        self, db: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
+    ) -> None:
+        from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
+        if not isinstance(db, AsyncSession | async_scoped_session | AsyncConnection):
+            raise InvalidArgument(
+                f"An AsyncMessageStore needs an AsyncSession or an AsyncConnection: {described(db)}"
+            )
+        self._given = db
+
+    @property
+    def _db(self) -> AsyncSession | AsyncConnection:
+        if not callable(self._given):
+            return self._given
+        from sqlalchemy.ext.asyncio import AsyncSession
+
+        return session_from(self._given, AsyncSession, "An AsyncMessageStore")
+
+    async def write(
+        self,
+        stream_name: str,
+        messages: Message | Iterable[Message],
+        *,
+        expected_version: int | None = None,
+        idempotent: bool = True,
+    ) -> int:
+        """Write one message or several to a stream, all or none. See `MessageStore.write`."""
+        return await self._db.run_sync(
+            writes.write, stream_name, messages, expected_version, idempotent
+        )
+
+    async def write_messages(
+        self,
+        messages: Iterable[tuple[str, Message]],
+        *,
+        expected_versions: Mapping[str, int] | None = None,
+        idempotent: bool = True,
+    ) -> list[MessagePosition]:
+        """Write messages to any streams, all or none. See `MessageStore.write_messages`."""
+        return await self._db.run_sync(
+            writes.write_messages, messages, expected_versions, idempotent
+        )
+
+    async def load(
+        self,
+        messages: Iterable[tuple[str, Message]] | AsyncIterable[tuple[str, Message]],
+        *,
+        idempotent: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Write any number of messages, all or none. See `MessageStore.load`."""
+        load, db = Load(idempotent, progress), self._db
+        await db.run_sync(load.begin)
+        async with db.begin_nested():
+            if isinstance(messages, AsyncIterable):
+                async for pair in messages:
+                    if load.add(pair):
+                        await db.run_sync(load.write)
+            else:
+                for pair in messages:
+                    if load.add(pair):
+                        await db.run_sync(load.write)
+            return await db.run_sync(load.write)
+
+    async def read_stream(
+        self,
+        stream_name: str,
+        position: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        *,
+        condition: str | None = None,
+    ) -> list[StoredMessage]:
+        """Read messages of a stream. See `MessageStore.read_stream`."""
+        return await self._db.run_sync(
+            reads.read_stream, stream_name, position, batch_size, condition
+        )
+
+    async def read_category(
+        self,
+        category: str,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> list[StoredMessage]:
+        """Read messages of a category. See `MessageStore.read_category`."""
+        return await self._db.run_sync(
+            reads.read_category,
+            category,
+            position,
+            batch_size,
+            **filters,
+        )
+
+    async def read_messages(
+        self,
+        categories: Iterable[str] | None = None,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> list[StoredMessage]:
+        """Read messages of several categories, or of all. See `MessageStore.read_messages`."""
+        return await self._db.run_sync(
+            reads.read_messages, categories, position, batch_size, **filters
+        )
+
+    async def settled_position(self, category: str | None = None) -> int:
+        """Return the position up to which all is settled. See `MessageStore.settled_position`."""
+        return await self._db.run_sync(reads.settled_position, category)
+
+    def iterate_stream(
+        self,
+        stream_name: str,
+        position: int = 0,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        *,
+        condition: str | None = None,
+    ) -> AsyncIterator[StoredMessage]:
+        """Iterate over the messages of a stream; holds one batch at a time."""
+        return self._iterate(stream_pages(stream_name, position, batch_size, condition))
+
+    def iterate_category(
+        self,
+        category: str,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> AsyncIterator[StoredMessage]:
+        """Iterate over the messages of a category; holds one batch at a time."""
+        return self._iterate(category_pages(category, position, batch_size, filters))
+
+    def iterate_messages(
+        self,
+        categories: Iterable[str] | None = None,
+        position: int = 1,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        **filters: Unpack[CategoryFilters],
+    ) -> AsyncIterator[StoredMessage]:
+        """Iterate over several categories, or all. See `MessageStore.iterate_messages`."""
+        return self._iterate(message_pages(categories, position, batch_size, filters))
+
+    async def last_message(
+        self,
+        stream_name: str,
+        type: str | None = None,  # noqa: A002
+    ) -> StoredMessage | None:
+        """Return the last message of a stream, or the last of a type in it; None without any."""
+        return await self._db.run_sync(reads.last_message, stream_name, type)
+
+    async def version(self, stream_name: str) -> int:
+        """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
+        return await self._db.run_sync(reads.version, stream_name)
+
+    async def _iterate(self, pages: Pages) -> AsyncIterator[StoredMessage]:
+        while page := await self._db.run_sync(pages.next):
+            for message in page:
+                yield message

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mdb_sqla.column_types import json_serializer
+from mdb_sqla.database.execution import Database, connection_of, dialect_of, is_autocommit
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.store.message_limits import LONGEST_CALL, length_of
+from mdb_sqla.store.writes import Write, write_all
+from mdb_sqla.words.argument_checks import flag
+from mdb_sqla.words.message import Message
+
+__all__ = ["Load"]
+
+_CHUNK = 10_000  # messages
+
+
+class Load:
+    """Writes messages in chunks, so that only one of them has to be in memory."""
+
+    def __init__(self, idempotent: bool, progress: Callable[[int], object] | None) -> None:
+        self._idempotent = flag("idempotent", idempotent)
+        self._progress = progress
+        self._chunk: list[Write] = []
+        self._length = 0
+        self._number = 0
+        self._serialize: Callable[[Any], str]
+
+    def begin(self, db: Database) -> None:
+        """Make ready to write over a session or connection.
+
+        Raises:
+            InvalidArgument: each statement is a transaction of its own, so that what is written
+                can't be taken back.
+        """
+        if is_autocommit(connection_of(db)):
+            raise InvalidArgument("load needs a transaction; the connection is AUTOCOMMIT")
+        self._serialize = json_serializer(dialect_of(db))
+
+    def add(self, pair: tuple[str, Message]) -> bool:
+        """Take a message; returns whether it is time to write.
+
+        Raises:
+            InvalidArgument: it is no pair of a stream name and a message.
+            InvalidMessage: data or metadata is not JSON.
+        """
+        write = Write.of_pair(pair, self._serialize)
+        self._chunk.append(write)
+        self._length += sum(length_of([(write.stream_name, *entry)]) for entry in write.entries)
+        return len(self._chunk) == _CHUNK or self._length > LONGEST_CALL
+
+    def write(self, db: Database) -> int:
+        """Write what was taken; returns the number of messages so far."""
+        if self._chunk:
+            write_all(db, self._chunk, idempotent=self._idempotent)
+            self._number += len(self._chunk)
+            self._chunk.clear()
+            self._length = 0
+            if self._progress is not None:
+                self._progress(self._number)
+        return self._number

@@ -1,0 +1,157 @@
+"""Messages from the server's rows, each decoded by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Dialect,
+    Executable,
+    FromClause,
+    Select,
+    Text,
+    Uuid,
+    cast,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
+
+from mdb_sqla.column_types import json_deserializer, normalized, time_column
+from mdb_sqla.database.execution import Database, dialect_of, execute_raw
+from mdb_sqla.errors import UndecodableMessage
+from mdb_sqla.words.message import StoredMessage
+
+__all__ = ["decoded", "fetch", "from_rows", "select_messages"]
+
+_Deserialize = Callable[[str], Any]
+
+
+class _Undecoded(StoredMessage):
+    """A message that could not be decoded when it was read: its data and metadata are the text.
+
+    Its time is None where Python has no such time.
+    """
+
+    deserialize: _Deserialize
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It is part of errors, which can be pickled; a deserializer often can't.
+        return StoredMessage, tuple(self)
+
+
+def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select[Any]:
+    """Select messages so that the driver's values need nothing done to them, but for the JSON."""
+    return select(
+        *before,
+        # Drivers make a UUID faster than Python does.
+        cast(type_coerce(messages.c.id, Text), Uuid),
+        messages.c.stream_name,
+        messages.c.type,
+        messages.c.position,
+        messages.c.global_position,
+        _object(messages.c.data),
+        _object(messages.c.metadata),
+        time_column(messages.c.time),
+    )
+
+
+def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
+    """The text of a JSON value; for NULL, and for JSON's own, that of an empty object."""
+    # As text, for a driver that decodes JSON by itself would fail for all rows together.
+    value = func.nullif(cast(json, Text), literal_column("'null'"))
+    return func.coalesce(value, literal_column("'{}'"))
+
+
+def fetch(
+    db: Database,
+    statement: Executable,
+    parameters: dict[str, Any],
+    bound_as: ClauseElement,
+    *,
+    with_undecoded: bool = False,
+) -> list[StoredMessage]:
+    """Return the messages that a statement made with `select_messages` finds; see `from_rows`."""
+    # It refuses a driver that is not supported.
+    dialect = dialect_of(db, bound_as)
+    rows = execute_raw(db, statement, parameters, bound_as)
+    return from_rows(rows, dialect, with_undecoded=with_undecoded)
+
+
+def from_rows(
+    rows: Sequence[Sequence[Any]], dialect: Dialect, *, with_undecoded: bool = False
+) -> list[StoredMessage]:
+    """Return the messages that rows of `select_messages` are.
+
+    Args:
+        rows: the driver's, without the columns before.
+        dialect: the engine's.
+        with_undecoded: whether one that can't be decoded is among them, for `decoded`.
+
+    Raises:
+        UndecodableMessage: a message can't be decoded.
+    """
+    deserialize = json_deserializer(dialect)
+    rows = normalized(rows)
+    # Calls no Python function for each message, as the named tuple's own constructor is one.
+    new, combine = tuple.__new__, datetime.combine
+    try:
+        return [
+            new(
+                StoredMessage,
+                (
+                    id_,
+                    stream_name,
+                    type_,
+                    position,
+                    global_position,
+                    deserialize(data),
+                    deserialize(metadata),
+                    combine(time, time.time(), UTC),
+                ),
+            )
+            for id_, stream_name, type_, position, global_position, data, metadata, time in rows
+        ]
+    except Exception:
+        # Which of them it was is found out only now.
+        return _one_by_one(rows, deserialize, with_undecoded)
+
+
+def _one_by_one(
+    rows: Sequence[Sequence[Any]], deserialize: _Deserialize, with_undecoded: bool
+) -> list[StoredMessage]:
+    messages: list[StoredMessage] = []
+    for *values, time in rows:
+        when = None if time is None else datetime.combine(time, time.time(), UTC)
+        message = _Undecoded._make([*values, when])
+        message.deserialize = deserialize
+        try:
+            messages.append(decoded(message))
+        except UndecodableMessage as error:
+            if not with_undecoded:
+                error.before = messages
+                raise
+            messages.append(message)
+    return messages
+
+
+def decoded(message: StoredMessage) -> StoredMessage:
+    """Return a message; one that could not be decoded when it was read is decoded now.
+
+    Raises:
+        UndecodableMessage: it can't be decoded now either.
+    """
+    if not isinstance(message, _Undecoded):
+        return message
+    try:
+        if message.time is None:
+            raise ValueError("its time is infinite, or not in the years from 1 to 9999")
+        data, metadata = map(message.deserialize, (message.data, message.metadata))
+    except Exception as error:
+        raise UndecodableMessage(message, error) from error
+    return StoredMessage(*message)._replace(data=data, metadata=metadata)

@@ -1,0 +1,18 @@
+"""Carrying messages from one store to another: as lines of JSON, by export, import and tail."""
+
+from mdb_sqla.transfer.json_lines import RawMessage, messages_in
+from mdb_sqla.transfer.message_export import export
+from mdb_sqla.transfer.message_import import Imported, import_lines
+from mdb_sqla.transfer.message_tail import Following
+from mdb_sqla.transfer.raw_reads import Mark, RawReader
+
+__all__ = [
+    "Following",
+    "Imported",
+    "Mark",
+    "RawMessage",
+    "RawReader",
+    "export",
+    "import_lines",
+    "messages_in",
+]

@@ -1,0 +1,3 @@
+"""What everything else is about: messages, stream names, and how arguments are checked."""
+
+__all__: list[str] = []

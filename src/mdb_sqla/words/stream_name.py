@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from enum import Enum
+
+from mdb_sqla.errors import InvalidStreamName
+from mdb_sqla.words.argument_checks import is_storable, name_of, plain
+
+__all__ = ["NO_STREAM", "StreamName", "category_name", "ordering_key"]
+
+NO_STREAM = -1
+"""The version of a stream without messages; as expected version: the stream must not exist yet."""
+
+
+class StreamName(str):
+    """The name of a stream or category: `category[:type[+type…]][-id[+id…]]`.
+
+    It is a string, so it goes wherever a string goes. The first `-` parts the category from the id;
+    dashes after it belong to the id. A name without `-` is a category.
+
+    Raises:
+        InvalidStreamName: the category is empty, or the name can't be stored: NUL, surrogates.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> StreamName:
+        """Check the name; a stream name is returned as it is."""
+        if type(name) is cls:
+            return name
+        if not isinstance(name, str):
+            raise InvalidStreamName(name, f"it must be a string, not {name_of(type(name))}")
+        if not name or name[0] == "-":
+            raise InvalidStreamName(name, "the category must not be empty")
+        if not is_storable(name):
+            raise InvalidStreamName(name, "it must not contain NUL and surrogates")
+        return super().__new__(cls, plain(name))
+
+    @classmethod
+    def build(cls, category: str, *ids: object, types: tuple[str, ...] | str = ()) -> StreamName:
+        """Put a name together: `build("account", 1, 2, types="command")` is `account:command-1+2`.
+
+        Without ids it is a category's name. The parts must be free of the separators around them.
+
+        Args:
+            category: the category, without types.
+            ids: strings, integers, UUIDs, or whatever else has a `__str__` of its own; a member of
+                an Enum stands for its value.
+            types: one type or several.
+
+        Raises:
+            InvalidStreamName: a part is empty, contains a separator, or has no text of its own.
+        """
+        types = (types,) if isinstance(types, str) else types
+        parts = [_id_of(part) for part in ids]
+        _check(category, "category", "-:")
+        for part in types:
+            _check(part, "type", "-+")
+        for part in parts:
+            _check(part, "id", "+")
+        name = category
+        if types:
+            name += ":" + "+".join(types)
+        if parts:
+            name += "-" + "+".join(parts)
+        return cls(name)
+
+    @property
+    def category(self) -> StreamName:
+        """What stands before the first `-`, types included."""
+        return StreamName(self.partition("-")[0])
+
+    @property
+    def entity(self) -> str:
+        """The category without its types."""
+        return self.category.partition(":")[0]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types of the category, such as `command`; empty where there are none."""
+        types = self.category.partition(":")[2]
+        return tuple(types.split("+")) if types else ()
+
+    @property
+    def id(self) -> str | None:
+        """What stands behind the first `-`; None for a category."""
+        _, separator, id_ = self.partition("-")
+        return id_ if separator else None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The parts of a compound id; empty for a category."""
+        return () if self.id is None else tuple(self.id.split("+"))
+
+    @property
+    def cardinal_id(self) -> str | None:
+        """The first part of the id, by which consumer groups share work; None for a category."""
+        return None if self.id is None else self.ids[0]
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the name has no id."""
+        return "-" not in self
+
+
+def category_name(name: str) -> StreamName:
+    """Return the name of a category.
+
+    Raises:
+        InvalidStreamName: it is a stream's, or none.
+    """
+    checked = StreamName(name)
+    if not checked.is_category:
+        raise InvalidStreamName(
+            checked, f"it must be a category such as {checked.category!r}, not a stream"
+        )
+    return checked
+
+
+def ordering_key(stream_name: str) -> str:
+    """Return whose messages stay in order: the cardinal id, or the name of a stream without an id.
+
+    It takes whatever is stored, also what another client has written, such as `-7`.
+    """
+    _, separator, id_ = stream_name.partition("-")
+    return id_.partition("+")[0] if separator else stream_name
+
+
+def _id_of(part: object) -> str:
+    value = part.value if isinstance(part, Enum) else part
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return int.__repr__(value)
+        except ValueError as error:
+            raise InvalidStreamName(part, f"an id can't be so long: {error}") from error
+    # What is inherited from `object` names a place in memory, or shows a value to a programmer.
+    if type(value).__str__ is object.__str__ or isinstance(value, bytes | bytearray):
+        raise InvalidStreamName(
+            part, f"an id must be a string, an integer or a UUID, not {name_of(type(part))}"
+        )
+    return str(value)
+
+
+def _check(part: str, what: str, separators: str) -> None:
+    if not isinstance(part, str) or not part:
+        raise InvalidStreamName(
+            part, f"a {what} must be a string that is not empty, not {name_of(type(part))}"
+        )
+    for separator in separators:
+        if separator in part:
+            raise InvalidStreamName(part, f"a {what} must not contain {separator!r}")

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, inspect
+from sqlalchemy.orm import sessionmaker
+
+from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, Retries
+from mdb_sqla.admin.granularity import set_lock_granularity
+from tests.folders import open_folder
+
+MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
+
+
+def mdb(
+    *arguments: str, url: URL | str | None = None, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    if url is not None:
+        text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+        environment["MDB_DATABASE_URL"] = text
+    done = subprocess.run(
+        [*MDB, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def write(url: URL) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        MessageStore(connection).write("account-1", Message("Opened"))
+    engine.dispose()
+
+
+def test_upgrade_and_downgrade(empty_database: URL) -> None:
+    url = empty_database.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    first = mdb("upgrade", "--url", url)
+    assert "Ran message_store_0001" in first.stdout
+    assert f"The store in schema message_store of database {empty_database.database} is ready." in (
+        first.stdout
+    )
+    assert "was up to date" in mdb("upgrade", url=url).stdout
+
+    write(empty_database)
+    refused = mdb("downgrade", url=url, code=1)
+    assert "messages (1)" in refused.stderr
+
+    assert "is gone" in mdb("downgrade", "--delete-messages", url=url).stdout
+    engine = create_engine(empty_database)
+    assert "message_store" not in inspect(engine).get_schema_names()
+    engine.dispose()
+
+
+def test_another_schema(empty_database: URL) -> None:
+    mdb("upgrade", "--schema", "events", url=empty_database)
+
+    engine = create_engine(empty_database)
+    assert "messages" in inspect(engine).get_table_names("events")
+    engine.dispose()
+
+
+def test_sql(empty_database: URL) -> None:
+    script = mdb("upgrade", "--sql", url=empty_database).stdout
+
+    assert 'FUNCTION "message_store".write_message' in script
+    assert "%%" not in script
+    engine = create_engine(empty_database)
+    assert "message_store" not in inspect(engine).get_schema_names()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "expected"),
+    [
+        ((), "sqlite://", "not in sqlite"),
+        ((), "nonsense", "can't be used"),
+        ((), "postgresql://localhost:1/nothing", "connection"),
+        (("--schema", "a$b"), "postgresql://localhost:1/nothing", "Invalid schema name 'a$b'"),
+    ],
+)
+def test_what_goes_wrong_is_one_message(
+    arguments: tuple[str, ...], url: str, expected: str
+) -> None:
+    assert expected in mdb("upgrade", *arguments, url=url, code=1).stderr
+
+
+def test_a_downgrade_of_nothing(empty_database: URL) -> None:
+    assert "There is no store" in mdb("downgrade", url=empty_database, code=1).stderr
+
+
+def test_help_has_an_example_for_each() -> None:
+    commands = ["upgrade", "downgrade", "dev", "demo"]
+    overview = mdb("--help").stdout
+    for command in commands:
+        assert command in overview
+        assert f"Example: mdb {command}" in mdb(command, "--help").stdout
+
+
+def test_demo() -> None:
+    output = mdb("demo").stdout
+
+    assert "wrote Opened at position 0" in output
+    assert "Wrong expected version: 0 (Stream: account-1, Stream Version: 3)" in output
+    assert "a balance of 85" in output
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that an unprivileged server can reach."""
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_dev_runs_until_it_is_told_to_end(folder: Path, ending: signal.Signals) -> None:
+    for expected in (0, 1):
+        process = subprocess.Popen(
+            [*MDB, "dev"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        (url,) = [line.strip() for line in lines if line.strip().startswith("postgresql")]
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            assert MessageStore(connection).write("account-1", Message("T")) == expected
+        engine.dispose()
+        process.send_signal(ending)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert "Stopped." in output
+        assert errors == ""
+
+
+def test_lock_granularity(database: URL) -> None:
+    assert mdb("lock-granularity", url=database).stdout == "Writers lock the category.\n"
+
+    assert mdb("lock-granularity", "stream", url=database).stdout == "Writers lock the stream.\n"
+    assert mdb("lock-granularity", url=database).stdout == "Writers lock the stream.\n"
+    refused = mdb("lock-granularity", "row", url=database, code=2)
+    assert "'row' is not one of 'category', 'stream'" in refused.stderr
+
+    assert "category" in mdb("lock-granularity", "category", url=database).stdout
+
+
+def test_lock_granularity_of_another_schema(empty_database: URL) -> None:
+    mdb("upgrade", "--schema", "events", url=empty_database)
+
+    mdb("lock-granularity", "stream", "--schema", "events", url=empty_database)
+
+    told = mdb("lock-granularity", "--schema", "events", url=empty_database)
+    assert told.stdout == "Writers lock the stream.\n"
+    missing = mdb("lock-granularity", url=empty_database, code=1)
+    assert "not installed" in missing.stderr
+
+
+def test_lock_granularity_waits_for_writers_no_longer_than_it_is_told(database: URL) -> None:
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        MessageStore(connection).write("account-1", Message("Opened"))
+        refused = mdb("lock-granularity", "stream", "--wait", "0.1", url=database, code=1)
+    engine.dispose()
+
+    assert "for 0.1 s there was always a transaction open" in refused.stderr
+    assert mdb("lock-granularity", url=database).stdout == "Writers lock the category.\n"
+
+
+@pytest.mark.parametrize("wait", [0, -1.0])
+def test_waiting_for_ever_is_refused(database: URL, wait: float) -> None:
+    engine = create_engine(database)
+    with pytest.raises(InvalidArgument, match=f"more than 0 seconds: {wait}"):
+        set_lock_granularity(engine, "stream", wait=wait)
+    engine.dispose()
+
+
+def test_dead_letters(database: URL) -> None:
+    assert mdb("dead-letters", "list", url=database).stdout == "Nothing is set aside.\n"
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        MessageStore(connection).write("account-1", [Message("Opened"), Message("Closed")])
+    consumer = Consumer("billing", "account", sets_aside=True, retries=Retries(attempts=1))
+    consumer.on()(lambda message, unit: [][0])
+    consumer.catch_up(sessionmaker(engine))
+    engine.dispose()
+
+    told = mdb("dead-letters", "list", "billing", url=database).stdout
+    assert "IndexError: list index out of range" in told
+    assert "waits for an earlier one of its stream" in told
+    assert "Nothing" in mdb("dead-letters", "list", "other", url=database).stdout
+    letter, waiting = json.loads(mdb("dead-letters", "list", "--json", url=database).stdout)
+    assert (letter["consumer"], waiting["error"]) == ("billing", None)
+    assert "Traceback" in letter["traceback"]
+    assert "Traceback" in mdb("dead-letters", "list", "--traceback", url=database).stdout
+    assert "1 failed" in mdb("dead-letters", "replay", "billing", url=database).stdout
+    assert "0 failed" in mdb("dead-letters", "replay", "billing", url=database).stdout
+    assert (
+        "leaves message 1 out" in mdb("dead-letters", "skip", "billing", "1", url=database).stdout
+    )
+    refused = mdb("dead-letters", "skip", "billing", "1", url=database, code=1)
+    assert "'billing' has set no message 1 aside" in refused.stderr
