@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection, text
 
-__all__ = ["PATIENCE", "backends", "wait_until"]
+__all__ = ["PATIENCE", "backends", "collect_garbage", "wait_until"]
 
 PATIENCE = 20.0
 """For how many seconds tests wait for what is to happen at once."""
@@ -31,3 +33,24 @@ def backends(connection: Connection, pattern: str) -> list[int]:
         {"pattern": pattern},
     )
     return list(found)
+
+
+def collect_garbage() -> None:
+    """Run the garbage collector, which does nothing while it runs in another thread."""
+    thread = threading.get_ident()
+    runs: list[str] = []
+
+    def note(phase: str, _info: object) -> None:
+        if phase == "stop" and threading.get_ident() == thread:
+            runs.append(phase)
+
+    def has_run() -> bool:
+        runs.clear()
+        gc.collect()
+        return bool(runs)
+
+    gc.callbacks.append(note)
+    try:
+        wait_until(has_run)
+    finally:
+        gc.callbacks.remove(note)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
 import os
 import threading
@@ -25,7 +24,7 @@ from mdb_sqla.wake_up.listener import _changing, listening
 from mdb_sqla.wake_up.notifier import channel_of
 from tests.consumers.conftest import Application, leave_effect
 from tests.consumers.test_running import run_until
-from tests.waiting import PATIENCE, backends, wait_until
+from tests.waiting import PATIENCE, backends, collect_garbage, wait_until
 
 POLL = (30.0, 30.0)
 
@@ -232,7 +231,7 @@ def test_an_end_right_after_the_beginning_leaves_nothing(
         for _ in range(100):
             with listening(engine.sync_engine, (), lambda: None):
                 pass
-        gc.collect()
+        collect_garbage()
     runner.run(engine.dispose())
 
     assert [str(each.message) for each in caught if each.category is ResourceWarning] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from mdb_sqla import (
     write_on_commit,
 )
 from mdb_sqla.outbox.unit_of_work import _entering
+from tests.waiting import collect_garbage
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_one_that_is_forgotten_within_its_block_leaves_the_session_to_others(
     forgotten = unit_of(flavour, session)
     enter(flavour, forgotten)
     del forgotten
-    gc.collect()
+    collect_garbage()
     with flavour.unit_of_work(session) as unit:
         unit.write("order-1", Message("A"))
         flavour.run(unit.commit())

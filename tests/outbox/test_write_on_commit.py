@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +21,7 @@ from mdb_sqla import (
     WrongExpectedVersion,
     write_on_commit,
 )
-from tests.waiting import wait_until
+from tests.waiting import collect_garbage, wait_until
 
 
 def sync(session: Any) -> Session:
@@ -548,7 +547,7 @@ def test_a_session_is_not_kept_alive(committed: Any, clean_database: Any, closed
 
     def is_collected() -> bool:
         # What is finalized may leave more behind, and nothing is done while a thread collects.
-        gc.collect()
+        collect_garbage()
         return reference() is None
 
     wait_until(is_collected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from mdb_sqla.relay.envelope import Envelope
 from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.target import Destination, dotted
 from tests.relay.conftest import until
+from tests.waiting import collect_garbage
 
 ONCE = Retries(attempts=1)
 
@@ -26,7 +26,7 @@ ONCE = Retries(attempts=1)
 def collected() -> Iterator[None]:
     """Collect in the test, which lets pass what it says of it, what FastStream leaves behind."""
     yield
-    gc.collect()
+    collect_garbage()
 
 
 # Its producer of aiokafka, where that can't be started.

@@ -23,7 +23,7 @@ from mdb_sqla import NO_STREAM, Message, MessageStore, expect_on_commit, migrati
 from mdb_sqla.store import writes
 from mdb_sqla.wake_up import notifier
 from tests.side_by_side.message_db import conninfo
-from tests.waiting import PATIENCE, backends, wait_until
+from tests.waiting import PATIENCE, backends, collect_garbage, wait_until
 
 
 def message() -> Message:
@@ -360,7 +360,7 @@ def test_the_garbage_collector_does_not_wait_for_it(clean_database: URL) -> None
     began = time.monotonic()
     del connection
     engine.dispose()  # it has another pool from here on
-    gc.collect()
+    collect_garbage()
 
     assert pool() is None
     assert time.monotonic() - began < 1
