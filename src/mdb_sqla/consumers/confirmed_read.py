@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
+from mdb_sqla.consumers.claims import IS_SLOT, Claim
 from mdb_sqla.consumers.history_anchor import Anchor, last_up_to, sequence_file, sequence_of
-from mdb_sqla.consumers.positions import IS_SLOT, Claim
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.reads import CategoryFilters, ReadBeside
 from mdb_sqla.tables import consumer_slots as slots

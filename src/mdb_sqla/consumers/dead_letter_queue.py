@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, se
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers.positions import Claim, hold
+from mdb_sqla.consumers.claims import Claim
+from mdb_sqla.consumers.positions import hold
 from mdb_sqla.database.execution import WRITES, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.message_decoder import fetch, select_messages

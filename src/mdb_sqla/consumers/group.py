@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers.positions import Claim, claim_if_free, owned_slots, release
+from mdb_sqla.consumers.claims import Claim, claim_if_free, owned_slots, release
 from mdb_sqla.database.execution import WRITES
 from mdb_sqla.errors import InvalidArgument, MemberReplaced
 from mdb_sqla.tables import consumer_members as members

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers import positions
+from mdb_sqla.consumers import claims
+from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.group import Membership
 from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.heartbeat import Beat
@@ -25,7 +26,7 @@ from mdb_sqla.consumers.operations import (
     Transact,
     Unconfirmed,
 )
-from mdb_sqla.consumers.positions import Claim, ClaimForgotten
+from mdb_sqla.consumers.positions import ClaimForgotten
 from mdb_sqla.consumers.registry import Reads, register
 from mdb_sqla.consumers.retries import Control, Stopped, checkpoint, log, rest
 from mdb_sqla.consumers.slot_progress import Progress, Settings
@@ -238,15 +239,13 @@ class Consumption:
         filters = self._settings.filters
         slot = filters.get("consumer_group_member") or 0
         slots = filters.get("consumer_group_size") or 1
-        return positions.claim(
-            session, self._settings.name, slot, slots, self._start(session, slot)
-        )
+        return claims.claim(session, self._settings.name, slot, slots, self._start(session, slot))
 
     def _start(self, session: Session, slot: int) -> int:
         """Return up to where all is done for a slot that has no position yet."""
         start = max(self._settings.start - 1, 0)
         stream_name = self._settings.take_over
-        if stream_name is None or positions.has_begun(session, self._settings.name, slot):
+        if stream_name is None or claims.has_begun(session, self._settings.name, slot):
             return start
         recorded = reads.last_message(session, stream_name, "Recorded")
         if recorded is None:

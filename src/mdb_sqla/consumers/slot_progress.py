@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from mdb_sqla.consumers import confirmed_read, dead_letter_queue, positions
+from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.confirmed_read import Confirmation
 from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.handlers import Handler, Handlers
@@ -27,7 +28,7 @@ from mdb_sqla.consumers.operations import (
     Transact,
     Unconfirmed,
 )
-from mdb_sqla.consumers.positions import Claim, Standing
+from mdb_sqla.consumers.positions import Standing
 from mdb_sqla.consumers.retries import Control, Retries, Trying, checkpoint, log
 from mdb_sqla.errors import ConsumerAhead, HandlerFailed, SlotLost
 from mdb_sqla.store.reads import CategoryFilters
