@@ -16,7 +16,7 @@ from mdb_sqla.consumers.runners import AsyncDriver, Driver
 from mdb_sqla.consumers.slot_progress import Settings
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument, InvalidStreamName
-from mdb_sqla.store.reads import DEFAULT_BATCH_SIZE, CategoryFilters, checked_filters
+from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters, checked_filters
 from mdb_sqla.wake_up.listener import listening
 from mdb_sqla.words.argument_checks import described, flag, instance, integer, key, seconds, text
 from mdb_sqla.words.stream_name import StreamName, category_name

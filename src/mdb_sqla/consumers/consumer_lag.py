@@ -28,7 +28,7 @@ from mdb_sqla.column_types import held_by_python
 from mdb_sqla.consumers.dead_letter_queue import number_set_aside
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.store.reads import CategoryFilters, checked_filters
+from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 from mdb_sqla.words.argument_checks import described, text

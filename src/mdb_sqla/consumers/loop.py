@@ -33,7 +33,7 @@ from mdb_sqla.consumers.slot_progress import Progress, Settings
 from mdb_sqla.consumers.stall_watch import StallWatch
 from mdb_sqla.errors import InvalidArgument, SlotLost, Unavailable
 from mdb_sqla.store import reads
-from mdb_sqla.store.reads import CategoryFilters
+from mdb_sqla.store.read_arguments import CategoryFilters
 
 __all__ = ["Consumption"]
 

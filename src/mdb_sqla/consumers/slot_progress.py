@@ -31,7 +31,7 @@ from mdb_sqla.consumers.operations import (
 from mdb_sqla.consumers.positions import Standing
 from mdb_sqla.consumers.retries import Control, Retries, Trying, checkpoint, log
 from mdb_sqla.errors import ConsumerAhead, HandlerFailed, SlotLost
-from mdb_sqla.store.reads import CategoryFilters
+from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import StreamName
 

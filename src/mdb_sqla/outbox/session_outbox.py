@@ -2,106 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Transaction, event
 from sqlalchemy.exc import MissingGreenlet
-from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from mdb_sqla.database.commit_watch import CommitWatch, current_transaction, refuse_commit
-from mdb_sqla.database.execution import connection_of, dialect_of, is_autocommit
-from mdb_sqla.database.sessions import sync_session_of
+from mdb_sqla.database.execution import connection_of, is_autocommit
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.outbox.pending_write import PendingWrite
-from mdb_sqla.store.writes import Write, write_all
-from mdb_sqla.words.message import Message, MessagePosition
+from mdb_sqla.store.writes import write_all
+from mdb_sqla.words.message import MessagePosition
 
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
-
-    AnySession = (
-        Session | scoped_session[Session] | AsyncSession | async_scoped_session[AsyncSession]
-    )
-
-__all__ = ["expect_on_commit", "has_pending", "write_on_commit"]
+__all__ = ["Outbox"]
 
 _ATTRIBUTE = "_mdb_sqla_outbox"
 _MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
 
 
-def write_on_commit(
-    session: AnySession,
-    stream_name: str,
-    messages: Message | Iterable[Message],
-    *,
-    expected_version: int | None = None,
-) -> PendingWrite:
-    """Hand in messages that the session writes as the last statements before its next COMMIT.
-
-    Nothing else changes for the session: `session.commit()` flushes it, writes the messages and
-    commits all of it; a rollback forgets them, and so does a rollback to a savepoint for those that
-    were handed in since it was set. If the write is refused, `session.commit()` raises the refusal,
-    nothing is committed, and the session is to be rolled back. Like `session.add()` it begins the
-    session's transaction. Data and metadata are serialized now: later changes to them don't count.
-
-    Args:
-        session: a `Session` or an `AsyncSession`, or a scoped one.
-        stream_name: the stream.
-        messages: one message or several, in this order.
-        expected_version: the position that the stream's last message must have at commit;
-            `NO_STREAM` for a stream that must not exist yet; None for any.
-
-    Raises:
-        InvalidArgument: the session is none, or its transaction is committed or rolled back
-            already; the stream name is none; there is no message.
-        InvalidMessage: data or metadata is not JSON.
-    """
-    sync_session = sync_session_of(session)
-    return _hand_in(
-        sync_session, Write.checked(sync_session, stream_name, messages, expected_version)
-    )
-
-
-def expect_on_commit(session: AnySession, stream_name: str, version: int) -> None:
-    """Have the session commit only if a stream that it has read is still at this version.
-
-    The stream is locked and compared with those that are written to, before anything is written.
-    All else is as with `write_on_commit`.
-
-    Args:
-        session: a `Session` or an `AsyncSession`, or a scoped one.
-        stream_name: the stream.
-        version: the position that the stream's last message must have at commit; `NO_STREAM` for a
-            stream that must not exist.
-
-    Raises:
-        InvalidArgument: the session is none, or its transaction is committed or rolled back
-            already; the stream name is none; the version is no integer from -1 on.
-    """
-    sync_session = sync_session_of(session)
-    dialect_of(sync_session)
-    _hand_in(sync_session, Write.expecting(stream_name, version))
-
-
-def has_pending(session: Session) -> bool:
-    """Whether the session's transaction holds back messages, or expected versions."""
-    outbox = _Outbox.existing(session.get_transaction())
-    return outbox is not None and bool(outbox.pending)
-
-
-def _hand_in(session: Session, write: Write) -> PendingWrite:
-    if not session.in_transaction():
-        if not session.autobegin:
-            raise InvalidArgument("The session has autobegin=False: begin a transaction first")
-        session.begin()
-    pending = PendingWrite(write)
-    _Outbox.of(session).add(pending)
-    return pending
-
-
-class _Outbox:
+class Outbox:
     """The messages that a session holds back, for as long as its transaction lasts.
 
     It is an attribute of the outermost transaction, which belongs to SQLAlchemy: `session.info` is
@@ -110,7 +30,7 @@ class _Outbox:
     """
 
     @classmethod
-    def of(cls, session: Session) -> _Outbox:
+    def of(cls, session: Session) -> Outbox:
         """Return the outbox of the session's transaction."""
         transaction = session.get_transaction()
         assert transaction is not None  # noqa: S101 (begun before)
@@ -126,11 +46,11 @@ class _Outbox:
         return outbox
 
     @classmethod
-    def existing(cls, transaction: SessionTransaction | None) -> _Outbox | None:
+    def existing(cls, transaction: SessionTransaction | None) -> Outbox | None:
         """Return the outbox of a transaction, or of that around a savepoint, if it has one."""
         while transaction is not None and transaction.parent is not None:
             transaction = transaction.parent
-        outbox: _Outbox | None = getattr(transaction, _ATTRIBUTE, None)
+        outbox: Outbox | None = getattr(transaction, _ATTRIBUTE, None)
         return outbox
 
     def __init__(self, session: Session) -> None:
@@ -152,6 +72,11 @@ class _Outbox:
             transaction = transaction.parent
 
     def add(self, pending: PendingWrite) -> None:
+        """Hold a write back, or write it where the commit is under way.
+
+        Raises:
+            InvalidArgument: the transaction is committed already.
+        """
         if self._committed:
             raise InvalidArgument(
                 f"The transaction is committed already: messages to {pending.stream_name} must be "
@@ -172,6 +97,7 @@ class _Outbox:
                 raise
 
     def before_commit(self) -> None:
+        """Write what is held back, where the session itself commits."""
         session = self._session
         savepoint = session.get_nested_transaction()
         if savepoint is not None:
@@ -189,6 +115,7 @@ class _Outbox:
         self._writes_at_once = True
 
     def after_commit(self) -> None:
+        """Give the positions of what was written to whoever has handed it in."""
         savepoint = self._session.get_nested_transaction()
         if savepoint is not None:
             self._lengths.pop(savepoint, None)
@@ -200,15 +127,18 @@ class _Outbox:
             pending._positions = positions
 
     def after_begin(self, transaction: SessionTransaction, connection: Connection) -> None:
+        """Note a connection that the session works with from here on."""
         current = current_transaction(connection)
         if current is not None and not transaction.nested:
             self._rows_in.append((connection, current))
 
     def began(self, transaction: SessionTransaction) -> None:
+        """Note what is held back when a savepoint is set."""
         if transaction.nested:
             self._lengths[transaction] = (len(self.pending), len(self._written))
 
     def ended(self, transaction: SessionTransaction) -> None:
+        """Forget what was handed in since a savepoint, or all of it at the end."""
         if transaction.parent is None:
             self._unwatch()
             if self.pending and not self._committed:
@@ -270,12 +200,12 @@ class _Outbox:
 
 @event.listens_for(Session, "before_commit")
 def _before_commit(session: Session) -> None:
-    _Outbox.of(session).before_commit()
+    Outbox.of(session).before_commit()
 
 
 @event.listens_for(Session, "after_commit")
 def _after_commit(session: Session) -> None:
-    if outbox := _Outbox.existing(session.get_transaction()):
+    if outbox := Outbox.existing(session.get_transaction()):
         outbox.after_commit()
 
 
@@ -283,19 +213,19 @@ def _after_commit(session: Session) -> None:
 def _after_begin(
     _session: Session, transaction: SessionTransaction, connection: Connection
 ) -> None:
-    if outbox := _Outbox.existing(transaction):
+    if outbox := Outbox.existing(transaction):
         outbox.after_begin(transaction, connection)
 
 
 @event.listens_for(Session, "after_transaction_create")
 def _after_transaction_create(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        setattr(transaction, _ATTRIBUTE, _Outbox(session))
-    elif outbox := _Outbox.existing(transaction):
+        setattr(transaction, _ATTRIBUTE, Outbox(session))
+    elif outbox := Outbox.existing(transaction):
         outbox.began(transaction)
 
 
 @event.listens_for(Session, "after_transaction_end")
 def _after_transaction_end(_session: Session, transaction: SessionTransaction) -> None:
-    if outbox := _Outbox.existing(transaction):
+    if outbox := Outbox.existing(transaction):
         outbox.ended(transaction)

@@ -13,7 +13,7 @@ from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.target import Target
-from mdb_sqla.store.reads import DEFAULT_BATCH_SIZE, CategoryFilters
+from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.words.argument_checks import described, instance, name_of, seconds
 
 if TYPE_CHECKING:

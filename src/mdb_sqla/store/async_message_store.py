@@ -7,14 +7,8 @@ from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store import reads, writes
 from mdb_sqla.store.bulk_load import Load
-from mdb_sqla.store.reads import (
-    DEFAULT_BATCH_SIZE,
-    CategoryFilters,
-    Pages,
-    category_pages,
-    message_pages,
-    stream_pages,
-)
+from mdb_sqla.store.pages import Pages, category_pages, message_pages, stream_pages
+from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.message import Message, MessagePosition, StoredMessage
 

@@ -1,0 +1,96 @@
+"""Reads of all there is, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from mdb_sqla.database.execution import Database
+from mdb_sqla.errors import InvalidArgument, UndecodableMessage
+from mdb_sqla.store.read_arguments import (
+    CategoryFilters,
+    category_names,
+    checked_batch_size,
+    checked_position,
+)
+from mdb_sqla.store.reads import read_category, read_messages, read_stream
+from mdb_sqla.words.message import StoredMessage
+from mdb_sqla.words.stream_name import StreamName
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Pages", "category_pages", "message_pages", "stream_pages"]
+
+
+class Pages:
+    """A read that continues where the last batch ended; it holds one batch at a time."""
+
+    def __init__(
+        self,
+        read: Callable[[Database, int], list[StoredMessage]],
+        position_of: Callable[[StoredMessage], int],
+        position: int,
+        batch_size: int,
+    ) -> None:
+        if batch_size == -1:
+            raise InvalidArgument("batch_size must be at least 1 for an iterator: -1")
+        self._read = read
+        self._position_of = position_of
+        self._position = checked_position(position)
+        self._batch_size = checked_batch_size(batch_size)
+        self._ended = False
+        self._error: UndecodableMessage | None = None
+
+    def next(self, db: Database) -> list[StoredMessage]:
+        """Return the next batch; it is empty when there is nothing more.
+
+        Raises:
+            UndecodableMessage: the next message can't be decoded; all before it were returned.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._ended:
+            return []
+        try:
+            page = self._read(db, self._position)
+        except UndecodableMessage as error:
+            if not error.before:
+                raise
+            self._error = error
+            return error.before
+        self._ended = len(page) < self._batch_size
+        if page:
+            self._position = self._position_of(page[-1]) + 1
+        return page
+
+
+def stream_pages(stream_name: str, position: int, batch_size: int, condition: str | None) -> Pages:
+    name = StreamName(stream_name)
+
+    def read(db: Database, position: int) -> list[StoredMessage]:
+        return read_stream(db, name, position, batch_size, condition)
+
+    return Pages(read, lambda message: message.position, position, batch_size)
+
+
+def category_pages(
+    category: str, position: int, batch_size: int, filters: CategoryFilters
+) -> Pages:
+    name = StreamName(category)
+
+    def read(db: Database, position: int) -> list[StoredMessage]:
+        return read_category(db, name, position, batch_size, **filters)
+
+    return Pages(read, lambda message: message.global_position, position, batch_size)
+
+
+def message_pages(
+    categories: Iterable[str] | None, position: int, batch_size: int, filters: CategoryFilters
+) -> Pages:
+    names = category_names(categories)
+
+    def read(db: Database, position: int) -> list[StoredMessage]:
+        return read_messages(db, names, position, batch_size, **filters)
+
+    return Pages(read, lambda message: message.global_position, position, batch_size)
