@@ -32,15 +32,15 @@ from mdb_sqla.testing.catch_up import catch_up
     [
         ({"name": None}, "None (NoneType)"),
         ({"name": "a\0"}, "'a\\x00' (str)"),
-        ({"group": 4}, "group must be a mdb_sqla.groups.Group: 4 (int)"),
-        ({"retries": 3}, "retries must be a mdb_sqla.trying.Retries: 3 (int)"),
-        ({"retries": 0}, "retries must be a mdb_sqla.trying.Retries: 0 (int)"),
+        ({"group": 4}, "group must be a mdb_sqla.Group: 4 (int)"),
+        ({"retries": 3}, "retries must be a mdb_sqla.Retries: 3 (int)"),
+        ({"retries": 0}, "retries must be a mdb_sqla.Retries: 0 (int)"),
         ({"poll": 1}, "poll must be two numbers of seconds: 1 (int)"),
         ({"poll": "ab"}, "poll must be two numbers of seconds: 'ab' (str)"),
         ({"poll": (1, "2")}, "poll must be more than 0 seconds: '2' (str)"),
         ({"poll": (0.1, float("nan"))}, "nan (float)"),
         ({"start": "1"}, "start must be an integer of at least 0: '1' (str)"),
-        ({"start": MessagePosition(0, 1)}, "(mdb_sqla.message.MessagePosition)"),
+        ({"start": MessagePosition(0, 1)}, "(mdb_sqla.MessagePosition)"),
         ({"start": 2**63}, "start must be an integer"),
         ({"batch_size": 1.0}, "batch_size must be an integer of at least 1: 1.0 (float)"),
         ({"in_flight": "1"}, "in_flight must be an integer of at least 1: '1' (str)"),
@@ -70,7 +70,7 @@ def test_of_a_consumer(arguments: dict[str, Any], named: str) -> None:
     [
         ("order-1", "it must be a category such as 'order', not a stream"),
         (["order"], "it must be a string, not list"),
-        (Group(), "it must be a string, not mdb_sqla.groups.Group"),
+        (Group(), "it must be a string, not mdb_sqla.Group"),
         ("", "the category must not be empty"),
     ],
 )
@@ -117,7 +117,7 @@ def test_of_a_host_and_of_those_that_run_consumers(application: Any) -> None:
     anything: Any = "billing"
     with pytest.raises(InvalidArgument, match=re.escape("'billing' (str)")):
         Host(application.factory, anything)
-    with pytest.raises(InvalidArgument, match=r"a mdb_sqla\.consumer\.Consumer.*list"):
+    with pytest.raises(InvalidArgument, match=r"a mdb_sqla\.Consumer.*list"):
         Host(application.factory, [consumer])  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidArgument, match=r"sessionmaker or an async_sessionmaker.*Engine"):
         Host(application.engine, consumer)

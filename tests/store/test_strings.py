@@ -176,7 +176,7 @@ def test_arguments_that_are_swapped(flavour: Any) -> None:
     message: Any = Message("T")
     with flavour.session() as session:
         for write in (flavour.store(session).write, lambda *a: write_on_commit(session, *a)):
-            with pytest.raises(InvalidArgument, match=r"a string, not mdb_sqla\.message\.Message"):
+            with pytest.raises(InvalidArgument, match=r"a string, not mdb_sqla\.Message"):
                 flavour.run(write(message, "order-1"))
         with pytest.raises(InvalidArgument, match="Message"):
             flavour.run(flavour.store(session).write_messages([(message, "order-1")]))

@@ -24,5 +24,8 @@ def shown(value: object) -> str:
 
 def name_of(kind: type) -> str:
     """Return the name of a type, with its module unless it is built in."""
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    # Ours are known by where they are imported from.
+    package, _, _ = kind.__module__.partition(".")
+    module = "mdb_sqla" if package == "mdb_sqla" else kind.__module__
+    module = "" if module == "builtins" else f"{module}."
     return f"{module}{kind.__qualname__}"

@@ -47,7 +47,7 @@ def test_threads_adopt(original: URL) -> None:
 
 def test_processes(empty_database: URL, template: URL) -> None:
     program = (
-        "import sys; from sqlalchemy import create_engine; from mdb_sqla import migrate; "
+        "import sys; from sqlalchemy import create_engine; from mdb_sqla import migrations; "
         "print(migrations.upgrade(create_engine(sys.argv[1])))"
     )
     url = empty_database.render_as_string(hide_password=False)
