@@ -592,7 +592,10 @@ def test_what_only_other_clients_write(
     columns = [messages.c[name] for name in ("stream_name", "type", "position", "time", "id")]
     stored = select(*columns, *(cast(messages.c[name], Text) for name in ("data", "metadata")))
 
-    with databases.create(template) as url, create_engine(url).connect() as target:
+    with (
+        databases.create(template) as url,
+        create_engine(url, poolclass=NullPool).connect() as target,
+    ):
         write(url, *before)
         with engine.connect() as source:
             exported = [each.line.encode() for each in chain(*export(source, RawReader()))]
@@ -602,7 +605,6 @@ def test_what_only_other_clients_write(
         assert found[len(before) :] == expected
         target.rollback()
         assert import_lines(target, exported).stored == len(odd)
-        target.engine.dispose()
 
 
 @pytest.mark.parametrize("name", ["-7", ""])
