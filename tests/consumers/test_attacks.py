@@ -56,7 +56,7 @@ def test_another_number_of_slots_handles_nothing_again(
     done = application.effects()
     assert done
 
-    with pytest.raises(InvalidArgument, match="parted into"):
+    with pytest.raises(InvalidArgument, match="partitioned into"):
         application.catch_up(consumer_of(application, **second))
     assert application.effects() == done
 

@@ -266,7 +266,7 @@ def test_a_slot_number_that_changes_is_refused(application: Any, handler: Any) -
         consumer = Consumer("billing", "order", consumer_group_member=0, consumer_group_size=size)
         consumer.on("T")(handler)
         if refused:
-            with pytest.raises(InvalidArgument, match="parted into 2 slots, not 3"):
+            with pytest.raises(InvalidArgument, match="partitioned into 2 slots, not 3"):
                 application.catch_up(consumer)
         else:
             application.catch_up(consumer)

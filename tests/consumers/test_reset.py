@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from mdb_sqla import Consumer, Group, Host, InvalidArgument, Retries, Unavailable, tables
-from mdb_sqla.admin.consumer_overview import reset
+from mdb_sqla.admin.consumer_overview import reset_consumer
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
 from mdb_sqla.testing.catch_up import catch_up, catch_up_async
 from tests.consumers.conftest import Application
@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 def set_back(application: Application, consumer: str, start: int = 1) -> None:
     with application.engine.begin() as connection:
-        reset(connection, consumer, start)
+        reset_consumer(connection, consumer, start)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -174,6 +174,6 @@ def test_it_is_rolled_back_with_the_transaction(application: Application, handle
     consumer.on("T")(handler)
     application.catch_up(consumer)
     with application.engine.connect() as connection:
-        reset(connection, "billing")
+        reset_consumer(connection, "billing")
 
     assert application.position("billing") == 1

@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ PUBLIC = {
 BROKERS = {f"mdb_sqla.relay.{name}" for name in ("confluent", "kafka", "nats", "rabbitmq", "redis")}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = sorted((ROOT / "examples").rglob("*.py"))
+NAMED = re.compile(r"`(mdb_sqla(?:\.[a-z_]+)*)\.(\w+)\(?[^`]*`")
 SNIPPET = re.compile(r"^```python.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -48,6 +50,17 @@ def assert_public(code: str) -> None:
 def test_pages(page: Path) -> None:
     for snippet in SNIPPET.findall(page.read_text(encoding="utf-8")):
         assert_public(snippet)
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_what_pages_name_is_there(page: Path) -> None:
+    if "reference" in page.parts:
+        pytest.skip("test_reference looks at these")
+    for module, name in NAMED.findall(page.read_text(encoding="utf-8")):
+        if find_spec(f"{module}.{name}") is None:
+            assert name in importlib.import_module(module).__all__, f"{module}.{name}"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,6 +1,12 @@
 """Looking after a store: databases, reports, its consumers, verification, lock granularity."""
 
-from mdb_sqla.admin.consumer_overview import ConsumerOverview, Member, Slot, consumers, reset
+from mdb_sqla.admin.consumer_overview import (
+    ConsumerOverview,
+    Member,
+    Slot,
+    consumers,
+    reset_consumer,
+)
 from mdb_sqla.admin.databases import create_database, delete_database
 from mdb_sqla.admin.granularity import LockGranularity, lock_granularity, set_lock_granularity
 from mdb_sqla.admin.message_removal import clear
@@ -8,6 +14,7 @@ from mdb_sqla.admin.reports import REPORTS, Row, columns, report
 from mdb_sqla.admin.server_benchmark import Measured, benchmark
 from mdb_sqla.admin.store_summary import CategorySize, Size, Summary, summary
 from mdb_sqla.admin.verification import Difference, Verification, verify
+from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
 from mdb_sqla.consumers.write_transactions import OpenWriter, holding_back, open_writers
 
@@ -34,11 +41,12 @@ __all__ = [
     "dead_letters",
     "delete_database",
     "holding_back",
+    "lag",
     "lock_granularity",
     "open_writers",
     "replay",
     "report",
-    "reset",
+    "reset_consumer",
     "set_lock_granularity",
     "skip",
     "summary",

@@ -21,7 +21,7 @@ from mdb_sqla.tables import consumers as told
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.wake_up.notifier import ANY_CATEGORY, announce
 
-__all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset"]
+__all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset_consumer"]
 
 
 class Slot(NamedTuple):
@@ -95,7 +95,7 @@ def consumers(db: Database) -> list[ConsumerOverview]:
     return [_overview(db, name, reads.get(name)) for name in found]
 
 
-def reset(db: Database, consumer: str, start: int = 1) -> None:
+def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
     """Have a consumer handle messages from a global position on, as if it had not before.
 
     All its slots get that position. Its dead letters from there on are deleted, for it handles

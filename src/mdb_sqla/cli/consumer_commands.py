@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mdb_sqla.admin.consumer_overview import ConsumerOverview, reset
+from mdb_sqla.admin import consumer_overview
+from mdb_sqla.admin.consumer_overview import ConsumerOverview
 from mdb_sqla.admin.consumer_overview import consumers as read_consumers
 from mdb_sqla.cli.open_writer_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
@@ -79,7 +80,7 @@ def reset_consumer(
     Example: mdb reset-consumer billing --start 4711
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
-        reset(connection, consumer, start)
+        consumer_overview.reset_consumer(connection, consumer, start)
     output.print(shown(f"{consumer} handles messages from global position {start} on."))
 
 

@@ -75,11 +75,11 @@ def claim(session: Session, consumer: str, slot: int, number: int, start: int) -
         session: in whose transaction it is done.
         consumer: the consumer's name.
         slot: the slot, from 0.
-        number: into how many slots the consumer's work is parted.
+        number: into how many slots the consumer's work is partitioned.
         start: up to where all is done where the consumer never ran.
 
     Raises:
-        InvalidArgument: the work is parted into another number of slots.
+        InvalidArgument: the work is partitioned into another number of slots.
     """
     taken = _claim(session, consumer, slot, number, start, None, where=true())
     assert taken is not None  # noqa: S101 (without a condition it always is)
@@ -117,7 +117,7 @@ def _claim(
         found = session.execute(others.limit(1), bind_arguments=_BIND).scalar()
         if found is not None:
             raise InvalidArgument(
-                f"The work of consumer {consumer!r} is parted into {found} slots, not {number}"
+                f"The work of consumer {consumer!r} is partitioned into {found} slots, not {number}"
             )
     # By the clock, in microseconds: a database that has lost its last transactions must not give a
     # token to one process that another got from it before.
@@ -148,7 +148,7 @@ def owned_slots(session: Session, consumer: str, member: str) -> dict[int, Claim
 
 
 def release(claim: Claim, session: Session) -> None:
-    """Let go of a slot, so that others can take it at once; it may be another's already."""
+    """Release a slot, so that others can take it at once; it may be another's already."""
     session.execute(_RELEASE, claim.parameters, bind_arguments=_BIND)
 
 

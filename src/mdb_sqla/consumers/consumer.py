@@ -67,8 +67,8 @@ class Consumer:
             Without it, it is the engine's own.
         retries: how often a handler is tried; ten times over most of a minute, if nothing is said.
         sets_aside: whether a message that can't be handled is set aside, with the later ones of its
-            stream, and the other streams go on; see `mdb_sqla.dead_letters`. Otherwise it stops the
-            consumer.
+            stream, and the other streams continue; see `mdb_sqla.admin.dead_letters`. Otherwise it
+            stops the consumer.
         poll: after how many seconds at first, and at last, to look for messages again where there
             were none.
         group: shares the work with other processes that run this consumer; without it, the one that
@@ -150,7 +150,7 @@ class Consumer:
         return 0.0 if self._running is None else self._running[0].control.rate.per_second
 
     def lag(self, db: Database) -> Lag:
-        """Return how far it is, and what lies before it; it need not run. See `mdb_sqla.lag`.
+        """Return how far it is, and what lies before it; see `mdb_sqla.admin.lag`. It need not run.
 
         Before it runs for the first time, what lies before it is counted from `start`, also where
         it is to take over another's position.

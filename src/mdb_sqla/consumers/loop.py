@@ -107,7 +107,7 @@ class Consumption:
                 self._log(level, "reads its position again: %s", error)
                 pause = self._settings.poll[0]
             except Interrupted as error:
-                self._log(logging.WARNING, "was interrupted, and goes on soon", error=error)
+                self._log(logging.WARNING, "was interrupted, and continues soon", error=error)
                 pause = next(outages)
             if time.monotonic() - began > _LONGEST_OUTAGE:
                 outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)

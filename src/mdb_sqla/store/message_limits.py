@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.database.server_errors import diagnostics_of, sqlstate_of
 from mdb_sqla.errors import InvalidMessage
-from mdb_sqla.words.argument_checks import is_storable
+from mdb_sqla.words.argument_checks import is_storable, strings_in
 from mdb_sqla.words.message import Message
 
 __all__ = [
@@ -145,7 +145,7 @@ def _no_json(rows: Iterable[Row]) -> InvalidMessage | None:
                 value = _loaded(text, parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as error:
                 return InvalidMessage(message, f"the {name} must be JSON: {error}")
-            if not all(is_storable(string) for string in _strings(value)):
+            if not all(is_storable(string) for string in strings_in(value)):
                 return InvalidMessage(
                     message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
                 )
@@ -180,8 +180,8 @@ def _without_form(
         parts = {
             "stream name": [stream_name],
             "type": [message.type],
-            "data": _strings(_loaded(data)),
-            "metadata": _strings(_loaded(metadata)),
+            "data": _strings_of(data),
+            "metadata": _strings_of(metadata),
         }
         for name, texts in parts.items():
             for text in filter(is_refused, texts):
@@ -196,16 +196,12 @@ def _loaded(text: str | None, **options: Any) -> Any:
     return None if text is None else json.loads(text, **options)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+def _strings_of(text: str | None) -> Iterable[str]:
+    """Return the strings in JSON; where Python can't decode it, the text stands for them."""
+    try:
+        return strings_in(_loaded(text))
+    except (ValueError, RecursionError):
+        return [text or ""]
 
 
 def _refuse_constant(constant: str) -> None:

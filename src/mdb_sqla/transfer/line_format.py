@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, NoReturn
 
 from mdb_sqla.errors import InvalidLine
-from mdb_sqla.words.argument_checks import described, is_storable
+from mdb_sqla.words.argument_checks import described, is_storable, strings_in
 
 __all__ = ["EXPORTED", "WRITTEN", "Format", "Rule"]
 
@@ -61,7 +61,7 @@ class Format(NamedTuple):
             if not rule.is_kept_by(value):
                 raise InvalidLine(number, f"the {key} must be {rule.text}: {_shown(value)}")
         # Only what is escaped in JSON can't be stored; the line itself was read as UTF-8.
-        if "\\u" in text and not _is_storable([line, *nested]):
+        if "\\u" in text and not all(map(is_storable, strings_in([line, *nested]))):
             raise InvalidLine(number, "PostgreSQL stores no NUL and no surrogates")
         return line
 
@@ -219,20 +219,6 @@ EXPORTED = Format(
     is_nested_at_will=True,
 )
 """A message that is stored; without data or metadata, these are NULL."""
-
-
-def _is_storable(value: Any) -> bool:
-    # It may be nested deeper than Python calls functions.
-    values = [value]
-    for each in values:
-        if isinstance(each, str) and not is_storable(each):
-            return False
-        if isinstance(each, dict):
-            values += each
-            values += each.values()
-        elif isinstance(each, list):
-            values += each
-    return True
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from mdb_sqla.errors import InvalidArgument
@@ -17,6 +18,7 @@ __all__ = [
     "name_of",
     "plain",
     "seconds",
+    "strings_in",
     "text",
 ]
 
@@ -120,3 +122,16 @@ def seconds(what: str, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
         raise InvalidArgument(f"{what} must be more than 0 seconds: {described(value)}")
     return value
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """Iterate over the strings in a value of JSON, and its keys, however deep they are nested."""
+    values: list[object] = [value]
+    for each in values:
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            values += each
+            values += each.values()
+        elif isinstance(each, list):
+            values += each
