@@ -32,7 +32,7 @@ def test_a_consumer_tells_what_it_reads(engine: Engine) -> None:
 
 
 def test_the_role_of_other_clients_may_tell_it_too(engine: Engine) -> None:
-    migrations.upgrade(engine, role=True)
+    migrations.upgrade(engine, roles=True)
     of_role = create_engine(engine.url.set(username="message_store"), poolclass=NullPool)
 
     catch_up(of_role, "billing", "account")

@@ -127,7 +127,7 @@ def filled(engine: Engine) -> Engine:
 
 @pytest.fixture
 def with_role(filled: Engine) -> Engine:
-    migrations.upgrade(filled, role=True)
+    migrations.upgrade(filled, roles=True)
     return filled
 
 
@@ -151,10 +151,8 @@ def wheres(told: Verification) -> list[str]:
 
 
 @pytest.mark.parametrize("granularity", ["category", "stream"])
-@pytest.mark.parametrize("codes", [True, False])
-def test_a_sound_store(with_role: Engine, granularity: str, codes: bool) -> None:
+def test_a_sound_store(with_role: Engine, granularity: str) -> None:
     set_lock_granularity(with_role, granularity)
-    run(with_role, f"SELECT use_error_codes({codes})")
 
     found = verify(with_role)
 

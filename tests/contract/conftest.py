@@ -16,8 +16,19 @@ import pytest
 from sqlalchemy import URL, Connection, CursorResult, Engine, NullPool, Row, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from mdb_sqla.database.diagnostics import diagnostics_of
+
 if TYPE_CHECKING:
     from tests.conftest import Databases
+
+
+_LENGTH_OF_SQLSTATE = 5
+
+
+def kind_of(error: DBAPIError) -> str:
+    """The kind of an error of the store's functions; of any other, the SQLSTATE."""
+    said = diagnostics_of(error)
+    return said.constraint if said.sqlstate == "P0001" else said.sqlstate or ""
 
 
 class Client:
@@ -91,13 +102,23 @@ class Client:
         self.execute("SELECT set_config(:setting, :value, true)", setting=setting, value=value)
 
     @contextmanager
-    def refused(self, sqlstate: str, message: str | None = None) -> Iterator[None]:
-        """The block's statement fails with this SQLSTATE and, to the letter, this text."""
+    def refused(
+        self, kind: str, message: str | None = None
+    ) -> Iterator[pytest.ExceptionInfo[DBAPIError]]:
+        """The block's statement fails with this SQLSTATE and, to the letter, this text.
+
+        Errors of the store's functions are P0001; `kind` is what their field CONSTRAINT has.
+        """
         with pytest.raises(DBAPIError) as caught, self.connection.begin_nested():
-            yield
+            yield caught
         error = caught.value.orig
         assert isinstance(error, psycopg.Error)
-        assert error.sqlstate == sqlstate
+        if len(kind) == _LENGTH_OF_SQLSTATE:
+            assert error.sqlstate == kind
+        else:
+            assert (error.sqlstate, error.diag.constraint_name) == ("P0001", kind)
+            schema = (error.diag.schema_name or "").replace('"', '""')
+            assert f'"{schema}"' == self.schema
         if message is not None:
             assert error.diag.message_primary == message
 
@@ -167,16 +188,10 @@ def open_client(shared_engine: Engine) -> Iterator[OpenClient]:
         yield open_client
 
 
-@pytest.fixture(scope="session")
-def committed_database(databases: Databases, template: URL) -> Iterator[URL]:
-    with databases.create(template) as url:
-        yield url
-
-
 @pytest.fixture
-def open_committing_client(committed_database: URL) -> Iterator[OpenClient]:
-    """Opens clients of a store whose messages go when the test is over."""
-    with _emptied(committed_database) as open_client:
+def open_committing_client(category_database: URL) -> Iterator[OpenClient]:
+    """Opens clients of a store that locks categories; its messages go when the test is over."""
+    with _emptied(category_database) as open_client:
         yield open_client
 
 
@@ -187,6 +202,12 @@ def _with_granularity(databases: Databases, template: URL, granularity: str) -> 
             owner = open_client()
             owner.call("set_lock_granularity", granularity)
             owner.connection.commit()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def category_database(databases: Databases, template: URL) -> Iterator[URL]:
+    with _with_granularity(databases, template, "category") as url:
         yield url
 
 
@@ -215,21 +236,21 @@ def open_stream_client(stream_database: URL) -> Iterator[OpenClient]:
 
 @pytest.fixture(params=["category", "stream"])
 def open_any_client(
-    committed_database: URL, stream_database: URL, request: pytest.FixtureRequest
+    category_database: URL, stream_database: URL, request: pytest.FixtureRequest
 ) -> Iterator[OpenClient]:
     """Opens clients of a store of each granularity; its messages go when the test is over."""
     with _emptied(
-        committed_database if request.param == "category" else stream_database
+        category_database if request.param == "category" else stream_database
     ) as open_client:
         yield open_client
 
 
 @pytest.fixture
-def open_switching_client(committed_database: URL) -> Iterator[OpenClient]:
+def open_switching_client(category_database: URL) -> Iterator[OpenClient]:
     """Opens clients of a store that locks categories until the test changes that."""
-    with _emptied(committed_database) as open_client:
+    with _emptied(category_database) as open_client:
         yield open_client
-    with _clients(committed_database) as open_client:
+    with _clients(category_database) as open_client:
         owner = open_client()
         owner.call("set_lock_granularity", "category")
         owner.connection.commit()
@@ -323,7 +344,7 @@ _CALLS: dict[str, tuple[str, Any]] = {
         0,
     ),
     "prepare_copy": ("SELECT versions FROM {schema}.prepare_copy(ARRAY['account-1'], 2)", [0]),
-    "lock_granularity": ("SELECT {schema}.lock_granularity()", "category"),
+    "lock_granularity": ("SELECT {schema}.lock_granularity()", "stream"),
     "messages": ("SELECT stream_name FROM {schema}.messages", "account-1"),
     "stream_summary": ("SELECT stream_name FROM {schema}.stream_summary", "account-1"),
     "type_summary": ("SELECT type FROM {schema}.type_summary", "Opened"),

@@ -128,7 +128,10 @@ class Reader:
                 # PostgreSQL may ask readers to try again as well.
                 self._ledger.count("read again")
                 return 0
-            if error.sqlstate != "MS008" or self.reading.isolation == "READ COMMITTED":
+            if (
+                error.diag.constraint_name != "read_not_exact"
+                or self.reading.isolation == "READ COMMITTED"
+            ):
                 raise
             self._ledger.count("refusal")
             return 0

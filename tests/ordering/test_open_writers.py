@@ -221,7 +221,7 @@ def test_positions_of_more_than_32_bits(engine: Engine, write: Write, last: int)
 
 
 def test_what_a_role_may_not_see(engine: Engine, write: Write, databases: Databases) -> None:
-    migrations.upgrade(engine, role=True)
+    migrations.upgrade(engine, roles=True)
     name = f"{engine.url.database}_reader"
     databases.execute(f"CREATE ROLE {name} LOGIN IN ROLE message_store_reader")
     reader = create_engine(engine.url.set(username=name), poolclass=NullPool)

@@ -179,7 +179,7 @@ class Writer:
                 (self._random.choice(CATEGORIES), self._random.randrange(1, 1000)),
             )
         except psycopg.DatabaseError as error:
-            if error.sqlstate != "MS008":
+            if error.diag.constraint_name != "read_not_exact":
                 raise
             connection.execute("ROLLBACK TO SAVEPOINT reading")
 

@@ -31,7 +31,7 @@ def store(databases: Databases, template: URL, members: dict[str, str]) -> Itera
     """A database with a store and its roles, where nothing is open to everybody."""
     with databases.create(template) as url:
         engine = create_engine(url, poolclass=NullPool)
-        migrations.upgrade(engine, role=True)
+        migrations.upgrade(engine, roles=True)
         with engine.begin() as connection:
             closed = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA message_store FROM PUBLIC"
             connection.execute(text(closed))

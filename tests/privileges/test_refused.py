@@ -58,7 +58,6 @@ STATEMENTS: list[tuple[str, frozenset[str]]] = [
     ("SELECT setval('message_store.messages_global_position_seq', 1)", NOBODY),
     ("ALTER SEQUENCE message_store.messages_global_position_seq RESTART", NOBODY),
     ("SELECT message_store.set_lock_granularity('stream')", NOBODY),
-    ("SELECT message_store.use_error_codes(false)", NOBODY),
     ("SELECT version_num FROM message_store.mdb_sqla_version", NOBODY),
     ("UPDATE message_store.consumer_slots SET position = 0", CONSUMERS),
     ("DELETE FROM message_store.consumer_slots", frozenset({"message_store"})),

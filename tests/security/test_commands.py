@@ -51,7 +51,7 @@ COMMANDS = [
     "benchmark --messages 10",
     "lock-granularity stream",
     "lock-granularity",
-    "upgrade --role",
+    "upgrade --roles",
     "import FOLDER/first.jsonl",
     "import FOLDER/both.jsonl",
     "clear --yes --reset-consumers",

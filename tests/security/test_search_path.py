@@ -52,7 +52,6 @@ CALLS = [
     "prepare_copy('{account-1}', 2)",
     "lock_granularity()",
     "set_lock_granularity('stream')",
-    "use_error_codes(true)",
 ]
 REFUSED = [
     "write_message(gen_random_uuid()::varchar, 'account-1', 'Opened', '{}', NULL, 7)",
@@ -172,7 +171,13 @@ def test_a_refusal_leaves_the_search_path_as_it_was(administrator: Connection) -
 def test_a_revision_in_an_environment_of_the_application(administrator: Connection) -> None:
     context = MigrationContext.configure(administrator)
     with revision_support.running(revision_support.Migration(context, "message_store")):
-        revision_support.run("message_store_0001", "schema", "category", "id", "cardinal_id")
+        revision_support.run(
+            "message_store_0001",
+            "steps/schema",
+            "functions/category",
+            "functions/id",
+            "functions/cardinal_id",
+        )
 
     assert administrator.exec_driver_sql("SHOW search_path").scalar() == POSTGRESQLS_OWN_PATH
     assert foreign(administrator) == []

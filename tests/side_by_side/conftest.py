@@ -39,7 +39,7 @@ def pair(
         if request.param == "adopted":
             message_db.install(url)
         migrations.upgrade(create_engine(url, poolclass=NullPool), schema=schema)
-        pair = Pair(Store(original), Store(url, schema), Mode(request.param != "adopted"))
+        pair = Pair(Store(original), Store(url, schema), Mode(by_stream=request.param != "adopted"))
         yield pair
         pair.theirs.close()
         pair.ours.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.side_by_side.calls import Call, Refusal, Rows
 from tests.side_by_side.differences import Comparison, Difference, Mode, difference
@@ -28,26 +28,19 @@ class Pair:
         self,
         search_path: str = "",
         isolation_level: str = "READ COMMITTED",
-        error_codes: bool | None = None,
     ) -> Iterator[None]:
         """Begin with no message and the first global position; what happens is rolled back.
 
         Args:
             search_path: the one that ours is called with; the original needs its own.
             isolation_level: that of both transactions.
-            error_codes: choose whether ours has an SQLSTATE for each kind of error.
         """
         before = self.mode
         with (
             self.theirs.transaction("message_store, public", isolation_level),
             self.ours.transaction(search_path, isolation_level),
         ):
-            if error_codes is not None:
-                self.ours.use_error_codes(error_codes)
-            self.mode = Mode(
-                error_codes=before.error_codes if error_codes is None else error_codes,
-                old_snapshot=isolation_level != "READ COMMITTED",
-            )
+            self.mode = replace(before, old_snapshot=isolation_level != "READ COMMITTED")
             try:
                 yield
             finally:

@@ -49,9 +49,6 @@ class Store:
             self.move_sequence(0)
             yield
 
-    def use_error_codes(self, enabled: bool) -> None:
-        self._run("SELECT {}.use_error_codes(%(enabled)s)", enabled=enabled)
-
     def call(self, call: Call) -> Outcome:
         """Make a call in a savepoint, which is rolled back if it fails."""
         self._set(_NEW_SESSION | call.settings)

@@ -14,16 +14,14 @@ from tests.side_by_side.pair import Pair
     many_calls(),
     st.sampled_from(["", "public", "message_store, public"]),
     st.sampled_from(["READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]),
-    st.sampled_from([None, True, False]),
 )
 def test_any_calls_come_to_the_same(
     pair: Pair,
     calls: list[Call],
     search_path: str,
     isolation_level: str,
-    error_codes: bool | None,
 ) -> None:
-    with pair.fresh(search_path, isolation_level, error_codes):
+    with pair.fresh(search_path, isolation_level):
         for call in calls:
             pair.call(call)
         pair.assert_same_content()

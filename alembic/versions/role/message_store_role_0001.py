@@ -1,4 +1,4 @@
-"""The role `message_store` and its privileges, for clients of Message DB in other languages."""
+"""The role `message_store`, for clients in other languages, and three roles for applications."""
 
 from mdb_sqla.migrations import revision_support
 
@@ -9,9 +9,9 @@ depends_on = "message_store_0001"
 
 
 def upgrade() -> None:
-    revision_support.run(revision, "grant")
+    revision_support.run(revision, "create_roles", "grant")
 
 
 def downgrade() -> None:
     revision_support.refuse_loss(revision)
-    revision_support.run(revision, "revoke")
+    revision_support.run(revision, "revoke", "drop_roles")

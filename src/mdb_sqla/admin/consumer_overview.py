@@ -61,8 +61,8 @@ class ConsumerOverview:
 
     Attributes:
         name: under which its position is kept.
-        reads: what it reads, as it told when it last began; None where it has not run since
-            `message_store_0004`.
+        reads: what it reads, as of its last start; None where it has never started, and only its
+            position was set.
         lag: what lies before it; None where it is not known what it reads. Its condition is not
             applied, so that with one there may be less.
         slots: how far it is, and when it last came further.

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, Text, cast, column, create_engine, select, table
 from sqlalchemy.exc import DBAPIError
 
+from mdb_sqla.database.diagnostics import sqlstate_of
 from mdb_sqla.database.execution import ddl, quoted
-from mdb_sqla.database.server_errors import sqlstate_of
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 
 __all__ = ["MAINTENANCE", "create_database", "delete_database"]

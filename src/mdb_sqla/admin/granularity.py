@@ -1,8 +1,6 @@
-"""What writers lock: a category each, or a stream each, so that they write side by side."""
+"""Show and choose what writers lock: their streams, or their categories."""
 
 from __future__ import annotations
-
-import enum
 
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
@@ -10,25 +8,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from mdb_sqla import functions
 from mdb_sqla.database.lock_timeout import check_wait, is_lock_timeout
-from mdb_sqla.database.server_errors import translated
-from mdb_sqla.errors import InvalidArgument, StoreBusy
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA, checked_schema
+from mdb_sqla.database.refusals import translated
+from mdb_sqla.errors import StoreBusy
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
+from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = ["LockGranularity", "lock_granularity", "set_lock_granularity"]
 
 _BEHIND_THE_BARRIER = 2.0  # seconds that new writers may wait for those the barrier waits for
-
-
-class LockGranularity(enum.StrEnum):
-    """What a writer locks until its transaction ends.
-
-    - `CATEGORY`, the default: one transaction at a time writes to a category.
-    - `STREAM`: those that write to different streams don't wait for each other.
-    """
-
-    CATEGORY = "category"
-    STREAM = "stream"
 
 
 def lock_granularity(engine: Engine, *, schema: str = DEFAULT_SCHEMA) -> LockGranularity:
@@ -64,12 +52,7 @@ def set_lock_granularity(
         StoreBusy: transactions that write have not ended in that time; nothing was changed.
         StoreNotInstalled: there is no store in the schema, or it is not up to date.
     """
-    try:
-        chosen = LockGranularity(granularity)
-    except ValueError:
-        raise InvalidArgument(
-            f"The lock granularity must be category or stream: {granularity!r}"
-        ) from None
+    chosen = LockGranularity(granularity)
     check_wait(wait)
     # At least a millisecond: 0 would be for ever.
     milliseconds = max(1, round(1000 * min(wait, _BEHIND_THE_BARRIER)))

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine, String, cast, func, literal, select, 
 from sqlalchemy.sql.expression import Executable
 
 from mdb_sqla import functions
-from mdb_sqla.database.server_errors import translated
+from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA, checked_schema
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["CATEGORY", "MOST", "Measured", "benchmark"]

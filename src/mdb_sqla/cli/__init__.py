@@ -22,7 +22,7 @@ from mdb_sqla.cli import (
     verify_commands,
 )
 from mdb_sqla.cli.options import discard_output, fail, prepare_streams
-from mdb_sqla.database.server_errors import translated
+from mdb_sqla.database.refusals import translated
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 
@@ -59,6 +59,7 @@ def _app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command()(store_commands.upgrade)
+    app.command()(store_commands.revision)
     app.command()(store_commands.downgrade)
     app.command(name="create-database")(database_commands.create_database)
     app.command(name="delete-database")(database_commands.delete_database)

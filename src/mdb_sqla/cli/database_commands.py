@@ -13,22 +13,19 @@ from mdb_sqla.admin.databases import MAINTENANCE
 from mdb_sqla.admin.databases import create_database as create
 from mdb_sqla.admin.databases import delete_database as delete
 from mdb_sqla.admin.message_removal import clear as clear_store
-from mdb_sqla.cli.options import Schema, Url, connected, fail, output
+from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, fail, output
 from mdb_sqla.cli.printing import Json, print_json
-from mdb_sqla.database.server_errors import translated
+from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import ConsumersHaveBegun
-from mdb_sqla.migrations import revision_support
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import messages
+from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = ["clear", "create_database", "delete_database", "recreate_database", "version"]
 
 _MOST = 100_000
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Role = Annotated[
-    bool, typer.Option("--role", help="Also make the roles, and grant them what they need.")
-]
 Force = Annotated[bool, typer.Option("--force", help="End the connections that others have.")]
 Maintenance = Annotated[str, typer.Option(help="The database to connect to meanwhile.")]
 
@@ -36,7 +33,8 @@ Maintenance = Annotated[str, typer.Option(help="The database to connect to meanw
 def create_database(
     url: Url,
     schema: Schema = DEFAULT_SCHEMA,
-    role: Role = False,
+    roles: Roles = False,
+    lock_granularity: Granularity = None,
     maintenance_database: Maintenance = MAINTENANCE,
 ) -> None:
     """Create a database unless it is there, and install the store in it or bring it up to date.
@@ -44,7 +42,7 @@ def create_database(
     Example: mdb create-database --url postgresql://localhost/shop
     """
     with connected(url) as engine:
-        _create(engine, schema, role, maintenance_database)
+        _create(engine, schema, roles, lock_granularity, maintenance_database)
 
 
 def delete_database(
@@ -65,7 +63,8 @@ def delete_database(
 def recreate_database(
     url: Url,
     schema: Schema = DEFAULT_SCHEMA,
-    role: Role = False,
+    roles: Roles = False,
+    lock_granularity: Granularity = None,
     yes: Yes = False,
     force: Force = False,
     maintenance_database: Maintenance = MAINTENANCE,
@@ -77,9 +76,9 @@ def recreate_database(
     with connected(url) as engine:
         _confirm_database(engine, yes)
         # Refuses a name that can't be one before anything is deleted.
-        revision_support.statement("message_store_0001", "schema", schema)
+        checked_schema(schema)
         _delete(engine, force, maintenance_database)
-        _create(engine, schema, role, maintenance_database)
+        _create(engine, schema, roles, lock_granularity, maintenance_database)
 
 
 def clear(
@@ -130,9 +129,15 @@ def version(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) ->
         output.print(f"Message store {contract}, mdb_sqla {package}, PostgreSQL {server}")
 
 
-def _create(engine: Engine, schema: str, role: bool, maintenance: str) -> None:
+def _create(
+    engine: Engine,
+    schema: str,
+    roles: bool,
+    lock_granularity: LockGranularity | None,
+    maintenance: str,
+) -> None:
     created = create(engine, maintenance=maintenance)
-    done = migrations.upgrade(engine, schema=schema, role=role)
+    done = migrations.upgrade(engine, schema=schema, roles=roles, lock_granularity=lock_granularity)
     name = engine.url.database
     output.print(f"Database {name} {'was created' if created else 'was there'}.")
     state = "is ready" if done else "was up to date"

@@ -16,7 +16,7 @@ from rich.text import Text
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, output
 from mdb_sqla.cli.printing import Json, binary_output, print_json, shown
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.transfer.json_lines import RawMessage, messages_in
 from mdb_sqla.transfer.message_export import export

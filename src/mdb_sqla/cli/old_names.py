@@ -37,8 +37,8 @@ def _print_messages(environment: _Environment) -> list[str]:
 
 def _create(environment: _Environment) -> list[str]:
     if environment.get("CREATE_DATABASE") == "off":
-        return ["upgrade", "--role"]
-    return ["create-database", "--role"]
+        return ["upgrade", "--roles"]
+    return ["create-database", "--roles"]
 
 
 def _write(environment: _Environment) -> list[str]:
@@ -55,13 +55,13 @@ def _write(environment: _Environment) -> list[str]:
 OLD_NAMES: dict[str, Callable[[_Environment], list[str]]] = {
     "mdb-create-db": _create,
     "mdb-delete-db": lambda _: ["delete-database", "--yes"],
-    "mdb-recreate-db": lambda _: ["recreate-database", "--role", "--yes"],
+    "mdb-recreate-db": lambda _: ["recreate-database", "--roles", "--yes"],
     "mdb-clear-messages": lambda _: ["clear", "--yes"],
     "mdb-update-db": lambda _: ["upgrade"],
     "mdb-install-functions": lambda _: ["upgrade"],
     "mdb-install-indexes": lambda _: ["upgrade"],
     "mdb-install-views": lambda _: ["upgrade"],
-    "mdb-install-privileges": lambda _: ["upgrade", "--role"],
+    "mdb-install-privileges": lambda _: ["upgrade", "--roles"],
     "mdb-print-messages": _print_messages,
     "mdb-print-stream-summary": _report("stream", "stream", "STREAM_NAME"),
     "mdb-print-type-summary": _report("type", "type", "TYPE"),

@@ -10,7 +10,7 @@ from mdb_sqla.cli.options import output
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.consumers import write_transactions as source
 from mdb_sqla.consumers.write_transactions import OpenWriter
-from mdb_sqla.database.server_errors import translated
+from mdb_sqla.database.refusals import translated
 
 __all__ = ["as_dicts", "long_open_writers", "print_open_writers"]
 

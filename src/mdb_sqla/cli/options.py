@@ -16,10 +16,13 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.database.execution import is_autocommit
-from mdb_sqla.migrations.revision_support import SAFE_SEARCH_PATH
+from mdb_sqla.migrations.sql_files import SAFE_SEARCH_PATH
 from mdb_sqla.tables import SCHEMA
+from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [
+    "Granularity",
+    "Roles",
     "Schema",
     "Url",
     "connected",
@@ -47,6 +50,15 @@ Url = Annotated[
     ),
 ]
 Schema = Annotated[str, typer.Option(help="The schema of the store.")]
+Roles = Annotated[
+    bool, typer.Option("--roles", help="Also create the roles, and grant them what they need.")
+]
+Granularity = Annotated[
+    LockGranularity | None,
+    typer.Option(
+        "--lock-granularity", help="What writers lock in a new store; stream if not given."
+    ),
+]
 
 
 def database_url(url: str) -> URL:

@@ -17,8 +17,8 @@ from mdb_sqla.admin.store_summary import summary as read_summary
 from mdb_sqla.cli.open_writer_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, bytes_in_words, print_json, shown, table
-from mdb_sqla.database.server_errors import translated
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.database.refusals import translated
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["report", "summary"]
 

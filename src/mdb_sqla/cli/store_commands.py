@@ -1,26 +1,28 @@
-"""Commands for a store: install it, bring it up to date, remove it, choose its locks."""
+"""Commands for a store: install, upgrade and remove it, and choose its locks."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mdb_sqla import migrations
-from mdb_sqla.admin.granularity import LockGranularity, lock_granularity, set_lock_granularity
-from mdb_sqla.cli.options import Schema, Url, connected, output
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.admin import granularity as locks
+from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, output
+from mdb_sqla.migrations.revision_file import write_revision
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
+from mdb_sqla.words.lock_granularity import LockGranularity
 
-__all__ = ["downgrade", "granularity", "upgrade"]
+__all__ = ["downgrade", "granularity", "revision", "upgrade"]
 
 
 def upgrade(
     url: Url,
     schema: Schema = DEFAULT_SCHEMA,
-    role: Annotated[
-        bool, typer.Option("--role", help="Also make the roles, and grant them what they need.")
-    ] = False,
+    roles: Roles = False,
+    lock_granularity: Granularity = None,
     sql: Annotated[
         bool, typer.Option("--sql", help="Print a script for psql; nothing is changed.")
     ] = False,
@@ -30,14 +32,36 @@ def upgrade(
     Example: mdb upgrade --url postgresql://localhost/shop
     """
     if sql:
-        migrations.write_upgrade_script(sys.stdout, schema=schema, role=role)
+        migrations.write_upgrade_script(
+            sys.stdout, schema=schema, roles=roles, lock_granularity=lock_granularity
+        )
         return
     with connected(url) as engine:
-        done = migrations.upgrade(engine, schema=schema, role=role)
+        done = migrations.upgrade(
+            engine, schema=schema, roles=roles, lock_granularity=lock_granularity
+        )
         for revision in done:
             output.print(f"Ran {revision}")
         state = "is ready" if done else "was up to date"
         output.print(f"The store in schema {schema} of database {engine.url.database} {state}.")
+
+
+def revision(
+    config: Annotated[Path, typer.Option(help="The alembic.ini of your application.")] = Path(
+        "alembic.ini"
+    ),
+    message: Annotated[
+        str, typer.Option("-m", "--message", help="What the revision is called.")
+    ] = "install the message store",
+    roles: Roles = False,
+    lock_granularity: Granularity = None,
+) -> None:
+    """Write a revision of your own that installs the store; then run alembic upgrade head.
+
+    Example: mdb revision
+    """
+    path = write_revision(config, message, roles=roles, lock_granularity=lock_granularity)
+    output.print(f"Wrote {path}; run it with: alembic upgrade head")
 
 
 def downgrade(
@@ -74,18 +98,18 @@ def granularity(
     url: Url,
     choice: Annotated[
         LockGranularity | None,
-        typer.Argument(metavar="[category|stream]", help="What to lock; without it, it is told."),
+        typer.Argument(metavar="[category|stream]", help="What to lock; without it, show it."),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
     wait: Annotated[float, typer.Option(min=0.001, help="For how many seconds to try.")] = 60.0,
 ) -> None:
-    """Tell or choose what writers lock: a category each, or a stream each, side by side.
+    """Show or choose what writers lock until they commit: their stream, or their category.
 
-    It waits for the transactions that are writing, and may be done while others write.
+    It waits for open transactions that have written; others may go on writing.
 
     Example: mdb lock-granularity stream
     """
     with connected(url) as engine:
         if choice is not None:
-            set_lock_granularity(engine, choice, schema=schema, wait=wait)
-        output.print(f"Writers lock the {lock_granularity(engine, schema=schema)}.")
+            locks.set_lock_granularity(engine, choice, schema=schema, wait=wait)
+        output.print(f"Writers lock the {locks.lock_granularity(engine, schema=schema)}.")

@@ -15,7 +15,7 @@ from mdb_sqla.cli.message_commands import Name, Position
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened
 from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.errors import StoreRewound
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.transfer.message_export import export, go_on
 from mdb_sqla.transfer.message_import import Imported, import_lines
 from mdb_sqla.transfer.raw_reads import RawReader

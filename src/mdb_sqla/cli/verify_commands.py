@@ -18,7 +18,7 @@ from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.consumers.write_transactions import OpenWriter
 from mdb_sqla.errors import StoreNotInstalled
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["benchmark", "verify"]
 

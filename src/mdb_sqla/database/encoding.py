@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.server_errors import diagnostics_of
+from mdb_sqla.database.diagnostics import diagnostics_of
 from mdb_sqla.errors import InvalidArgument
 
 __all__ = ["encodings_translated"]
@@ -24,11 +24,12 @@ def encodings_translated() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, UnicodeEncodeError) as error:
-        sqlstate, text, _, _ = diagnostics_of(error)
-        if sqlstate != _UNTRANSLATABLE and not isinstance(error, UnicodeEncodeError):
+        said = diagnostics_of(error)
+        if said.sqlstate != _UNTRANSLATABLE and not isinstance(error, UnicodeEncodeError):
             raise
         raise InvalidArgument(
             "The encodings of the connection and of the database have not the same characters: "
-            f"{text}. Set that of the connection with connect_args={{'client_encoding': 'utf8'}}; "
+            f"{said.message}. Set that of the connection with "
+            "connect_args={'client_encoding': 'utf8'}; "
             "a database in another encoding has no names with characters that are not in it"
         ) from error

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
+from mdb_sqla.database.diagnostics import sqlstate_of
 from mdb_sqla.database.execution import WRITES, execute
-from mdb_sqla.database.server_errors import sqlstate_of
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 
 __all__ = ["check_wait", "is_lock_timeout", "lock_timeout"]

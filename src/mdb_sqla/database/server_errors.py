@@ -1,72 +1,25 @@
-"""What the server refuses, told apart by SQLSTATE and raised as the package's own errors."""
+"""Errors of the server by SQLSTATE: conflicts, outages, and what passes by itself."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from mdb_sqla import errors
+from mdb_sqla.database.diagnostics import diagnostics_of, sqlstate_of
 
 __all__ = [
+    "conflict_of",
     "conflicts_translated",
-    "diagnostics_of",
     "is_conflict",
     "is_outage",
     "is_passing",
     "raise_conflict",
-    "sqlstate_of",
-    "translated",
 ]
 
-# The texts are part of the server contract, so the values are taken from them. An adopted store
-# raises P0001 for every kind: there the text tells the kind, too.
-_REFUSALS: tuple[tuple[str, type[errors.Refusal], str], ...] = (
-    (
-        "MS001",
-        errors.WrongExpectedVersion,
-        r"Wrong expected version: (?P<expected_version>\S+) "
-        r"\(Stream: (?P<stream_name>.*), Stream Version: (?P<stream_version>-?\d+)\)",
-    ),
-    ("MS002", errors.NotAStream, r"Must be a stream name: (?P<stream_name>.*)"),
-    ("MS003", errors.NotACategory, r"Must be a category: (?P<category>.*)"),
-    (
-        "MS004",
-        errors.InvalidCorrelation,
-        r"Correlation must be a category \(Correlation: (?P<correlation>.*)\)",
-    ),
-    (
-        "MS005",
-        errors.InvalidConsumerGroup,
-        r"Consumer group .*\(Consumer Group Member: (?P<member>\S+), "
-        r"Consumer Group Size: (?P<size>\S+)\)",
-    ),
-    (
-        "MS006",
-        errors.ConditionNotActivated,
-        r"Retrieval with SQL condition is not activated",
-    ),
-    (
-        "MS007",
-        errors.DuplicateMessageId,
-        r"Message id is taken by a message with other content: (?P<id>\S+) \(Stream: .*\)",
-    ),
-    ("MS008", errors.ReadNotExact, r"Must be read (on the primary server|at isolation level).*"),
-    ("MS010", errors.UnrecognizedStore, r"(Schema|The message store in schema) \".*"),
-    ("MS011", errors.DataExists, r"The downgrade would delete in schema .*"),
-)
-_PATTERNS = [
-    (sqlstate, error, re.compile(pattern, re.DOTALL)) for sqlstate, error, pattern in _REFUSALS
-]
-
-_NUMBERS = {"expected_version", "stream_version", "member", "size"}
-
-_TAKEN_POSITION = re.compile(r"\bmessages_stream\b")
-_SEQUENCE_BEHIND = re.compile(r"\bmessages_pkey\b")
-_DUPLICATE = re.compile(r"\bmessages_id\b")
-_DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
+_STREAM_INDEX = "messages_stream"
 
 _CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 
@@ -87,42 +40,6 @@ _PASSING = (
     "57014",  # cancelled, by a time-out or by somebody
 )
 
-_MISSING = {"42883", "42P01", "42704"}
-"""SQLSTATEs of an unknown function, table and type."""
-
-_OWN_NAME = (
-    r"(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|last_global_position"
-    r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
-    r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
-    r"|\w+_summary)\b"
-)
-_OWN_OBJECT = re.compile(rf"\.{_OWN_NAME}")
-_IN_OWN_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_OWN_NAME}\(')
-
-_MOST_LOCKS = "max_locks_per_transaction"
-_INSUFFICIENT_PRIVILEGE = "42501"
-_ROLES = (
-    "Members of message_store_reader may read, of message_store_writer write as well, of "
-    "message_store_consumer consume as well; only the owner may install, upgrade or change a "
-    "store: see docs/privileges.md"
-)
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise our own error for each refusal of the server, from the driver's error.
-
-    Everything else, a lost connection among it, passes through as SQLAlchemy raised it.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        refusal = _conflict(error) or _refusal(error)
-        if refusal is None:
-            raise
-        raise refusal from error
-
 
 @contextmanager
 def conflicts_translated() -> Iterator[None]:
@@ -136,14 +53,14 @@ def conflicts_translated() -> Iterator[None]:
 
 def raise_conflict(error: BaseException | None) -> None:
     """Raise `TransactionConflict` if this is PostgreSQL asking to run the transaction again."""
-    if isinstance(error, DBAPIError) and (conflict := _conflict(error)):
+    if isinstance(error, DBAPIError) and (conflict := conflict_of(error)):
         raise conflict from error
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether PostgreSQL asks to run the transaction again."""
     if isinstance(error, DBAPIError):
-        return _conflict(error) is not None
+        return conflict_of(error) is not None
     return isinstance(error, errors.TransactionConflict)
 
 
@@ -174,89 +91,16 @@ def is_outage(error: BaseException) -> bool:
     return (sqlstate_of(error) or "").startswith(_OUTAGES)
 
 
-def sqlstate_of(error: BaseException) -> str | None:
-    """Return the SQLSTATE of the driver's error, or of SQLAlchemy's around it; None without one."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    # psycopg2 calls it otherwise.
-    sqlstate: str | None = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    return sqlstate
-
-
-def _conflict(error: DBAPIError) -> errors.TransactionConflict | None:
-    sqlstate, text, _, _ = diagnostics_of(error)
-    if sqlstate == "23505" and _TAKEN_POSITION.search(text) and _table(error) == "messages":
+def conflict_of(error: DBAPIError) -> errors.TransactionConflict | None:
+    """Return the error for PostgreSQL asking to run the transaction again; None where it is not."""
+    said = diagnostics_of(error)
+    sqlstate = said.sqlstate
+    if sqlstate == "23505" and said.constraint == _STREAM_INDEX and said.table == "messages":
         # By a writer without the lock.
         sqlstate = "40001"
     if sqlstate not in _CONFLICTS:
         return None
     return errors.TransactionConflict(
-        f"PostgreSQL asks to run the transaction again ({_CONFLICTS[sqlstate]}): {text}",
+        f"PostgreSQL asks to run the transaction again ({_CONFLICTS[sqlstate]}): {said.message}",
         sqlstate=sqlstate,
     )
-
-
-def _refusal(error: DBAPIError) -> errors.Refusal | None:
-    sqlstate, text, detail, hint = diagnostics_of(error)
-    if sqlstate == "23505" and _DUPLICATE.search(text):
-        id_ = match[1] if (match := _DUPLICATE_ID.search(detail)) else None
-        which = f"the id {id_}" if id_ else "the same id"
-        return errors.DuplicateMessageId(f"A message with {which} is stored already", id=id_)
-    if sqlstate == "23505" and _SEQUENCE_BEHIND.search(text) and _table(error) == "messages":
-        return errors.SequenceBehind(
-            "The sequence of global positions is behind the messages, as after logical "
-            f"replication; mdb verify prints the setval() that brings it up: {text}"
-        )
-    if sqlstate == "53200" and _MOST_LOCKS in hint:
-        return errors.TooManyLocks(
-            "PostgreSQL has no room for the locks of this transaction and of others: write to "
-            "fewer categories in one transaction, write many messages with one write_messages() "
-            f"or load(), not one by one, or have {_MOST_LOCKS} increased: {text}"
-        )
-    if sqlstate == _INSUFFICIENT_PRIVILEGE:
-        return errors.NotPermitted(f"{text}. {hint or _ROLES}")
-    if sqlstate == "3F000" or (sqlstate in _MISSING and _OWN_OBJECT.search(text)):
-        in_function = _IN_OWN_FUNCTION.match(_said(error, "context") or "")
-        if in_function and in_function["schema"] not in text:
-            return errors.StoreNotInstalled(
-                f"The schema {in_function['schema'][:-1]} of the message store was renamed, and "
-                "its functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO "
-                f"...): {text}"
-            )
-        return errors.StoreNotInstalled(
-            "The message store is not installed in this database and schema, or not up to date; "
-            f"run its migrations (alembic upgrade heads, or mdb upgrade): {text}"
-        )
-    for own, kind, pattern in _PATTERNS:
-        if sqlstate in {own, "P0001"} and (match := pattern.fullmatch(text)):
-            values: dict[str, object] = match.groupdict()
-            for name in _NUMBERS & values.keys():
-                values[name] = None if values[name] == "<NULL>" else int(str(values[name]))
-            refusal = kind(text, **values)
-            if hint:
-                refusal.add_note(hint)
-            return refusal
-    return None
-
-
-def _table(error: DBAPIError) -> str | None:
-    return _said(error, "table_name")
-
-
-def _said(error: DBAPIError, name: str) -> str | None:
-    """Return a field that the drivers have under the same name."""
-    original = error.orig
-    told = getattr(original, "diag", None) or getattr(original, "__cause__", None)
-    return getattr(told, name, None)
-
-
-def diagnostics_of(error: BaseException) -> tuple[str | None, str, str, str]:
-    """Return the SQLSTATE, the primary message, the detail and the hint of what the server said."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    # psycopg has them in `diag`; SQLAlchemy raises its asyncpg errors from asyncpg's own.
-    psycopg = getattr(original, "diag", None)
-    if psycopg is not None:
-        said = [getattr(psycopg, f"message_{name}") for name in ("primary", "detail", "hint")]
-    else:
-        asyncpg = getattr(original, "__cause__", None) or original
-        said = [getattr(asyncpg, name, None) for name in ("message", "detail", "hint")]
-    return sqlstate_of(error), said[0] or str(original), said[1] or "", said[2] or ""

@@ -1,13 +1,11 @@
-"""What the store's own Alembic revisions are written with."""
+"""What the store's own revisions are written with."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from importlib.resources import files
 from itertools import dropwhile
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
@@ -15,31 +13,25 @@ from weakref import WeakKeyDictionary
 from alembic import op
 from alembic.util import CommandError
 
-from mdb_sqla.database.server_errors import translated
-from mdb_sqla.errors import InvalidSchemaName, Refusal
-from mdb_sqla.words.argument_checks import is_storable, plain
+from mdb_sqla.database.refusals import translated
+from mdb_sqla.errors import MessageStoreError, Refusal
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, execute, safe_search_path, statement
+from mdb_sqla.words.lock_granularity import LockGranularity
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
-    from sqlalchemy import Connection
 
 __all__ = [
-    "DEFAULT_SCHEMA",
     "DELETABLE",
-    "SAFE_SEARCH_PATH",
     "SCHEMA_OPTION",
     "Migration",
-    "checked_schema",
+    "command_error",
+    "configured",
     "configured_schema",
-    "current",
-    "execute",
     "refuse_loss",
     "run",
     "running",
-    "statement",
 ]
-
-DEFAULT_SCHEMA = "message_store"
 
 SCHEMA_OPTION = "message_store_schema"
 """The option of `alembic.ini` or `[tool.alembic]` that names the schema of the store."""
@@ -56,38 +48,15 @@ class Migration(NamedTuple):
     Attributes:
         context: Alembic's.
         schema: the schema of the store.
+        lock_granularity: what writers lock in a new store; None for the default.
         may_delete: what of `DELETABLE` a downgrade may delete.
     """
 
     context: MigrationContext
     schema: str
+    lock_granularity: LockGranularity | None = None
     may_delete: frozenset[str] = frozenset()
 
-
-# What is created keeps the functions and operators that it was created with. One that anybody may
-# put into the schema `public` can match better than PostgreSQL's own.
-SAFE_SEARCH_PATH = "pg_catalog, pg_temp"
-_SET_SAFE = f"""
-DO $do$
-BEGIN
-  PERFORM
-    pg_catalog.set_config(
-      'mdb_sqla.search_path', '=' || pg_catalog.current_setting('search_path'), true
-    ),
-    pg_catalog.set_config('search_path', '{SAFE_SEARCH_PATH}', true);
-END
-$do$;
-"""
-_RESTORE = """
-DO $do$
-BEGIN
-  -- Without a transaction it was gone at once.
-  IF current_setting('mdb_sqla.search_path', true) LIKE '=%' THEN
-    PERFORM set_config('search_path', substr(current_setting('mdb_sqla.search_path'), 2), true);
-  END IF;
-END
-$do$;
-"""
 
 _plans: WeakKeyDictionary[MigrationContext, list[RevisionStep]] = WeakKeyDictionary()
 _current: ContextVar[Migration | None] = ContextVar("_current", default=None)
@@ -103,16 +72,18 @@ def running(migration: Migration) -> Iterator[None]:
         _current.reset(token)
 
 
-def current() -> Migration:
-    """Return the migration under way: ours, or that of the application's Alembic environment."""
-    migration = _current.get()
-    if migration is not None:
-        return migration
+def configured() -> Migration:
+    """Return what the application's Alembic environment says of the migration under way."""
     context = op.get_context()
     environment = context.environment_context
     arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
-    may_delete = {kind for kind in DELETABLE if arguments.get(f"delete_{kind}") == "yes"}
-    return Migration(context, configured_schema(context), frozenset(may_delete))
+    granularity = arguments.get("lock_granularity")
+    return Migration(
+        context,
+        configured_schema(context),
+        None if granularity is None else LockGranularity(granularity),
+        frozenset(kind for kind in DELETABLE if arguments.get(f"delete_{kind}") == "yes"),
+    )
 
 
 def configured_schema(context: MigrationContext) -> str:
@@ -120,6 +91,15 @@ def configured_schema(context: MigrationContext) -> str:
     if context.config is None:
         return DEFAULT_SCHEMA
     return context.config.get_alembic_option(SCHEMA_OPTION, DEFAULT_SCHEMA)
+
+
+@contextmanager
+def command_error() -> Iterator[None]:
+    """Raise our errors as those that Alembic's command prints without a traceback."""
+    try:
+        yield
+    except MessageStoreError as error:
+        raise CommandError(". ".join([str(error), *getattr(error, "__notes__", ())])) from error
 
 
 def refuse_loss(revision: str) -> None:
@@ -131,15 +111,16 @@ def refuse_loss(revision: str) -> None:
     Raises:
         DataExists: there is something that would be deleted; Alembic's command gets a CommandError.
     """
-    migration = current()
+    migration = _current.get() or configured()
     deleted = {
-        getattr(step.revision.module, "deletes", "")
+        kind
         for step in _steps_from(revision, migration.context)
+        for kind in getattr(step.revision.module, "deletes", ())
     }
     kinds = [kind for kind in DELETABLE if kind in deleted - migration.may_delete]
     if kinds:
-        sql = statement("message_store_0001", "refuse_loss", migration.schema)
-        _send(migration, [sql.replace("{kinds}", f"ARRAY{kinds}")])
+        name = "steps/refuse_loss"
+        _send(migration, [statement("message_store_0001", name, migration.schema, kinds=kinds)])
 
 
 def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
@@ -166,86 +147,33 @@ def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
 def run(revision: str, *names: str) -> None:
     """Run SQL files of a revision, each one statement, in the schema that is configured.
 
-    The text reaches the server, or the script of `--sql`, exactly as it stands in the file: `:name`
-    is no bind parameter and `%` is not doubled, whatever parameter style the environment uses.
+    The text reaches the server, or the script of `--sql`, exactly as it stands in the file.
     """
-    migration = current()
-    _send(migration, [statement(revision, name, migration.schema) for name in names])
+    migration = _current.get() or configured()
+    granularity = migration.lock_granularity
+    _send(
+        migration,
+        [
+            statement(revision, name, migration.schema, lock_granularity=granularity)
+            for name in names
+        ],
+    )
 
 
 def _send(migration: Migration, statements: list[str]) -> None:
     if migration.context.as_sql:
-        with _safely(migration.context.impl.static_output) as output:
+        with safe_search_path(migration.context.impl.static_output) as output:
             for sql in statements:
                 output(sql)
         return
     connection = migration.context.connection
     assert connection is not None  # noqa: S101 (only a script has none)
     try:
-        with translated(), _safely(partial(execute, connection)) as send:
+        with translated(), safe_search_path(partial(execute, connection)) as send:
             for sql in statements:
                 send(sql)
-    except Refusal as refusal:
+    except Refusal:
         if _current.get() is not None:
             raise
-        # What Alembic's command prints without a traceback.
-        hint = " ".join(getattr(refusal, "__notes__", ()))
-        raise CommandError(f"{refusal}. {hint}") from refusal
-
-
-@contextmanager
-def _safely(send: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Send statements that find PostgreSQL's own functions and operators, and no others.
-
-    It is for a transaction, and takes back the search path after the last of them. After an error
-    the transaction, or its savepoint, does.
-    """
-    send(_SET_SAFE)
-    yield send
-    send(_RESTORE)
-
-
-def execute(connection: Connection, sql: str) -> None:
-    """Send a statement to the server as it is."""
-    connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
-
-
-def checked_schema(name: str) -> str:
-    """Return the name of a schema as a plain string.
-
-    Raises:
-        InvalidSchemaName: it is no string, is empty or longer than 63 bytes, or has a `$`, a
-            bracket or a NUL in it.
-    """
-    if (
-        not isinstance(name, str)
-        or not is_storable(name)
-        or not 0 < len(name.encode()) <= 63
-        # The brackets are those that SQLAlchemy can't translate.
-        or any(each in name for each in "$[]")
-    ):
-        raise InvalidSchemaName(name)
-    return plain(name)
-
-
-def statement(revision: str, name: str, schema: str) -> str:
-    """Return the statement in an SQL file of a revision, with the name of the schema put in.
-
-    `{schema}` stands for the name as an identifier, `{schema_literal}` for the identifier as a
-    string, which is what `to_regclass` and its like read, and `{schema_literal.messages}` for the
-    same with the name of an object in the schema.
-
-    Raises:
-        InvalidSchemaName: the name is empty, longer than 63 bytes, or has a `$`, a bracket or a NUL
-            in it.
-    """
-    schema = checked_schema(schema)
-    identifier = '"' + schema.replace('"', '""') + '"'
-    literal = identifier.replace("'", "''")
-    file = files("mdb_sqla.versions").joinpath("sql", revision, f"{name}.sql")
-    sql = file.read_text(encoding="utf-8")
-
-    def value(match: re.Match[str]) -> str:
-        return identifier if match[1] is None else f"'{literal}{match[2]}'"
-
-    return re.sub(r"\{schema(?:(_literal)([^}]*))?\}", value, sql)
+        with command_error():
+            raise

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.server_errors import diagnostics_of, sqlstate_of
+from mdb_sqla.database.diagnostics import diagnostics_of, sqlstate_of
 from mdb_sqla.errors import InvalidMessage
 from mdb_sqla.words.argument_checks import is_storable, strings_in
 from mdb_sqla.words.message import Message
@@ -115,11 +115,10 @@ def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage
     alone = is_limit and len(rows) == 1
     long = [row for row in rows if alone or length_of((row,)) > LONGEST_CALL]
     if len(long) == 1:
-        _, text, detail, _ = diagnostics_of(error)
+        said = diagnostics_of(error)
         length = f"{length_of(long):,} characters"
-        return InvalidMessage(
-            long[0][1], f"PostgreSQL does not store its JSON of {length}: {text}. {detail}".rstrip()
-        )
+        why = f"{said.message}. {said.detail}".rstrip()
+        return InvalidMessage(long[0][1], f"PostgreSQL does not store its JSON of {length}: {why}")
     return _no_json(rows) if is_limit and not long else None
 
 
@@ -154,9 +153,9 @@ def _no_json(rows: Iterable[Row]) -> InvalidMessage | None:
 
 def _untranslatable(error: BaseException, rows: Iterable[Row]) -> InvalidMessage | None:
     """Find the message with a character that the database's encoding has not got."""
-    sqlstate, text, detail, _ = diagnostics_of(error)
-    names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", f"{text} {detail}")
-    if sqlstate != "22P05" or not names:
+    said = diagnostics_of(error)
+    names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", f"{said.message} {said.detail}")
+    if said.sqlstate != "22P05" or not names:
         return None
     # Where Python does not know it, as a few, it has at least ASCII.
     codec = "ascii"

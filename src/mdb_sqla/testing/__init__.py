@@ -91,7 +91,7 @@ def message_store_template_url(message_store_server_url: URL | str) -> Iterator[
 def message_store_migrations(message_store_template_url: URL) -> None:
     """Installs the store in the template, once; override to install the application's tables too.
 
-    As in `command.upgrade(config, "heads")`, with the template's URL in the config, which the
+    As in `command.upgrade(config, "head")`, with the template's URL in the config, which the
     application's env.py has to use.
     """
     migrations.upgrade(create_engine(message_store_template_url, poolclass=NullPool))

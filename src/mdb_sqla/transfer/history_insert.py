@@ -26,7 +26,7 @@ from mdb_sqla import functions
 from mdb_sqla.admin.sampling import SETTINGS
 from mdb_sqla.database.execution import WRITES, check_written, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import lock_timeout
-from mdb_sqla.database.server_errors import translated
+from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import DuplicateMessageId
 from mdb_sqla.tables import messages
 

@@ -54,5 +54,5 @@ def test_batch_size_counts_what_the_condition_keeps(client: Client) -> None:
 
 
 def test_condition_that_is_not_activated_is_refused(client: Client) -> None:
-    with client.refused("MS006", "Retrieval with SQL condition is not activated"):
+    with client.refused("condition_not_activated", "Retrieval with SQL condition is not activated"):
         client.read("get_category_messages", "account", condition="true")

@@ -31,7 +31,7 @@ MEMBER_TOO_LARGE = "Consumer group member must be less than the group size"
 def test_member_or_size_is_refused(
     client: Client, member: int | None, size: int | None, refusal: str
 ) -> None:
-    with client.refused("MS005", refusal):
+    with client.refused("invalid_consumer_group", refusal):
         client.read(
             "get_category_messages",
             "account",

@@ -72,5 +72,5 @@ def test_batch_size_counts_what_the_correlation_keeps(client: Client) -> None:
 def test_stream_name_is_refused(client: Client, correlation: str) -> None:
     refusal = f"Correlation must be a category (Correlation: {correlation})"
 
-    with client.refused("MS004", refusal):
+    with client.refused("invalid_correlation", refusal):
         client.read("get_category_messages", "account", correlation=correlation)

@@ -116,12 +116,15 @@ def test_old_snapshot_is_refused(
         client.read("get_category_messages", "account", **arguments)
 
     assert isinstance(caught.value.orig, psycopg.Error)
-    assert caught.value.orig.sqlstate == "MS008"
+    assert caught.value.orig.diag.constraint_name == "read_not_exact"
     assert caught.value.orig.diag.message_primary == (
         "Must be read at isolation level read committed, with a snapshot newer than its writers "
         f"(Isolation Level: {isolation_level.lower()}, Lock Granularity: stream)"
     )
-    hint = "Read on a connection of its own at read committed."
+    hint = (
+        "Read on another connection, at READ COMMITTED. One category can be read at any level "
+        "where writers lock categories: mdb lock-granularity category."
+    )
     assert caught.value.orig.diag.message_hint == hint
 
 

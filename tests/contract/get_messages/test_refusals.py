@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("categories", [["account-1"], ["shop", "account-1"], ["account-1", None]])
 def test_stream_name_is_refused(client: Client, categories: list[str | None]) -> None:
-    with client.refused("MS003", "Must be a category: account-1"):
+    with client.refused("not_a_category", "Must be a category: account-1"):
         client.read("get_messages", categories)
 
 
 @pytest.mark.parametrize("correlation", ["other-1", "50%-1"])
 def test_stream_name_as_correlation_is_refused(client: Client, correlation: str) -> None:
-    with client.refused("MS004", f"Correlation must be a category (Correlation: {correlation})"):
+    with client.refused(
+        "invalid_correlation", f"Correlation must be a category (Correlation: {correlation})"
+    ):
         client.read("get_messages", correlation=correlation)
 
 
@@ -27,12 +29,12 @@ def test_consumer_group_is_refused(client: Client) -> None:
         "Consumer group member must be less than the group size "
         "(Consumer Group Member: 7, Consumer Group Size: 3)"
     )
-    with client.refused("MS005", refusal):
+    with client.refused("invalid_consumer_group", refusal):
         client.read("get_messages", consumer_group_member=7, consumer_group_size=3)
 
 
 def test_condition_that_is_not_activated_is_refused(client: Client) -> None:
-    with client.refused("MS006", "Retrieval with SQL condition is not activated"):
+    with client.refused("condition_not_activated", "Retrieval with SQL condition is not activated"):
         client.read("get_messages", condition="true")
 
 
@@ -47,10 +49,13 @@ def test_old_snapshot_is_refused(
         client.read("get_messages", categories)
 
     assert isinstance(caught.value.orig, psycopg.Error)
-    assert caught.value.orig.sqlstate == "MS008"
+    assert caught.value.orig.diag.constraint_name == "read_not_exact"
     assert caught.value.orig.diag.message_primary == (
         "Must be read at isolation level read committed, with a snapshot newer than its writers "
-        f"(Isolation Level: {isolation_level.lower()}, Lock Granularity: category)"
+        f"(Isolation Level: {isolation_level.lower()}, Lock Granularity: stream)"
     )
-    hint = "Read on a connection of its own at read committed."
+    hint = (
+        "Read on another connection, at READ COMMITTED. One category can be read at any level "
+        "where writers lock categories: mdb lock-granularity category."
+    )
     assert caught.value.orig.diag.message_hint == hint

@@ -73,5 +73,5 @@ def test_messages_come_with_a_condition_as_without(client: Client) -> None:
 
 
 def test_condition_that_is_not_activated_is_refused(client: Client) -> None:
-    with client.refused("MS006", "Retrieval with SQL condition is not activated"):
+    with client.refused("condition_not_activated", "Retrieval with SQL condition is not activated"):
         client.read("get_stream_messages", "account-1", condition="true")

@@ -16,8 +16,8 @@ INVALID_TRANSACTION_STATE = "25000"
 INSUFFICIENT_PRIVILEGE = "42501"
 
 
-def test_category_is_the_default(client: Client) -> None:
-    assert client.call("lock_granularity") == "category"
+def test_stream_is_the_default(client: Client) -> None:
+    assert client.call("lock_granularity") == "stream"
 
 
 @pytest.mark.parametrize("granularities", [["stream"], ["stream", "category"], ["category"]])
@@ -39,7 +39,7 @@ def test_other_values_are_refused(client: Client, granularity: str | None, text:
     with client.refused(INVALID_PARAMETER_VALUE, refusal):
         client.call("set_lock_granularity", granularity)
 
-    assert client.call("lock_granularity") == "category"
+    assert client.call("lock_granularity") == "stream"
 
 
 @pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
@@ -105,7 +105,7 @@ def test_owner_needs_no_other_power(
     )
     client.execute("SET LOCAL ROLE message_store_owner")
 
-    client.call("set_lock_granularity", "stream")
     client.call("set_lock_granularity", "category")
+    client.call("set_lock_granularity", "stream")
 
     every_call_answers(client)

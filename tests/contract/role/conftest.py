@@ -23,7 +23,7 @@ def no_role(client: Client) -> None:
 @pytest.fixture
 def new_role(client: Client, no_role: None) -> None:
     """The role as the upgrade creates it, in a transaction that is rolled back as everything is."""
-    migrations.upgrade(client.connection, role=True)
+    migrations.upgrade(client.connection, roles=True)
 
 
 @pytest.fixture(params=["new", "existing"])
@@ -32,7 +32,7 @@ def as_role(client: Client, no_role: None, request: pytest.FixtureRequest) -> Ca
     if request.param == "existing":
         client.execute("CREATE ROLE message_store LOGIN")
     client.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA message_store FROM PUBLIC")
-    migrations.upgrade(client.connection, role=True)
+    migrations.upgrade(client.connection, roles=True)
 
     def become() -> Client:
         client.execute("SET LOCAL ROLE message_store")

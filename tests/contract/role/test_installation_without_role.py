@@ -44,7 +44,7 @@ def test_role_is_a_step_of_its_own(installer: Client) -> None:
     migrations.upgrade(installer.connection)
 
     with pytest.raises(NotPermitted, match="permission denied to create role"):
-        migrations.upgrade(installer.connection, role=True)
+        migrations.upgrade(installer.connection, roles=True)
 
 
 def test_role_step_needs_no_power_where_the_roles_exist(installer: Client) -> None:
@@ -53,7 +53,7 @@ def test_role_step_needs_no_power_where_the_roles_exist(installer: Client) -> No
         installer.execute(f"CREATE ROLE {role} LOGIN")
     installer.execute("SET LOCAL ROLE message_store_installer")
 
-    migrations.upgrade(installer.connection, role=True)
+    migrations.upgrade(installer.connection, roles=True)
 
     installer.execute("RESET ROLE")
     installer.execute("SET LOCAL ROLE message_store")

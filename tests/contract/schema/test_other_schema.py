@@ -29,21 +29,16 @@ def test_every_call(other: Client, every_call_answers: Callable[[Client], None])
 
 
 def test_refusal(other: Client) -> None:
-    with other.refused("MS001", "Wrong expected version: 5 (Stream: a-1, Stream Version: -1)"):
+    with other.refused(
+        "wrong_expected_version", "Wrong expected version: 5 (Stream: a-1, Stream Version: -1)"
+    ):
         other.write("a-1", expected_version=5)
 
 
-def test_error_codes_are_switched(other: Client) -> None:
-    other.call("use_error_codes", False)
-
-    with other.refused("P0001"):
-        other.write("account-1", expected_version=5)
-
-
 def test_granularity_is_switched(other: Client) -> None:
-    other.call("set_lock_granularity", "stream")
+    other.call("set_lock_granularity", "category")
 
-    assert other.call("lock_granularity") == "stream"
+    assert other.call("lock_granularity") == "category"
     assert other.write("account-1") == 0
     assert len(other.read("get_category_messages", "account")) == 1
 

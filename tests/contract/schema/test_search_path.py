@@ -58,16 +58,9 @@ def test_unqualified_call_with_the_schema_on_the_search_path(
 def test_refusal(client: Client, search_path: str) -> None:
     client.set_local("search_path", search_path)
 
-    with client.refused("MS001", "Wrong expected version: 5 (Stream: a-1, Stream Version: -1)"):
+    with client.refused(
+        "wrong_expected_version", "Wrong expected version: 5 (Stream: a-1, Stream Version: -1)"
+    ):
         client.write("a-1", expected_version=5)
-    with client.refused("MS006", "Retrieval with SQL condition is not activated"):
+    with client.refused("condition_not_activated", "Retrieval with SQL condition is not activated"):
         client.read("get_stream_messages", "account-1", condition="true")
-
-
-@pytest.mark.usefixtures("decoy")
-def test_error_codes_are_switched(client: Client) -> None:
-    client.set_local("search_path", "decoy, public")
-    client.call("use_error_codes", False)
-
-    with client.refused("P0001"):
-        client.write("account-1", expected_version=5)

@@ -98,7 +98,7 @@ def test_writes_tell_their_arguments(
 def test_write_tells_its_arguments_when_it_is_refused(session: Client, notices: list[str]) -> None:
     session.set_local("message_store.debug_write", "on")
 
-    with session.refused("MS001"):
+    with session.refused("wrong_expected_version"):
         session.write("account-1", expected_version=5)
 
     assert {"stream_name": "account-1", "expected_version": "5"}.items() <= (

@@ -31,7 +31,7 @@ def is_activated(client: Client, function: str, name: str) -> bool:
 
 
 def is_refused(client: Client, function: str, name: str) -> bool:
-    with client.refused("MS006", "Retrieval with SQL condition is not activated"):
+    with client.refused("condition_not_activated", "Retrieval with SQL condition is not activated"):
         client.read(function, name, condition="true")
     return True
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from tests.contract.conftest import kind_of
+
 if TYPE_CHECKING:
     from tests.contract.conftest import Blocked, Client
 
@@ -16,7 +18,7 @@ def _attempt(client: Client, stream_name: str, expected_version: int | None = No
         position: int = client.write(stream_name, expected_version=expected_version)
     except DBAPIError as error:
         client.connection.rollback()
-        return str(getattr(error.orig, "sqlstate", None))
+        return kind_of(error)
     client.connection.commit()
     return position
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Client, OpenClient
 
-WRONG_EXPECTED_VERSION = "MS001"
+WRONG_EXPECTED_VERSION = "wrong_expected_version"
 SERIALIZATION_FAILURE = "40001"
 WRITERS = 6
 

@@ -75,7 +75,7 @@ def test_setting_that_remembers_it_ends_with_the_transaction(writer: Client, end
 
 
 def test_refused_write_leaves_none(writer: Client) -> None:
-    with writer.refused("MS001"):
+    with writer.refused("wrong_expected_version"):
         writer.write("account-1", expected_version=5)
 
     assert writer.floors() == []

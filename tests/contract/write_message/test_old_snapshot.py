@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Client, OpenClient
 
 SERIALIZATION_FAILURE = "40001"
-WRONG_EXPECTED_VERSION = "MS001"
+WRONG_EXPECTED_VERSION = "wrong_expected_version"
 
 pytestmark = pytest.mark.parametrize("isolation_level", ["REPEATABLE READ", "SERIALIZABLE"])
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Client, OpenClient
 
 LOCK_NOT_AVAILABLE = "55P03"
-WRONG_EXPECTED_VERSION = "MS001"
+WRONG_EXPECTED_VERSION = "wrong_expected_version"
 SERIALIZATION_FAILURE = "40001"
 
 

@@ -33,7 +33,7 @@ def test_wrong_expected_version(
     client = open_client(isolation_level)
     client.insert("account-123", number)
 
-    with client.refused("MS001", refusal):
+    with client.refused("wrong_expected_version", refusal):
         client.write("account-123", expected_version=expected_version)
 
     assert client.message_count() == number
@@ -44,12 +44,12 @@ def test_stream_name_is_quoted_as_it_is(open_client: OpenClient) -> None:
     refusal = "Wrong expected version: 5 (Stream: a%b'c\"ä-1 (x), Stream Version: -1)"
     client = open_client()
 
-    with client.refused("MS001", refusal):
+    with client.refused("wrong_expected_version", refusal):
         client.write("a%b'c\"ä-1 (x)", expected_version=5)
 
 
 def test_version_is_looked_at_before_the_id(open_client: OpenClient) -> None:
     client = open_client()
 
-    with client.refused("MS001"):
+    with client.refused("wrong_expected_version"):
         client.write("account-1", id="no uuid", expected_version=5)

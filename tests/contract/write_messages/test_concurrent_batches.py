@@ -43,7 +43,7 @@ def test_same_id_at_once_in_another_category(
     def write() -> Any:
         if end == "rollback":
             return [position for position, _ in second.write_batch(MESSAGE)]
-        with second.refused("MS007"):
+        with second.refused("duplicate_message_id"):
             second.write_batch("account-1", MESSAGE)
         return "refused"
 

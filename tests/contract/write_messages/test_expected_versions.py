@@ -56,7 +56,7 @@ def test_expected_versions(client: Client, expected_versions: dict[str, int] | N
 def test_wrong_expected_version(
     client: Client, expected_versions: dict[str, int], refusal: str, idempotent: bool
 ) -> None:
-    with client.refused("MS001", f"Wrong expected version: {refusal}"):
+    with client.refused("wrong_expected_version", f"Wrong expected version: {refusal}"):
         client.write_batch(
             "account-1",
             "account-2",
@@ -75,7 +75,7 @@ def test_wrong_version_is_told_at_every_isolation_level(
     client.insert("account-1", 3)
 
     with client.refused(
-        "MS001", "Wrong expected version: 5 (Stream: account-1, Stream Version: 2)"
+        "wrong_expected_version", "Wrong expected version: 5 (Stream: account-1, Stream Version: 2)"
     ):
         client.write_batch("account-2", expected_versions={"account-1": 5})
 
@@ -83,7 +83,9 @@ def test_wrong_version_is_told_at_every_isolation_level(
 
 
 def test_versions_of_an_empty_document_are_looked_at(client: Client) -> None:
-    with client.refused("MS001", "Wrong expected version: 0 (Stream: shop-2, Stream Version: -1)"):
+    with client.refused(
+        "wrong_expected_version", "Wrong expected version: 0 (Stream: shop-2, Stream Version: -1)"
+    ):
         client.write_batch(expected_versions={"shop-2": 0})
 
 

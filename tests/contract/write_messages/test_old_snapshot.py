@@ -72,7 +72,7 @@ def test_id_was_taken_since_by_another_stream(current: Client, late: Client) -> 
         late.write_batch(MESSAGE)
 
     late.connection.rollback()
-    with late.refused("MS007"):
+    with late.refused("duplicate_message_id"):
         late.write_batch(MESSAGE)
 
 

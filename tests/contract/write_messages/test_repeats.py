@@ -106,7 +106,7 @@ def test_other_content_is_refused(
 ) -> None:
     client.write_batch(MESSAGE)
 
-    with client.refused("MS007", f"{OTHER_CONTENT} (Stream: account-1)"):
+    with client.refused("duplicate_message_id", f"{OTHER_CONTENT} (Stream: account-1)"):
         client.write_batch(*others, MESSAGE | change, *others)
 
     assert client.message_count() == 1
@@ -118,7 +118,7 @@ def test_other_content_is_refused(
 def test_other_content_inside_one_document_is_refused(
     client: Client, change: dict[str, Any]
 ) -> None:
-    with client.refused("MS007", f"{OTHER_CONTENT} (Stream: account-1)"):
+    with client.refused("duplicate_message_id", f"{OTHER_CONTENT} (Stream: account-1)"):
         client.write_batch(MESSAGE, "shop-1", MESSAGE | change)
 
     assert client.message_count() == 0
@@ -133,7 +133,7 @@ def test_null_is_not_the_null_of_json(client: Client, column: str) -> None:
         with client.connection.begin_nested() as savepoint:
             client.read("write_messages", first)
             assert len(client.read("write_messages", first)) == 1
-            with client.refused("MS007", f"{OTHER_CONTENT} (Stream: account-1)"):
+            with client.refused("duplicate_message_id", f"{OTHER_CONTENT} (Stream: account-1)"):
                 client.read("write_messages", second)
             savepoint.rollback()
 
@@ -155,7 +155,7 @@ def test_versions_are_looked_at_when_one_is_new(client: Client) -> None:
     known = new("account-1")
     client.write_batch(known)
 
-    with client.refused("MS001"):
+    with client.refused("wrong_expected_version"):
         client.write_batch(known, new("account-1"), expected_versions={"account-1": -1})
 
     assert client.message_count() == 1
@@ -164,7 +164,7 @@ def test_versions_are_looked_at_when_one_is_new(client: Client) -> None:
 def test_other_content_is_told_before_a_wrong_version(client: Client) -> None:
     client.write_batch(MESSAGE)
 
-    with client.refused("MS007"):
+    with client.refused("duplicate_message_id"):
         client.write_batch(MESSAGE | {"type": "Other"}, expected_versions={"account-1": -1})
 
 
@@ -194,5 +194,5 @@ def test_without_idempotence_a_repeat_is_a_unique_violation(client: Client, wher
 def test_without_idempotence_versions_are_always_looked_at(client: Client) -> None:
     client.write_batch(MESSAGE)
 
-    with client.refused("MS001"):
+    with client.refused("wrong_expected_version"):
         client.write_batch(MESSAGE, expected_versions={"account-1": -1}, idempotent=False)

@@ -114,11 +114,11 @@ def test_who_could_not_read_the_last_message_still_can_not(role: str, original: 
             client.execute(call)
 
 
-def test_nobody_else_may_choose_the_error_codes(original_1_3: URL) -> None:
+def test_nobody_else_may_choose_the_lock_granularity(original_1_3: URL) -> None:
     migrations.upgrade(engine_of(original_1_3))
 
     with (
         connected(original_1_3, role="message_store") as client,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
-        client.execute("SELECT use_error_codes(true)")
+        client.execute("SELECT set_lock_granularity('stream')")

@@ -143,7 +143,7 @@ def test_nothing_is_committed_before_the_refusal(original_1_3: URL) -> None:
     before = catalog(original_1_3), contents(original_1_3)
 
     with pytest.raises(UnrecognizedStore):
-        migrations.upgrade(engine_of(original_1_3), role=True)
+        migrations.upgrade(engine_of(original_1_3), roles=True)
 
     assert (catalog(original_1_3), contents(original_1_3)) == before
 

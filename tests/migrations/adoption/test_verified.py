@@ -11,7 +11,7 @@ from tests.migrations.conftest import engine_of
 @pytest.mark.parametrize("role", [False, True])
 def test_an_adopted_store_differs_in_nothing(original: URL, role: bool) -> None:
     engine = engine_of(original)
-    migrations.upgrade(engine, role=role)
+    migrations.upgrade(engine, roles=role)
 
     assert verify(engine).differences == []
 

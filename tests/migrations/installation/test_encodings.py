@@ -14,7 +14,7 @@ from mdb_sqla import InvalidArgument, Message, MessageStore, UnrecognizedStore, 
 from tests.cli.test_mdb import mdb
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
-from tests.migrations.with_alembic.application import Application
+from tests.migrations.two_heads.application import Application
 
 UTF8 = {"client_encoding": "utf8"}
 

@@ -11,12 +11,11 @@ from sqlalchemy import URL, select
 
 from mdb_sqla import Message, StoreNotInstalled, UnrecognizedStore, migrations
 from mdb_sqla.admin.verification import verify
-from mdb_sqla.migrations.installation import _run
 from mdb_sqla.tables import consumers
 from tests.conftest import Databases, Flavour
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import REVISIONS, ROLE_REVISIONS, connected, engine_of
-from tests.migrations.with_alembic.application import run_script
+from tests.migrations.two_heads.application import run_script
 from tests.side_by_side.message_db import conninfo
 
 
@@ -32,34 +31,22 @@ def schema_of(database: URL) -> str:
     return done.stdout.decode()
 
 
-@pytest.mark.parametrize("at", [REVISIONS[-1], "message_store_0002", "message_store_0001"])
-def test_a_dump_of_the_schema_alone(
-    empty_database: URL, template: URL, databases: Databases, at: str
-) -> None:
-    engine = engine_of(empty_database)
-    migrations.upgrade(engine)
-    with engine.begin() as connection:
-        _run(
-            lambda script, current: script._downgrade_revs(at, current),
-            "message_store",
-            connection=connection,
-        )
-    with databases.create() as restored:
-        run_script(restored, schema_of(empty_database))
-
-        assert migrations.upgrade(engine_of(restored)) == REVISIONS[REVISIONS.index(at) + 1 :]
-
-        assert catalog(restored) == catalog(template)
-        assert verify(engine_of(restored)).differences == []
-        assert migrations.upgrade(engine_of(restored)) == []
-
-
-def test_its_roles_are_granted_anew(database: URL, databases: Databases) -> None:
-    migrations.upgrade(engine_of(database), role=True)
+def test_a_dump_of_the_schema_alone(database: URL, template: URL, databases: Databases) -> None:
     with databases.create() as restored:
         run_script(restored, schema_of(database))
 
-        assert migrations.upgrade(engine_of(restored), role=True) == ROLE_REVISIONS
+        assert migrations.upgrade(engine_of(restored)) == []
+
+        assert catalog(restored) == catalog(template)
+        assert verify(engine_of(restored)).differences == []
+
+
+def test_its_roles_are_granted_anew(database: URL, databases: Databases) -> None:
+    migrations.upgrade(engine_of(database), roles=True)
+    with databases.create() as restored:
+        run_script(restored, schema_of(database))
+
+        assert migrations.upgrade(engine_of(restored), roles=True) == ROLE_REVISIONS
 
         assert catalog(restored) == catalog(database)
 

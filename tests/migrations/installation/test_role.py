@@ -31,7 +31,7 @@ def test_it_goes_if_the_upgrade_created_it(empty_database: URL) -> None:
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
-    assert migrations.upgrade(engine, role=True) == REVISIONS + ROLE_REVISIONS
+    assert migrations.upgrade(engine, roles=True) == REVISIONS + ROLE_REVISIONS
     assert role_exists(empty_database)
     assert migrations.downgrade(engine) == [*reversed(REVISIONS + ROLE_REVISIONS)]
 
@@ -49,7 +49,7 @@ def test_it_stays_if_it_was_there(empty_database: URL, schema: str, more: str) -
     before = catalog(empty_database)
     engine = engine_of(empty_database)
 
-    migrations.upgrade(engine, role=True, schema=schema)
+    migrations.upgrade(engine, roles=True, schema=schema)
     assert catalog(empty_database)["role"] == before["role"]
     migrations.downgrade(engine, schema=schema)
 
@@ -61,8 +61,8 @@ def test_it_stays_as_long_as_another_database_needs_it(
     empty_database: URL, databases: Databases
 ) -> None:
     with databases.create() as another:
-        migrations.upgrade(engine_of(empty_database), role=True)
-        migrations.upgrade(engine_of(another), role=True)
+        migrations.upgrade(engine_of(empty_database), roles=True)
+        migrations.upgrade(engine_of(another), roles=True)
 
         migrations.downgrade(engine_of(empty_database))
         assert role_exists(another)
@@ -72,7 +72,7 @@ def test_it_stays_as_long_as_another_database_needs_it(
 
 @pytest.mark.usefixtures("no_store_role")
 def test_it_stays_if_it_owns_something(empty_database: URL) -> None:
-    migrations.upgrade(engine_of(empty_database), role=True)
+    migrations.upgrade(engine_of(empty_database), roles=True)
     with connected(empty_database) as connection:
         connection.execute("CREATE SCHEMA theirs AUTHORIZATION message_store")
 
@@ -85,7 +85,7 @@ def test_it_stays_if_it_owns_something(empty_database: URL) -> None:
 @pytest.mark.usefixtures("no_store_role")
 def test_it_stays_as_long_as_it_has_a_member(empty_database: URL, databases: Databases) -> None:
     engine = engine_of(empty_database)
-    migrations.upgrade(engine, role=True)
+    migrations.upgrade(engine, roles=True)
     shop = f"mdb_sqla_test_shop_{os.getpid()}"
     databases.execute(f"CREATE ROLE {shop} IN ROLE message_store_writer")
 
@@ -94,7 +94,7 @@ def test_it_stays_as_long_as_it_has_a_member(empty_database: URL, databases: Dat
     databases.execute(f"DROP ROLE {shop}")
 
     assert left == ["message_store_writer"]
-    migrations.upgrade(engine, role=True)
+    migrations.upgrade(engine, roles=True)
     migrations.downgrade(engine)
     assert not role_exists(empty_database)
 
@@ -106,7 +106,7 @@ def test_it_can_come_later(empty_database: URL) -> None:
 
     migrations.upgrade(engine)
     assert not role_exists(empty_database)
-    assert migrations.upgrade(engine, role=True) == ROLE_REVISIONS
+    assert migrations.upgrade(engine, roles=True) == ROLE_REVISIONS
     with_role = catalog(empty_database)
     assert migrations.upgrade(engine) == []
     assert catalog(empty_database) == with_role
@@ -119,7 +119,7 @@ def test_it_can_come_later(empty_database: URL) -> None:
 def test_it_needs_nothing_that_public_has(empty_database: URL) -> None:
     with connected(empty_database) as connection:
         connection.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
-        migrations.upgrade(engine_of(empty_database), role=True)
+        migrations.upgrade(engine_of(empty_database), roles=True)
 
     with connected(empty_database, role="message_store") as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
@@ -135,8 +135,8 @@ def test_it_needs_nothing_that_public_has(empty_database: URL) -> None:
 def test_two_databases_may_ask_for_it_at_once(empty_database: URL, databases: Databases) -> None:
     with databases.create() as another, ThreadPoolExecutor() as pool:
         with engine_of(empty_database).begin() as first:
-            migrations.upgrade(first, role=True)
-            second = pool.submit(migrations.upgrade, engine_of(another), role=True)
+            migrations.upgrade(first, roles=True)
+            second = pool.submit(lambda: migrations.upgrade(engine_of(another), roles=True))
             wait_until_it_waits(another)
 
         assert second.result() == REVISIONS + ROLE_REVISIONS

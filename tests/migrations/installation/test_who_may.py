@@ -32,7 +32,7 @@ def round_trip(database: URL, role: str, schema: str) -> None:
     migrations.upgrade(engine, schema=schema)
     with connected(database, schema, role=role) as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
-        client.execute("SELECT use_error_codes(false)")
+        client.execute("SELECT set_lock_granularity('category')")
     migrations.downgrade(engine, schema=schema, delete_messages=True)
 
     assert catalog(database) == before
@@ -66,7 +66,7 @@ def test_who_may_not_changes_nothing(role: str, empty_database: URL, asked_for_r
     before = catalog(empty_database)
 
     with pytest.raises(NotPermitted, match="permission denied"):
-        migrations.upgrade(engine_as(role, empty_database), schema="events", role=asked_for_role)
+        migrations.upgrade(engine_as(role, empty_database), schema="events", roles=asked_for_role)
 
     assert catalog(empty_database) == before
 
@@ -82,7 +82,7 @@ def test_roles_that_exist_need_no_right_to_create_roles(
     before = catalog(empty_database)
     engine = engine_as(role, empty_database)
 
-    migrations.upgrade(engine, schema="events", role=True)
+    migrations.upgrade(engine, schema="events", roles=True)
     with connected(empty_database, "events", role="message_store") as client:
         client.execute("SELECT write_message(gen_random_uuid()::varchar, 'a-1', 'A', '{}')")
     migrations.downgrade(engine, schema="events", delete_messages=True)
@@ -99,7 +99,7 @@ def test_who_may_not_create_roles_is_told_which(
         connection.execute(f"CREATE SCHEMA events AUTHORIZATION {role}".encode())
 
     with pytest.raises(NotPermitted, match="create role message_store_reader") as denied:
-        migrations.upgrade(engine_as(role, empty_database), schema="events", role=True)
+        migrations.upgrade(engine_as(role, empty_database), schema="events", roles=True)
 
     assert "CREATE ROLE message_store_consumer;" in str(denied.value)
 
@@ -112,7 +112,7 @@ def test_who_may_create_roles(role: str, databases: Databases, empty_database: U
     before = catalog(empty_database)
     engine = engine_as(role, empty_database)
 
-    migrations.upgrade(engine, schema="events", role=True)
+    migrations.upgrade(engine, schema="events", roles=True)
     migrations.downgrade(engine, schema="events")
 
     assert catalog(empty_database) == before

@@ -1,40 +1,66 @@
--- The role that clients of Message DB in other languages log in as. An existing one is used as it is,
--- which needs no right to create roles; the comment tells the downgrade whether it is ours to drop.
+-- Privileges are granted to each role by itself. A role that is a member of another would take the right to
+-- administer that, which who may not create roles has not got.
+--
+-- Who may insert into a column may insert whatever into it. The time and the global position of a message are
+-- left to the defaults, so that no writer can place a message where readers have been already; only
+-- `message_store` has what it has in Message DB.
 DO $do$
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'message_store') THEN
-    BEGIN
-      CREATE ROLE message_store WITH LOGIN;
-      COMMENT ON ROLE message_store IS 'Message store, created by mdb_sqla';
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-      NULL; -- Another database's upgrade was faster.
-    END;
-  END IF;
-
-  GRANT USAGE ON SCHEMA {schema} TO message_store;
-  GRANT SELECT, INSERT ON {schema}.messages TO message_store;
-  GRANT USAGE, SELECT ON SEQUENCE {schema}.messages_global_position_seq TO message_store;
+  GRANT USAGE ON SCHEMA {schema}
+    TO message_store, message_store_reader, message_store_writer, message_store_consumer;
   GRANT SELECT ON
+    {schema}.messages,
     {schema}.stream_summary, {schema}.type_summary, {schema}.stream_type_summary,
-    {schema}.type_stream_summary, {schema}.category_type_summary, {schema}.type_category_summary
-    TO message_store;
+    {schema}.type_stream_summary, {schema}.category_type_summary, {schema}.type_category_summary,
+    {schema}.consumer_slots, {schema}.consumer_members, {schema}.consumers, {schema}.dead_letters
+    TO message_store, message_store_reader, message_store_writer, message_store_consumer;
+  GRANT SELECT ON SEQUENCE {schema}.messages_global_position_seq
+    TO message_store, message_store_reader, message_store_writer, message_store_consumer;
   GRANT EXECUTE ON FUNCTION
-    {schema}.acquire_lock(varchar),
     {schema}.boolean_setting(text),
     {schema}.cardinal_id(varchar),
     {schema}.category(varchar),
+    {schema}.check_filters(varchar, bigint, bigint),
     {schema}.conditional_command(text, text),
-    {schema}.error_code(text),
     {schema}.get_category_messages(varchar, bigint, bigint, varchar, bigint, bigint, varchar),
     {schema}.get_last_stream_message(varchar, varchar),
+    {schema}.get_messages(varchar[], bigint, bigint, varchar, bigint, bigint, varchar),
     {schema}.get_stream_messages(varchar, bigint, bigint, varchar),
+    {schema}.granularity_of_snapshot(),
     {schema}.hash_64(varchar),
     {schema}.id(varchar),
     {schema}.is_category(varchar),
+    {schema}.is_member(varchar, bigint, bigint),
     {schema}.is_on(text),
+    {schema}.last_global_position(),
+    {schema}.lock_granularity(),
     {schema}.message_store_version(),
-    {schema}.stream_version(varchar),
-    {schema}.write_message(varchar, varchar, varchar, jsonb, jsonb, bigint)
-    TO message_store;
+    {schema}.read_bound(varchar[]),
+    {schema}.settled_position(varchar),
+    {schema}.stream_version(varchar)
+    TO message_store, message_store_reader, message_store_writer, message_store_consumer;
+
+  GRANT INSERT ON {schema}.messages TO message_store;
+  GRANT INSERT (id, stream_name, position, type, data, metadata) ON {schema}.messages
+    TO message_store_writer, message_store_consumer;
+  GRANT USAGE ON SEQUENCE {schema}.messages_global_position_seq
+    TO message_store, message_store_writer, message_store_consumer;
+  GRANT EXECUTE ON FUNCTION
+    {schema}.acquire_lock(varchar),
+    {schema}.find_repeats(jsonb),
+    {schema}.lock_streams(text[]),
+    {schema}.message_entries(jsonb),
+    {schema}.prepare_copy(text[], bigint),
+    {schema}.refuse_version(varchar, bigint, bigint),
+    {schema}.take_floor(),
+    {schema}.write_message(varchar, varchar, varchar, jsonb, jsonb, bigint),
+    {schema}.write_messages(jsonb, jsonb, boolean)
+    TO message_store, message_store_writer, message_store_consumer;
+
+  GRANT INSERT, UPDATE ON {schema}.consumer_slots, {schema}.consumers
+    TO message_store, message_store_consumer;
+  GRANT DELETE ON {schema}.consumer_slots, {schema}.consumers TO message_store;
+  GRANT INSERT, UPDATE, DELETE ON {schema}.consumer_members, {schema}.dead_letters
+    TO message_store, message_store_consumer;
 END
 $do$;

@@ -16,9 +16,10 @@ from mdb_sqla import tables
 from mdb_sqla.admin.verification import data_rules
 from mdb_sqla.admin.verification.schema_differences import SEQUENCE, Difference, differences
 from mdb_sqla.admin.verification.schema_structure import Structure, expected, found
-from mdb_sqla.database.server_errors import sqlstate_of, translated
+from mdb_sqla.database.diagnostics import sqlstate_of
+from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import NotPermitted, StoreNotInstalled
-from mdb_sqla.migrations.revision_support import DEFAULT_SCHEMA, checked_schema
+from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["Difference", "Verification", "verify"]

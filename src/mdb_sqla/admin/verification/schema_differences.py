@@ -11,12 +11,9 @@ from mdb_sqla.admin.verification.schema_structure import Grant, Structure, unqua
 
 __all__ = ["SEQUENCE", "Difference", "differences"]
 
-_UPGRADE = "Run mdb upgrade, or alembic upgrade heads"
-_SWITCHES = {
-    # set_lock_granularity() and use_error_codes() replace these.
-    "lock_granularity()": {"SELECT 'category'", "SELECT 'stream'"},
-    "error_code(code text)": {"RETURN code", "RETURN 'P0001'::text"},
-}
+_UPGRADE = "Run mdb upgrade, or the revision of yours that calls migrations.upgrade()"
+# set_lock_granularity() replaces it.
+_SWITCHES = {"lock_granularity()": {"SELECT 'category'", "SELECT 'stream'"}}
 _CHANGING = {"UPDATE", "DELETE", "TRUNCATE", "TRIGGER"}
 _MESSAGES = re.compile(r'INSERT INTO ("(?:[^"]|"")+")\.messages\b')
 _INVALID = " (invalid)"

@@ -87,7 +87,7 @@ def expected(connection: Connection, *, roles: bool) -> Structure:
         connection.execute(_sql("no_defaults"))
         name = select(_namespace.c.nspname).where(_namespace.c.oid == func.pg_my_temp_schema())
         schema: str = connection.scalars(name).one()
-        migrations.upgrade(connection, schema=schema, role=roles)
+        migrations.upgrade(connection, schema=schema, roles=roles)
         return _read(connection, schema)
 
 

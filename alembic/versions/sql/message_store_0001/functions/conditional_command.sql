@@ -1,0 +1,21 @@
+-- The one place where text from a caller becomes SQL.
+CREATE OR REPLACE FUNCTION {schema}.conditional_command(command text, condition text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+  IF condition IS NULL THEN
+    RETURN command;
+  END IF;
+
+  IF NOT {schema}.is_on('message_store.sql_condition') THEN
+    RAISE EXCEPTION 'Retrieval with SQL condition is not activated'
+      USING
+        CONSTRAINT = 'condition_not_activated',
+        SCHEMA = {schema_name};
+  END IF;
+
+  RETURN command || ' AND (' || condition || ')';
+END
+$function$;

@@ -1,1 +1,0 @@
-DROP TABLE {schema}.consumer_slots, {schema}.consumer_members, {schema}.dead_letters;

@@ -1,1 +1,0 @@
-REVOKE ALL ON {schema}.consumers FROM message_store;

@@ -1,0 +1,67 @@
+"""Keeping autogenerate away from the store's own tables.
+
+The store's revisions own them, and no application's metadata has them, so that `alembic check` and
+`revision --autogenerate` would propose to drop them wherever they look into the store's schema.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+# Alembic loads this module while it is being imported itself, so nothing of it is imported up here.
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations.ops import MigrateOperation, UpgradeOps
+    from alembic.runtime.plugins import Plugin
+    from alembic.util import PriorityDispatchResult
+
+__all__ = ["register"]
+
+_TABLES = {
+    "messages",
+    "consumer_slots",
+    "consumer_members",
+    "consumers",
+    "dead_letters",
+    "mdb_sqla_version",
+}
+
+
+def register(plugin: Plugin) -> None:
+    """Register the comparator."""
+    from alembic.util import DispatchPriority
+
+    plugin.add_autogenerate_comparator(
+        _remove_own_tables,
+        "autogenerate",
+        qualifier="postgresql",
+        priority=DispatchPriority.LAST,
+    )
+
+
+def _remove_own_tables(
+    autogen_context: AutogenContext, upgrade_ops: UpgradeOps
+) -> PriorityDispatchResult:
+    from alembic.util import PriorityDispatchResult
+    from sqlalchemy import text
+
+    from mdb_sqla.migrations.revision_support import configured_schema
+
+    context = autogen_context.migration_context
+    store_schema = configured_schema(context)
+    # Without a schema, Alembic means what the search_path leads to.
+    found = text(
+        "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE pg_class.oid = to_regclass(quote_ident(:name))"
+    )
+    assert context.connection is not None  # noqa: S101 (there is no comparison without one)
+    schemas = {name: context.connection.scalar(found, {"name": name}) for name in _TABLES}
+
+    def is_own(operation: MigrateOperation) -> bool:
+        name = getattr(operation, "table_name", None)
+        if name not in _TABLES:
+            return False
+        return bool((getattr(operation, "schema", None) or schemas[name]) == store_schema)
+
+    upgrade_ops.ops[:] = [operation for operation in upgrade_ops.ops if not is_own(operation)]
+    return PriorityDispatchResult.CONTINUE

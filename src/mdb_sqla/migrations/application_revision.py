@@ -1,0 +1,76 @@
+"""Within a revision of an application: its own history installs and upgrades the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.migrations import revision_support, store_history
+from mdb_sqla.migrations.revision_support import Migration, command_error
+from mdb_sqla.migrations.sql_files import checked_schema
+from mdb_sqla.migrations.store_transaction import store_transaction
+from mdb_sqla.words.lock_granularity import LockGranularity
+
+__all__ = ["downgrade", "upgrade"]
+
+
+def upgrade(
+    version: str, schema: str | None, roles: bool, lock_granularity: LockGranularity | None
+) -> list[str]:
+    """Bring the store to a version; see `migrations.upgrade`."""
+    with _under_way(schema) as migration:
+        store_history.check_version(version, store_history.LATEST)
+        options: Any = {
+            "version": version,
+            "roles": roles,
+            "lock_granularity": lock_granularity or migration.lock_granularity,
+        }
+        bind = migration.context.connection
+        if migration.context.as_sql or bind is None:
+            # The application's own script has the transaction.
+            script = _script_of(migration)
+            store_history.write_upgrade(*script, **options, in_transaction=False)
+            return []
+        with store_transaction(bind, migration.schema) as connection:
+            return store_history.upgrade(connection, migration.schema, **options, take_over=True)
+
+
+def downgrade(
+    version: str, schema: str | None, roles: bool, may_delete: frozenset[str]
+) -> list[str]:
+    """Remove the store; see `migrations.downgrade`."""
+    with _under_way(schema) as migration:
+        store_history.check_version(version, "base")
+        may_delete |= migration.may_delete
+        bind = migration.context.connection
+        if migration.context.as_sql or bind is None:
+            script = _script_of(migration)
+            store_history.write_downgrade(*script, roles=roles, may_delete=may_delete)
+            return []
+        with store_transaction(bind, migration.schema) as connection:
+            return store_history.downgrade(connection, migration.schema, may_delete=may_delete)
+
+
+@contextmanager
+def _under_way(schema: str | None) -> Iterator[Migration]:
+    """Yield the application's migration; errors are those of Alembic's command."""
+    try:
+        configured = revision_support.configured()
+    except NameError:
+        configured = None
+    # After a command that has failed, Alembic leaves its context behind; that of a script has no
+    # connection that could be closed.
+    if configured is None or getattr(configured.context.connection, "closed", False):
+        raise InvalidArgument(
+            "A version by itself is for a revision of yours, which Alembic runs; anywhere else "
+            "pass an engine or a connection"
+        )
+    with command_error():
+        name = configured.schema if schema is None else schema
+        yield configured._replace(schema=checked_schema(name))
+
+
+def _script_of(migration: Migration) -> tuple[TextIO, str]:
+    return cast("TextIO", migration.context.impl.output_buffer), migration.schema

@@ -1,0 +1,66 @@
+"""Writing the revision with which an application's own history installs the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError, rev_id
+
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.migrations.store_history import LATEST
+from mdb_sqla.words.lock_granularity import LockGranularity
+
+__all__ = ["write_revision"]
+
+
+def write_revision(
+    ini: Path,
+    message: str,
+    *,
+    roles: bool = False,
+    lock_granularity: LockGranularity | None = None,
+) -> Path:
+    """Write a revision after the head of an application's history; return its path.
+
+    Args:
+        ini: the application's `alembic.ini`; a `pyproject.toml` beside it counts as well.
+        message: what the template of the application shows, and the name of the file is made from.
+        roles: whether the revision creates the roles, too.
+        lock_granularity: what writers lock in a new store; None for the default.
+
+    Raises:
+        InvalidArgument: there are no options of Alembic, the history has several heads, or the
+            template has no place for what a revision does.
+    """
+    toml = ini.parent / "pyproject.toml"
+    if not ini.is_file() and not toml.is_file():
+        raise InvalidArgument(f"There is no {ini}, and no {toml} with a section [tool.alembic]")
+    upgrade, downgrade = [f'"{LATEST}"'], ['"base"']
+    if roles:
+        upgrade.append("roles=True")
+        downgrade.append("roles=True")
+    if lock_granularity is not None:
+        upgrade.append(f'lock_granularity="{lock_granularity}"')
+    call = f"migrations.upgrade({', '.join(upgrade)})"
+    try:
+        options = Config(ini, toml_file=toml, attributes={"quiet": True})
+        script = ScriptDirectory.from_config(options).generate_revision(
+            rev_id(),
+            message,
+            imports="from mdb_sqla import migrations",
+            upgrades=call,
+            downgrades=f"migrations.downgrade({', '.join(downgrade)})",
+        )
+    except CommandError as error:
+        raise InvalidArgument(f"Alembic can't write the revision: {error}") from error
+    assert script is not None  # noqa: S101 (it is what has just been written)
+    path = Path(script.path)
+    if call not in path.read_text(encoding="utf-8"):
+        path.unlink()
+        raise InvalidArgument(
+            "The template script.py.mako, as that for several databases, has no place for what the "
+            f"revision does. Make one with alembic revision, and call {call} where it belongs"
+        )
+    return path
