@@ -57,7 +57,7 @@ class Reader:
         self.done.append(words[0])
         if words[0] == "curl":
             assert self._ask(words) == json.loads(output)
-        elif words[0] in {"uvicorn", "mdb"} and words[1] != "consumers":
+        elif words[0] in {"uvicorn", "mdb"} and words[1] not in {"consumers", "revision"}:
             self._start(words)
         elif words[0] != "export":
             self._run(words)

@@ -43,8 +43,8 @@ def connected(url: str | None, connections: int = 1) -> Iterator[Engine]:
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations of both histories, as `alembic upgrade heads` does."""
+    """Run the migrations, as `alembic upgrade head` does."""
     config = Config(_CONFIG)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "heads")
+        command.upgrade(config, "head")

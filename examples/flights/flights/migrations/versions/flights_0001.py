@@ -1,12 +1,12 @@
-"""The tables of aircraft and airlines, beside the message store."""
+"""The tables of aircraft and airlines."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "flights_0001"
 down_revision = None
-branch_labels = ("flights",)
-depends_on = "message_store_0001"
+branch_labels = None
+depends_on = None
 
 
 def upgrade() -> None:

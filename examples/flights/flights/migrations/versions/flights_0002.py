@@ -1,34 +1,16 @@
-"""The tables that consumers keep; the store's next revision has the consumers' positions."""
+"""Install the message store."""
 
-import sqlalchemy as sa
-from alembic import op
+from mdb_sqla import migrations
 
 revision = "flights_0002"
 down_revision = "flights_0001"
 branch_labels = None
-depends_on = "message_store_0003"
+depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
-        "airports",
-        sa.Column("code", sa.String(), nullable=False),
-        sa.Column("departures", sa.Integer(), nullable=False),
-        sa.Column("arrivals", sa.Integer(), nullable=False),
-        sa.Column("minutes_late", sa.Integer(), nullable=False),
-        sa.Column("longest_delay", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("code"),
-    )
-    op.create_table(
-        "maintenance",
-        sa.Column("tail_number", sa.String(), nullable=False),
-        sa.Column("arrivals", sa.Integer(), nullable=False),
-        sa.Column("due", sa.Integer(), nullable=False),
-        sa.Column("done", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("tail_number"),
-    )
+    migrations.upgrade("0001")
 
 
 def downgrade() -> None:
-    op.drop_table("maintenance")
-    op.drop_table("airports")
+    migrations.downgrade("base")

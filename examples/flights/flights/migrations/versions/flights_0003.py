@@ -1,4 +1,4 @@
-"""What is charged for departures."""
+"""The tables that consumers keep."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,13 +11,24 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "fees",
-        sa.Column("tail_number", sa.String(), nullable=False),
+        "airports",
+        sa.Column("code", sa.String(), nullable=False),
         sa.Column("departures", sa.Integer(), nullable=False),
-        sa.Column("cents", sa.BigInteger(), nullable=False),
+        sa.Column("arrivals", sa.Integer(), nullable=False),
+        sa.Column("minutes_late", sa.Integer(), nullable=False),
+        sa.Column("longest_delay", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("code"),
+    )
+    op.create_table(
+        "maintenance",
+        sa.Column("tail_number", sa.String(), nullable=False),
+        sa.Column("arrivals", sa.Integer(), nullable=False),
+        sa.Column("due", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("tail_number"),
     )
 
 
 def downgrade() -> None:
-    op.drop_table("fees")
+    op.drop_table("maintenance")
+    op.drop_table("airports")
