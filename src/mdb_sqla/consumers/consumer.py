@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -13,13 +13,13 @@ from mdb_sqla.consumers.heartbeat import beating
 from mdb_sqla.consumers.loop import Consumption
 from mdb_sqla.consumers.retries import Retries
 from mdb_sqla.consumers.runners import AsyncDriver, Driver
-from mdb_sqla.consumers.slot_progress import Settings
+from mdb_sqla.consumers.settings import IsolationLevel, Settings
 from mdb_sqla.database.execution import Database
-from mdb_sqla.errors import InvalidArgument, InvalidStreamName
-from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters, checked_filters
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.wake_up.listener import listening
-from mdb_sqla.words.argument_checks import described, flag, instance, integer, key, seconds, text
-from mdb_sqla.words.stream_name import StreamName, category_name
+from mdb_sqla.words.argument_checks import flag, text
+from mdb_sqla.words.stream_name import StreamName
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Consumer"]
 
 _H = TypeVar("_H", bound=Handler)
-
-IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class Consumer:
@@ -96,30 +94,23 @@ class Consumer:
         group: Group | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
-        self.name = key("A consumer's name", name)
-        checked = checked_filters(filters)
-        if group is not None and "consumer_group_size" in checked:
-            raise InvalidArgument("A consumer has a group or is a member by number, not both")
-        if in_flight is not None and transaction_size != 1:
-            raise InvalidArgument("Messages in flight share no transaction: leave out its size")
-        if isolation_level is not None:
-            _check_isolation_level(isolation_level, in_flight)
-        self.handlers = Handlers(strict=flag("strict", strict))
-        self._settings = Settings(
-            name=self.name,
-            categories=tuple(category_name(category) for category in categories),
-            start=integer("start", start, 0),
-            take_over=None if take_over is None else _position_stream(take_over),
-            batch_size=integer("batch_size", batch_size, 1),
-            transaction_size=integer("transaction_size", transaction_size, 1),
-            in_flight=None if in_flight is None else integer("in_flight", in_flight, 1),
+        self._settings = Settings.checked(
+            name,
+            categories,
+            start=start,
+            take_over=take_over,
+            batch_size=batch_size,
+            transaction_size=transaction_size,
+            in_flight=in_flight,
             isolation_level=isolation_level,
-            retries=Retries() if retries is None else instance("retries", retries, Retries),
-            sets_aside=flag("sets_aside", sets_aside),
-            poll=_checked_poll(poll),
-            group=None if group is None else instance("group", group, Group),
-            filters=checked,
+            retries=retries,
+            sets_aside=sets_aside,
+            poll=poll,
+            group=group,
+            filters=filters,
         )
+        self.name = self._settings.name
+        self.handlers = Handlers(strict=flag("strict", strict))
         self._running: tuple[Consumption, Driver | AsyncDriver] | None = None
 
     @property
@@ -130,11 +121,7 @@ class Consumer:
     @property
     def sharing(self) -> str:
         """How it shares its work with others of its name, in words."""
-        group, filters = self._settings.group, self._settings.filters
-        if group is not None:
-            return f"{group.member}, {group.slots} slots"
-        size = filters.get("consumer_group_size")
-        return f"member {filters.get('consumer_group_member')} of {size}" if size else "alone"
+        return self._settings.sharing
 
     @property
     def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
@@ -287,31 +274,3 @@ class Consumer:
                 yield consumption
             finally:
                 self._running = None
-
-
-def _check_isolation_level(isolation_level: object, in_flight: int | None) -> None:
-    if isolation_level not in get_args(IsolationLevel):
-        raise InvalidArgument(
-            f"isolation_level must be one of {', '.join(get_args(IsolationLevel))}: "
-            f"{isolation_level!r}"
-        )
-    if in_flight is not None:
-        raise InvalidArgument("Messages in flight share no transaction: leave out isolation_level")
-
-
-def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:
-    if not isinstance(poll, tuple | list) or len(poll) != 2:
-        raise InvalidArgument(f"poll must be two numbers of seconds: {described(poll)}")
-    first, longest = (seconds("poll", each) for each in poll)
-    if first > longest:
-        raise InvalidArgument(f"poll must be two numbers of seconds, the first not greater: {poll}")
-    return first, longest
-
-
-def _position_stream(name: str) -> StreamName:
-    checked = StreamName(name)
-    if checked.is_category:
-        raise InvalidStreamName(
-            checked, f"take_over must be a stream, such as '{checked}:position-name'"
-        )
-    return checked

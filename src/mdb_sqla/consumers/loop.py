@@ -29,7 +29,8 @@ from mdb_sqla.consumers.operations import (
 from mdb_sqla.consumers.positions import ClaimForgotten
 from mdb_sqla.consumers.registry import Reads, register
 from mdb_sqla.consumers.retries import Control, Stopped, checkpoint, log, rest
-from mdb_sqla.consumers.slot_progress import Progress, Settings
+from mdb_sqla.consumers.settings import Settings
+from mdb_sqla.consumers.slot_progress import Progress
 from mdb_sqla.consumers.stall_watch import StallWatch
 from mdb_sqla.errors import InvalidArgument, SlotLost, Unavailable
 from mdb_sqla.store import reads

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,6 @@ from sqlalchemy.orm import Session
 from mdb_sqla.consumers import confirmed_read, dead_letter_queue, positions
 from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.confirmed_read import Confirmation
-from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.handlers import Handler, Handlers
 from mdb_sqla.consumers.history_anchor import Anchor
 from mdb_sqla.consumers.operations import (
@@ -29,32 +27,13 @@ from mdb_sqla.consumers.operations import (
     Unconfirmed,
 )
 from mdb_sqla.consumers.positions import Standing
-from mdb_sqla.consumers.retries import Control, Retries, Trying, checkpoint, log
+from mdb_sqla.consumers.retries import Control, Trying, checkpoint, log
+from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.errors import ConsumerAhead, HandlerFailed, SlotLost
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.words.message import StoredMessage
-from mdb_sqla.words.stream_name import StreamName
 
-__all__ = ["Progress", "Settings"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a consumer was made with; see `Consumer`."""
-
-    name: str
-    categories: tuple[StreamName, ...]
-    start: int
-    take_over: StreamName | None
-    batch_size: int
-    transaction_size: int
-    retries: Retries
-    in_flight: int | None
-    isolation_level: str | None
-    sets_aside: bool
-    poll: tuple[float, float]
-    group: Group | None
-    filters: CategoryFilters
+__all__ = ["Progress"]
 
 
 class Progress:

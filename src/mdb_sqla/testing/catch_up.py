@@ -13,7 +13,7 @@ from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.loop import Consumption
 from mdb_sqla.consumers.operations import Deliver, Handle, Interrupted, Step, Steps
 from mdb_sqla.consumers.runners import AsyncDriver, Driver
-from mdb_sqla.consumers.slot_progress import Settings
+from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.errors import InvalidArgument, MessageStoreError, Unavailable
 from mdb_sqla.words.argument_checks import instance, integer
 
