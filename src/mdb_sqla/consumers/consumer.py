@@ -1,24 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from mdb_sqla.consumers.active_run import ActiveRun
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.handlers import Handler, Handlers
-from mdb_sqla.consumers.heartbeat import beating
-from mdb_sqla.consumers.loop import Consumption
 from mdb_sqla.consumers.retries import Retries
 from mdb_sqla.consumers.runners import AsyncDriver, Driver
 from mdb_sqla.consumers.settings import IsolationLevel, Settings
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
-from mdb_sqla.wake_up.listener import listening
-from mdb_sqla.words.argument_checks import flag, text
+from mdb_sqla.words.argument_checks import flag
 from mdb_sqla.words.stream_name import StreamName
 
 if TYPE_CHECKING:
@@ -111,7 +109,7 @@ class Consumer:
         )
         self.name = self._settings.name
         self.handlers = Handlers(strict=flag("strict", strict))
-        self._running: tuple[Consumption, Driver | AsyncDriver] | None = None
+        self._running: ActiveRun | None = None
 
     @property
     def categories(self) -> tuple[StreamName, ...]:
@@ -126,15 +124,12 @@ class Consumer:
     @property
     def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
         """What it is doing in this process; `stopping` is finishing what is in hand."""
-        if (running := self._running) is None:
-            return "stopped"
-        control = running[0].control
-        return "stopping" if control.stopping else "paused" if control.paused else "running"
+        return "stopped" if (run := self._running) is None else run.state
 
     @property
     def rate(self) -> float:
         """How many messages it has handled in a second, over the last minute, in this process."""
-        return 0.0 if self._running is None else self._running[0].control.rate.per_second
+        return 0.0 if (run := self._running) is None else run.rate
 
     def lag(self, db: Database) -> Lag:
         """Return how far it is, and what lies before it; see `mdb_sqla.admin.lag`. It need not run.
@@ -160,15 +155,7 @@ class Consumer:
         Raises:
             InvalidArgument: a type is no string, or has a handler already.
         """
-        for each in types:
-            # Not when the decorator is called: `@consumer.on` without parentheses never is.
-            text("A message type", each)
-
-        def add(handler: _H) -> _H:
-            self.handlers.add(handler, *types)
-            return handler
-
-        return add
+        return self.handlers.on(*types)
 
     def run(self, factory: sessionmaker[Session]) -> None:
         """Handle messages until `stop` is called from another thread or from a signal handler.
@@ -200,21 +187,18 @@ class Consumer:
 
         From any thread, and from a signal handler. Nothing happens where it is not running.
         """
-        self._change("stopping", True)
+        if (run := self._running) is not None:
+            run.stop()
 
     def pause(self) -> None:
         """Have the consumer handle nothing more until `resume`; it keeps what it holds."""
-        self._change("paused", True)
+        if (run := self._running) is not None:
+            run.pause()
 
     def resume(self) -> None:
         """Have the consumer go on after `pause`."""
-        self._change("paused", False)
-
-    def _change(self, what: str, value: bool) -> None:
-        if self._running is not None:
-            consumption, driver = self._running
-            setattr(consumption.control, what, value)
-            driver.wake()
+        if (run := self._running) is not None:
+            run.resume()
 
     def _run(
         self,
@@ -227,10 +211,8 @@ class Consumer:
             raise InvalidArgument("Messages in flight need `await consumer.run_async(...)`")
         self.handlers.refuse_async()
         driver = Driver(factory)
-        with self._registered(driver, endless) as consumption:
-            if is_stopping():
-                consumption.control.stopping = True
-            driver.run(consumption.steps())
+        with self._registered(driver, endless, is_stopping) as run:
+            driver.run(run.steps())
 
     async def _run_async(
         self,
@@ -243,10 +225,8 @@ class Consumer:
             self.handlers.refuse_sync()
         driver = AsyncDriver(factory)
         async with self._prepared(factory):
-            with self._registered(driver, endless) as consumption:
-                if is_stopping():
-                    consumption.control.stopping = True
-                await driver.run(consumption.steps())
+            with self._registered(driver, endless, is_stopping) as run:
+                await driver.run(run.steps())
 
     @asynccontextmanager
     async def _prepared(self, _factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[None]:
@@ -254,23 +234,17 @@ class Consumer:
         yield
 
     @contextmanager
-    def _registered(self, driver: Driver | AsyncDriver, endless: bool) -> Iterator[Consumption]:
+    def _registered(
+        self, driver: Driver | AsyncDriver, endless: bool, is_stopping: Callable[[], bool]
+    ) -> Iterator[ActiveRun]:
         """Have `stop` and its like reach a run, for as long as it lasts."""
         if self._running is not None:
             raise InvalidArgument(f"Consumer {self.name!r} is running already in this process")
-        with ExitStack() as threads:
-
-            def begin() -> None:
-                # Not before: the engine is to make its first connection undisturbed.
-                threads.enter_context(beating(driver.engine, consumption.beat, driver.submit))
-                if endless:
-                    threads.enter_context(listening(driver.engine, self.categories, driver.wake))
-
-            consumption = Consumption(
-                self._settings, self.handlers, endless=endless, on_begin=begin
-            )
-            self._running = consumption, driver
+        with ActiveRun(self._settings, self.handlers, driver, endless=endless) as run:
+            self._running = run
             try:
-                yield consumption
+                if is_stopping():
+                    run.stop()
+                yield run
             finally:
                 self._running = None

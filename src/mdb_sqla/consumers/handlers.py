@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from mdb_sqla.errors import InvalidArgument, NoHandler
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
@@ -20,6 +20,9 @@ Handler = (
 )
 """Takes a message and the unit of work that it is handled in, sync or async; where several are in
 flight, the message alone."""
+
+
+_H = TypeVar("_H", bound=Handler)
 
 
 def is_async(handler: object) -> bool:
@@ -40,6 +43,22 @@ class Handlers:
         self._strict = strict
         self._by_type: dict[str, Handler] = {}
         self._of_any_type: Handler | None = None
+
+    def on(self, *types: str) -> Callable[[_H], _H]:
+        """Return a decorator that has a function handle messages of these types. See `add`.
+
+        Raises:
+            InvalidArgument: a type is no string.
+        """
+        for each in types:
+            # Not when the decorator is called: `@consumer.on` without parentheses never is.
+            text("A message type", each)
+
+        def add(handler: _H) -> _H:
+            self.add(handler, *types)
+            return handler
+
+        return add
 
     def add(self, handler: Handler, *types: str) -> None:
         """Have a function handle messages of these types, or, without a type, all others.
