@@ -120,7 +120,7 @@ class Consumption:
             yield from self._follow()
         for progress in list(self._held.values()):
             with suppress(SlotLost):
-                yield from progress.save()
+                yield from progress.position.save()
         yield from self._leave()
 
     def _leave(self) -> Steps:
@@ -190,7 +190,7 @@ class Consumption:
             if found:
                 self._stall_watch.reset()
             elif self._held:
-                least = min(progress.position for progress in self._held.values())
+                least = min(progress.position.reached for progress in self._held.values())
                 yield from self._stall_watch.look(least)
             pause = 0.0 if found else next(pauses)
             if found or (yield Pause(pause)):

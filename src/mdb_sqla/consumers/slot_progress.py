@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Generator
@@ -20,16 +19,14 @@ from mdb_sqla.consumers.history_anchor import Anchor
 from mdb_sqla.consumers.operations import (
     Deliver,
     Failure,
-    Forgotten,
     Handle,
     Step,
     Transact,
-    Unconfirmed,
 )
-from mdb_sqla.consumers.positions import Standing
-from mdb_sqla.consumers.retries import Control, Trying, checkpoint, log
+from mdb_sqla.consumers.retries import Control, Trying, checkpoint
 from mdb_sqla.consumers.settings import Settings
-from mdb_sqla.errors import ConsumerAhead, HandlerFailed, SlotLost
+from mdb_sqla.consumers.slot_position import SlotPosition
+from mdb_sqla.errors import HandlerFailed
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.words.message import StoredMessage
 
@@ -49,6 +46,7 @@ class Progress:
         filters: CategoryFilters,
     ) -> None:
         self.claim = claim
+        self.position = SlotPosition(claim, position, settings.start)
         self._settings = settings
         self._handlers = handlers
         self._control = control
@@ -56,16 +54,6 @@ class Progress:
         self._trying = Trying(claim.consumer, claim.slot, settings.retries, control)
         self._done: set[UUID] = set()  # ids of what was delivered beyond what is saved
         self._blocked: set[str] = set()  # streams of which messages are set aside
-        self._position = self._saved = position  # up to where all is done, and what of it is saved
-        # The last message up to there that was read, and the one up to what is saved of it.
-        self._anchor: Anchor | None = None
-        self._saved_anchor: Anchor | None = None
-        self._sequence: int | None = None  # the file of the sequence that has drawn its position
-
-    @property
-    def position(self) -> int:
-        """Up to where all is done."""
-        return self._position
 
     def advance(
         self, *, idle: bool = False, until: float = math.inf
@@ -86,96 +74,25 @@ class Progress:
         if settings.sets_aside:
             replayed = yield from self._replay()
         confirmation, messages, settled = yield Transact(self._fetch)
-        self._check(confirmation)
+        self.position.check(confirmation)
         size = settings.in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
             yield from checkpoint(self._control)
             if time.monotonic() >= until and number + size < len(messages):
-                yield from self.save(at_least=settings.batch_size)
+                yield from self.position.save(at_least=settings.batch_size)
                 return True, True
         full = len(messages) == settings.batch_size
-        if not full and settled is not None and settled.global_position > self._position:
-            self._position, self._anchor = settled.global_position, settled
-        yield from self.save(at_least=1 if idle else settings.batch_size)
+        if not full and settled is not None and settled.global_position > self.position.reached:
+            self.position.move(settled)
+        yield from self.position.save(at_least=1 if idle else settings.batch_size)
         return bool(replayed or messages), full or replayed == settings.batch_size
 
-    def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
-        """Save a position that messages without a handler have moved, where it has come far."""
-        if self._position - self._saved >= at_least:
-            assert self._anchor is not None  # noqa: S101 (it is what has moved the position)
-            yield Transact(
-                partial(positions.save, self.claim, self._saved, self._position, [self._anchor])
-            )
-            self._is_saved()
-
     def renew(self) -> Generator[Step, Any, None]:
-        """Take the position that the database has, whatever was in memory.
-
-        What was lost with a connection may have been committed, and what was committed may be lost.
-
-        Raises:
-            SlotLost: the slot is no longer held here.
-            ClaimForgotten: the database does not know that it is held here.
-            ConsumerAhead: the store has not reached the position.
-        """
-        standing: Standing = yield Transact(
-            partial(positions.renew, self.claim, self._saved_anchor)
-        )
-        position = standing.position
-        is_ahead = standing.is_ahead and position != self._settings.start - 1
-        if is_ahead or (position == self._saved and self._is_replaced(standing)):
-            raise ConsumerAhead(self.claim.consumer, self.claim.slot, position, standing.drawn)
-        if position != self._saved:
+        """Go on where the database has the slot. See `SlotPosition.renew`."""
+        if (yield from self.position.renew()):
             # What was delivered beyond the old position says nothing of the new one.
             self._done.clear()
-            level = logging.WARNING if position < self._saved else logging.INFO
-            log(
-                level,
-                self.claim.consumer,
-                "continues after global position %d in slot %d, and not after %d",
-                position,
-                self.claim.slot,
-                self._saved,
-            )
-        self._position, self._anchor = position, standing.anchor
-        self._is_saved()
-        self._sequence = standing.sequence
-
-    def _is_saved(self) -> None:
-        self._saved, self._saved_anchor = self._position, self._anchor
-
-    def _is_replaced(self, standing: Standing) -> bool:
-        """Whether other messages were written up to the saved position than those it has read."""
-        anchor = self._saved_anchor
-        if anchor is None or standing.id_at_anchor == anchor.id:
-            return False
-        # Where it was only deleted, nothing has taken its place, and nothing is drawn anew.
-        return standing.id_at_anchor is not None or standing.sequence != self._sequence
-
-    def _check(self, found: Confirmation) -> None:
-        """Check that the database has what is in memory, when it was read.
-
-        Raises:
-            SlotLost: the slot is no longer held here.
-            Unconfirmed: it has something else.
-        """
-        if found.token is not None and found.token > self.claim.token:
-            raise SlotLost(self.claim.consumer, self.claim.slot)
-        if found.token != self.claim.token:
-            raise Unconfirmed(f"the database has forgotten who claimed slot {self.claim.slot}")
-        if found.position != self._saved:
-            raise Unconfirmed(
-                f"its position is {found.position} in the database, and not {self._saved}"
-            )
-        if found.sequence != self._sequence:
-            raise Unconfirmed("the sequence of global positions was altered")
-        if self._anchor is not None and not found.has_anchor:
-            kind = Unconfirmed if self._position > self._saved else Forgotten
-            raise kind(
-                f"message {self._anchor.global_position} that it has read is not in the "
-                "database any more"
-            )
 
     def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
         settings = self._settings
@@ -190,9 +107,9 @@ class Progress:
         found, messages = confirmed_read.read(
             session,
             self.claim,
-            self._anchor,
+            self.position.anchor,
             settings.categories,
-            self._position + 1,
+            self.position.reached + 1,
             settings.batch_size,
             self._filters,
         )
@@ -240,9 +157,9 @@ class Progress:
                 break
         self._control.rate.add(len(calls))
         self._done.difference_update(message.id for message in messages)
-        self._position, self._anchor = last.global_position, Anchor.of(last)
+        self.position.move(Anchor.of(last))
         if calls or waiting:
-            self._is_saved()
+            self.position.note_saved()
 
     def _failed_for_good(
         self, failure: HandlerFailed, step: Deliver, messages: list[StoredMessage]
@@ -259,8 +176,8 @@ class Progress:
         position = failure.message.global_position
         before = [message for message in messages if message.global_position < position]
         if step.failures and before:
-            self._position, self._anchor = before[-1].global_position, Anchor.of(before[-1])
-            yield from self.save()
+            self.position.move(Anchor.of(before[-1]))
+            yield from self.position.save()
         # Else it is none of the messages: that they are done could not be saved.
         raise failure
 
@@ -276,7 +193,7 @@ class Progress:
         # What has just failed is among them, and stays as it is.
         dead_letter_queue.set_aside(self.claim, waiting, session)
         reached = read[-1].global_position
-        positions.save(self.claim, self._saved, reached, read, session)
+        positions.save(self.claim, self.position.saved, reached, read, session)
 
     def _replay(self) -> Generator[Step, Any, int]:
         """Handle what was set aside and waits for nothing more; returns how many there were."""
