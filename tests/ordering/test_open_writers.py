@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import Message, MessageStore, cli, migrations
 from mdb_sqla.admin.granularity import set_lock_granularity
-from mdb_sqla.consumers.write_transactions import OpenWriter, holding_back, open_writers
+from mdb_sqla.consumers.open_writer import OpenWriter
+from mdb_sqla.consumers.write_transactions import holding_back, open_writers
 from mdb_sqla.embedded import EmbeddedPostgres
 from mdb_sqla.tables import SCHEMA
 from tests.cli.test_mdb import mdb

@@ -16,7 +16,8 @@ from mdb_sqla.admin.store_summary import CategorySize, Size, Summary, summary
 from mdb_sqla.admin.verification import Difference, Verification, verify
 from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
-from mdb_sqla.consumers.write_transactions import OpenWriter, holding_back, open_writers
+from mdb_sqla.consumers.open_writer import OpenWriter
+from mdb_sqla.consumers.write_transactions import holding_back, open_writers
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [

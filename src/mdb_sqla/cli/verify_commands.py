@@ -16,7 +16,7 @@ from mdb_sqla.admin.verification import verify as run_verify
 from mdb_sqla.cli.open_writer_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json
-from mdb_sqla.consumers.write_transactions import OpenWriter
+from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.errors import StoreNotInstalled
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 

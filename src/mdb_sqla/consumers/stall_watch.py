@@ -7,9 +7,10 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
+from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.consumers.operations import Interrupted, Step, Transact
 from mdb_sqla.consumers.retries import log
-from mdb_sqla.consumers.write_transactions import LONG, OpenWriter, holding_back
+from mdb_sqla.consumers.write_transactions import LONG, holding_back
 from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["StallWatch"]

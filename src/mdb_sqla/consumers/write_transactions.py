@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     ARRAY,
@@ -23,12 +22,13 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions
+from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
 from mdb_sqla.store.categories import categories as all_categories
 from mdb_sqla.tables import messages
 from mdb_sqla.words.stream_name import StreamName
 
-__all__ = ["LONG", "OpenWriter", "holding_back", "open_writers"]
+__all__ = ["LONG", "holding_back", "open_writers"]
 
 LONG = 5.0
 """For how many seconds a transaction may be open before it is worth a report."""
@@ -37,86 +37,6 @@ _MOST_CATEGORIES = 1_000
 """Among how many categories of the store the names of locks are looked for."""
 
 _LAST = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class OpenWriter:
-    """A transaction that has written and is open, or that was prepared and is not finished.
-
-    What PostgreSQL doesn't show to the role that asks is None: of the sessions of other roles,
-    unless it is a member of `pg_read_all_stats`, the client, the state, the query and the age.
-
-    Attributes:
-        pid: the process ID of its server process; None for a prepared transaction.
-        gid: the identifier of a prepared transaction; None for any other.
-        role: whose transaction it is.
-        application: the `application_name` of its session.
-        client: the IP address of its client; None also over a Unix-domain socket.
-        state: of its session, such as `idle in transaction`.
-        query: the last that its session sent, cut off as PostgreSQL does.
-        seconds: for how long it has been open; for how long it has been prepared.
-        position: the global position beyond which readers that wait for it read nothing; None where
-            it holds back writers only, as it has not written here yet.
-        categories: those that it has locked, of the ones that the store has or that were asked for.
-        waiting: the process IDs of the writers that wait for one of its locks.
-        waits_for: the process IDs that it waits for itself; 0 is a prepared transaction.
-    """
-
-    pid: int | None
-    gid: str | None
-    role: str | None
-    application: str | None
-    client: str | None
-    state: str | None
-    query: str | None
-    seconds: float | None
-    position: int | None
-    categories: tuple[str, ...]
-    waiting: tuple[int, ...]
-    waits_for: tuple[int, ...]
-
-    def __str__(self) -> str:
-        """Whom others wait for, and since which position, in one line."""
-        held = "held back" if self.position is None else f"held back at position {self.position}"
-        line = f"{held} by {self._name} ({', '.join(self._facts())})"
-        if self.waiting:
-            number = len(self.waiting)
-            line += f"; {number} writer{'s wait' if number > 1 else ' waits'} for it"
-        if self.waits_for:
-            names = (f"pid {pid}" if pid else "a prepared transaction" for pid in self.waits_for)
-            line += f"; it waits for {', '.join(names)}"
-        return line
-
-    @property
-    def remedy(self) -> str:
-        """The statement that rolls it back; the messages that it has written are lost.
-
-        A prepared transaction is finished by its role or a superuser, in this database.
-        """
-        if self.gid is None:
-            return f"SELECT pg_terminate_backend({self.pid})"
-        return "ROLLBACK PREPARED '" + self.gid.replace("'", "''") + "'"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it, with its remedy, as what JSON can hold."""
-        return asdict(self) | {"remedy": self.remedy}
-
-    @property
-    def _name(self) -> str:
-        return f"pid {self.pid}" if self.gid is None else f"prepared transaction {self.gid!r}"
-
-    def _facts(self) -> Iterator[str]:
-        if self.application is not None:
-            yield f'application "{self.application}"'
-        if self.role is not None:
-            yield f"role {self.role}"
-        if self.client is not None:
-            yield f"client {self.client}"
-        what = "in transaction" if self.gid is None else "prepared"
-        age = "an unknown time" if self.seconds is None else f"{self.seconds:.0f} s"
-        yield f"{what} for {age}"
-        if self.state is not None:
-            yield self.state
 
 
 def open_writers(db: Database, *, at_least: float = LONG) -> list[OpenWriter]:

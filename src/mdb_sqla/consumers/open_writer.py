@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["OpenWriter"]
+
+
+@dataclass(frozen=True)
+class OpenWriter:
+    """A transaction that has written and is open, or that was prepared and is not finished.
+
+    What PostgreSQL doesn't show to the role that asks is None: of the sessions of other roles,
+    unless it is a member of `pg_read_all_stats`, the client, the state, the query and the age.
+
+    Attributes:
+        pid: the process ID of its server process; None for a prepared transaction.
+        gid: the identifier of a prepared transaction; None for any other.
+        role: whose transaction it is.
+        application: the `application_name` of its session.
+        client: the IP address of its client; None also over a Unix-domain socket.
+        state: of its session, such as `idle in transaction`.
+        query: the last that its session sent, cut off as PostgreSQL does.
+        seconds: for how long it has been open; for how long it has been prepared.
+        position: the global position beyond which readers that wait for it read nothing; None where
+            it holds back writers only, as it has not written here yet.
+        categories: those that it has locked, of the ones that the store has or that were asked for.
+        waiting: the process IDs of the writers that wait for one of its locks.
+        waits_for: the process IDs that it waits for itself; 0 is a prepared transaction.
+    """
+
+    pid: int | None
+    gid: str | None
+    role: str | None
+    application: str | None
+    client: str | None
+    state: str | None
+    query: str | None
+    seconds: float | None
+    position: int | None
+    categories: tuple[str, ...]
+    waiting: tuple[int, ...]
+    waits_for: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """Whom others wait for, and since which position, in one line."""
+        held = "held back" if self.position is None else f"held back at position {self.position}"
+        line = f"{held} by {self._name} ({', '.join(self._facts())})"
+        if self.waiting:
+            number = len(self.waiting)
+            line += f"; {number} writer{'s wait' if number > 1 else ' waits'} for it"
+        if self.waits_for:
+            names = (f"pid {pid}" if pid else "a prepared transaction" for pid in self.waits_for)
+            line += f"; it waits for {', '.join(names)}"
+        return line
+
+    @property
+    def remedy(self) -> str:
+        """The statement that rolls it back; the messages that it has written are lost.
+
+        A prepared transaction is finished by its role or a superuser, in this database.
+        """
+        if self.gid is None:
+            return f"SELECT pg_terminate_backend({self.pid})"
+        return "ROLLBACK PREPARED '" + self.gid.replace("'", "''") + "'"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it, with its remedy, as what JSON can hold."""
+        return asdict(self) | {"remedy": self.remedy}
+
+    @property
+    def _name(self) -> str:
+        return f"pid {self.pid}" if self.gid is None else f"prepared transaction {self.gid!r}"
+
+    def _facts(self) -> Iterator[str]:
+        if self.application is not None:
+            yield f'application "{self.application}"'
+        if self.role is not None:
+            yield f"role {self.role}"
+        if self.client is not None:
+            yield f"client {self.client}"
+        what = "in transaction" if self.gid is None else "prepared"
+        age = "an unknown time" if self.seconds is None else f"{self.seconds:.0f} s"
+        yield f"{what} for {age}"
+        if self.state is not None:
+            yield self.state
