@@ -19,7 +19,6 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from mdb_sqla.consumers.dead_letter_queue import LeftOut
 from mdb_sqla.consumers.operations import (
     Conflicted,
     CutOff,
@@ -32,6 +31,7 @@ from mdb_sqla.consumers.operations import (
     Step,
 )
 from mdb_sqla.consumers.rate import Rate
+from mdb_sqla.consumers.slot_failures import LeftOut
 from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost, Unavailable
 
 __all__ = ["Control", "Retries", "Stopped", "Trying", "checkpoint", "log", "rest"]

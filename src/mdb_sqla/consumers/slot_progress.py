@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers import confirmed_read, dead_letter_queue, positions
+from mdb_sqla.consumers import confirmed_read, positions, slot_failures
 from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.confirmed_read import Confirmation
 from mdb_sqla.consumers.handlers import Handler, Handlers
@@ -100,7 +100,7 @@ class Progress:
         settled = None
         if settings.sets_aside:
             # Others may have left something out since.
-            self._blocked = dead_letter_queue.blocked_streams(self.claim, session)
+            self._blocked = slot_failures.blocked_streams(self.claim, session)
         if self._filters:
             one = settings.categories[0] if len(settings.categories) == 1 else None
             settled = confirmed_read.settled(session, one)
@@ -189,9 +189,9 @@ class Progress:
         session: Session,
     ) -> None:
         for failure in failures:
-            dead_letter_queue.fail(self.claim, *failure, session)
+            slot_failures.fail(self.claim, *failure, session)
         # What has just failed is among them, and stays as it is.
-        dead_letter_queue.set_aside(self.claim, waiting, session)
+        slot_failures.set_aside(self.claim, waiting, session)
         reached = read[-1].global_position
         positions.save(self.claim, self.position.saved, reached, read, session)
 
@@ -199,14 +199,14 @@ class Progress:
         """Handle what was set aside and waits for nothing more; returns how many there were."""
         limit = self._settings.batch_size
         messages: list[StoredMessage] = yield Transact(
-            partial(dead_letter_queue.due, self.claim, limit)
+            partial(slot_failures.due, self.claim, limit)
         )
         failed: set[str] = set()
         for message in messages:
             if message.stream_name in failed:
                 continue
             handler = self._handlers.find(message)
-            remove = partial(dead_letter_queue.remove, self.claim, message)
+            remove = partial(slot_failures.remove, self.claim, message)
             try:
                 if handler is None:
                     yield Transact(remove)
@@ -214,13 +214,13 @@ class Progress:
                     yield from self._trying.until_done(self._step([(handler, message)], remove))
                     self._control.rate.add(1)
                     self._done.discard(message.id)
-            except dead_letter_queue.LeftOut:
+            except slot_failures.LeftOut:
                 pass
             except HandlerFailed as failure:
                 failed.add(message.stream_name)
                 error = failure.__cause__ or failure
                 yield Transact(
-                    partial(dead_letter_queue.fail_again, self.claim, message, error, failure.tries)
+                    partial(slot_failures.fail_again, self.claim, message, error, failure.tries)
                 )
             yield from checkpoint(self._control)
         return len(messages)
