@@ -7,7 +7,6 @@ the error: so it is written once, and handlers may await.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.consumers.handler_errors import handler_errors
+from mdb_sqla.consumers.handler_call import call, call_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
-from mdb_sqla.consumers.handlers import Handler, is_async
 from mdb_sqla.consumers.messages_in_flight import deliver
 from mdb_sqla.consumers.operations import Deliver, Handle, Step, Transact
 from mdb_sqla.database.application_connections import note
@@ -27,17 +25,13 @@ from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
-from mdb_sqla.store.message_decoder import decoded
 from mdb_sqla.wake_up.notifier import STORE_OPTIONS
-from mdb_sqla.words.message import StoredMessage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 __all__ = ["AsyncDriver", "Driver"]
 
-
-# Types can't tell which kind a handler is, but the consumer can: hence those that are ignored.
 
 _T = TypeVar("_T")
 _BIND: dict[str, Any] = {"clause": WRITES}
@@ -102,7 +96,7 @@ class Driver:
                 with transaction.handlers():
                     for handler, message in step.calls:
                         step.current = message
-                        _call(handler, message, unit)
+                        call(handler, message, unit)
                         transaction.check()
                     unit.session.flush()
                 with transaction.end():
@@ -177,7 +171,7 @@ class AsyncDriver:
                 with transaction.handlers():
                     for handler, message in step.calls:
                         step.current = message
-                        await _call_async(handler, message, unit)
+                        await call_async(handler, message, unit)
                         transaction.check()
                     await unit.session.flush()
                 with transaction.end():
@@ -229,27 +223,3 @@ def _engine_of(session: Session) -> Engine:
     return bind.engine.execution_options(
         **{name: options[name] for name in STORE_OPTIONS if name in options}
     )
-
-
-def _call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
-    with handler_errors():
-        _refuse_awaitable(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
-
-
-async def _call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
-    if not is_async(handler):
-        # It gets the sync session of this very transaction.
-        await unit.session.run_sync(lambda session: _call(handler, message, UnitOfWork.of(session)))
-        return
-    with handler_errors():
-        await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
-
-
-def _refuse_awaitable(handler: Handler, answer: object) -> None:
-    if inspect.isawaitable(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
-        raise InvalidArgument(
-            f"A handler that has to be awaited must be declared with `async def`, and needs "
-            f"`await consumer.run_async(...)`: {handler!r}"
-        )
