@@ -10,18 +10,16 @@ columns are those of the composite type `message`.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Text, column, type_coerce
+from sqlalchemy import BigInteger, Boolean, Text, column
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.selectable import TableValuedAlias
-from sqlalchemy.types import NullType, TypeEngine
+from sqlalchemy.types import NullType
 
-from mdb_sqla import tables
-from mdb_sqla.column_types import JSONText, UTCDateTime, UUIDText
+from mdb_sqla.column_types import UUIDText
+from mdb_sqla.server_function import call, message_table
 
 __all__ = [
     "acquire_lock",
@@ -45,44 +43,6 @@ __all__ = [
     "write_messages",
 ]
 
-_T = TypeVar("_T")
-
-
-class _ServerFunction(Function[_T]):
-    """A function in the schema that the table `messages` is in."""
-
-    inherit_cache = True
-
-
-@compiles(_ServerFunction)
-def _compile(element: _ServerFunction[Any], compiler: SQLCompiler, **kw: Any) -> str:
-    # What follows `schema_translate_map` is the schema of a table, so the table is asked.
-    qualified = element._clone()
-    qualified.packagenames = (compiler.preparer.schema_for_object(tables.messages),)
-    return compiler.visit_function(qualified, **kw)
-
-
-def _call(
-    name: str, result: TypeEngine[Any], *arguments: tuple[Any, TypeEngine[Any]]
-) -> _ServerFunction[Any]:
-    typed = (type_coerce(value, type_) for value, type_ in arguments)
-    return _ServerFunction(name, *typed, type_=result)
-
-
-def _messages(name: str, *arguments: tuple[Any, TypeEngine[Any]]) -> TableValuedAlias:
-    return _call(name, Text(), *arguments).table_valued(
-        column("id", UUIDText),
-        column("stream_name", Text),
-        column("type", Text),
-        column("position", BigInteger),
-        column("global_position", BigInteger),
-        column("data", JSONText),
-        column("metadata", JSONText),
-        column("time", UTCDateTime),
-        name=name,
-    )
-
-
 _TEXT = Text()
 _TEXTS = ARRAY(Text)
 _BIGINT = BigInteger()
@@ -91,42 +51,42 @@ _JSON = JSONB(none_as_null=True)
 
 def category(stream_name: Any) -> Function[str]:
     """The category of a stream name: what stands before the first `-`."""
-    return _call("category", _TEXT, (stream_name, _TEXT))
+    return call("category", _TEXT, (stream_name, _TEXT))
 
 
 def id(stream_name: Any) -> Function[str | None]:  # noqa: A001
     """The id of a stream name: what stands behind the first `-`; NULL for a category."""
-    return _call("id", _TEXT, (stream_name, _TEXT))
+    return call("id", _TEXT, (stream_name, _TEXT))
 
 
 def cardinal_id(stream_name: Any) -> Function[str | None]:
     """The first part of the id of a stream name; NULL for a category."""
-    return _call("cardinal_id", _TEXT, (stream_name, _TEXT))
+    return call("cardinal_id", _TEXT, (stream_name, _TEXT))
 
 
 def is_category(stream_name: Any) -> Function[bool]:
     """Whether a name has no id."""
-    return _call("is_category", Boolean(), (stream_name, _TEXT))
+    return call("is_category", Boolean(), (stream_name, _TEXT))
 
 
 def hash_64(value: Any) -> Function[int]:
     """The first 64 bits of the MD5 of a text, as a signed integer."""
-    return _call("hash_64", _BIGINT, (value, _TEXT))
+    return call("hash_64", _BIGINT, (value, _TEXT))
 
 
 def message_store_version() -> Function[str]:
     """The version of the server contract: 1.3.0."""
-    return _call("message_store_version", _TEXT)
+    return call("message_store_version", _TEXT)
 
 
 def acquire_lock(stream_name: Any) -> Function[int]:
     """Lock the category of a stream until the transaction ends; returns the lock's key."""
-    return _call("acquire_lock", _BIGINT, (stream_name, _TEXT))
+    return call("acquire_lock", _BIGINT, (stream_name, _TEXT))
 
 
 def stream_version(stream_name: Any) -> Function[int | None]:
     """The position of a stream's last message; NULL where there is none."""
-    return _call("stream_version", _BIGINT, (stream_name, _TEXT))
+    return call("stream_version", _BIGINT, (stream_name, _TEXT))
 
 
 def write_message(
@@ -138,7 +98,7 @@ def write_message(
     expected_version: Any = None,
 ) -> Function[int]:
     """Write a message; returns its position in the stream."""
-    return _call(
+    return call(
         "write_message",
         _BIGINT,
         (id, UUIDText()),
@@ -160,7 +120,7 @@ def write_messages(
     is not written again.
     """
     idempotent = True if idempotent is None else idempotent
-    return _call(
+    return call(
         "write_messages",
         _TEXT,
         (messages, _JSON),
@@ -178,7 +138,7 @@ def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
 
     A row of two arrays: the streams' versions, in the order of the names, and the positions.
     """
-    return _call("prepare_copy", _TEXT, (stream_names, _TEXTS), (number, _BIGINT)).table_valued(
+    return call("prepare_copy", _TEXT, (stream_names, _TEXTS), (number, _BIGINT)).table_valued(
         column("versions", ARRAY(BigInteger)),
         column("global_positions", ARRAY(BigInteger)),
         name="prepare_copy",
@@ -187,29 +147,29 @@ def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
 
 def lock_granularity() -> Function[str]:
     """What a writer locks: `category` or `stream`."""
-    return _call("lock_granularity", _TEXT)
+    return call("lock_granularity", _TEXT)
 
 
 def set_lock_granularity(granularity: Any) -> Function[None]:
     """Have writers lock the `category` or the `stream`; waits for those that are writing."""
-    return _call("set_lock_granularity", NullType(), (granularity, _TEXT))
+    return call("set_lock_granularity", NullType(), (granularity, _TEXT))
 
 
 def last_global_position() -> Function[int]:
     """The global position that was drawn last, by a transaction that has ended or not."""
-    return _call("last_global_position", _BIGINT)
+    return call("last_global_position", _BIGINT)
 
 
 def settled_position(category: Any = None) -> Function[int]:
     """The global position up to which nothing can appear any more, in a category or in all."""
-    return _call("settled_position", _BIGINT, (category, _TEXT))
+    return call("settled_position", _BIGINT, (category, _TEXT))
 
 
 def get_stream_messages(
     stream_name: Any, position: Any = None, batch_size: Any = None, condition: Any = None
 ) -> TableValuedAlias:
     """The messages of a stream from a position on, in order."""
-    return _messages(
+    return message_table(
         "get_stream_messages",
         (stream_name, _TEXT),
         (position, _BIGINT),
@@ -228,7 +188,7 @@ def get_category_messages(
     condition: Any = None,
 ) -> TableValuedAlias:
     """The messages of a category from a global position on, in order."""
-    return _messages(
+    return message_table(
         "get_category_messages",
         (category, _TEXT),
         (position, _BIGINT),
@@ -250,7 +210,7 @@ def get_messages(
     condition: Any = None,
 ) -> TableValuedAlias:
     """The messages of several categories, or of all, from a global position on, in order."""
-    return _messages(
+    return message_table(
         "get_messages",
         (categories, _TEXTS),
         (position, _BIGINT),
@@ -264,4 +224,4 @@ def get_messages(
 
 def get_last_stream_message(stream_name: Any, type: Any = None) -> TableValuedAlias:  # noqa: A002
     """The last message of a stream, or the last of a type in it; no row where there is none."""
-    return _messages("get_last_stream_message", (stream_name, _TEXT), (type, _TEXT))
+    return message_table("get_last_stream_message", (stream_name, _TEXT), (type, _TEXT))
