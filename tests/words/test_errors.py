@@ -18,7 +18,7 @@ from mdb_sqla import (
     StreamName,
     WrongExpectedVersion,
 )
-from mdb_sqla.store.writes import Write
+from mdb_sqla.store.write_arguments import Write
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mdb_sqla.database.sessions import sync_session_of
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.session_outbox import Outbox
-from mdb_sqla.store.writes import Write
+from mdb_sqla.store.write_arguments import Write
 from mdb_sqla.words.message import Message
 
 if TYPE_CHECKING:

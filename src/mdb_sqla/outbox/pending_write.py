@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mdb_sqla.errors import NotCommitted
-from mdb_sqla.store.writes import Write
+from mdb_sqla.store.write_arguments import Write
 from mdb_sqla.words.message import MessagePosition
 from mdb_sqla.words.stream_name import StreamName
 

@@ -7,7 +7,8 @@ from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import Database, connection_of, dialect_of, is_autocommit
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.message_limits import LONGEST_CALL, length_of
-from mdb_sqla.store.writes import Write, write_all
+from mdb_sqla.store.write_arguments import Write
+from mdb_sqla.store.writes import write_all
 from mdb_sqla.words.argument_checks import flag
 from mdb_sqla.words.message import Message
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
-
-from sqlalchemy import JSON
 
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import (
@@ -17,90 +14,16 @@ from mdb_sqla.database.execution import (
     dialect_of,
     is_intercepted,
 )
-from mdb_sqla.errors import (
-    InvalidArgument,
-    InvalidMessage,
-    WrongExpectedVersion,
-)
+from mdb_sqla.errors import InvalidArgument, WrongExpectedVersion
 from mdb_sqla.store.copy_writes import LEAST_TO_COPY, copy
 from mdb_sqla.store.function_writes import call
-from mdb_sqla.store.message_limits import LONGEST_CALL, check_length, length_of
+from mdb_sqla.store.message_limits import LONGEST_CALL, length_of
+from mdb_sqla.store.write_arguments import Write
 from mdb_sqla.wake_up.notifier import announce
-from mdb_sqla.words.argument_checks import described, flag, name_of
-from mdb_sqla.words.message import Message, MessagePosition, StoredMessage
-from mdb_sqla.words.stream_name import NO_STREAM, StreamName
+from mdb_sqla.words.argument_checks import described, flag
+from mdb_sqla.words.message import Message, MessagePosition
 
-__all__ = ["Write", "write", "write_all", "write_messages"]
-
-# Iterating over one would show its keys or characters, and not what was passed.
-_NO_MESSAGES = (str, bytes, Mapping, StoredMessage)
-
-_Entry = tuple[Message, str | None, str | None]
-"""A message with its data and metadata as JSON text; None for NULL."""
-
-
-class Write(NamedTuple):
-    """Messages for one stream, checked and serialized; without any, it is an expected version."""
-
-    stream_name: StreamName
-    entries: Sequence[_Entry]
-    expected_version: int | None
-
-    @classmethod
-    def checked(
-        cls,
-        db: Database,
-        stream_name: str,
-        messages: Message | Iterable[Message],
-        expected_version: int | None,
-    ) -> Write:
-        """Check what an application hands in, and serialize it as its engine does.
-
-        Raises:
-            InvalidStreamName: the stream name is none.
-            InvalidArgument: there is no message, something else among the messages, or the expected
-                version is no integer from -1 on.
-            InvalidMessage: data or metadata is not JSON.
-        """
-        name = StreamName(stream_name)
-        if isinstance(messages, Message):
-            messages = (messages,)
-        elif isinstance(messages, _NO_MESSAGES) or not isinstance(messages, Iterable):
-            _checked(messages, messages)
-        if expected_version is not None:
-            expected_version = _version(expected_version)
-        serialize = json_serializer(dialect_of(db))
-        entries = [_entry_of(_checked(message, messages), serialize) for message in messages]
-        if not entries:
-            raise InvalidArgument(f"There must be at least one message to write to {name!r}")
-        return cls(name, entries, expected_version)
-
-    @classmethod
-    def of_pair(cls, pair: object, serialize: Callable[[Any], str]) -> Write:
-        """Check one of many pairs of a stream name and a message.
-
-        Raises:
-            InvalidStreamName: the stream name is none.
-            InvalidArgument: it is no such pair.
-            InvalidMessage: data or metadata is not JSON.
-        """
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise InvalidArgument(
-                f"What is written must be a stream name and a Message: {described(pair)}"
-            )
-        stream_name, message = pair
-        entry = _entry_of(_checked(message, message), serialize)
-        return cls(StreamName(stream_name), (entry,), None)
-
-    @classmethod
-    def expecting(cls, stream_name: str, version: int) -> Write:
-        """Return what writes nothing, and is refused where the stream has another version.
-
-        Raises:
-            InvalidStreamName: the stream name is none.
-            InvalidArgument: the version is no integer from -1 on.
-        """
-        return cls(StreamName(stream_name), (), _version(version))
+__all__ = ["write", "write_all", "write_messages"]
 
 
 def write(
@@ -214,45 +137,3 @@ def _wrong_version(
         expected_version=expected_version,
         stream_version=stream_version,
     )
-
-
-def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:
-    name = "data"
-    try:
-        data = _text_of(message.data, serialize)
-        name = "metadata"
-        metadata = _text_of(message.metadata, serialize)
-    except Exception as error:
-        # A serializer may have errors of its own.
-        raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
-    check_length(message, data, metadata)
-    return message, data, metadata
-
-
-def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:
-    if value is None:
-        return None
-    return "null" if value is JSON.NULL else serialize(value)
-
-
-def _checked(message: object, among: object) -> Message:
-    if isinstance(message, Message):
-        return message
-    # What is no list of messages may be a single one, of a kind that can be iterated over.
-    where = "" if among is message else f", in a {name_of(type(among))}"
-    raise InvalidArgument(
-        f"What is written must be a {name_of(Message)}: {described(message)}{where}"
-    )
-
-
-def _version(version: object) -> int:
-    if (
-        not isinstance(version, int)
-        or isinstance(version, bool)
-        or not NO_STREAM <= version < 2**63
-    ):
-        raise InvalidArgument(
-            f"expected_version must be an integer from {NO_STREAM} (NO_STREAM) on, or None: "
-            f"{described(version)}"
-        )
-    return int(version)
