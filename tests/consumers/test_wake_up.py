@@ -20,8 +20,8 @@ from mdb_sqla.consumers import dead_letter_queue
 from mdb_sqla.consumers.heartbeat import Beat, beating
 from mdb_sqla.consumers.operations import Pause
 from mdb_sqla.consumers.runners import Driver
+from mdb_sqla.wake_up.channel import channel_of
 from mdb_sqla.wake_up.listener import _changing, listening
-from mdb_sqla.wake_up.notifier import channel_of
 from tests.consumers.conftest import Application, leave_effect
 from tests.consumers.test_running import run_until
 from tests.waiting import PATIENCE, backends, collect_garbage, wait_until

@@ -30,7 +30,7 @@ from mdb_sqla import (
 from mdb_sqla.admin.store_summary import summary
 from mdb_sqla.database.execution import qualified
 from mdb_sqla.store import copy_writes, writes
-from mdb_sqla.wake_up.notifier import channel_of
+from mdb_sqla.wake_up.channel import channel_of
 
 SPECIAL = 'tab\t line\n return\r back\\slash \\N \\. quote" ünï 😀'
 

@@ -19,7 +19,8 @@ from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import consumers as told
 from mdb_sqla.tables import dead_letters as letters
-from mdb_sqla.wake_up.notifier import ANY_CATEGORY, announce
+from mdb_sqla.wake_up.channel import ANY_CATEGORY
+from mdb_sqla.wake_up.notifier import announce
 
 __all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset_consumer"]
 

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from mdb_sqla.database.execution import WRITES, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.tables import dead_letters as letters
-from mdb_sqla.wake_up.notifier import ANY_CATEGORY, announce
+from mdb_sqla.wake_up.channel import ANY_CATEGORY
+from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import integer, text
 
 __all__ = ["DeadLetter", "dead_letters", "number_set_aside", "replay", "skip"]

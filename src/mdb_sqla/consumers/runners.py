@@ -25,7 +25,7 @@ from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
-from mdb_sqla.wake_up.notifier import STORE_OPTIONS
+from mdb_sqla.wake_up.channel import STORE_OPTIONS
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker

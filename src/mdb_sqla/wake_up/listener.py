@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from sqlalchemy import Engine, Pool
 
 from mdb_sqla.database.dedicated_connection import OwnConnection, beside, can_listen, own_connection
-from mdb_sqla.wake_up.notifier import ANY_CATEGORY, POLLING, channel_of, is_wanted
+from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
 
 __all__ = ["listening"]
 

@@ -34,22 +34,12 @@ from sqlalchemy import (
 
 from mdb_sqla.database.application_connections import note
 from mdb_sqla.database.dedicated_connection import OwnConnection, beside, own_connection
-from mdb_sqla.database.execution import is_autocommit, schema_of
+from mdb_sqla.database.execution import is_autocommit
+from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
 
-__all__ = ["ANY_CATEGORY", "POLLING", "STORE_OPTIONS", "announce", "channel_of", "is_wanted"]
+__all__ = ["announce"]
 
 _log = logging.getLogger("mdb_sqla.notifying")
-
-POLLING = "Consumers can't be woken, and poll meanwhile"
-"""What is logged where neither telling nor listening works."""
-
-ANY_CATEGORY = ""
-"""Stands for more categories than are told one by one."""
-
-_OPTION = "message_store_wake_up"  # the execution option that turns it off
-
-STORE_OPTIONS = (_OPTION, "schema_translate_map")
-"""The execution options that say which store consumers are woken in, and whether."""
 
 _MOST_CATEGORIES = 100
 _LONGEST_CATEGORY = 2000  # characters; a payload has less than 8,000 bytes
@@ -63,16 +53,6 @@ _PATIENCE = 2.0  # seconds that the end of the process waits for the last one
 class _Told(NamedTuple):
     channel: str
     category: str
-
-
-def is_wanted(db: Engine | Connection) -> bool:
-    """Whether consumers are to be woken by what is written over this engine, or to listen to it."""
-    return bool(db.get_execution_options().get(_OPTION, True))
-
-
-def channel_of(db: Engine | Connection) -> str:
-    """Return the channel of a store, which is the name of its schema."""
-    return schema_of(db)
 
 
 def announce(connection: Connection, categories: Iterable[str]) -> None:
