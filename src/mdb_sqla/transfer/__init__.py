@@ -4,7 +4,8 @@ from mdb_sqla.transfer.json_lines import RawMessage, messages_in
 from mdb_sqla.transfer.message_export import export
 from mdb_sqla.transfer.message_import import Imported, import_lines
 from mdb_sqla.transfer.message_tail import Following
-from mdb_sqla.transfer.raw_reads import Mark, RawReader
+from mdb_sqla.transfer.raw_reads import RawReader
+from mdb_sqla.transfer.read_marks import Mark
 
 __all__ = [
     "Following",

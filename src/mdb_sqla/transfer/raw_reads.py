@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     TableValuedAlias,
     Text,
@@ -15,43 +13,25 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
     literal_column,
     select,
-    true,
-    tuple_,
     type_coerce,
 )
 
 from mdb_sqla import functions, tables
-from mdb_sqla.column_types import held_by_python, normalized, time_column, uuid_of
+from mdb_sqla.column_types import held_by_python, normalized, time_column
 from mdb_sqla.database.execution import Database, execute, execute_raw
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.store.reads import settled_position, version
 from mdb_sqla.transfer.json_lines import RawMessage
+from mdb_sqla.transfer.read_marks import Mark, marks_up_to, stored
 from mdb_sqla.words.stream_name import StreamName
 
-__all__ = ["Mark", "RawReader"]
+__all__ = ["RawReader"]
 
 _BATCH = 5_000  # messages
 _MARKS = 100
 _WHOLE: ColumnElement[Any] = literal_column("'{}'::text[]")
-
-
-class Mark(NamedTuple):
-    """A message up to which all was read.
-
-    While it is where it was, all before it is what was read: a store that is rewound loses its end.
-
-    Attributes:
-        position: the one that the reader counts by.
-        global_position: its global position.
-        id: its id.
-    """
-
-    position: int
-    global_position: int
-    id: UUID
 
 
 class RawReader:
@@ -121,7 +101,7 @@ class RawReader:
             StoreNotInstalled: there is no store in the database.
         """
         if not self._marks and self.position > self._first:
-            self._earlier = self._before(db, self.position - 1)
+            self._earlier = marks_up_to(db, self.position - 1, self._stream)
         # Asked for before the read: what a filter rules out up to there is done.
         end = self.end(db)
         statement = select(*_columns(self._messages(size)))
@@ -138,14 +118,15 @@ class RawReader:
         marks = [Mark(self.position_of(each), each.global_position, each.id) for each in found[-1:]]
         if not is_full:
             # No further than messages go: positions beyond them may be drawn again after a crash.
-            marks += self._before(db, end if until is None else min(end, until))[-1:]
+            last = end if until is None else min(end, until)
+            marks += marks_up_to(db, last, self._stream)[-1:]
         if marks:
             self.resume(max(marks))
         return found
 
     def skip(self, db: Database) -> None:
         """Go past all that there is."""
-        self._earlier = self._before(db, self.end(db))
+        self._earlier = marks_up_to(db, self.end(db), self._stream)
         self.position = self._marks[-1].position + 1 if self._marks else self._first
 
     def resume(self, mark: Mark) -> None:
@@ -156,14 +137,14 @@ class RawReader:
 
     def go_back(self, db: Database) -> None:
         """Go back to the newest message that is known and still there, else to the beginning."""
-        column = tables.messages.c
-        places = [(mark.global_position, mark.id) for mark in self._marks]
-        there = tuple_(column.global_position, column.id).in_(places)
-        rows = execute(db, select(column.id).where(there), {}, tables.messages)
-        left = {uuid_of(row.id) for row in rows}
-        self._earlier = [mark for mark in self._marks if mark.id in left]
+        self._earlier = stored(db, self._marks)
         self._recent.clear()
         self.position = self._marks[-1].position + 1 if self._marks else self._first
+
+    @property
+    def _stream(self) -> StreamName | None:
+        """The stream that is read; None for a category or all messages."""
+        return self._name if self._is_stream else None
 
     @property
     def _first(self) -> int:
@@ -176,11 +157,9 @@ class RawReader:
     def _check(self, db: Database, end: int) -> None:
         """See that the store has what was read before, or at least what it was to begin after."""
         if self._marks:
-            _, global_position, id_ = self._marks[-1]
-            column = tables.messages.c
-            place = select(column.id).where(column.global_position == global_position)
-            if not execute(db, place.where(column.id == id_), {}, tables.messages):
-                raise StoreRewound(global_position, id_)
+            last_read = self._marks[-1]
+            if not stored(db, [last_read]):
+                raise StoreRewound(last_read.global_position, last_read.id)
         if self.position > end + 1:
             last = end
             if not self._is_stream:
@@ -191,24 +170,6 @@ class RawReader:
                     f"There is nothing at {self.counts_by} {self.position} yet, the last one is "
                     f"{last}: was the store cleared or restored since this position was noted?"
                 )
-
-    def _before(self, db: Database, end: int) -> list[Mark]:
-        """Return the newest message up to a position, and others before it.
-
-        The further they are from the end, the fewer there are.
-        """
-        column = tables.messages.c
-        position = column.position if self._is_stream else column.global_position
-        steps = func.generate_series(0, 62).table_valued("step").render_derived()
-        back = literal(1, BigInteger).op("<<")(steps.c.step)
-        one = select(position.label("counted"), column.global_position, column.id)
-        if self._is_stream:
-            one = one.where(column.stream_name == self._name)
-        one = one.where(position <= end + 1 - back).order_by(position.desc()).limit(1)
-        found = one.lateral("mark")
-        statement = select(found).select_from(steps.join(found, true())).distinct()
-        rows = execute(db, statement.order_by(found.c.counted), {}, tables.messages)
-        return [Mark(row.counted, row.global_position, uuid_of(row.id)) for row in rows]
 
     @property
     def counts_by(self) -> str:

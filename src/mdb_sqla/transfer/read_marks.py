@@ -1,0 +1,66 @@
+"""Marks: messages that a reader has read, by which it sees whether the store was rewound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import BigInteger, func, literal, select, true, tuple_
+
+from mdb_sqla import tables
+from mdb_sqla.column_types import uuid_of
+from mdb_sqla.database.execution import Database, execute
+from mdb_sqla.words.stream_name import StreamName
+
+__all__ = ["Mark", "marks_up_to", "stored"]
+
+
+class Mark(NamedTuple):
+    """A message up to which all was read.
+
+    While it is where it was, all before it is what was read: a store that is rewound loses its end.
+
+    Attributes:
+        position: the one that the reader counts by.
+        global_position: its global position.
+        id: its id.
+    """
+
+    position: int
+    global_position: int
+    id: UUID
+
+
+def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[Mark]:
+    """Return the newest message up to a position, and others before it.
+
+    The further they are from the end, the fewer there are.
+
+    Args:
+        db: a session or connection.
+        end: the position in the stream, else the global position.
+        stream_name: whose messages they are; None for all messages.
+    """
+    column = tables.messages.c
+    position = column.global_position if stream_name is None else column.position
+    steps = func.generate_series(0, 62).table_valued("step").render_derived()
+    back = literal(1, BigInteger).op("<<")(steps.c.step)
+    one = select(position.label("counted"), column.global_position, column.id)
+    if stream_name is not None:
+        one = one.where(column.stream_name == stream_name)
+    one = one.where(position <= end + 1 - back).order_by(position.desc()).limit(1)
+    found = one.lateral("mark")
+    statement = select(found).select_from(steps.join(found, true())).distinct()
+    rows = execute(db, statement.order_by(found.c.counted), {}, tables.messages)
+    return [Mark(row.counted, row.global_position, uuid_of(row.id)) for row in rows]
+
+
+def stored(db: Database, marks: Sequence[Mark]) -> list[Mark]:
+    """Return those of the messages that are where they were."""
+    column = tables.messages.c
+    places = [(mark.global_position, mark.id) for mark in marks]
+    there = tuple_(column.global_position, column.id).in_(places)
+    rows = execute(db, select(column.id).where(there), {}, tables.messages)
+    left = {uuid_of(row.id) for row in rows}
+    return [mark for mark in marks if mark.id in left]
