@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import FrameType
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -25,6 +22,7 @@ from mdb_sqla.host.lag_query import (
     question,
     question_in,
 )
+from mdb_sqla.host.process_signals import end_at_once, handled
 from mdb_sqla.host.status import ConsumerStatus, HostStatus
 from mdb_sqla.words.argument_checks import described, instance
 
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Host"]
 
 _log = logging.getLogger("mdb_sqla.host")
-
-_INTERRUPTED = 130  # the exit status of a program that SIGINT has ended
 
 
 class Host:
@@ -108,7 +104,13 @@ class Host:
         address = self._http if http is None else parsed_address(http)
         self._stopping = False
         self._errors = {}
-        with self._signals():
+        handlers = handled(
+            interrupt=self._interrupt,
+            terminate=self.stop,
+            suspend=lambda: self._each(Consumer.pause),
+            resume=lambda: self._each(Consumer.resume),
+        )
+        with handlers:
             if isinstance(self.factory, sessionmaker):
                 with self._serving(address, question(self.factory, self.consumers)):
                     if on_start is not None:
@@ -221,26 +223,9 @@ class Host:
         if self._on_error is not None:
             self._on_error(consumer, error)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        handlers = {
-            signal.SIGINT: self._interrupt,
-            signal.SIGTERM: lambda *_: self.stop(),
-            signal.SIGTSTP: lambda *_: self._each(Consumer.pause),
-            signal.SIGCONT: lambda *_: self._each(Consumer.resume),
-        }
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+    def _interrupt(self) -> None:
         if self._stopping:
-            _log.error("Interrupted again: this process ends at once")
-            logging.shutdown()
-            os._exit(_INTERRUPTED)
+            end_at_once()
         self.stop()
 
     def _each(self, what: Callable[[Consumer], None]) -> None:
