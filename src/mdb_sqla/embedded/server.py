@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import URL
 
-from mdb_sqla.embedded.binaries import copied, installed_binaries
+from mdb_sqla.embedded.binaries import copied, installed_binaries, major_version
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
 from mdb_sqla.embedded.supervised_program import end, start
 from mdb_sqla.embedded.surroundings import notes_of, status_of, temporary_root, unprivileged_user
@@ -76,15 +75,7 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedPostgresError: the binaries can't be run.
         """
-        program = self._binaries / "postgres"
-        try:
-            answer = subprocess.run([program, "--version"], capture_output=True, text=True)  # noqa: S603
-        except OSError as error:
-            raise EmbeddedPostgresError(f"{program} can't be run: {error.strerror}") from error
-        match = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
-        if match is None:
-            raise EmbeddedPostgresError(f"{program} can't be run: {answer.stderr or answer.stdout}")
-        return int(match[1])
+        return major_version(self._binaries)
 
     def start(self) -> Self:
         """Start the server and return once it accepts connections; if it was started, do nothing.
