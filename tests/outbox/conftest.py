@@ -72,3 +72,7 @@ def statements(flavour: Any) -> Callable[[], list[str]]:
     event.listen(engine, "commit", lambda c: sent.append("COMMIT"))
     event.listen(engine, "rollback", lambda c: sent.append("ROLLBACK"))
     return lambda: sent
+
+
+def sync(session: Any) -> Session:
+    return getattr(session, "sync_session", session)  # type: ignore[no-any-return]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Delete, Engine, Insert, Update, create_engine, event, text
+from sqlalchemy import Delete, Insert, Update, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
-from sqlalchemy.orm import Session, object_session, scoped_session, sessionmaker
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from mdb_sqla import (
     InvalidArgument,
-    InvalidMessage,
     Message,
     MessageStore,
     NotCommitted,
@@ -22,10 +20,6 @@ from mdb_sqla import (
     write_on_commit,
 )
 from tests.waiting import collect_garbage, wait_until
-
-
-def sync(session: Any) -> Session:
-    return getattr(session, "sync_session", session)  # type: ignore[no-any-return]
 
 
 def test_commit_writes(flavour: Any, committed: Any, order: Any) -> None:
@@ -67,136 +61,6 @@ def test_whatever_ends_the_transaction_otherwise_forgets(
         _ = pending.position
 
 
-def test_savepoints(flavour: Any, committed: Any) -> None:
-    """What was handed in since a savepoint goes with it; the rest stays."""
-    with flavour.session() as session:
-
-        def hand_in(type_: str) -> Any:
-            return write_on_commit(session, "order-1", Message(type_))
-
-        first = hand_in("A")
-        outer = flavour.run(session.begin_nested())
-        hand_in("B")
-        inner = flavour.run(session.begin_nested())
-        lost = hand_in("lost with inner")
-        flavour.run(inner.rollback())
-        hand_in("C")
-        flavour.run(outer.commit())
-        hand_in("D")
-        outer = flavour.run(session.begin_nested())
-        inner = flavour.run(session.begin_nested())
-        hand_in("released, then lost with outer")
-        flavour.run(inner.commit())
-        flavour.run(outer.rollback())
-        last = hand_in("E")
-        assert committed.messages() == []
-        flavour.run(session.commit())
-
-    assert [type_ for _, type_, _ in committed.messages()] == ["A", "B", "C", "D", "E"]
-    assert (first.position, last.position) == (0, 4)
-    with pytest.raises(NotCommitted):
-        _ = lost.position
-
-
-def test_a_first_message_inside_of_savepoints(flavour: Any, committed: Any) -> None:
-    with flavour.session() as session:
-        outer = flavour.run(session.begin_nested())
-        inner = flavour.run(session.begin_nested())
-        write_on_commit(session, "order-1", Message("A"))
-        flavour.run(inner.commit())
-        write_on_commit(session, "order-1", Message("B"))
-        flavour.run(outer.rollback())
-        write_on_commit(session, "order-1", Message("C"))
-        flavour.run(session.commit())
-
-    assert committed.messages() == [("order-1", "C", 0)]
-
-
-def test_a_savepoint_that_an_error_leaves(flavour: Any, committed: Any, order: Any) -> None:
-    with flavour.session() as session:
-        savepoint = flavour.run(session.begin_nested())
-        write_on_commit(session, "order-1", Message("A"))
-        session.add_all([order(state="same"), order(state="same")])
-        with pytest.raises(Exception, match="orders_state_key"):
-            flavour.run(session.flush())
-        flavour.run(savepoint.rollback())
-        write_on_commit(session, "order-1", Message("B"))
-        flavour.run(session.commit())
-
-    assert committed.messages() == [("order-1", "B", 0)]
-
-
-def test_commit_inside_of_a_savepoint_commits_all(flavour: Any, committed: Any) -> None:
-    with flavour.session() as session:
-        flavour.run(session.begin_nested())
-        flavour.run(session.begin_nested())
-        write_on_commit(session, "order-1", Message("A"))
-        flavour.run(session.commit())
-
-    assert committed.messages() == [("order-1", "A", 0)]
-
-
-def test_a_savepoint_left_open_is_committed_with_its_messages(
-    flavour: Any, committed: Any, order: Any
-) -> None:
-    """Committed from outside, the session has no event between the savepoint's end and COMMIT."""
-    with flavour.session() as session:
-        transaction = flavour.run(session.begin())
-        first = write_on_commit(session, "order-1", Message("A"))
-        session.add(order(state="new"))
-        flavour.run(session.begin_nested())
-        flavour.run(session.begin_nested())
-        last = write_on_commit(session, "order-1", Message("B"))
-        flavour.run(transaction.commit())
-        write_on_commit(session, "order-1", Message("C"))
-        flavour.run(session.commit())
-
-    assert (first.position, last.position) == (0, 1)
-    assert [type_ for _, type_, _ in committed.messages()] == ["A", "B", "C"]
-    assert committed.orders() == ["new"]
-
-
-def test_a_message_from_a_flush_hook_under_a_savepoint_left_open(
-    flavour: Any, committed: Any, order: Any
-) -> None:
-    with flavour.session() as session:
-        transaction = flavour.run(session.begin())
-        flavour.run(session.begin_nested())
-        session.add(order(state="new"))
-        event.listen(
-            sync(session),
-            "after_flush",
-            lambda s, *_: write_on_commit(s, "order-1", Message("AfterFlush")),
-        )
-        flavour.run(transaction.commit())
-
-    assert committed.messages() == [("order-1", "AfterFlush", 0)]
-    assert committed.orders() == ["new"]
-
-
-@pytest.mark.parametrize("message", [Message("A"), Message("A", float("nan"))])
-def test_a_refusal_under_a_savepoint_left_open_commits_nothing(
-    flavour: Any, committed: Any, order: Any, message: Message
-) -> None:
-    """The connection goes on in a transaction of its own."""
-    with flavour.connection() as connection:
-        session = (AsyncSession if flavour.asynchronous else Session)(bind=connection)
-        transaction = flavour.run(session.begin())
-        session.add(order(state="ghost"))
-        flavour.run(session.flush())
-        flavour.run(session.begin_nested())
-        write_on_commit(session, "order-1", message, expected_version=None if message.data else 3)
-        with pytest.raises((WrongExpectedVersion, InvalidMessage)):
-            flavour.run(transaction.commit())
-        flavour.run(session.close())
-        flavour.run(connection.rollback())
-        flavour.run(connection.execute(text("INSERT INTO orders (state) VALUES ('next')")))
-        flavour.run(connection.commit())
-
-    assert committed.orders() == ["next"]
-    assert committed.messages() == []
-
-
 def test_a_refusal_is_raised_from_commit(flavour: Any, committed: Any, order: Any) -> None:
     with flavour.session() as session:
         session.add(order(state="new"))
@@ -209,109 +73,6 @@ def test_a_refusal_is_raised_from_commit(flavour: Any, committed: Any, order: An
 
     assert committed.orders() == []
     assert committed.messages() == [("order-2", "B", 0)]
-
-
-@pytest.mark.parametrize("earlier", [False, True])
-def test_messages_handed_in_by_the_applications_own_events(
-    flavour: Any, committed: Any, order: Any, earlier: bool
-) -> None:
-    """Domain events that are gathered while the session is flushed are a common pattern."""
-    with flavour.session() as session:
-        for name in ("before_flush", "after_flush", "before_commit"):
-
-            def hand_in(s: Session, *_: object, name: str = name) -> None:
-                write_on_commit(s, "order-1", Message(name))
-
-            event.listen(sync(session), name, hand_in)
-        if earlier:
-            write_on_commit(session, "order-1", Message("first"))
-        session.add(order(state="new"))
-        flavour.run(session.commit())
-
-    types = [type_ for _, type_, _ in committed.messages()]
-    assert types == ["first"] * earlier + ["before_flush", "after_flush", "before_commit"]
-
-
-def test_messages_handed_in_by_a_mapper(flavour: Any, committed: Any, order: Any) -> None:
-    def hand_in(mapper: object, connection: object, row: Any) -> None:
-        session = object_session(row)
-        assert session is not None
-        write_on_commit(session, f"order-{row.id}", Message("Placed"))
-
-    event.listen(order, "after_insert", hand_in)
-    try:
-        with flavour.session() as session:
-            session.add(order(state="new"))
-            flavour.run(session.commit())
-    finally:
-        event.remove(order, "after_insert", hand_in)
-
-    assert committed.messages() == [("order-1", "Placed", 0)]
-
-
-def test_what_a_flush_creates_is_flushed_before_the_messages(
-    flavour: Any, committed: Any, order: Any, statements: Any
-) -> None:
-    with flavour.session() as session:
-
-        def add_another(s: Session, _: object) -> None:
-            if not s.info.setdefault("added", False):
-                s.info["added"] = True
-                s.add(order(state="second"))
-
-        event.listen(sync(session), "after_flush_postexec", add_another)
-        session.add(order(state="first"))
-        write_on_commit(session, "order-1", Message("A"))
-        flavour.run(session.commit())
-
-    assert ["INSERT INTO orders" in statement for statement in statements()[-4:]] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert "write_message" in statements()[-2]
-
-
-def test_after_the_commit_it_is_too_late(flavour: Any, committed: Any) -> None:
-    refused = []
-
-    def hand_in(s: Session) -> None:
-        with pytest.raises(InvalidArgument, match="committed already") as error:
-            write_on_commit(s, "order-1", Message("B"))
-        refused.append(error)
-
-    with flavour.session() as session:
-        event.listen(sync(session), "after_commit", hand_in)
-        write_on_commit(session, "order-1", Message("A"))
-        flavour.run(session.commit())
-
-    assert len(refused) == 1
-    assert committed.messages() == [("order-1", "A", 0)]
-
-
-def test_after_a_rollback_it_is_too_late(flavour: Any, committed: Any) -> None:
-    refused = []
-
-    def hand_in(s: Session) -> None:
-        with pytest.raises(InvalidArgument, match="order-1 must be handed in to the next") as error:
-            write_on_commit(s, "order-1", Message("A"))
-        refused.append(error)
-
-    with flavour.session() as session:
-        event.listen(sync(session), "after_rollback", hand_in)
-        event.listen(
-            sync(session),
-            "after_soft_rollback",
-            lambda s, _: write_on_commit(s, "order-1", Message("B")),
-            once=True,
-        )
-        flavour.run(session.execute(text("SELECT 1")))
-        flavour.run(session.rollback())
-        flavour.run(session.commit())
-
-    assert len(refused) == 1
-    assert committed.messages() == [("order-1", "B", 0)]
 
 
 def test_a_session_that_has_to_be_rolled_back_takes_no_more(
@@ -466,38 +227,6 @@ def test_a_session_joined_to_an_outer_transaction(flavour: Any, committed: Any) 
         flavour.run(connection.rollback())
 
     assert committed.messages() == []
-
-
-@pytest.fixture
-def two_phase_engine(clean_database: URL) -> Iterator[Engine]:
-    engine = create_engine(clean_database)
-    try:
-        with engine.connect() as connection:
-            if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
-                pytest.skip("the server has max_prepared_transactions = 0")
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def test_two_phase_commit(two_phase_engine: Engine, committed: Any) -> None:
-    with Session(two_phase_engine, twophase=True) as session:
-        write_on_commit(session, "order-1", Message("A"))
-        session.commit()
-
-    assert committed.messages() == [("order-1", "A", 0)]
-
-
-def test_two_phase_commit_with_a_savepoint_left_open(
-    two_phase_engine: Engine, committed: Any
-) -> None:
-    with Session(two_phase_engine, twophase=True) as session:
-        transaction = session.begin()
-        session.begin_nested()
-        write_on_commit(session, "order-1", Message("A"))
-        transaction.commit()
-
-    assert committed.messages() == [("order-1", "A", 0)]
 
 
 def test_scoped_sessions(flavour: Any, committed: Any) -> None:
