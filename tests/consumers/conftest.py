@@ -1,7 +1,10 @@
-"""An application with a table of its own, and consumers that run until they have caught up."""
+"""An application with a table of its own, consumers that run until they have caught up, logs."""
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,3 +85,37 @@ def handler(flavour: Any) -> Any:
     """A handler that leaves an effect; an async one in one of the async flavours."""
     is_async = flavour.asynchronous and flavour.engine.dialect.driver == "psycopg"
     return leave_effect_async if is_async else leave_effect
+
+
+class Lines(logging.Handler):
+    """What consumers have logged, with the errors that they have logged with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+        self._changed = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else ""
+        with self._changed:
+            self._lines.append(f"{record.getMessage()}: {error}")
+            self._changed.notify_all()
+
+    def has(self, pattern: str) -> bool:
+        return any(re.search(pattern, line) for line in self._lines)
+
+    def wait_for(self, pattern: str, number: int = 1) -> None:
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: sum(bool(re.search(pattern, line)) for line in self._lines) >= number,
+                timeout=20,
+            )
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler = Lines()
+    logger = logging.getLogger("mdb_sqla.consumer")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)

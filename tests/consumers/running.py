@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from mdb_sqla import Consumer
+from mdb_sqla import Consumer, Retries
 
 INSERT = text("INSERT INTO effects (number) VALUES (:number)")
+FEW = Retries(attempts=2, first=0.001, longest=0.001)
 
 
 class Handled:
@@ -53,3 +54,10 @@ def run(application: Any, consumer: Consumer, script: Callable[[], object]) -> N
                 consumer.run(application.factory)
         finally:
             happening.result()
+
+
+def consumer_of(handled: Any, **arguments: Any) -> Consumer:
+    given = {"poll": (0.002, 0.01), "retries": FEW, **arguments}
+    consumer = Consumer("billing", "order", **given)
+    consumer.on("T")(handled)
+    return consumer

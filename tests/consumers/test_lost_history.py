@@ -12,24 +12,16 @@ import pytest
 from sqlalchemy import event, text
 from tenacity import retry, retry_if_result, stop_after_delay
 
-from mdb_sqla import Consumer, ConsumerAhead, Group, Message, MessageStore, Retries
+from mdb_sqla import Consumer, ConsumerAhead, Group, Message, MessageStore
 from mdb_sqla.admin.granularity import set_lock_granularity
 from mdb_sqla.admin.verification import data_rules
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay
 from tests.consumers.history import History
-from tests.consumers.running import INSERT, Handled, run
+from tests.consumers.running import FEW, INSERT, Handled, consumer_of, run
 from tests.waiting import wait_until
 
-FAST = Retries(attempts=2, first=0.001, longest=0.001)
 LAST = 1000
 SEQUENCE = "message_store.messages_global_position_seq"
-
-
-def consumer_of(handled: Any, **arguments: Any) -> Consumer:
-    given = {"poll": (0.002, 0.01), "retries": FAST, **arguments}
-    consumer = Consumer("billing", "order", **given)
-    consumer.on("T")(handled)
-    return consumer
 
 
 def wait_until_it_ends(consumer: Consumer) -> None:
@@ -172,7 +164,7 @@ def test_what_is_in_flight_is_delivered_again(application: Any) -> None:
         pytest.skip("only with run_async")
     delivered: list[int] = []
     handled = Handled()
-    consumer = Consumer("billing", "order", in_flight=4, poll=(0.002, 0.01), retries=FAST)
+    consumer = Consumer("billing", "order", in_flight=4, poll=(0.002, 0.01), retries=FEW)
     restored = iter([True])
 
     @consumer.on("T")
@@ -195,7 +187,7 @@ def test_what_is_in_flight_is_delivered_again(application: Any) -> None:
 def test_a_dead_letter_whose_message_is_another_now(application: Any) -> None:
     """What was done with the one that was read is rolled back, and the other is handled."""
     calls: list[int] = []
-    consumer = Consumer("billing", "order", retries=FAST, sets_aside=True)
+    consumer = Consumer("billing", "order", retries=FEW, sets_aside=True)
 
     @consumer.on("T")
     def handle(message: Any, unit: Any) -> None:

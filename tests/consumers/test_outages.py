@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, text
 
-from mdb_sqla import Consumer, Group, HandlerFailed, Message, MessageStore, Retries, UnitOfWork
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla import Group, HandlerFailed, UnitOfWork
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
-from tests.consumers.conftest import Effect
-from tests.consumers.running import INSERT, Handled, run
+from tests.consumers.conftest import Effect, Lines
+from tests.consumers.running import INSERT, Handled, consumer_of, run
 from tests.waiting import wait_until
-
-FEW = Retries(attempts=2, first=0.001, longest=0.001)
-
-
-class Lines(logging.Handler):
-    """What consumers have logged, with the errors that they have logged with it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: list[str] = []
-        self._changed = threading.Condition()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else ""
-        with self._changed:
-            self._lines.append(f"{record.getMessage()}: {error}")
-            self._changed.notify_all()
-
-    def has(self, pattern: str) -> bool:
-        return any(re.search(pattern, line) for line in self._lines)
-
-    def wait_for(self, pattern: str, number: int = 1) -> None:
-        with self._changed:
-            assert self._changed.wait_for(
-                lambda: sum(bool(re.search(pattern, line)) for line in self._lines) >= number,
-                timeout=20,
-            )
-
-
-@pytest.fixture
-def lines() -> Iterator[Lines]:
-    handler = Lines()
-    logger = logging.getLogger("mdb_sqla.consumer")
-    logger.addHandler(handler)
-    yield handler
-    logger.removeHandler(handler)
 
 
 @contextmanager
@@ -78,12 +38,6 @@ def _set(engine: Engine, what: str) -> None:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-
-
-def consumer_of(handled: Any, **arguments: Any) -> Consumer:
-    consumer = Consumer("billing", "order", poll=(0.002, 0.01), retries=FEW, **arguments)
-    consumer.on("T")(handled)
-    return consumer
 
 
 ARGUMENTS = pytest.mark.parametrize(
@@ -288,169 +242,3 @@ def test_what_conflicts_every_time_fails(application: Any, monkeypatch: pytest.M
     with pytest.raises(HandlerFailed) as error:
         application.catch_up(consumer_of(conflict))
     assert len(calls) == error.value.tries == 3
-
-
-def members(application: Any) -> list[Any]:
-    with application.engine.connect() as connection:
-        return list(
-            connection.execute(
-                text(
-                    "SELECT member FROM message_store.consumer_members UNION ALL "
-                    "SELECT owner FROM message_store.consumer_slots WHERE owner IS NOT NULL"
-                )
-            )
-        )
-
-
-class InterruptedOnce:
-    """Lets the first read of an application fail as if its connection had been lost."""
-
-    def __init__(self, application: Any) -> None:
-        self._left = 1
-        event.listen(application.flavour.sync_engine, "before_cursor_execute", self._execute)
-
-    def _execute(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._left and "get_category_messages" in statement:
-            self._left = 0
-            raise OperationalError(statement, {}, ConnectionError("the connection is lost"))
-
-
-def test_one_that_is_stopped_while_it_rests_leaves_its_group(
-    application: Any, lines: Lines
-) -> None:
-    InterruptedOnce(application)
-    group = Group(slots=4, lease=60)
-    consumer = Consumer("billing", "order", group=group, poll=(0.002, 10.0), retries=FEW)
-    consumer.on("T")(Handled())
-
-    run(application, consumer, lambda: lines.wait_for("was interrupted.*is lost"))
-
-    assert members(application) == []
-
-
-def test_a_handler_makes_an_error_of_being_cancelled(application: Any) -> None:
-    if not application.flavour.asynchronous:
-        pytest.skip("a thread can't be cancelled")
-
-    async def cancel() -> None:
-        reached = asyncio.Event()
-
-        async def handle(message: Any, unit: Any) -> None:
-            await unit.session.execute(INSERT, {"number": message.data})
-            reached.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError as error:
-                raise ConnectionError("interrupted") from error
-
-        consumer = consumer_of(handle, group=Group(slots=4, lease=60))
-        task = asyncio.create_task(consumer.run_async(application.factory))
-        await reached.wait()
-        task.cancel()
-        async with asyncio.timeout(20):
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    application.write("order-1", 1, 2)
-    application.flavour.run(cancel())
-
-    assert members(application) == []
-    assert application.effects() == []
-
-
-@pytest.mark.parametrize("when", ["in a handler", "idle"])
-def test_a_task_that_is_cancelled_leaves_its_group(application: Any, when: str) -> None:
-    if not application.flavour.asynchronous:
-        pytest.skip("a thread can't be cancelled")
-
-    async def cancel() -> None:
-        reached = asyncio.Event()
-
-        async def handle(message: Any, unit: Any) -> None:
-            await unit.session.execute(INSERT, {"number": message.data})
-            reached.set()
-            if when == "in a handler":
-                await asyncio.Event().wait()
-
-        consumer = consumer_of(handle, group=Group(slots=4, lease=60))
-        task = asyncio.create_task(consumer.run_async(application.factory))
-        await reached.wait()
-        while when == "idle" and application.position("billing", 3) != 1:
-            await asyncio.sleep(0.005)
-        assert members(application)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    application.write("order-1", 1)
-    application.flavour.run(cancel())
-
-    assert members(application) == []
-    assert application.effects() == ([1] if when == "idle" else [])
-
-
-def test_one_that_is_interrupted_leaves_its_group(application: Any) -> None:
-    if application.flavour.asynchronous:
-        pytest.skip("asyncio cancels the task")
-
-    def interrupt(message: Any, unit: Any) -> None:
-        unit.session.execute(INSERT, {"number": message.data})
-        raise KeyboardInterrupt
-
-    application.write("order-1", 1)
-    with pytest.raises(KeyboardInterrupt):
-        consumer_of(interrupt, group=Group(slots=4, lease=60)).run(application.factory)
-
-    assert members(application) == []
-    assert application.effects() == []
-
-
-def test_who_holds_it_back_is_logged(
-    application: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mdb_sqla.consumers.stall_watch._FIRST", 0.02)
-    monkeypatch.setattr("mdb_sqla.consumers.stall_watch.LONG", 0.0)
-    set_lock_granularity(application.engine, "stream")
-    handled = Handled()
-
-    def script() -> None:
-        with application.engine.connect() as writer:
-            MessageStore(writer).write("order-1", Message("T", 1))
-            pid = writer.scalar(text("SELECT pg_backend_pid()"))
-            application.write("order-2", 2)
-            lines.wait_for(rf"Consumer billing is held back at position 0 by pid {pid} ", 2)
-            assert handled.numbers == []
-            writer.commit()
-        handled.wait_for(2)
-
-    try:
-        run(application, consumer_of(handled), script)
-    finally:
-        set_lock_granularity(application.engine, "category")
-    assert application.effects() == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [LookupError("not here"), OperationalError("SELECT", {}, TimeoutError("not here"))],
-    ids=["wrong", "passing"],
-)
-def test_one_that_can_not_see_it_goes_on(
-    application: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    monkeypatch.setattr("mdb_sqla.consumers.stall_watch._FIRST", 0.02)
-    handled = Handled()
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr("mdb_sqla.consumers.stall_watch.holding_back", refuse)
-
-    def script() -> None:
-        lines.wait_for("can't see who holds it back.*not here")
-        application.write("order-1", 1)
-        handled.wait_for(1)
-
-    run(application, consumer_of(handled), script)
-
-    assert not lines.has("was interrupted")
