@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from mdb_sqla import Consumer, Message, MessageStore, tables
+from mdb_sqla import Consumer, Group, Message, MessageStore, tables
 
 
 class Base(DeclarativeBase):
@@ -119,3 +119,13 @@ def lines() -> Iterator[Lines]:
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
+
+
+@pytest.fixture(
+    params=[{}, {"transaction_size": 4}, {"group": True}, {"sets_aside": True}],
+    ids=["one", "transactions", "group", "setting-aside"],
+)
+def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
+    if "group" in request.param:
+        return {"group": Group(slots=1, lease=5)}
+    return dict(request.param)

@@ -5,57 +5,15 @@ Each would lose messages, or have effects of messages that are not there, withou
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
-from tenacity import retry, retry_if_result, stop_after_delay
+from sqlalchemy import text
 
-from mdb_sqla import Consumer, ConsumerAhead, Group, Message, MessageStore
-from mdb_sqla.admin.granularity import set_lock_granularity
-from mdb_sqla.admin.verification import data_rules
+from mdb_sqla import Consumer, ConsumerAhead, Message, MessageStore
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay
-from tests.consumers.history import History
+from tests.consumers.history import LAST, History, Reads, wait_for_position, wait_until_it_ends
 from tests.consumers.running import FEW, INSERT, Handled, consumer_of, run
-from tests.waiting import wait_until
-
-LAST = 1000
-SEQUENCE = "message_store.messages_global_position_seq"
-
-
-def wait_until_it_ends(consumer: Consumer) -> None:
-    @retry(retry=retry_if_result(lambda state: state != "stopped"), stop=stop_after_delay(20))
-    def state() -> str:
-        return consumer.state
-
-    state()
-
-
-def wait_for_position(application: Any, position: int) -> None:
-    """Wait until it is committed, which follows what a handler can tell."""
-
-    @retry(retry=retry_if_result(lambda found: found != position), stop=stop_after_delay(20))
-    def found() -> int | None:
-        place: int | None = application.position("billing")
-        return place
-
-    found()
-
-
-def wait_until_position_is_saved(application: Any, position: int) -> None:
-    """Do the same with whichever slot has the stream."""
-    wait_until(lambda: position in [application.position("billing", slot) for slot in (0, 1)])
-
-
-@pytest.fixture(
-    params=[{}, {"transaction_size": 4}, {"group": True}, {"sets_aside": True}],
-    ids=["one", "transactions", "group", "setting-aside"],
-)
-def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
-    if "group" in request.param:
-        return {"group": Group(slots=1, lease=5)}
-    return dict(request.param)
 
 
 def test_what_was_read_before_is_read_again(application: Any, arguments: dict[str, Any]) -> None:
@@ -107,27 +65,6 @@ def test_a_position_in_memory_is_not_moved_on_from(
     run(application, consumer, script)
 
     assert application.effects() == [0, 1, 2, *range(100, 120)]
-
-
-class Reads:
-    """Counts how often a consumer reads."""
-
-    def __init__(self, application: Any) -> None:
-        self._number = 0
-        self._changed = threading.Condition()
-        event.listen(application.flavour.sync_engine, "after_cursor_execute", self._executed)
-
-    def _executed(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "get_category_messages" in statement:
-            with self._changed:
-                self._number += 1
-                self._changed.notify_all()
-
-    def wait_for_two(self) -> None:
-        """Wait for a read that begins from now on to have come to its end."""
-        with self._changed:
-            number = self._number
-            assert self._changed.wait_for(lambda: self._number >= number + 3, timeout=20)
 
 
 @pytest.mark.parametrize(
@@ -240,116 +177,6 @@ def test_a_store_that_was_emptied(application: Any, number: int) -> None:
     assert application.effects() == list(range(20))
 
 
-def test_a_position_beyond_what_was_drawn_is_named_at_the_start(
-    application: Any, arguments: dict[str, Any]
-) -> None:
-    consumer = consumer_of(Handled(), **arguments)
-    application.write("order-1", 1, 2)
-    application.catch_up(consumer)
-    with application.engine.begin() as connection:
-        connection.execute(text("UPDATE message_store.consumer_slots SET position = 90"))
-
-    with pytest.raises(ConsumerAhead, match="'billing' is at global position 90") as error:
-        application.catch_up(consumer)
-    assert (error.value.slot, error.value.position, error.value.drawn) == (0, 90, 2)
-
-
-def test_a_sequence_that_was_set_to_begin_with_a_number(application: Any) -> None:
-    """As `pg_dump` sets it where none was drawn; the newest message was deleted."""
-    application.write("order-1", 1, 2, 3)
-    application.catch_up(consumer_of(Handled()))
-    with application.engine.begin() as connection:
-        connection.execute(text("DELETE FROM message_store.messages WHERE global_position = 3"))
-        connection.execute(
-            text("SELECT setval('message_store.messages_global_position_seq', 4, false)")
-        )
-    with application.engine.connect() as connection:
-        assert list(data_rules.sequence(connection, SEQUENCE)) == []
-        assert list(data_rules.consumers(connection, SEQUENCE)) == []
-
-    application.catch_up(consumer_of(Handled()))
-    application.write("order-1", 4)
-    application.catch_up(consumer_of(Handled()))
-
-    assert application.effects() == [1, 2, 3, 4]
-
-
-def test_a_start_that_is_not_reached_yet_is_waited_for(application: Any) -> None:
-    consumer = consumer_of(Handled(), start=4)
-    for _ in range(2):
-        application.catch_up(consumer)
-    application.write("order-1", 1, 2, 3, 4)
-    application.catch_up(consumer)
-
-    assert application.effects() == [4]
-
-
-@pytest.mark.parametrize(("position", "again"), [(1, [2, 3]), (5, [])])
-def test_an_administrator_sets_the_position_of_one_that_runs(
-    application: Any, arguments: dict[str, Any], position: int, again: list[int]
-) -> None:
-    handled = Handled()
-    consumer = consumer_of(handled, **arguments)
-
-    def script() -> None:
-        application.write("order-1", 1, 2, 3)
-        handled.wait_for(3)
-        wait_for_position(application, 3)
-        with application.engine.begin() as connection:
-            MessageStore(connection).write("order-1", [Message("T", 4), Message("T", 5)])
-            connection.execute(
-                text("UPDATE message_store.consumer_slots SET position = :position"),
-                {"position": position},
-            )
-        application.write("order-1", LAST)
-        handled.wait_for(LAST)
-
-    run(application, consumer, script)
-
-    assert application.effects() == [1, 2, 3, *again, *([4, 5] if again else []), LAST]
-
-
-def test_an_administrator_deletes_the_slot_of_one_that_runs(
-    application: Any, arguments: dict[str, Any]
-) -> None:
-    """It begins anew, as one that never ran."""
-    handled = Handled()
-    consumer = consumer_of(handled, **arguments)
-
-    def script() -> None:
-        application.write("order-1", 1, 2, 3)
-        handled.wait_for(3)
-        wait_for_position(application, 3)
-        with application.engine.begin() as connection:
-            connection.execute(text("DELETE FROM message_store.consumer_slots"))
-        application.write("order-1", LAST)
-        handled.wait_for(LAST)
-
-    run(application, consumer, script)
-
-    assert application.effects() == [1, 2, 3, 1, 2, 3, LAST]
-
-
-def test_the_last_message_was_deleted(application: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """That is no other history."""
-    handled = Handled()
-    consumer = consumer_of(handled)
-
-    def script() -> None:
-        application.write("order-1", 1, 2)
-        handled.wait_for(2)
-        wait_for_position(application, 2)
-        with application.engine.begin() as connection:
-            connection.execute(text("DELETE FROM message_store.messages"))
-        application.write("order-2", LAST)
-        handled.wait_for(LAST)
-
-    run(application, consumer, script)
-
-    assert application.effects() == [1, 2, LAST]
-    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
-
-
 def test_a_restarted_history_is_noticed_where_the_position_stayed(application: Any) -> None:
     """As after `TRUNCATE` and a restore of the messages alone, where others are written then."""
     handled = Handled()
@@ -373,35 +200,3 @@ def test_a_restarted_history_is_noticed_where_the_position_stayed(application: A
         run(application, consumer, script)
 
     assert application.effects() == list(range(30))
-
-
-@pytest.mark.parametrize("deleted", [False, True], ids=["with it", "without messages"])
-@pytest.mark.parametrize("kind", [{}, {"group": Group(slots=2)}], ids=["alone", "group"])
-def test_the_sequence_is_altered_by_one_who_may(
-    application: Any, kind: dict[str, Any], deleted: bool
-) -> None:
-    """As setting the lock granularity does, while the position in memory is ahead of the saved."""
-    handled = Handled()
-    reads = Reads(application)
-    consumer = consumer_of(handled, batch_size=500, poll=(0.002, 10.0), **kind)
-
-    def script() -> None:
-        application.write("order-1", *range(20))
-        handled.wait_for(19)
-        wait_until_position_is_saved(application, 20)
-        application.write("order-1", *range(50), type_="Other")
-        reads.wait_for_two()
-        if deleted:
-            with application.engine.begin() as connection:
-                connection.execute(text("DELETE FROM message_store.messages"))
-            reads.wait_for_two()
-        set_lock_granularity(application.engine, "stream")
-        application.write("order-1", LAST)
-        handled.wait_for(LAST)
-
-    try:
-        run(application, consumer, script)
-    finally:
-        set_lock_granularity(application.engine, "category")
-
-    assert application.effects() == [*range(20), LAST]
