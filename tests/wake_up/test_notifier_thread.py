@@ -1,0 +1,208 @@
+"""The notifier's thread and its connection: lost, refused, idle, and of an engine that is gone."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+import weakref
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import URL, NullPool, StaticPool, create_engine, event, text
+from sqlalchemy.orm import Session
+
+from mdb_sqla import MessageStore, write_on_commit
+from mdb_sqla.wake_up import notifier
+from tests.side_by_side.message_db import conninfo
+from tests.waiting import PATIENCE, backends, collect_garbage, wait_until
+from tests.wake_up.conftest import Ear, message
+
+
+def test_nothing_holds_on_to_the_database_of_an_engine_that_is_disposed_of(
+    flavour: Any, ear: Ear, clean_database: URL
+) -> None:
+    with flavour.session() as session:
+        write_on_commit(session, "a-1", message())
+        flavour.run(session.commit())
+    flavour.run(flavour.engine.dispose())
+
+    assert ear.next() == ["a"]
+    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        # Closed it is; the server takes a moment to end its process.
+        wait_until(lambda: backends(connection, "^[^L]") == [], patience=1.0)
+    other.dispose()
+
+
+def test_nothing_holds_on_where_a_reference_to_the_pool_is_left(
+    clean_database: URL, ear: Ear
+) -> None:
+    engine = create_engine(clean_database)
+    left = engine.pool
+    with engine.begin() as connection:
+        MessageStore(connection).write("a-1", message())
+    assert ear.next() == ["a"]
+
+    engine.dispose()
+
+    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        wait_until(lambda: backends(connection, "pg_notify") == [])
+    other.dispose()
+    assert left is not engine.pool
+
+
+def test_a_connection_that_is_lost_is_replaced(clean_database: URL, ear: Ear) -> None:
+    engine = create_engine(clean_database)
+
+    def write() -> None:
+        with engine.begin() as connection:
+            MessageStore(connection).write("a-1", message())
+
+    write()
+    assert ear.next() == ["a"]
+    with engine.connect() as connection:
+        (lost,) = backends(connection, "pg_notify")
+        connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": lost})
+    write()  # is not told of
+
+    def told() -> bool:
+        write()
+        with engine.connect() as connection:
+            return backends(connection, "pg_notify") not in ([], [lost])
+
+    wait_until(told)
+    assert ear.next() == ["a"]
+    engine.dispose()
+
+
+def test_a_server_that_takes_no_connections_is_told_of_once(
+    clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "_AFTER_FAILURE", 0.01)
+    engine = create_engine(clean_database)
+    connecting = True
+
+    @event.listens_for(engine, "do_connect")
+    def refuse(*_: Any) -> None:
+        if not connecting:
+            raise OSError("refused")
+
+    with engine.connect() as connection, caplog.at_level(logging.WARNING, "mdb_sqla.notifying"):
+        connecting = False
+        for _ in range(5):
+            MessageStore(connection).write("a-1", message())
+            connection.commit()
+            time.sleep(0.05)
+        wait_until(lambda: caplog.records)
+
+    assert [record.message for record in caplog.records] == [
+        "Consumers can't be woken, and poll meanwhile"
+    ]
+    engine.dispose()
+
+
+def test_the_applications_own_connection_is_left_alone(
+    clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the engine's creator returns one connection, whoever asks."""
+    monkeypatch.setattr(notifier, "_AFTER_FAILURE", 0.0)
+    with psycopg.connect(conninfo(clean_database)) as only:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: only, poolclass=StaticPool)
+        with Session(engine) as session:
+            # What fails once is not logged yet.
+            for _ in range(2):
+                write_on_commit(session, "a-1", message())
+                session.commit()
+                session.execute(text("SET LOCAL application_name = 'in a transaction'"))
+                wait_until(lambda: not notifier._notifiers[engine.pool]._waiting)
+            wait_until(lambda: caplog.records)
+            # Not rolled back, and no statement is a transaction of its own.
+            assert session.scalar(text("SHOW application_name")) == "in a transaction"
+        engine.dispose()
+        # The thread has ended with the pool.
+        assert not only.autocommit
+        logged = str(caplog.records[0].exc_info)
+
+    assert "have it connect each time that it is called" in logged
+
+
+def test_an_engine_that_is_only_dropped_is_let_go(
+    clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "_IDLE", 0.2)
+    engine = create_engine(clean_database, poolclass=NullPool)
+    with engine.begin() as connection:
+        MessageStore(connection).write("a-1", message())
+    assert ear.next() == ["a"]
+    dropped = weakref.ref(engine)
+
+    del engine, connection
+
+    wait_until(lambda: gc.collect() >= 0 and dropped() is None)
+
+
+def test_the_garbage_collector_does_not_wait_for_it(clean_database: URL) -> None:
+    """Nothing else would be collected meanwhile, in any thread."""
+    connecting, release = threading.Event(), threading.Event()
+    is_first = iter([True])
+
+    def creator() -> psycopg.Connection:
+        if not next(is_first, False):
+            connecting.set()
+            release.wait(PATIENCE)
+        return psycopg.connect(conninfo(clean_database))
+
+    engine = create_engine("postgresql+psycopg://", creator=creator)
+    with engine.begin() as connection:
+        MessageStore(connection).write("order-1", message())
+    assert connecting.wait(PATIENCE)
+    pool = weakref.ref(engine.pool)
+
+    began = time.monotonic()
+    del connection
+    engine.dispose()  # it has another pool from here on
+    collect_garbage()
+
+    assert pool() is None
+    assert time.monotonic() - began < 1
+    release.set()
+
+
+def test_a_transaction_that_stays_open_for_long_is_told_of(
+    clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "_IDLE", 0.1)
+    engine = create_engine(clean_database)
+    with engine.connect() as connection:
+        MessageStore(connection).write("a-1", message())
+        time.sleep(0.5)  # longer than the thread is idle
+        connection.commit()
+        assert ear.next() == ["a"]
+
+        time.sleep(0.5)
+        MessageStore(connection).write("b-1", message())
+        connection.commit()
+        assert ear.next() == ["b"]
+    engine.dispose()
+
+
+def test_a_write_is_not_disturbed_where_no_thread_can_be_started(
+    clean_database: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = create_engine(clean_database)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with engine.begin() as connection:
+        assert MessageStore(connection).write("a-1", message()) == 0
+    monkeypatch.undo()
+
+    assert "can't start new thread" in caplog.text
+    with engine.connect() as connection:
+        assert MessageStore(connection).version("a-1") == 0
+    engine.dispose()
