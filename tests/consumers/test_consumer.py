@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any
 
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import (
-    Consumer,
-    Group,
-    HandlerFailed,
-    InvalidArgument,
-    Message,
-    MessageStore,
-    NoHandler,
-    Retries,
-    SlotLost,
-)
-from mdb_sqla.consumers.dead_letter_queue import dead_letters
+from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, SlotLost
 
-ONCE = Retries(attempts=1)
 FAST = Retries(attempts=3, first=0.001, longest=0.001)
 
 
@@ -82,105 +68,6 @@ def test_takes_over_from_an_eventide_consumer(application: Any, handler: Any) ->
         application.catch_up(consumer)
 
     assert application.effects() == [3]
-
-
-def test_messages_without_a_handler_are_left_out(application: Any, handler: Any) -> None:
-    application.write("order-1", 1, 2)
-    application.write("order-1", 3, type_="Other")
-    consumer = Consumer("billing", "order")
-    consumer.on("Other")(handler)
-    application.catch_up(consumer)
-    application.write("order-1", 4, type_="Third")
-    application.catch_up(consumer)
-
-    assert application.effects() == [3]
-    assert application.position("billing") == 4
-
-
-def test_a_strict_consumer_stops_at_them(application: Any, handler: Any) -> None:
-    application.write("order-1", 1)
-    application.write("order-1", 2, type_="Other")
-    consumer = Consumer("billing", "order", strict=True)
-    consumer.on("T")(handler)
-
-    with pytest.raises(NoHandler, match="'Other'") as error:
-        application.catch_up(consumer)
-
-    assert error.value.message.data == 2
-    assert application.effects() == [1]
-    assert application.position("billing") == 1
-
-
-def test_all_other_types_have_one_handler(application: Any, handler: Any) -> None:
-    application.write("order-1", 1)
-    application.write("order-1", 2, type_="Other")
-    consumer = Consumer("billing", "order", strict=True)
-    consumer.on("T")(lambda message, unit: None)
-    consumer.on()(handler)
-    application.catch_up(consumer)
-
-    assert application.effects() == [2]
-
-
-@pytest.mark.parametrize("transaction_size", [1, 2])
-def test_what_a_handler_writes_is_committed_with_it(
-    application: Any, transaction_size: int
-) -> None:
-    consumer = Consumer("billing", "order", transaction_size=transaction_size)
-
-    @consumer.on("T")
-    def forward(message: Any, unit: Any) -> None:
-        unit.write(f"invoice-{message.data}", Message("Sent", message.data).follow(message))
-
-    application.write("order-1", 1, 2)
-    application.catch_up(consumer)
-
-    with application.engine.connect() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT stream_name, metadata ->> 'causationMessageStreamName' "
-                "FROM message_store.messages WHERE type = 'Sent' ORDER BY global_position"
-            )
-        ).all()
-    assert rows == [("invoice-1", "order-1"), ("invoice-2", "order-1")]
-
-
-def test_a_failing_handler_leaves_nothing_and_stops_the_consumer(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=FAST)
-    tried = []
-
-    @consumer.on("T")
-    def fail_at_two(message: Any, unit: Any) -> None:
-        tried.append(message.data)
-        unit.session.execute(text("INSERT INTO effects (number) VALUES (:n)"), {"n": message.data})
-        if message.data == 2:
-            raise ZeroDivisionError("two")
-
-    application.write("order-1", 1, 2, 3)
-    with pytest.raises(HandlerFailed, match=r"message 2 .* in 3 tries") as error:
-        application.catch_up(consumer)
-
-    assert isinstance(error.value.__cause__, ZeroDivisionError)
-    assert error.value.message.data == 2
-    assert tried == [1, 2, 2, 2]
-    assert application.effects() == [1]
-    assert application.position("billing") == 1
-
-
-def test_a_handler_that_fails_for_a_while_is_tried_again(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=FAST)
-    failures = iter([ZeroDivisionError(), ValueError()])
-
-    @consumer.on("T")
-    def fail_twice(message: Any, unit: Any) -> None:
-        unit.session.execute(text("INSERT INTO effects (number) VALUES (:n)"), {"n": message.data})
-        for failure in failures:
-            raise failure
-
-    application.write("order-1", 1, 2)
-    application.catch_up(consumer)
-
-    assert application.effects() == [1, 2]
 
 
 def test_consumers_of_a_group_share_the_streams(application: Any, handler: Any) -> None:
@@ -261,95 +148,6 @@ def test_goes_on_after_its_connection_was_lost(application: Any) -> None:
     assert application.effects() == [1, 2, 3]
 
 
-def test_a_slot_number_that_changes_is_refused(application: Any, handler: Any) -> None:
-    for size, refused in [(2, False), (3, True)]:
-        consumer = Consumer("billing", "order", consumer_group_member=0, consumer_group_size=size)
-        consumer.on("T")(handler)
-        if refused:
-            with pytest.raises(InvalidArgument, match="partitioned into 2 slots, not 3"):
-                application.catch_up(consumer)
-        else:
-            application.catch_up(consumer)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"name": ""},
-        {"name": 1},
-        {"batch_size": 0},
-        {"transaction_size": True},
-        {"start": -1},
-    ],
-)
-def test_bad_arguments(arguments: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument) as error:
-        Consumer(**{"name": "billing", **arguments})
-
-    assert repr(next(iter(arguments.values()))) in str(error.value)
-
-
-def test_names_are_as_long_as_a_key_allows(application: Any) -> None:
-    name = "ü" * 500
-    Consumer(name, "order", group=Group(member=name))
-    with pytest.raises(InvalidArgument, match=r"consumer's name .* 1,000 bytes, and not 1,001"):
-        Consumer(name + "x", "order")
-    with pytest.raises(InvalidArgument, match=r"member's name .* 1,000 bytes"):
-        Group(member=name + "x")
-
-    # Both are in one key.
-    names = [
-        "".join(map(chr, random.Random(seed).choices(range(0x4E00, 0x9FFF), k=333)))
-        for seed in (1, 2)
-    ]
-    consumer = Consumer(names[0], "order", group=Group(slots=2, member=names[1]), sets_aside=True)
-    consumer.on()(lambda message, unit: None)
-    application.catch_up(consumer)
-    assert application.position(names[0]) is not None
-
-
-def test_bad_handlers(application: Any) -> None:
-    consumer = Consumer("billing", "order")
-    consumer.on("T")(lambda message, unit: None)
-    with pytest.raises(InvalidArgument, match="'T' have a handler already"):
-        consumer.on("T")(lambda message, unit: None)
-    not_callable: Any = "f"
-    with pytest.raises(InvalidArgument, match="'f'"):
-        consumer.on("U")(not_callable)
-    with pytest.raises(InvalidArgument, match="sessionmaker"):
-        consumer.run(application.engine)
-
-
-def test_an_error_of_the_server_is_the_handlers(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=ONCE)
-    consumer.on("T")(lambda message, unit: unit.session.execute(text("SELECT 1 / 0")))
-    application.write("order-1", 1)
-
-    with pytest.raises(HandlerFailed) as error:
-        application.catch_up(consumer)
-    assert isinstance(error.value.__cause__, DBAPIError)
-
-
-@pytest.mark.parametrize("ending", ["commit", "rollback", "close"])
-def test_a_handler_that_ends_the_transaction_is_told(application: Any, ending: str) -> None:
-    consumer = Consumer("billing", "order", retries=ONCE)
-    if application.flavour.asynchronous:
-
-        @consumer.on("T")
-        async def end_it(message: Any, unit: Any) -> None:
-            await getattr(unit.session, ending)()
-
-    else:
-        consumer.on("T")(lambda message, unit: getattr(unit.session, ending)())
-    application.write("order-1", 1)
-
-    with pytest.raises(HandlerFailed) as error:
-        application.catch_up(consumer)
-
-    assert "must leave the transaction open" in str(error.value.__cause__)
-    assert application.position("billing") == 0
-
-
 @pytest.mark.parametrize("group", [None, Group(slots=1)], ids=["alone", "group"])
 def test_a_batch_is_read_once(application: Any, handler: Any, group: Group | None) -> None:
     reads: list[str] = []
@@ -384,17 +182,3 @@ def test_one_that_is_stopped_while_it_starts(application: Any, handler: Any) -> 
         consumer._run(application.factory, endless=True, is_stopping=is_stopping)
 
     assert consumer.state == "stopped"
-
-
-def test_sessions_without_transactions_are_refused(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=ONCE, sets_aside=True)
-    consumer.on("T")(lambda message, unit: None)
-    application.write("order-1", 1)
-    engine = application.flavour.engine.execution_options(isolation_level="AUTOCOMMIT")
-    application.factory.configure(bind=engine)
-
-    with pytest.raises(InvalidArgument, match="AUTOCOMMIT"):
-        application.catch_up(consumer)
-
-    with application.engine.connect() as connection:
-        assert dead_letters(connection) == []

@@ -1,0 +1,84 @@
+"""What a consumer is not made with, and does not run with."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from mdb_sqla import Consumer, Group, InvalidArgument, Retries
+from mdb_sqla.consumers.dead_letter_queue import dead_letters
+
+
+def test_a_slot_number_that_changes_is_refused(application: Any, handler: Any) -> None:
+    for size, refused in [(2, False), (3, True)]:
+        consumer = Consumer("billing", "order", consumer_group_member=0, consumer_group_size=size)
+        consumer.on("T")(handler)
+        if refused:
+            with pytest.raises(InvalidArgument, match="partitioned into 2 slots, not 3"):
+                application.catch_up(consumer)
+        else:
+            application.catch_up(consumer)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"name": ""},
+        {"name": 1},
+        {"batch_size": 0},
+        {"transaction_size": True},
+        {"start": -1},
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        Consumer(**{"name": "billing", **arguments})
+
+    assert repr(next(iter(arguments.values()))) in str(error.value)
+
+
+def test_names_are_as_long_as_a_key_allows(application: Any) -> None:
+    name = "ü" * 500
+    Consumer(name, "order", group=Group(member=name))
+    with pytest.raises(InvalidArgument, match=r"consumer's name .* 1,000 bytes, and not 1,001"):
+        Consumer(name + "x", "order")
+    with pytest.raises(InvalidArgument, match=r"member's name .* 1,000 bytes"):
+        Group(member=name + "x")
+
+    # Both are in one key.
+    names = [
+        "".join(map(chr, random.Random(seed).choices(range(0x4E00, 0x9FFF), k=333)))
+        for seed in (1, 2)
+    ]
+    consumer = Consumer(names[0], "order", group=Group(slots=2, member=names[1]), sets_aside=True)
+    consumer.on()(lambda message, unit: None)
+    application.catch_up(consumer)
+    assert application.position(names[0]) is not None
+
+
+def test_bad_handlers(application: Any) -> None:
+    consumer = Consumer("billing", "order")
+    consumer.on("T")(lambda message, unit: None)
+    with pytest.raises(InvalidArgument, match="'T' have a handler already"):
+        consumer.on("T")(lambda message, unit: None)
+    not_callable: Any = "f"
+    with pytest.raises(InvalidArgument, match="'f'"):
+        consumer.on("U")(not_callable)
+    with pytest.raises(InvalidArgument, match="sessionmaker"):
+        consumer.run(application.engine)
+
+
+def test_sessions_without_transactions_are_refused(application: Any) -> None:
+    consumer = Consumer("billing", "order", retries=Retries(attempts=1), sets_aside=True)
+    consumer.on("T")(lambda message, unit: None)
+    application.write("order-1", 1)
+    engine = application.flavour.engine.execution_options(isolation_level="AUTOCOMMIT")
+    application.factory.configure(bind=engine)
+
+    with pytest.raises(InvalidArgument, match="AUTOCOMMIT"):
+        application.catch_up(consumer)
+
+    with application.engine.connect() as connection:
+        assert dead_letters(connection) == []
