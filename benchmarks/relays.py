@@ -148,7 +148,7 @@ def _relay(url: URL, target: Callable[[], Any], number: int) -> Side:
 
     async def run() -> float:
         engine = create_async_engine(url)
-        relay = Relay(f"relay-{next(names)}", "order", to=target(), in_flight=_IN_FLIGHT)
+        relay = Relay(f"relay-{next(names)}", "order", to=target(), max_in_flight=_IN_FLIGHT)
         begin = perf_counter()
         await relay.catch_up_async(async_sessionmaker(engine))
         seconds = perf_counter() - begin

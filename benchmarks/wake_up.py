@@ -69,7 +69,7 @@ class _Idle:
 
 
 def _consume(url: URL, answers: Connection, wakes_up: bool) -> None:
-    consumer = Consumer("idle", "order", poll=(0.02, 1.0) if wakes_up else (0.1, 0.1))
+    consumer = Consumer("idle", "order", poll_interval=(0.02, 1.0) if wakes_up else (0.1, 0.1))
 
     @consumer.on()
     def answer(message: Any, unit: Any) -> None:

@@ -68,7 +68,7 @@ consumer_slots = Table(
     Column("position", BigInteger, nullable=False),
     Column("token", BigInteger, nullable=False, server_default="0"),
     Column("owner", Text),
-    Column("changed", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 consumer_members = Table(
@@ -90,7 +90,7 @@ consumers = Table(
     Column("correlation", Text),
     Column("condition", Text),
     Column("start", BigInteger, nullable=False),
-    Column("changed", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 dead_letters = Table(
@@ -103,10 +103,10 @@ dead_letters = Table(
     Column("position", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
     Column("failed", Boolean, nullable=False),
-    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Column("error", Text),
     Column("traceback", Text),
-    Column("set_aside", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("dead_lettered_at", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, migrations
+from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, migrations
 from mdb_sqla.admin.consumer_overview import consumers
 from mdb_sqla.consumers.group import Membership
 from mdb_sqla.consumers.registry import Reads, registered
@@ -134,7 +134,9 @@ def test_slots_of_a_group_add_up(engine: Engine) -> None:
 
 def test_dead_letters(engine: Engine) -> None:
     write(engine.url, ("account-1", "Opened"), ("account-1", "Opened"))
-    consumer = Consumer("billing", "account", sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "billing", "account", on_failure="dead_letter", retry_policy=RetryPolicy(max_attempts=1)
+    )
     consumer.on("Opened")(lambda message, unit: [][0])
     consumer.catch_up(sessionmaker(engine))
 

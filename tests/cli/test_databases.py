@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import URL, create_engine, func, inspect, select, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, Retries, migrations
+from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, RetryPolicy, migrations
 from mdb_sqla.admin.message_removal import clear
 from mdb_sqla.tables import messages
 from tests.cli.running import told, write
@@ -109,7 +109,9 @@ def test_names_that_can_not_be(server_url: URL) -> None:
 
 def consume(url: URL) -> None:
     engine = create_engine(url)
-    consumer = Consumer("billing", "account", sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "billing", "account", on_failure="dead_letter", retry_policy=RetryPolicy(max_attempts=1)
+    )
     consumer.on()(lambda message, unit: [][0])
     consumer.catch_up(sessionmaker(engine))
     engine.dispose()

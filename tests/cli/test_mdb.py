@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, Retries
+from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, RetryPolicy
 from mdb_sqla.admin.granularity import set_lock_granularity
 from tests.folders import open_folder
 
@@ -191,7 +191,9 @@ def test_dead_letters(database: URL) -> None:
     engine = create_engine(database)
     with engine.begin() as connection:
         MessageStore(connection).write("account-1", [Message("Opened"), Message("Closed")])
-    consumer = Consumer("billing", "account", sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "billing", "account", on_failure="dead_letter", retry_policy=RetryPolicy(max_attempts=1)
+    )
     consumer.on()(lambda message, unit: [][0])
     consumer.catch_up(sessionmaker(engine))
     engine.dispose()

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Message, MessageStore, Retries
+from mdb_sqla import Consumer, Message, MessageStore, RetryPolicy
 from mdb_sqla.cli.printing import shown
 from tests.cli.running import write
 from tests.cli.test_mdb import MDB, mdb
@@ -44,7 +44,7 @@ def store(databases: Databases, template: URL) -> Iterator[URL]:
     with databases.create(template) as url:
         write(url, ODD, LONG, ("café-☃", "T"))
         engine = create_engine(url)
-        consumer = Consumer("[b]:x:\x1b", retries=Retries(1), sets_aside=True)
+        consumer = Consumer("[b]:x:\x1b", retry_policy=RetryPolicy(1), on_failure="dead_letter")
         consumer.on(ODD[1])(lambda *_: 1 / 0)
         consumer.catch_up(sessionmaker(engine))
         engine.dispose()

@@ -122,7 +122,7 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture(
-    params=[{}, {"transaction_size": 4}, {"group": True}, {"sets_aside": True}],
+    params=[{}, {"transaction_size": 4}, {"group": True}, {"on_failure": "dead_letter"}],
     ids=["one", "transactions", "group", "setting-aside"],
 )
 def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mdb_sqla import Consumer, Group, Host
 def main() -> None:
     url, name, lease = sys.argv[1:]
     group = Group(slots=8, lease=float(lease), member=name)
-    consumer = Consumer("billing", "order", group=group, batch_size=20, poll=(0.005, 0.05))
+    consumer = Consumer("billing", "order", group=group, batch_size=20, poll_interval=(0.005, 0.05))
 
     @consumer.on("T")
     def leave_effect(message: Any, unit: Any) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from mdb_sqla import Consumer, Retries
+from mdb_sqla import Consumer, RetryPolicy
 
 INSERT = text("INSERT INTO effects (number) VALUES (:number)")
-FEW = Retries(attempts=2, first=0.001, longest=0.001)
+FEW = RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
 
 
 class Handled:
@@ -57,7 +57,7 @@ def run(application: Any, consumer: Consumer, script: Callable[[], object]) -> N
 
 
 def consumer_of(handled: Any, **arguments: Any) -> Consumer:
-    given = {"poll": (0.002, 0.01), "retries": FEW, **arguments}
+    given = {"poll_interval": (0.002, 0.01), "retry_policy": FEW, **arguments}
     consumer = Consumer("billing", "order", **given)
     consumer.on("T")(handled)
     return consumer

@@ -138,7 +138,7 @@ def test_the_sequence_is_altered_by_one_who_may(
     """As setting the lock granularity does, while the position in memory is ahead of the saved."""
     handled = Handled()
     reads = Reads(application)
-    consumer = consumer_of(handled, batch_size=500, poll=(0.002, 10.0), **kind)
+    consumer = consumer_of(handled, batch_size=500, poll_interval=(0.002, 10.0), **kind)
 
     def script() -> None:
         application.write("order-1", *range(20))

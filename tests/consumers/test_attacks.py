@@ -16,13 +16,13 @@ from mdb_sqla import (
     InvalidArgument,
     Message,
     MessageStore,
-    Retries,
+    RetryPolicy,
     SlotLost,
 )
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay, skip
 from mdb_sqla.consumers.group import Membership
 
-FAST = Retries(attempts=2, first=0.001, longest=0.001)
+FAST = RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
 INSERT = text("INSERT INTO effects (number) VALUES (:number)")
 
 
@@ -67,7 +67,7 @@ class AsyncCallable:
 
 
 def test_an_object_that_is_called_asynchronously(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=FAST)
+    consumer = Consumer("billing", "order", retry_policy=FAST)
     consumer.on("T")(AsyncCallable())
     application.write("order-1", 1)
 
@@ -80,7 +80,7 @@ def test_an_object_that_is_called_asynchronously(application: Any) -> None:
 
 
 def test_a_coroutine_that_nobody_would_await(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=FAST)
+    consumer = Consumer("billing", "order", retry_policy=FAST)
     handler = AsyncCallable()
     consumer.on("T")(lambda message, unit: handler(message, unit))
     application.write("order-1", 1)
@@ -92,7 +92,7 @@ def test_a_coroutine_that_nobody_would_await(application: Any) -> None:
 
 
 def test_the_failing_message_of_several_is_named(application: Any) -> None:
-    consumer = Consumer("billing", "order", transaction_size=10, retries=FAST)
+    consumer = Consumer("billing", "order", transaction_size=10, retry_policy=FAST)
 
     @consumer.on("T")
     def fail(message: Any, unit: Any) -> None:
@@ -106,7 +106,7 @@ def test_the_failing_message_of_several_is_named(application: Any) -> None:
 
 
 def test_a_handlers_own_operational_error_is_no_outage(application: Any) -> None:
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST)
+    consumer = Consumer("billing", "order", on_failure="dead_letter", retry_policy=FAST)
 
     @consumer.on("T")
     def fail(message: Any, unit: Any) -> None:
@@ -124,7 +124,9 @@ def test_a_handlers_own_operational_error_is_no_outage(application: Any) -> None
 def test_a_handler_that_always_loses_its_connection_is_set_aside(application: Any) -> None:
     if application.flavour.asynchronous:
         pytest.skip("one flavour will do")
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST, poll=(0.001, 0.01))
+    consumer = Consumer(
+        "billing", "order", on_failure="dead_letter", retry_policy=FAST, poll_interval=(0.001, 0.01)
+    )
 
     @consumer.on("T")
     def lose(message: Any, unit: Any) -> None:
@@ -142,7 +144,7 @@ def test_a_handler_that_always_loses_its_connection_is_set_aside(application: An
 
 
 def test_a_message_is_skipped_while_it_is_handled_again(application: Any) -> None:
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST)
+    consumer = Consumer("billing", "order", on_failure="dead_letter", retry_policy=FAST)
     calls: list[int] = []
 
     @consumer.on("T")
@@ -165,7 +167,7 @@ def test_a_message_is_skipped_while_it_is_handled_again(application: Any) -> Non
 
 
 def test_who_was_taken_over_handles_no_dead_letter(application: Any) -> None:
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST)
+    consumer = Consumer("billing", "order", on_failure="dead_letter", retry_policy=FAST)
     calls: list[int] = []
 
     @consumer.on("T")
@@ -188,7 +190,9 @@ def test_who_was_taken_over_handles_no_dead_letter(application: Any) -> None:
 
 
 def test_catching_up_handles_all_that_is_due(application: Any) -> None:
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST, batch_size=2)
+    consumer = Consumer(
+        "billing", "order", on_failure="dead_letter", retry_policy=FAST, batch_size=2
+    )
     failing = [True]
 
     @consumer.on("T")
@@ -210,7 +214,7 @@ def test_catching_up_handles_all_that_is_due(application: Any) -> None:
 
 @pytest.mark.parametrize("told", ["a\0b", "a\ud800b"])
 def test_any_error_text_can_be_set_aside(application: Any, told: str) -> None:
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST)
+    consumer = Consumer("billing", "order", on_failure="dead_letter", retry_policy=FAST)
 
     @consumer.on("T")
     def fail(message: Any, unit: Any) -> None:
@@ -225,7 +229,7 @@ def test_any_error_text_can_be_set_aside(application: Any, told: str) -> None:
 
 
 def test_a_position_that_was_set_back(application: Any) -> None:
-    consumer = Consumer("billing", "order", sets_aside=True, retries=FAST)
+    consumer = Consumer("billing", "order", on_failure="dead_letter", retry_policy=FAST)
     consumer.on("T")(lambda message, unit: 1 / 0)
     application.write("order-1", 1, 2)
     for _ in range(2):
@@ -247,13 +251,13 @@ def test_a_position_of_eventides_that_is_none(application: Any, data: Any) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"poll": (0, 1)}, {"poll": (2, 1)}],
+    [{"poll_interval": (0, 1)}, {"poll_interval": (2, 1)}],
 )
 def test_numbers_that_make_no_sense(arguments: Any) -> None:
     with pytest.raises(InvalidArgument):
         Consumer("billing", **arguments)
     with pytest.raises(InvalidArgument):
-        Retries(attempts=0)
+        RetryPolicy(max_attempts=0)
 
 
 def test_a_member_whose_lease_ran_out_meanwhile_still_shares(application: Any) -> None:
@@ -270,7 +274,7 @@ def test_a_member_whose_lease_ran_out_meanwhile_still_shares(application: Any) -
 def test_signals_at_any_moment_do_not_block(application: Any) -> None:
     if application.flavour.asynchronous:
         pytest.skip("an event of asyncio's has no lock")
-    consumer = consumer_of(application, poll=(0.001, 0.001))
+    consumer = consumer_of(application, poll_interval=(0.001, 0.001))
     number = [0]
 
     def wake(*_: Any) -> None:

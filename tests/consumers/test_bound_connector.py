@@ -85,7 +85,7 @@ def test_a_member_stays_alive(
 def test_it_polls_and_ends_at_once(
     application: Application, engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    consumer = Consumer("billing", "order", group=Group(lease=30), poll=(0.01, 0.05))
+    consumer = Consumer("billing", "order", group=Group(lease=30), poll_interval=(0.01, 0.05))
     handled: list[int] = []
     done = threading.Event()
     ended: list[float] = []

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Group, HandlerFailed, InvalidArgument, Message, Retries
+from mdb_sqla import Consumer, Group, HandlerFailed, InvalidArgument, Message, RetryPolicy
 from mdb_sqla.consumers.dead_letter_queue import replay
 from mdb_sqla.testing.catch_up import NotCaughtUp, catch_up, catch_up_async
 
@@ -72,7 +72,9 @@ def test_those_with_filters_and_without_a_handler(application: Any) -> None:
 
 def test_what_is_replayed(application: Any) -> None:
     """It feeds others, though no position moves."""
-    consumer = Consumer("careful", "a", sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "careful", "a", on_failure="dead_letter", retry_policy=RetryPolicy(max_attempts=1)
+    )
     failures = iter([ZeroDivisionError("first")])
 
     @consumer.on("T")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, SlotLost
+from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, SlotLost
 
-FAST = Retries(attempts=3, first=0.001, longest=0.001)
+FAST = RetryPolicy(max_attempts=3, initial_interval=0.001, max_interval=0.001)
 
 
 @pytest.mark.parametrize("transaction_size", [1, 3, 100])
@@ -113,7 +113,7 @@ def test_but_not_past_what_is_not_settled(application: Any, handler: Any) -> Non
 
 def test_one_that_was_started_elsewhere_is_let_go(application: Any) -> None:
     """It rolls back what it was doing: the other does it."""
-    consumer = Consumer("billing", "order", retries=FAST)
+    consumer = Consumer("billing", "order", retry_policy=FAST)
     other = Consumer("billing", "order")
     other.on("T")(lambda message, unit: None)
 
@@ -131,7 +131,7 @@ def test_one_that_was_started_elsewhere_is_let_go(application: Any) -> None:
 
 
 def test_goes_on_after_its_connection_was_lost(application: Any) -> None:
-    consumer = Consumer("billing", "order", poll=(0.001, 0.01))
+    consumer = Consumer("billing", "order", poll_interval=(0.001, 0.01))
     lost = iter([True])
 
     @consumer.on("T")

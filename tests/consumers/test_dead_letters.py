@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from mdb_sqla import Consumer, InvalidArgument, Retries
+from mdb_sqla import Consumer, InvalidArgument, RetryPolicy
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay, skip
 
 
@@ -21,8 +21,8 @@ class Billing:
         self.consumer = Consumer(
             "billing",
             "order",
-            sets_aside=True,
-            retries=Retries(attempts=2, first=0.001, longest=0.001),
+            on_failure="dead_letter",
+            retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001),
             **arguments,
         )
         self.consumer.on("T")(self.handle)
@@ -87,11 +87,11 @@ def test_what_is_known_of_it(billing: Billing) -> None:
         0,
         "T",
     )
-    assert letter.tries == 2
+    assert letter.attempts == 2
     assert letter.error == "ZeroDivisionError: number 1"
     assert "Traceback" in (letter.traceback or "")
     assert "in handle" in (letter.traceback or "")
-    assert (waiting.tries, waiting.error) == (0, None)
+    assert (waiting.attempts, waiting.error) == (0, None)
 
 
 @pytest.mark.parametrize("stream_name", [None, "order-1"])
@@ -115,7 +115,7 @@ def test_replay_that_fails_again(billing: Billing) -> None:
     assert billing.catch_up() == [2, 4, 5]
     assert billing.letters() == [(1, True), (3, False)]
     with billing.application.engine.connect() as connection:
-        assert dead_letters(connection)[0].tries == 4
+        assert dead_letters(connection)[0].attempts == 4
 
 
 def test_replay_of_a_stream_whose_next_one_fails(billing: Billing) -> None:

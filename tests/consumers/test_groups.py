@@ -39,7 +39,9 @@ class Members:
         name = next(self._names)
         engine = create_engine(self._url)
         group = Group(slots=SLOTS, lease=self._lease, member=name)
-        consumer = Consumer("billing", "order", group=group, batch_size=20, poll=(0.005, 0.02))
+        consumer = Consumer(
+            "billing", "order", group=group, batch_size=20, poll_interval=(0.005, 0.02)
+        )
 
         @consumer.on("T")
         def leave_effect(message: Any, unit: Any) -> None:

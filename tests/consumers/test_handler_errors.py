@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from mdb_sqla import Consumer, HandlerFailed, Retries, SlotLost
+from mdb_sqla import Consumer, HandlerFailed, RetryPolicy, SlotLost
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
 from mdb_sqla.consumers.handler_errors import current_task, ends_consumer
 from tests.consumers.conftest import Application, Effect
 
-FAST = Retries(attempts=2, first=0.001, longest=0.001)
+FAST = RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
 
 
 @pytest.fixture(params=["sync", "async", "in flight"])
@@ -40,13 +40,13 @@ def make(request: pytest.FixtureRequest, application: Application) -> Any:
                 session.add(Effect(number=message.data))
                 await session.commit()
 
-        in_flight = 4 if request.param == "in flight" else None
+        max_in_flight = 4 if request.param == "in flight" else None
         consumer = Consumer(
             "billing",
             "order",
-            retries=FAST,
-            in_flight=in_flight,
-            poll=(0.001, 0.01),
+            retry_policy=FAST,
+            max_in_flight=max_in_flight,
+            poll_interval=(0.001, 0.01),
             **arguments,
         )
         handlers: dict[str, Any] = {"sync": handle, "async": handle_async, "in flight": send}
@@ -110,14 +110,14 @@ def test_it_is_the_handlers_failure(
     for number in range(last + 1):
         application.write(f"order-{number}", number)
 
-    application.catch_up(make(then, sets_aside=True))
+    application.catch_up(make(then, on_failure="dead_letter"))
 
     assert sorted(tried) == sorted([*range(last), *range(last + 1)])
     assert application.effects() == [last]
     assert application.position("billing") == last + 1
     with application.engine.connect() as connection:
         letters = dead_letters(connection, "billing")
-    assert [(each.stream_name, each.failed, each.tries) for each in letters] == [
+    assert [(each.stream_name, each.failed, each.attempts) for each in letters] == [
         (f"order-{number}", True, 2) for number in range(last)
     ]
     logged = [each for each in caplog.records if "could not handle message" in each.getMessage()]
@@ -144,7 +144,7 @@ def test_the_end_of_the_process_passes_through(
 ) -> None:
     """What was done is rolled back, and no attempt is counted."""
     application.write("order-1", 1)
-    consumer = Consumer("billing", "order", retries=FAST, sets_aside=True)
+    consumer = Consumer("billing", "order", retry_policy=FAST, on_failure="dead_letter")
     failures = iter([error()])
 
     @consumer.on("T")

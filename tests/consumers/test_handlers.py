@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla import Consumer, HandlerFailed, Message, NoHandler, Retries
+from mdb_sqla import Consumer, HandlerFailed, Message, NoHandler, RetryPolicy
 
-ONCE = Retries(attempts=1)
-FAST = Retries(attempts=3, first=0.001, longest=0.001)
+ONCE = RetryPolicy(max_attempts=1)
+FAST = RetryPolicy(max_attempts=3, initial_interval=0.001, max_interval=0.001)
 
 
 def test_messages_without_a_handler_are_left_out(application: Any, handler: Any) -> None:
@@ -76,7 +76,7 @@ def test_what_a_handler_writes_is_committed_with_it(
 
 
 def test_a_failing_handler_leaves_nothing_and_stops_the_consumer(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=FAST)
+    consumer = Consumer("billing", "order", retry_policy=FAST)
     tried = []
 
     @consumer.on("T")
@@ -98,7 +98,7 @@ def test_a_failing_handler_leaves_nothing_and_stops_the_consumer(application: An
 
 
 def test_a_handler_that_fails_for_a_while_is_tried_again(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=FAST)
+    consumer = Consumer("billing", "order", retry_policy=FAST)
     failures = iter([ZeroDivisionError(), ValueError()])
 
     @consumer.on("T")
@@ -114,7 +114,7 @@ def test_a_handler_that_fails_for_a_while_is_tried_again(application: Any) -> No
 
 
 def test_an_error_of_the_server_is_the_handlers(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=ONCE)
+    consumer = Consumer("billing", "order", retry_policy=ONCE)
     consumer.on("T")(lambda message, unit: unit.session.execute(text("SELECT 1 / 0")))
     application.write("order-1", 1)
 
@@ -125,7 +125,7 @@ def test_an_error_of_the_server_is_the_handlers(application: Any) -> None:
 
 @pytest.mark.parametrize("ending", ["commit", "rollback", "close"])
 def test_a_handler_that_ends_the_transaction_is_told(application: Any, ending: str) -> None:
-    consumer = Consumer("billing", "order", retries=ONCE)
+    consumer = Consumer("billing", "order", retry_policy=ONCE)
     if application.flavour.asynchronous:
 
         @consumer.on("T")

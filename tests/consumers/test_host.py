@@ -26,11 +26,12 @@ import asyncio, os, threading
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
-from mdb_sqla import Consumer, Group, Host, Retries
+from mdb_sqla import Consumer, Group, Host, RetryPolicy
 
 url = os.environ["URL"]
-billing = Consumer("billing", "order", poll=(0.005, 0.05))
-other = Consumer("other", "order", retries=Retries(attempts=1), poll=(0.005, 0.05))
+billing = Consumer("billing", "order", poll_interval=(0.005, 0.05))
+once = RetryPolicy(max_attempts=1)
+other = Consumer("other", "order", retry_policy=once, poll_interval=(0.005, 0.05))
 
 @billing.on("T")
 def handle(message, unit):
@@ -50,7 +51,7 @@ def fail(message, unit):
 def leave(message, unit):
     raise SystemExit(0)
 
-sending = Consumer("other", "order", in_flight=4, group=Group(slots=2, lease=60))
+sending = Consumer("other", "order", max_in_flight=4, group=Group(slots=2, lease=60))
 
 @sending.on("Exit")
 async def leave_in_flight(message):

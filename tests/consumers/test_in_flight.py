@@ -10,7 +10,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from mdb_sqla import Consumer, HandlerFailed, InvalidArgument, Retries, StoredMessage, Unavailable
+from mdb_sqla import (
+    Consumer,
+    HandlerFailed,
+    InvalidArgument,
+    RetryPolicy,
+    StoredMessage,
+    Unavailable,
+)
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay
 
 Effect = Callable[[StoredMessage], Awaitable[None]]
@@ -27,9 +34,11 @@ class Sending:
         self.sent: list[int] = []
         self.errors: dict[int, list[Any]] = {}
         self.meanwhile: Effect | None = None
-        arguments.setdefault("in_flight", 4)
-        arguments.setdefault("retries", Retries(attempts=2, first=0.001, longest=0.001))
-        arguments.setdefault("poll", (0.001, 0.01))
+        arguments.setdefault("max_in_flight", 4)
+        arguments.setdefault(
+            "retries", RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
+        )
+        arguments.setdefault("poll_interval", (0.001, 0.01))
         self.consumer = Consumer("sending", "order", **arguments)
         self.consumer.on()(self.send)
 
@@ -130,7 +139,7 @@ def test_the_position_is_before_what_failed_for_good(sending: Sending) -> None:
     with pytest.raises(HandlerFailed) as failure:
         sending.catch_up()
     assert failure.value.message.data == 2
-    assert failure.value.tries == 2
+    assert failure.value.attempts == 2
     assert sorted(sending.sent) == [1, 4]
     assert sending.position == 1
 
@@ -139,7 +148,7 @@ def test_the_position_is_before_what_failed_for_good(sending: Sending) -> None:
 
 
 def test_what_failed_is_set_aside_with_its_stream(application: Any) -> None:
-    sending = Sending(application, sets_aside=True)
+    sending = Sending(application, on_failure="dead_letter")
     sending.write(("order-1", 1), ("order-2", 2), ("order-2", 3), ("order-2+1", 4), ("order-3", 5))
     sending.errors = {2: FOREVER[:], 5: FOREVER[2:]}
 
@@ -161,7 +170,7 @@ def test_what_failed_is_set_aside_with_its_stream(application: Any) -> None:
 
 def test_what_was_done_before_a_later_one_of_its_stream_failed(application: Any) -> None:
     """It is not set aside with it, and so not done again when that is replayed."""
-    sending = Sending(application, sets_aside=True)
+    sending = Sending(application, on_failure="dead_letter")
     sending.write(("order-1", 1), ("order-1", 2), ("order-1", 3), ("order-2", 4))
     sending.errors = {2: FOREVER[:2]}
 
@@ -176,7 +185,12 @@ def test_what_was_done_before_a_later_one_of_its_stream_failed(application: Any)
 
 def test_all_of_many_fail(application: Any) -> None:
     """However many there are, none is called more often than it must be."""
-    sending = Sending(application, sets_aside=True, in_flight=400, retries=Retries(2, 0.001, 0.001))
+    sending = Sending(
+        application,
+        on_failure="dead_letter",
+        max_in_flight=400,
+        retry_policy=RetryPolicy(2, 0.001, 0.001),
+    )
     with application.engine.begin() as connection:
         connection.execute(
             text(
@@ -194,12 +208,12 @@ def test_all_of_many_fail(application: Any) -> None:
     assert sending.position == 400
     with application.engine.connect() as connection:
         letters = list(dead_letters(connection, "sending"))
-    assert [(each.failed, each.tries) for each in letters] == [(True, 2)] * 400
+    assert [(each.failed, each.attempts) for each in letters] == [(True, 2)] * 400
 
 
 def test_each_is_tried_as_often(application: Any) -> None:
     """The second message fails for the first time when the third has failed for good."""
-    sending = Sending(application, sets_aside=True)
+    sending = Sending(application, on_failure="dead_letter")
     sending.write(("order-1", 1), ("order-1+2", 2), ("order-3", 3))
     sending.errors = {1: FOREVER[:1], 2: FOREVER[1:2], 3: FOREVER[2:4]}
 
@@ -219,7 +233,7 @@ def test_each_is_tried_as_often_before_it_stops(sending: Sending) -> None:
 
 def test_a_position_that_can_not_be_saved(application: Any) -> None:
     """No message is at fault: none is set aside, and it does not go on without an end."""
-    sending = Sending(application, sets_aside=True)
+    sending = Sending(application, on_failure="dead_letter")
     sending.write(("order-1", 1))
 
     async def catch_up() -> None:
@@ -239,17 +253,19 @@ def test_a_position_that_can_not_be_saved(application: Any) -> None:
     assert sending.began == [1]
 
 
-@pytest.mark.parametrize("in_flight", [4, None], ids=["in flight", "in a transaction"])
-def test_what_is_away_is_waited_for(application: Any, in_flight: int | None) -> None:
+@pytest.mark.parametrize("max_in_flight", [4, None], ids=["in flight", "in a transaction"])
+def test_what_is_away_is_waited_for(application: Any, max_in_flight: int | None) -> None:
     """More often than there are attempts; nothing is set aside, and nobody overtakes."""
-    sending = Sending(application, in_flight=in_flight, sets_aside=True)
+    sending = Sending(application, max_in_flight=max_in_flight, on_failure="dead_letter")
     sending.write(("order-1", 1), ("order-2", 2), ("order-1", 3))
-    if in_flight is None:
+    if max_in_flight is None:
 
         async def send(message: StoredMessage, unit: Any) -> None:
             await sending.send(message)
 
-        sending.consumer = Consumer("sending", "order", sets_aside=True, poll=(0.001, 0.01))
+        sending.consumer = Consumer(
+            "sending", "order", on_failure="dead_letter", poll_interval=(0.001, 0.01)
+        )
         sending.consumer.on()(send)
     sending.errors = {1: [Unavailable("The other side is away") for _ in range(5)]}
 
@@ -345,11 +361,11 @@ def test_no_transaction_is_open_while_it_is_in_flight(sending: Sending) -> None:
 
 
 def test_what_it_needs(application: Any) -> None:
-    with pytest.raises(InvalidArgument, match="in_flight must be an integer of at least 1: 0"):
-        Consumer("sending", in_flight=0)
+    with pytest.raises(InvalidArgument, match="max_in_flight must be an integer of at least 1: 0"):
+        Consumer("sending", max_in_flight=0)
     with pytest.raises(InvalidArgument, match="leave out its size"):
-        Consumer("sending", in_flight=2, transaction_size=2)
-    consumer = Consumer("sending", "order", in_flight=2)
+        Consumer("sending", max_in_flight=2, transaction_size=2)
+    consumer = Consumer("sending", "order", max_in_flight=2)
     if not application.flavour.asynchronous:
         with pytest.raises(InvalidArgument, match="run_async"):
             application.catch_up(consumer)

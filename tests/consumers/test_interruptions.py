@@ -44,7 +44,9 @@ def test_one_that_is_stopped_while_it_rests_leaves_its_group(
 ) -> None:
     InterruptedOnce(application)
     group = Group(slots=4, lease=60)
-    consumer = Consumer("billing", "order", group=group, poll=(0.002, 10.0), retries=FEW)
+    consumer = Consumer(
+        "billing", "order", group=group, poll_interval=(0.002, 10.0), retry_policy=FEW
+    )
     consumer.on("T")(Handled())
 
     run(application, consumer, lambda: lines.wait_for("was interrupted.*is lost"))

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import OperationalError
 
-from mdb_sqla import Consumer, Group, Lag, MessageStore, Retries, tables
+from mdb_sqla import Consumer, Group, Lag, MessageStore, RetryPolicy, tables
 from mdb_sqla.consumers import consumer_lag as module
 from mdb_sqla.consumers.consumer_lag import lag
 
@@ -194,7 +194,9 @@ def test_what_has_no_handler_is_not_waited_for(application: Any) -> None:
 def test_dead_letters_are_counted_by_themselves(application: Any) -> None:
     application.write("order-1", 1, 2)
     application.write("order-2", 3)
-    consumer = Consumer("careful", "order", sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "careful", "order", on_failure="dead_letter", retry_policy=RetryPolicy(max_attempts=1)
+    )
     consumer.on()(lambda message, unit: [][message.stream_name == "order-1"])
     application.catch_up(consumer)
 

@@ -75,7 +75,7 @@ def test_nor_one_that_is_in_memory_only(application: Any, filters: dict[str, Any
     handled = Handled()
     reads = Reads(application)
     # It saves at the latest when it has nothing to do for long.
-    consumer = consumer_of(handled, batch_size=500, poll=(0.002, 10.0), **filters)
+    consumer = consumer_of(handled, batch_size=500, poll_interval=(0.002, 10.0), **filters)
     correlated = {"correlationStreamName": "other-1"}
 
     def script() -> None:
@@ -101,7 +101,9 @@ def test_what_is_in_flight_is_delivered_again(application: Any) -> None:
         pytest.skip("only with run_async")
     delivered: list[int] = []
     handled = Handled()
-    consumer = Consumer("billing", "order", in_flight=4, poll=(0.002, 0.01), retries=FEW)
+    consumer = Consumer(
+        "billing", "order", max_in_flight=4, poll_interval=(0.002, 0.01), retry_policy=FEW
+    )
     restored = iter([True])
 
     @consumer.on("T")
@@ -124,7 +126,7 @@ def test_what_is_in_flight_is_delivered_again(application: Any) -> None:
 def test_a_dead_letter_whose_message_is_another_now(application: Any) -> None:
     """What was done with the one that was read is rolled back, and the other is handled."""
     calls: list[int] = []
-    consumer = Consumer("billing", "order", retries=FEW, sets_aside=True)
+    consumer = Consumer("billing", "order", retry_policy=FEW, on_failure="dead_letter")
 
     @consumer.on("T")
     def handle(message: Any, unit: Any) -> None:

@@ -42,7 +42,7 @@ def _set(engine: Engine, what: str) -> None:
 
 ARGUMENTS = pytest.mark.parametrize(
     "arguments",
-    [{}, {"group": True}, {"sets_aside": True}],
+    [{}, {"group": True}, {"on_failure": "dead_letter"}],
     ids=["alone", "group", "setting aside"],
 )
 
@@ -75,7 +75,7 @@ def test_a_server_that_is_read_only_while_messages_are_in_flight(
             lines.wait_for("was interrupted.*read-only", 4)
         handled.wait_for(2)
 
-    run(application, consumer_of(handle, in_flight=4), script)
+    run(application, consumer_of(handle, max_in_flight=4), script)
 
     assert application.effects() == [1, 2]
 
@@ -119,7 +119,7 @@ def test_what_a_handler_has_added_fails_as_its_own(application: Any) -> None:
 
     application.write("order-1", 1)
     consumer = consumer_of(
-        handle_async if application.flavour.asynchronous else handle, sets_aside=True
+        handle_async if application.flavour.asynchronous else handle, on_failure="dead_letter"
     )
     with application.engine.begin() as connection:
         connection.execute(text("LOCK TABLE effects"))
@@ -189,7 +189,7 @@ def test_a_statement_that_takes_too_long_is_its_handlers_failure(application: An
     application.write("order-1", 1)
     with pytest.raises(HandlerFailed) as error:
         application.catch_up(consumer_of(slow))
-    assert error.value.tries == 2
+    assert error.value.attempts == 2
 
 
 def test_a_handler_that_writes_where_it_has_forbidden_it_fails(application: Any) -> None:
@@ -241,4 +241,4 @@ def test_what_conflicts_every_time_fails(application: Any, monkeypatch: pytest.M
     application.write("order-1", 1)
     with pytest.raises(HandlerFailed) as error:
         application.catch_up(consumer_of(conflict))
-    assert len(calls) == error.value.tries == 3
+    assert len(calls) == error.value.attempts == 3

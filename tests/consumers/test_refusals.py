@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mdb_sqla import Consumer, Group, InvalidArgument, Retries
+from mdb_sqla import Consumer, Group, InvalidArgument, RetryPolicy
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
 
 
@@ -52,7 +52,9 @@ def test_names_are_as_long_as_a_key_allows(application: Any) -> None:
         "".join(map(chr, random.Random(seed).choices(range(0x4E00, 0x9FFF), k=333)))
         for seed in (1, 2)
     ]
-    consumer = Consumer(names[0], "order", group=Group(slots=2, member=names[1]), sets_aside=True)
+    consumer = Consumer(
+        names[0], "order", group=Group(slots=2, member=names[1]), on_failure="dead_letter"
+    )
     consumer.on()(lambda message, unit: None)
     application.catch_up(consumer)
     assert application.position(names[0]) is not None
@@ -71,7 +73,9 @@ def test_bad_handlers(application: Any) -> None:
 
 
 def test_sessions_without_transactions_are_refused(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=Retries(attempts=1), sets_aside=True)
+    consumer = Consumer(
+        "billing", "order", retry_policy=RetryPolicy(max_attempts=1), on_failure="dead_letter"
+    )
     consumer.on("T")(lambda message, unit: None)
     application.write("order-1", 1)
     engine = application.flavour.engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from mdb_sqla import Consumer, Group, Host, InvalidArgument, Retries, Unavailable, tables
+from mdb_sqla import Consumer, Group, Host, InvalidArgument, RetryPolicy, Unavailable, tables
 from mdb_sqla.admin.consumer_overview import reset_consumer
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
 from mdb_sqla.testing.catch_up import catch_up, catch_up_async
@@ -91,7 +91,9 @@ def test_all_slots_of_a_group(application: Application, handler: Any) -> None:
 def test_dead_letters_from_there_on_are_handled_again(application: Application) -> None:
     """Those before it stay, and so does what waits for them."""
     is_mended = False
-    consumer = Consumer("billing", "order", sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "billing", "order", on_failure="dead_letter", retry_policy=RetryPolicy(max_attempts=1)
+    )
     handled: list[int] = []
 
     @consumer.on("T")
@@ -126,7 +128,7 @@ def test_what_is_in_flight_is_delivered_again(application: Application) -> None:
     calls: list[int] = []
     waiting = threading.Event()
     is_back = False
-    consumer = Consumer("billing", "order", in_flight=4, poll=(0.002, 0.01))
+    consumer = Consumer("billing", "order", max_in_flight=4, poll_interval=(0.002, 0.01))
 
     @consumer.on("T")
     async def send(message: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Retries
+from mdb_sqla import Consumer, RetryPolicy
 
 
 def run_until(application: Any, consumer: Consumer, done: threading.Event, write: Any) -> None:
@@ -50,7 +50,9 @@ def test_handles_what_comes_later_and_stops(application: Any, handler: Any) -> N
 
 
 def test_stops_while_it_waits_to_try_again(application: Any) -> None:
-    consumer = Consumer("billing", "order", retries=Retries(first=60, longest=60))
+    consumer = Consumer(
+        "billing", "order", retry_policy=RetryPolicy(initial_interval=60, max_interval=60)
+    )
     failed = threading.Event()
 
     @consumer.on("T")
@@ -81,7 +83,7 @@ def test_stops_after_the_message_in_hand(application: Any) -> None:
 
 
 def test_saves_a_position_that_came_not_far_when_it_is_idle(application: Any) -> None:
-    consumer = Consumer("billing", "order", poll=(0.01, 0.02))
+    consumer = Consumer("billing", "order", poll_interval=(0.01, 0.02))
     consumer.on("T")(lambda message, unit: None)
     saved = threading.Event()
 
@@ -102,7 +104,7 @@ def test_a_pool_that_others_use_up_is_waited_for(application: Any) -> None:
     engine = create_engine(
         application.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.05, pool_pre_ping=True
     )
-    consumer = Consumer("billing", "order", poll=(0.01, 0.05))
+    consumer = Consumer("billing", "order", poll_interval=(0.01, 0.05))
     handled = threading.Event()
     consumer.on("T")(lambda message, unit: handled.set())
     application.write("order-1", 1)

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import Consumer, HandlerFailed, Retries, UndecodableMessage
+from mdb_sqla import Consumer, HandlerFailed, RetryPolicy, UndecodableMessage
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay
 from tests.consumers.conftest import Application, Effect
 from tests.consumers.test_replies import wait
 
-FAST = Retries(attempts=2, first=0.001, longest=0.001)
+FAST = RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
 
 
 def write_bad(application: Application, stream_name: str = "order-1") -> None:
@@ -32,8 +32,8 @@ def write_bad(application: Application, stream_name: str = "order-1") -> None:
 @pytest.fixture(params=["one by one", "batches", "in flight"])
 def make(request: pytest.FixtureRequest, application: Application, handler: Any) -> Any:
     """Makes consumers that handle each type; in flight as well, where there is a loop."""
-    in_flight = 4 if request.param == "in flight" else None
-    if in_flight and not application.flavour.asynchronous:
+    max_in_flight = 4 if request.param == "in flight" else None
+    if max_in_flight and not application.flavour.asynchronous:
         pytest.skip("what is in flight needs a loop")
 
     async def send(message: Any) -> None:
@@ -46,13 +46,13 @@ def make(request: pytest.FixtureRequest, application: Application, handler: Any)
         consumer = Consumer(
             "billing",
             "order",
-            retries=FAST,
+            retry_policy=FAST,
             transaction_size=size,
-            in_flight=in_flight,
-            poll=(0.001, 0.01),
+            max_in_flight=max_in_flight,
+            poll_interval=(0.001, 0.01),
             **arguments,
         )
-        consumer.on(*types)(send if in_flight else handler)
+        consumer.on(*types)(send if max_in_flight else handler)
         return consumer
 
     return make
@@ -69,7 +69,7 @@ def test_a_time_that_python_does_not_have_is_set_aside(application: Application,
             )
         )
 
-    application.catch_up(make("T", "Bad", sets_aside=True))
+    application.catch_up(make("T", "Bad", on_failure="dead_letter"))
 
     assert application.effects() == [1, 3]
     with application.engine.connect() as connection:
@@ -90,7 +90,7 @@ def test_it_stops_the_consumer_where_it_is(application: Application, make: Any) 
     assert isinstance(cause, UndecodableMessage)
     assert (cause.stream_name, cause.position, cause.global_position) == ("order-1", 1, 2)
     assert isinstance(cause.__cause__, ValueError)
-    assert raised.value.tries == 2
+    assert raised.value.attempts == 2
     assert pickle.loads(pickle.dumps(raised.value)).message.global_position == 2
 
 
@@ -100,13 +100,13 @@ def test_it_becomes_a_dead_letter(application: Application, make: Any) -> None:
     application.write("order-1", 3)
     application.write("order-2", 4)
 
-    application.catch_up(make(sets_aside=True))
+    application.catch_up(make(on_failure="dead_letter"))
 
     assert sorted(application.effects()) == [1, 4]
     assert application.position("billing") == 4
     with application.engine.connect() as connection:
         bad, waiting = dead_letters(connection, "billing")
-    assert (bad.global_position, bad.failed, bad.tries) == (2, True, 2)
+    assert (bad.global_position, bad.failed, bad.attempts) == (2, True, 2)
     assert "Message 2 of type 'Bad', position 1 of stream order-1," in (bad.error or "")
     assert (waiting.global_position, waiting.failed) == (3, False)
 
@@ -115,14 +115,14 @@ def test_it_fails_again_where_it_is_replayed(application: Application, make: Any
     """Nor does it keep others from being replayed."""
     write_bad(application)
     write_bad(application, "order-2")
-    application.catch_up(make(sets_aside=True))
+    application.catch_up(make(on_failure="dead_letter"))
     with application.engine.begin() as connection:
         assert replay(connection, "billing") == 2
 
-    application.catch_up(make(sets_aside=True))
+    application.catch_up(make(on_failure="dead_letter"))
 
     with application.engine.connect() as connection:
-        assert [letter.tries for letter in dead_letters(connection, "billing")] == [4, 4]
+        assert [letter.attempts for letter in dead_letters(connection, "billing")] == [4, 4]
 
 
 def test_it_is_skipped_without_a_handler(application: Application, make: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_deserializer_of_the_engines(
     application.write("order-1", 1, 2)
     application.write("order-2", 3)
 
-    application.catch_up(make(sets_aside=True))
+    application.catch_up(make(on_failure="dead_letter"))
 
     assert sorted(application.effects()) == [1, 3]
     with application.engine.connect() as connection:

@@ -15,11 +15,11 @@ from sqlalchemy import URL, create_engine, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, MemberReplaced, Message, Retries, migrations, tables
+from mdb_sqla import Consumer, Group, MemberReplaced, Message, RetryPolicy, migrations, tables
 from mdb_sqla.consumers import dead_letter_queue
 from mdb_sqla.consumers.heartbeat import Beat, beating
 from mdb_sqla.consumers.operations import Pause
-from mdb_sqla.consumers.runners import Driver
+from mdb_sqla.consumers.runners import Runner
 from mdb_sqla.wake_up.channel import channel_of
 from mdb_sqla.wake_up.listener import _changing, listening
 from tests.consumers.conftest import Application, leave_effect
@@ -37,7 +37,7 @@ def listeners(application: Application) -> list[int]:
 
 def noting(application: Application, *categories: str, **options: Any) -> tuple[Consumer, Any]:
     """A consumer that tells of what it has handled."""
-    consumer = Consumer("billing", *categories, poll=POLL, **options)
+    consumer = Consumer("billing", *categories, poll_interval=POLL, **options)
     handled = threading.Event()
 
     @consumer.on("T")
@@ -94,7 +94,7 @@ def test_does_not_wake_for_what_it_does_not_read(application: Application) -> No
 
 def test_a_handlers_messages_wake_others(application: Application) -> None:
     """The messages of a handler are told of like any others, sync or async."""
-    first = Consumer("first", "order", poll=POLL)
+    first = Consumer("first", "order", poll_interval=POLL)
     second, handled = noting(application, "invoice")
 
     @first.on("T")
@@ -131,7 +131,13 @@ def test_a_handlers_messages_wake_others(application: Application) -> None:
 
 def test_a_replay_wakes_it(application: Application) -> None:
     mended, handled = threading.Event(), threading.Event()
-    consumer = Consumer("billing", "order", poll=POLL, sets_aside=True, retries=Retries(attempts=1))
+    consumer = Consumer(
+        "billing",
+        "order",
+        poll_interval=POLL,
+        on_failure="dead_letter",
+        retry_policy=RetryPolicy(max_attempts=1),
+    )
 
     @consumer.on("T")
     def handle(message: Any, unit: Any) -> None:
@@ -171,7 +177,7 @@ def test_it_can_be_turned_off(application: Application) -> None:
     application.factory.configure(
         bind=application.flavour.engine.execution_options(message_store_wake_up=False)
     )
-    consumer = Consumer("billing", "order", poll=(0.01, 0.01))
+    consumer = Consumer("billing", "order", poll_interval=(0.01, 0.01))
     handled = threading.Event()
     consumer.on("T")(lambda message, unit: handled.set())
     seen: list[int] = []
@@ -189,7 +195,7 @@ def test_it_can_be_turned_off(application: Application) -> None:
 def test_a_heart_beats_while_a_handler_blocks_its_thread_or_loop(application: Application) -> None:
     lease = 1.0  # seconds; a machine at work may hold up a beat for a part of one
     group = Group(slots=2, lease=lease, member="m")
-    consumer = Consumer("billing", "order", poll=POLL, group=group)
+    consumer = Consumer("billing", "order", poll_interval=POLL, group=group)
     members = tables.consumer_members.c
     started, alive = threading.Event(), list[bool]()
 
@@ -244,7 +250,7 @@ def test_an_end_right_after_the_beginning_leaves_nothing(
 def test_a_busy_consumer_does_not_pile_up_what_wakes_it(application: Application) -> None:
     if application.flavour.asynchronous:
         pytest.skip("an event of asyncio's is set, or it is not")
-    driver = Driver(application.factory)
+    driver = Runner(application.factory)
 
     for _ in range(1000):
         driver.wake()
@@ -264,7 +270,7 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
         beats.append(1)
         raise MemberReplaced("billing", "m")
 
-    with beating(engine, Beat(beat, 0.01), Driver(sessionmaker(engine)).submit):
+    with beating(engine, Beat(beat, 0.01), Runner(sessionmaker(engine)).submit):
         wait_until(lambda: not [t for t in threading.enumerate() if "heartbeat" in t.name])
 
     engine.dispose()
@@ -308,10 +314,10 @@ def test_a_store_in_a_schema_that_sessions_tell(empty_database: URL) -> None:
     migrations.upgrade(engine.execution_options(schema_translate_map=schemas), schema="Events")
     factory = sessionmaker(engine, execution_options={"schema_translate_map": schemas})
 
-    of_driver = Driver(factory).engine
+    of_driver = Runner(factory).engine
 
     assert channel_of(of_driver) == "Events"
     with engine.connect() as connection:
         connection = connection.execution_options(schema_translate_map=schemas)
-        assert channel_of(Driver(sessionmaker(connection)).engine) == "Events"
+        assert channel_of(Runner(sessionmaker(connection)).engine) == "Events"
     engine.dispose()

@@ -98,6 +98,6 @@ def write(database: URL, stream_name: str, *messages: Message) -> None:
 
 
 def billing(**options: Any) -> Consumer:
-    consumer = Consumer("billing", "order", poll=(0.01, 0.05), **options)
+    consumer = Consumer("billing", "order", poll_interval=(0.01, 0.05), **options)
     consumer.on("Placed")(lambda message, unit: None)
     return consumer

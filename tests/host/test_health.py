@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine, event, text
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Group, Host, Message, Retries
+from mdb_sqla import Consumer, Group, Host, Message, RetryPolicy
 from tests.host.conftest import PATIENCE, Supervisor, billing, write
 
 
@@ -90,7 +90,7 @@ def test_one_that_has_failed(database: URL, supervisor: Supervisor) -> None:
     """The other one still finishes what it has in hand."""
     write(database, "order-1", Message("Placed"), Message("Bad"))
     asked, is_busy = threading.Event(), threading.Event()
-    busy, bad = billing(), Consumer("bad", "order", retries=Retries(attempts=1))
+    busy, bad = billing(), Consumer("bad", "order", retry_policy=RetryPolicy(max_attempts=1))
     told: list[tuple[int, dict[str, Any]]] = []
 
     @busy.on("Bad")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, DataExists, Group, Message, Retries, StoredMessage, migrations
+from mdb_sqla import Consumer, DataExists, Group, Message, RetryPolicy, StoredMessage, migrations
 from mdb_sqla.admin.granularity import set_lock_granularity
 from mdb_sqla.admin.verification import verify
 from mdb_sqla.consumers import dead_letter_queue
@@ -90,8 +90,10 @@ def write(managed: Flavour, engine: Any) -> None:
 
 def consume(managed: Flavour, engine: Any) -> None:
     factory = factory_of(managed, engine)
-    once = Retries(attempts=1)
-    billing = Consumer("billing", "order", group=Group(slots=2), sets_aside=True, retries=once)
+    once = RetryPolicy(max_attempts=1)
+    billing = Consumer(
+        "billing", "order", group=Group(slots=2), on_failure="dead_letter", retry_policy=once
+    )
     handled: list[str] = []
     failing = True
 

@@ -80,7 +80,7 @@ def test_who_listens_through_the_pooler_hears_nothing(pooled: URL, direct: URL) 
 def test_consumers_poll(engine: Engine, pooled: URL) -> None:
     quiet = create_engine(pooled, execution_options={"message_store_wake_up": False}, **PSYCOPG)
     handled = Event()
-    billing = Consumer("billing", "order", poll=(0.01, 0.05))
+    billing = Consumer("billing", "order", poll_interval=(0.01, 0.05))
     billing.on("Placed")(lambda _message, _unit: handled.set())
     thread = Thread(target=billing.run, args=[sessionmaker(quiet)])
     thread.start()

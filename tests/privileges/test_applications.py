@@ -7,7 +7,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, Retries, StoredMessage, UnitOfWork
+from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, StoredMessage, UnitOfWork
 from mdb_sqla.consumers import dead_letter_queue as letters
 from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.store.copy_writes import LEAST_TO_COPY
@@ -86,8 +86,10 @@ def test_consuming(member_of: MemberOf, role: str, group: Group | None) -> None:
         for name in ("good", "bad"):
             unit.write(f"{category}-{name}", Message("Opened"))
         unit.commit()
-    once = Retries(attempts=1)
-    consumer = Consumer(f"of {category}", category, group=group, sets_aside=True, retries=once)
+    once = RetryPolicy(max_attempts=1)
+    consumer = Consumer(
+        f"of {category}", category, group=group, on_failure="dead_letter", retry_policy=once
+    )
     handled: list[str] = []
     failing = True
 

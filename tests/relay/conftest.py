@@ -63,7 +63,10 @@ class Shop:
     def relay(self, receiving: Receiving, name: str = "relay", **options: Any) -> Relay:
         of_target = options.pop("target", {})
         return Relay(
-            name, self.category, to=receiving.target(**of_target), **{"poll": POLL, **options}
+            name,
+            self.category,
+            to=receiving.target(**of_target),
+            **{"poll_interval": POLL, **options},
         )
 
     @asynccontextmanager

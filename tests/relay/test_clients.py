@@ -13,19 +13,21 @@ from faststream.rabbit import Channel, RabbitBroker
 from faststream.redis import RedisBroker
 from redis.asyncio import Redis
 
-from mdb_sqla import Message, Retries
+from mdb_sqla import Message, RetryPolicy
 from mdb_sqla.relay import Relay
 from mdb_sqla.relay.nats import JetStream
 from mdb_sqla.relay.rabbitmq import RabbitMQ
 from mdb_sqla.relay.redis import RedisStreams
 from tests.relay.conftest import POLL, until
 
-ONCE = Retries(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 def test_one_of_nats_that_does_not_connect_again(shop: Any, nats: Any) -> None:
     broker = NatsBroker(nats.server.url, allow_reconnect=False, logger=None)
-    relay = Relay("relay", shop.category, to=JetStream(broker, stream=shop.category), poll=POLL)
+    relay = Relay(
+        "relay", shop.category, to=JetStream(broker, stream=shop.category), poll_interval=POLL
+    )
 
     async def scenario() -> None:
         async with shop.running(relay):
@@ -42,7 +44,9 @@ def test_one_of_nats_that_does_not_connect_again(shop: Any, nats: Any) -> None:
 
 def test_one_of_nats_that_was_connected_before(shop: Any, nats: Any) -> None:
     broker = NatsBroker(nats.server.url, logger=None)
-    relay = Relay("relay", shop.category, to=JetStream(broker, stream=shop.category), poll=POLL)
+    relay = Relay(
+        "relay", shop.category, to=JetStream(broker, stream=shop.category), poll_interval=POLL
+    )
 
     async def scenario() -> None:
         unused = await broker.connect()
@@ -62,7 +66,7 @@ def test_why_nats_is_not_reached(shop: Any, nats: Any, waits: Any) -> None:
     shop.write(1, "one")
     nats.server.kill()
     target = JetStream(NatsBroker(nats.server.url, logger=None), stream=shop.category)
-    relay = Relay("relay", shop.category, to=target, timeout=0.3, poll=POLL)
+    relay = Relay("relay", shop.category, to=target, timeout=0.3, poll_interval=POLL)
 
     async def scenario() -> None:
         async with shop.running(relay):
@@ -106,7 +110,14 @@ def test_a_channel_that_raises_what_is_returned(shop: Any, rabbitmq: Any) -> Non
     target = RabbitMQ(broker, routing_key=lambda message: f"{shop.category}.{message.data}")
     shop.write(1, "T")
     shop.write(2, "nowhere")
-    relay = Relay("relay", shop.category, to=target, retries=ONCE, sets_aside=True, poll=POLL)
+    relay = Relay(
+        "relay",
+        shop.category,
+        to=target,
+        retry_policy=ONCE,
+        on_failure="dead_letter",
+        poll_interval=POLL,
+    )
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
@@ -117,7 +128,7 @@ def test_a_channel_that_raises_what_is_returned(shop: Any, rabbitmq: Any) -> Non
 def test_a_channel_without_confirms_publishes_nothing(shop: Any, rabbitmq: Any, waits: Any) -> None:
     channel = Channel(publisher_confirms=False)
     broker = RabbitBroker(rabbitmq.server.url, default_channel=channel, logger=None)
-    relay = Relay("relay", shop.category, to=RabbitMQ(broker), poll=POLL)
+    relay = Relay("relay", shop.category, to=RabbitMQ(broker), poll_interval=POLL)
 
     async def scenario() -> None:
         async with shop.running(relay):
@@ -156,7 +167,7 @@ def test_a_type_that_is_too_long_stops_no_other(
     shop.write(1, "one")
     shop.write(2, Message("T" * 5_000, "two"))
     shop.write(3, "three")
-    relay = shop.relay(receiving, retries=ONCE, sets_aside=True)
+    relay = shop.relay(receiving, retry_policy=ONCE, on_failure="dead_letter")
     shop.run(relay.catch_up_async(shop.factory))
 
     assert "waits for" not in caplog.text
@@ -168,7 +179,9 @@ def test_few_connections_of_redis(shop: Any, redis: Any, caplog: pytest.LogCaptu
     for number in range(60):
         shop.write(number, number)
     target = RedisStreams(RedisBroker(f"{redis.server.url}?max_connections=4"))
-    shop.run(Relay("relay", shop.category, to=target, poll=POLL).catch_up_async(shop.factory))
+    shop.run(
+        Relay("relay", shop.category, to=target, poll_interval=POLL).catch_up_async(shop.factory)
+    )
 
     assert "waits for" not in caplog.text
     assert len(shop.run(redis.received())) == 60

@@ -79,8 +79,8 @@ def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         tmp_path,
         'url = "$SHOP_URL"\nschema = "events"\n[relays.orders]\n'
         'categories = ["order", "$SHOP_CATEGORY"]\n'
-        'types = ["Placed"]\nin_flight = 7\ntimeout = 3.5\nsets_aside = true\n'
-        "group = { slots = 4, lease = 5.0 }\nretries = { attempts = 2 }\n"
+        'types = ["Placed"]\nmax_in_flight = 7\ntimeout = 3.5\non_failure = "dead_letter"\n'
+        "group = { slots = 4, lease = 5.0 }\nretry_policy = { max_attempts = 2 }\n"
         f'cloud_events = {{ source = "/shop" }}\n{NATS}',
     )
     relay = told.relays["orders"].relay("orders")
@@ -91,9 +91,9 @@ def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert relay.handlers.names == {"Placed": "JetStream ORDERS"}
     assert relay.sharing.endswith("4 slots")
     settings = relay._settings
-    assert (settings.in_flight, settings.sets_aside) == (7, True)
-    assert settings.retries.attempts == 2
-    assert settings.retries.longest == 5.0
+    assert (settings.max_in_flight, settings.on_failure) == (7, "dead_letter")
+    assert settings.retry_policy.max_attempts == 2
+    assert settings.retry_policy.max_interval == 5.0
 
 
 WRONG: list[Any] = [
@@ -101,8 +101,11 @@ WRONG: list[Any] = [
     ("url = 7\n" + NATS, "url: Input should be a valid string"),
     ("colour = 1\n" + NATS, "colour: there is no such key"),
     (NATS + "durable = 1", "relays.orders.nats.durable: there is no such key"),
-    ("[relays.orders]\nin_flight = 0\n" + NATS, "relays.orders.in_flight: .*greater than 0, not 0"),
-    ("[relays.orders]\nin_flight = '9'\n" + NATS, "in_flight: .*valid integer, not '9'"),
+    (
+        "[relays.orders]\nmax_in_flight = 0\n" + NATS,
+        "relays.orders.max_in_flight: .*greater than 0, not 0",
+    ),
+    ("[relays.orders]\nmax_in_flight = '9'\n" + NATS, "max_in_flight: .*valid integer, not '9'"),
     ("[relays.orders]\ncategories = 'order'\n" + NATS, "categories: .*valid list, not 'order'"),
     ("[relays.orders]\n", "relays.orders: needs exactly one broker: a table nats, rabbitmq"),
     (NATS + "[relays.orders.redis]\nurl = 'redis://x'", "relays.orders: needs exactly one broker"),
@@ -234,7 +237,7 @@ def test_settings_for_tls(tmp_path: Path, protocol: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ("retries = { first = 9.0, longest = 1.0 }", "first"),
+        ("retry_policy = { initial_interval = 9.0, max_interval = 1.0 }", "initial_interval"),
         ('types = ["A", "A"]', "A"),
     ],
 )

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from mdb_sqla import BrokerRefused, InvalidArgument, Retries, StoredMessage
+from mdb_sqla import BrokerRejected, InvalidArgument, RetryPolicy, StoredMessage
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.relay import CloudEvents, Relay
 from mdb_sqla.relay.confluent import ConfluentKafka
@@ -131,7 +131,7 @@ def test_places() -> None:
     assert category_topic(stored("account:command+new-7")) == "account.command-new"
     check_topic("account.command-new", stored())
     for topic in ("", ".", "..", "a b", "ä", "x" * 250):
-        with pytest.raises(BrokerRefused, match="Kafka has no topics"):
+        with pytest.raises(BrokerRejected, match="Kafka has no topics"):
             check_topic(topic, stored())
 
 
@@ -147,12 +147,12 @@ class Nowhere:
 
 
 def test_arguments_of_a_relay() -> None:
-    relay = Relay("a", to=Nowhere(), types=["T"], retries=Retries(attempts=1))
+    relay = Relay("a", to=Nowhere(), types=["T"], retry_policy=RetryPolicy(max_attempts=1))
     assert relay.handlers.names == {"T": "nowhere"}
     with pytest.raises(InvalidArgument, match="timeout must be more than 0"):
         Relay("a", to=Nowhere(), timeout=0)
     with pytest.raises(InvalidArgument, match="at least 1"):
-        Relay("a", to=Nowhere(), in_flight=0)
+        Relay("a", to=Nowhere(), max_in_flight=0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_arguments_of_a_relay() -> None:
         ({"types": [4]}, r"4 \(int\)"),
         ({"cloud_events": "/shop"}, r"CloudEvents: '/shop' \(str\)"),
         ({"timeout": "10"}, r"'10' \(str\)"),
-        ({"retries": 3}, r"Retries: 3 \(int\)"),
+        ({"retry_policy": 3}, r"RetryPolicy: 3 \(int\)"),
         ({"group": 4}, r"Group: 4 \(int\)"),
     ],
 )

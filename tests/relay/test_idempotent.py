@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import OutOfOrderSequenceNumber
 from confluent_kafka import KafkaError, Producer
 
-from mdb_sqla import Group, Message, Retries
+from mdb_sqla import Group, Message, RetryPolicy
 from tests.relay.conftest import IDEMPOTENT, until
 from tests.relay.test_outages import assert_in_order, first_arrivals
 
@@ -27,7 +27,7 @@ def test_each_stream_arrives_once_and_in_order(
 ) -> None:
     for number in range(100):
         shop.write(number % 7, number, number + 1000)
-    relay = shop.relay(receiving, in_flight=25, group=Group(slots=4))
+    relay = shop.relay(receiving, max_in_flight=25, group=Group(slots=4))
     shop.run(relay.catch_up_async(shop.factory))
 
     assert "waits for" not in caplog.text
@@ -53,8 +53,8 @@ def test_brokers_that_hang_in_mid_stream(
 ) -> None:
     is_waited_for = timeout > 1 and patience > 1000
     options = {"target": {"patience": patience}} if patience < 1000 else {}
-    once = Retries(attempts=1)
-    relay = shop.relay(receiving, timeout=timeout, in_flight=20, retries=once, **options)
+    once = RetryPolicy(max_attempts=1)
+    relay = shop.relay(receiving, timeout=timeout, max_in_flight=20, retry_policy=once, **options)
     number = 600
 
     async def scenario() -> None:
@@ -90,7 +90,10 @@ def test_what_is_too_large_fails_no_other(
     for number in range(20, 40):
         shop.write(number, number)
     relay = shop.relay(
-        receiving, in_flight=15, retries=Retries(attempts=2, first=0.01), sets_aside=True
+        receiving,
+        max_in_flight=15,
+        retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01),
+        on_failure="dead_letter",
     )
     shop.run(relay.catch_up_async(shop.factory))
 

@@ -91,7 +91,7 @@ def config_of(receiving: Any, category: str) -> str:
     return f"""
 [relays.relay]
 categories = ["{category}"]
-in_flight = 20
+max_in_flight = 20
 batch_size = 50
 timeout = 2.0
 group = {{ slots = 4, lease = {LEASE} }}

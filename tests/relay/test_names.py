@@ -21,7 +21,7 @@ def test_names_that_this_library_would_not_write(shop: Any, receiving: Any) -> N
             id_ = f"00000000-0000-4000-8000-{number:012}"
             connection.execute(write, {"id": id_, "name": name, "data": str(number)})
     target = receiving.target(stream=lambda _: shop.category)
-    relay = Relay("relay", to=target, poll=POLL, cloud_events=CloudEvents("/shop"))
+    relay = Relay("relay", to=target, poll_interval=POLL, cloud_events=CloudEvents("/shop"))
     shop.run(relay.catch_up_async(shop.factory))
 
     found = shop.run(receiving.received())

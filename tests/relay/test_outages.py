@@ -12,14 +12,14 @@ from uuid import uuid4
 
 import pytest
 
-from mdb_sqla import Retries, StoredMessage, Unavailable
+from mdb_sqla import RetryPolicy, StoredMessage, Unavailable
 from mdb_sqla.relay.envelope import Envelope
 from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.target import Destination, dotted
 from tests.relay.conftest import until
 from tests.waiting import collect_garbage
 
-ONCE = Retries(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def assert_in_order(places: list[tuple[str, int]], number: int) -> None:
 
 
 def test_the_position_moves_after_the_confirm(shop: Any, receiving: Any, waits: Any) -> None:
-    relay = shop.relay(receiving, timeout=0.3, retries=ONCE, sets_aside=True)
+    relay = shop.relay(receiving, timeout=0.3, retry_policy=ONCE, on_failure="dead_letter")
 
     async def scenario() -> None:
         async with shop.running(relay):
@@ -72,7 +72,7 @@ def test_the_position_moves_after_the_confirm(shop: Any, receiving: Any, waits: 
 
 
 def test_a_broker_that_is_down_at_the_start(shop: Any, receiving: Any, waits: Any) -> None:
-    relay = shop.relay(receiving, timeout=2.0, retries=ONCE, sets_aside=True)
+    relay = shop.relay(receiving, timeout=2.0, retry_policy=ONCE, on_failure="dead_letter")
     receiving.server.kill()
 
     async def scenario() -> None:
@@ -92,7 +92,7 @@ def test_a_broker_that_is_down_at_the_start(shop: Any, receiving: Any, waits: An
 
 
 def test_a_broker_that_hangs_at_the_start(shop: Any, receiving: Any, waits: Any) -> None:
-    relay = shop.relay(receiving, timeout=0.3, retries=ONCE, sets_aside=True)
+    relay = shop.relay(receiving, timeout=0.3, retry_policy=ONCE, on_failure="dead_letter")
     receiving.server.pause()
 
     async def scenario() -> None:
@@ -138,7 +138,9 @@ def test_cancelled_while_it_connects_to_what_hangs(shop: Any, receiving: Any) ->
 
 
 def test_a_broker_that_is_killed_in_mid_stream(shop: Any, receiving: Any) -> None:
-    relay = shop.relay(receiving, timeout=2.0, in_flight=20, retries=ONCE, sets_aside=True)
+    relay = shop.relay(
+        receiving, timeout=2.0, max_in_flight=20, retry_policy=ONCE, on_failure="dead_letter"
+    )
     number = 600
 
     async def scenario() -> None:

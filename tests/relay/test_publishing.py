@@ -52,7 +52,7 @@ def test_names_with_spaces_around_them(shop: Any, receiving: Any) -> None:
 def test_each_stream_arrives_in_order(shop: Any, receiving: Any) -> None:
     for number in range(60):
         shop.write(number % 7, number, number + 1000)
-    shop.run(shop.relay(receiving, in_flight=25).catch_up_async(shop.factory))
+    shop.run(shop.relay(receiving, max_in_flight=25).catch_up_async(shop.factory))
 
     by_stream: dict[str, list[int]] = defaultdict(list)
     for told in shop.run(receiving.received()):
@@ -68,7 +68,7 @@ def test_many_in_flight_at_once(
 ) -> None:
     with shop.engine.begin() as connection:
         MessageStore(connection).load((f"{shop.category}-{n}", Message("T", n)) for n in range(300))
-    shop.run(shop.relay(receiving, in_flight=300).catch_up_async(shop.factory))
+    shop.run(shop.relay(receiving, max_in_flight=300).catch_up_async(shop.factory))
 
     # No connections are wanting, and nothing else that would be taken for an outage.
     assert "waits for" not in caplog.text
@@ -167,7 +167,9 @@ def test_one_place_for_several_categories(shop: Any, receiving: Any) -> None:
     shop.write(1, "one")
     category, shop.category = shop.category, "other"
     shop.write(1, "two")
-    relay = Relay("relay", to=receiving.target(**{receiving.option: lambda _: category}), poll=POLL)
+    relay = Relay(
+        "relay", to=receiving.target(**{receiving.option: lambda _: category}), poll_interval=POLL
+    )
     shop.run(relay.catch_up_async(shop.factory))
 
     found = shop.run(receiving.received())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from mdb_sqla import HandlerFailed, Message, MessageStore, Retries
+from mdb_sqla import HandlerFailed, Message, MessageStore, RetryPolicy
 from mdb_sqla.consumers.dead_letter_queue import replay
 from mdb_sqla.relay import Relay
 from tests.brokers.fixtures import running
@@ -17,7 +17,7 @@ from tests.brokers.rabbitmq_server import RabbitmqServer
 from tests.relay.conftest import POLL, until
 from tests.relay.receiving import FromRabbitMQ
 
-FAST = Retries(attempts=2, first=0.001, longest=0.001)
+FAST = RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
 
 REFUSED: list[Any] = [
     pytest.param("nats", Message("with space", 0), "invalid subject", id="nats-subject"),
@@ -43,14 +43,14 @@ def test_it_is_set_aside(shop: Any, receiving: Any, message: Message, why: str) 
     shop.write(1, 1)
     shop.write(2, message, "waits for it")
     shop.write(3, 3)
-    relay = shop.relay(receiving, retries=FAST, sets_aside=True)
+    relay = shop.relay(receiving, retry_policy=FAST, on_failure="dead_letter")
     shop.run(relay.catch_up_async(shop.factory))
 
     found = shop.run(receiving.received())
     assert sorted(json.loads(told.body) for told in found) == [1, 3]
     failed, waiting = shop.dead_letters()
     assert failed.global_position == 2
-    assert "BrokerRefused" in failed.error
+    assert "BrokerRejected" in failed.error
     assert why in failed.error
     assert waiting.error is None
     assert shop.position() == 4
@@ -64,11 +64,11 @@ def test_it_stops_a_relay_that_sets_nothing_aside(
 ) -> None:
     shop.write(1, 1)
     shop.write(2, message)
-    relay = shop.relay(receiving, retries=FAST)
+    relay = shop.relay(receiving, retry_policy=FAST)
 
     with pytest.raises(HandlerFailed, match="could not handle message 2 ") as error:
         shop.run(relay.catch_up_async(shop.factory))
-    assert type(error.value.__cause__).__name__ == "BrokerRefused"
+    assert type(error.value.__cause__).__name__ == "BrokerRejected"
     # What was published beside it is not published again and again.
     assert len(shop.run(receiving.received())) == 1
 
@@ -81,7 +81,9 @@ def test_a_function_of_the_users_that_fails(shop: Any, receiving: Any) -> None:
 
     for number in (1, 2, 3):
         shop.write(number, number)
-    relay = shop.relay(receiving, target={receiving.option: nowhere}, retries=FAST, sets_aside=True)
+    relay = shop.relay(
+        receiving, target={receiving.option: nowhere}, retry_policy=FAST, on_failure="dead_letter"
+    )
     shop.run(relay.catch_up_async(shop.factory))
 
     found = shop.run(receiving.received())
@@ -92,12 +94,12 @@ def test_a_function_of_the_users_that_fails(shop: Any, receiving: Any) -> None:
 
 def test_it_is_published_when_it_is_replayed(shop: Any, rabbitmq: Any) -> None:
     shop.write(1, Message("Other", 1), 2)
-    relay = shop.relay(rabbitmq, retries=FAST, sets_aside=True)
+    relay = shop.relay(rabbitmq, retry_policy=FAST, on_failure="dead_letter")
     shop.run(relay.catch_up_async(shop.factory))
     assert len(shop.dead_letters()) == 2
 
     target = {"routing_key": lambda _: rabbitmq.place}
-    relay = shop.relay(rabbitmq, target=target, retries=FAST, sets_aside=True)
+    relay = shop.relay(rabbitmq, target=target, retry_policy=FAST, on_failure="dead_letter")
     with shop.engine.begin() as connection:
         replay(connection, "relay")
     shop.run(relay.catch_up_async(shop.factory))
@@ -109,7 +111,9 @@ def test_it_is_published_when_it_is_replayed(shop: Any, rabbitmq: Any) -> None:
 def test_larger_than_rabbitmq_says(shop: Any, rabbitmq: Any) -> None:
     shop.write(1, 1)
     shop.write(2, "x" * 2000)
-    relay = shop.relay(rabbitmq, target={"max_message_size": 1000}, retries=FAST, sets_aside=True)
+    relay = shop.relay(
+        rabbitmq, target={"max_message_size": 1000}, retry_policy=FAST, on_failure="dead_letter"
+    )
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
@@ -134,7 +138,9 @@ def test_larger_than_rabbitmq_takes(shop: Any, strict_rabbitmq: Any) -> None:
         shop.write(number, number)
     shop.write("large", "x" * 6000)
     shop.run(
-        shop.relay(strict_rabbitmq, retries=FAST, sets_aside=True).catch_up_async(shop.factory)
+        shop.relay(strict_rabbitmq, retry_policy=FAST, on_failure="dead_letter").catch_up_async(
+            shop.factory
+        )
     )
 
     (failed,) = shop.dead_letters()
@@ -147,7 +153,9 @@ def test_larger_than_rabbitmq_takes(shop: Any, strict_rabbitmq: Any) -> None:
 @pytest.mark.parametrize("topic", ["with space", "..", "x" * 250])
 def test_no_topic(shop: Any, receiving: Any, topic: str) -> None:
     shop.write(1, 1)
-    relay = shop.relay(receiving, target={"topic": lambda _: topic}, retries=FAST, sets_aside=True)
+    relay = shop.relay(
+        receiving, target={"topic": lambda _: topic}, retry_policy=FAST, on_failure="dead_letter"
+    )
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
@@ -157,7 +165,9 @@ def test_no_topic(shop: Any, receiving: Any, topic: str) -> None:
 def test_a_key_that_is_no_stream_in_redis(shop: Any, redis: Any) -> None:
     shop.write(1, 1)
     shop.run(_set(redis.server.url, shop.category))
-    shop.run(shop.relay(redis, retries=FAST, sets_aside=True).catch_up_async(shop.factory))
+    shop.run(
+        shop.relay(redis, retry_policy=FAST, on_failure="dead_letter").catch_up_async(shop.factory)
+    )
 
     (failed,) = shop.dead_letters()
     assert f"in Redis, '{shop.category}' is no stream" in failed.error
@@ -180,15 +190,15 @@ def test_another_stream_of_jetstream(shop: Any, nats: Any) -> None:
         category,
         shop.category,
         to=nats.target(stream=category),
-        retries=FAST,
-        sets_aside=True,
-        poll=POLL,
+        retry_policy=FAST,
+        on_failure="dead_letter",
+        poll_interval=POLL,
     )
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
     assert failed.stream_name == f"{shop.category}-1"
-    assert "BrokerRefused" in failed.error
+    assert "BrokerRejected" in failed.error
     assert len(shop.run(nats.received())) == 1
     assert shop.run(other.received()) == []
 
@@ -199,7 +209,9 @@ def test_a_message_that_would_be_a_command(shop: Any, nats: Any) -> None:
     with shop.engine.begin() as connection:
         command = Message(f"API.STREAM.DELETE.{shop.category}", {})
         MessageStore(connection).write("$JS-1", command)
-    relay = Relay("relay", to=nats.target(), retries=FAST, sets_aside=True, poll=POLL)
+    relay = Relay(
+        "relay", to=nats.target(), retry_policy=FAST, on_failure="dead_letter", poll_interval=POLL
+    )
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
@@ -210,7 +222,7 @@ def test_a_message_that_would_be_a_command(shop: Any, nats: Any) -> None:
 def test_a_subject_that_no_stream_keeps(shop: Any, nats: Any) -> None:
     shop.write(1, 1)
     target = {"subject": lambda message: f"{shop.category}_nowhere.T"}
-    relay = shop.relay(nats, target=target, retries=FAST, sets_aside=True)
+    relay = shop.relay(nats, target=target, retry_policy=FAST, on_failure="dead_letter")
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
@@ -223,7 +235,7 @@ def test_a_stream_that_is_missing_is_waited_for(
     shop.write(1, 1)
     missing = f"{shop.category}_missing"
     target = {"stream": missing, "subject": lambda _: f"{missing}.T"}
-    relay = shop.relay(nats, target=target, retries=FAST, sets_aside=True)
+    relay = shop.relay(nats, target=target, retry_policy=FAST, on_failure="dead_letter")
     later = type(nats)(nats.server, missing)
 
     async def scenario() -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, create_engine
 from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Consumer, Message, MessageStore, Retries
+from mdb_sqla import Consumer, Message, MessageStore, RetryPolicy
 from mdb_sqla.cli import main
 from tests.conftest import Databases
 from tests.security.hostile import plant
@@ -68,7 +68,9 @@ def hostile_with_consumer(databases: Databases, template: URL, attacker: str) ->
         engine = create_engine(url)
         with engine.begin() as connection:
             MessageStore(connection).write("account-1", Message("Opened"))
-        consumer = Consumer("billing", "account", retries=Retries(1), sets_aside=True)
+        consumer = Consumer(
+            "billing", "account", retry_policy=RetryPolicy(1), on_failure="dead_letter"
+        )
         consumer.on("Opened")(lambda *_: 1 / 0)
         consumer.catch_up(sessionmaker(engine))
         engine.dispose()

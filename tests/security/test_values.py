@@ -19,7 +19,7 @@ from mdb_sqla import (
     InvalidMessage,
     InvalidSchemaName,
     Message,
-    Retries,
+    RetryPolicy,
     migrations,
     tables,
 )
@@ -89,8 +89,8 @@ def test_consumers_and_members(flavour: Flavour, value: str) -> None:
         flavour.run(flavour.store(session).write("account-1", Message("Opened")))
         flavour.run(session.commit())
     group = Group(slots=1, member=value)
-    once = Retries(attempts=1)
-    consumer = Consumer(value, "account", group=group, sets_aside=True, retries=once)
+    once = RetryPolicy(max_attempts=1)
+    consumer = Consumer(value, "account", group=group, on_failure="dead_letter", retry_policy=once)
 
     def fail(_message: object, _unit: object) -> None:
         raise LookupError(value + "\0")

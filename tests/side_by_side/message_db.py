@@ -80,7 +80,12 @@ def _pack(package: str, folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise MessageDBUnavailable("npm is not installed")
-    options = ["--loglevel=error", "--prefer-offline", "--fetch-retries=0", "--pack-destination=."]
+    options = [
+        "--loglevel=error",
+        "--prefer-offline",
+        "--fetch-retries=0",
+        "--pack-destination=.",
+    ]
     try:
         done = subprocess.run(
             [npm, "pack", *options, package], cwd=folder, capture_output=True, text=True, timeout=60

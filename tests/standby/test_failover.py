@@ -93,7 +93,7 @@ def test_nothing_is_lost_and_nothing_is_done_that_was_not_kept(cluster: Cluster)
 
     def consumer(name: str, **arguments: Any) -> tuple[Consumer, Handled]:
         handled = Handled()
-        made = Consumer(name, "order", poll=(0.005, 0.05), **arguments)
+        made = Consumer(name, "order", poll_interval=(0.005, 0.05), **arguments)
 
         @made.on("T")
         def handle(message: Any, unit: Any) -> None:

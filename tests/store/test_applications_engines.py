@@ -141,11 +141,11 @@ def test_dates_in_any_style(flavour: Any, set_for_all: Any, style: str) -> None:
         )
         (letter,) = flavour.run(run_sync(lambda session: dead_letters(session, "c")))
         now = flavour.run(session.scalar(text("SELECT extract(epoch FROM clock_timestamp())")))
-        statement = select(tables.dead_letters.c.set_aside)
-        assert flavour.run(session.scalar(statement)) == letter.set_aside
+        statement = select(tables.dead_letters.c.dead_lettered_at)
+        assert flavour.run(session.scalar(statement)) == letter.dead_lettered_at
 
-    assert letter.set_aside.utcoffset() == timedelta(0)
-    assert letter.set_aside.timestamp() == pytest.approx(float(now), abs=5)
+    assert letter.dead_lettered_at.utcoffset() == timedelta(0)
+    assert letter.dead_lettered_at.timestamp() == pytest.approx(float(now), abs=5)
 
 
 class TestPsycopg2:
@@ -203,7 +203,7 @@ class TestPsycopg2:
         with UnitOfWork(factory) as unit:
             unit.write("a-1", [Message("T", n) for n in range(3)])
             unit.commit()
-        consumer = Consumer("c", "a", sets_aside=True)
+        consumer = Consumer("c", "a", on_failure="dead_letter")
         seen: list[int] = []
 
         @consumer.on("T")

@@ -32,13 +32,13 @@ class Slot(NamedTuple):
         slot: its number.
         position: the global position up to which all is done.
         owner: the member of the group that has it; None without a group, or where it is free.
-        changed: when it was last moved or taken.
+        updated_at: when it was last moved or taken.
     """
 
     slot: int
     position: int
     owner: str | None
-    changed: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
     row = insert(slots).from_select(["consumer", "slot", "slots", "position"], new)
     statement = row.on_conflict_do_update(
         index_elements=[slots.c.consumer, slots.c.slot],
-        set_={"position": row.excluded.position, "changed": func.clock_timestamp()},
+        set_={"position": row.excluded.position, "updated_at": func.clock_timestamp()},
     ).returning(slots.c.slot)
     if not execute(db, statement, {}, WRITES):
         raise InvalidArgument(
@@ -146,7 +146,7 @@ def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
 
 
 def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
-    columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.changed)
+    columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
     of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
     now = func.clock_timestamp()

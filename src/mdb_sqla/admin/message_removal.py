@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select, update
 from mdb_sqla.database.execution import WRITES, check_isolation, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import check_wait, lock_timeout
 from mdb_sqla.database.refusals import translated
-from mdb_sqla.errors import ConsumersHaveBegun
+from mdb_sqla.errors import PositionsExist
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import messages
@@ -28,7 +28,7 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         wait: for how many seconds to wait for transactions that read or write.
 
     Raises:
-        ConsumersHaveBegun: there are consumers that have a position, and `reset_consumers` is
+        PositionsExist: there are consumers that have a position, and `reset_consumers` is
             False; roll back.
         StoreBusy: transactions that read or write have not ended in that time; roll back.
         InvalidArgument: `wait` is not more than 0, or the isolation level is not READ COMMITTED.
@@ -47,7 +47,7 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
     begun = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
     consumers = [row.consumer for row in execute(connection, begun, {}, WRITES)]
     if consumers and not reset_consumers:
-        raise ConsumersHaveBegun(sorted(consumers))
+        raise PositionsExist(sorted(consumers))
     with translated():
         connection.execute(delete(letters))
         # Another token: whoever has the slot must not save the position that it is at.

@@ -126,7 +126,7 @@ def _behind(consumer: ConsumerOverview) -> tuple[str, str]:
 
 
 def _moved(consumer: ConsumerOverview) -> str:
-    changed = max((slot.changed for slot in consumer.slots), default=None)
+    changed = max((slot.updated_at for slot in consumer.slots), default=None)
     if changed is None:
         return "never"
     ago = datetime.now(UTC) - changed

@@ -16,7 +16,7 @@ from mdb_sqla.admin.message_removal import clear as clear_store
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, fail, output
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.database.refusals import translated
-from mdb_sqla.errors import ConsumersHaveBegun
+from mdb_sqla.errors import PositionsExist
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import messages
 from mdb_sqla.words.lock_granularity import LockGranularity
@@ -109,7 +109,7 @@ def clear(
         try:
             with connection.begin():
                 clear_store(connection, reset_consumers=reset_consumers, wait=wait)
-        except ConsumersHaveBegun as error:
+        except PositionsExist as error:
             fail(f"{error}: stop them, and add --reset-consumers")
     output.print(f"Deleted {number}.")
 

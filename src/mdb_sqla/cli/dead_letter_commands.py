@@ -31,7 +31,7 @@ def list_letters(
     if as_json:
         print_json([letter._asdict() for letter in found])
         return
-    told = table("consumer", "global position", "stream", "type", "tries", "error")
+    told = table("consumer", "global position", "stream", "type", "attempts", "error")
     for letter in found:
         why = letter.traceback if tracebacks else letter.error
         told.add_row(
@@ -39,7 +39,7 @@ def list_letters(
             str(letter.global_position),
             shown(letter.stream_name),
             shown(letter.type),
-            str(letter.tries),
+            str(letter.attempts),
             shown(why or "waits for an earlier one of its stream", lines=True),
         )
     output.print(told if found else "Nothing is set aside.")

@@ -10,14 +10,14 @@ from mdb_sqla.consumers.request_reply import (
     wait_for_reply,
     wait_for_reply_async,
 )
-from mdb_sqla.consumers.retries import Retries
+from mdb_sqla.consumers.retry_policy import RetryPolicy
 
 __all__ = [
     "Consumer",
     "DeadLetter",
     "Group",
     "Lag",
-    "Retries",
+    "RetryPolicy",
     "dead_letters",
     "lag",
     "replay",

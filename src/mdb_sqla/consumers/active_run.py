@@ -8,7 +8,7 @@ from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.heartbeat import beating
 from mdb_sqla.consumers.loop import Consumption
 from mdb_sqla.consumers.operations import Steps
-from mdb_sqla.consumers.runners import AsyncDriver, Driver
+from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.wake_up.listener import listening
 
@@ -31,7 +31,7 @@ class ActiveRun:
     """
 
     def __init__(
-        self, settings: Settings, handlers: Handlers, driver: Driver | AsyncDriver, *, endless: bool
+        self, settings: Settings, handlers: Handlers, driver: Runner | AsyncRunner, *, endless: bool
     ) -> None:
         self._settings = settings
         self._driver = driver

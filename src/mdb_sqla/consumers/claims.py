@@ -128,7 +128,7 @@ def _claim(
         .values(
             token=func.greatest(slots.c.token + 1, now),
             owner=owner,
-            changed=func.clock_timestamp(),
+            updated_at=func.clock_timestamp(),
         )
         .returning(slots.c.token, slots.c.position)
     )

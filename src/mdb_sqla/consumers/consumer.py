@@ -10,9 +10,9 @@ from mdb_sqla.consumers.active_run import ActiveRun
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.handlers import Handler, Handlers
-from mdb_sqla.consumers.retries import Retries
-from mdb_sqla.consumers.runners import AsyncDriver, Driver
-from mdb_sqla.consumers.settings import IsolationLevel, Settings
+from mdb_sqla.consumers.retry_policy import RetryPolicy
+from mdb_sqla.consumers.runners import AsyncRunner, Runner
+from mdb_sqla.consumers.settings import IsolationLevel, OnFailure, Settings
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
@@ -53,20 +53,21 @@ class Consumer:
         strict: whether a message of a type without a handler is an error.
         batch_size: how many messages are read at a time.
         transaction_size: how many messages at most are handled in one transaction.
-        in_flight: for handlers with effects elsewhere, `async def handler(message)`: they get no
-            unit of work, and up to so many are called side by side, those of one cardinal id one
-            after another. Then the position is saved, so that no more than these are repeated if
-            the process ends before. Only with `run_async`.
-        isolation_level: of the transactions that messages are handled in, `REPEATABLE READ` or
-            `SERIALIZABLE` for handlers that read a row, compute, and write it: what conflicts with
-            another transaction is rolled back and handled again, without counting as an attempt.
-            Without it, it is the engine's own.
-        retries: how often a handler is tried; ten times over most of a minute, if nothing is said.
-        sets_aside: whether a message that can't be handled is set aside, with the later ones of its
-            stream, and the other streams continue; see `mdb_sqla.admin.dead_letters`. Otherwise it
-            stops the consumer.
-        poll: after how many seconds at first, and at last, to look for messages again where there
-            were none.
+        max_in_flight: for handlers with effects elsewhere, `async def handler(message)`: they get
+            no unit of work, and up to so many run concurrently, those of one cardinal id one after
+            another. Then the position is saved, so that at most these are repeated if the process
+            ends before. Only with `run_async`.
+        isolation_level: of the transactions that messages are handled in; the engine's own, if
+            nothing is said. With `REPEATABLE READ` or `SERIALIZABLE`, what conflicts with another
+            transaction is rolled back and handled again, without counting as an attempt.
+        retry_policy: how often a handler is called before its message counts as failed; ten times
+            within a minute, if nothing is said.
+        on_failure: what becomes of a message whose handler has failed for good: `stop` stops the
+            consumer with `HandlerFailed`; with `dead_letter` the message becomes a dead letter,
+            with the later ones of its stream, and the other streams continue. See
+            `mdb_sqla.admin.dead_letters`.
+        poll_interval: the shortest and the longest time, in seconds, after which it looks for
+            messages again where there were none; it doubles in between.
         group: shares the work with other processes that run this consumer; without it, the one that
             was started last has all of it.
         filters: as for `MessageStore.read_category`: correlation, consumer group, condition.
@@ -84,11 +85,11 @@ class Consumer:
         strict: bool = False,
         batch_size: int = DEFAULT_BATCH_SIZE,
         transaction_size: int = 1,
-        in_flight: int | None = None,
+        max_in_flight: int | None = None,
         isolation_level: IsolationLevel | None = None,
-        retries: Retries | None = None,
-        sets_aside: bool = False,
-        poll: tuple[float, float] = (0.02, 1.0),
+        retry_policy: RetryPolicy | None = None,
+        on_failure: OnFailure = "stop",
+        poll_interval: tuple[float, float] = (0.02, 1.0),
         group: Group | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
@@ -99,11 +100,11 @@ class Consumer:
             take_over=take_over,
             batch_size=batch_size,
             transaction_size=transaction_size,
-            in_flight=in_flight,
+            max_in_flight=max_in_flight,
             isolation_level=isolation_level,
-            retries=retries,
-            sets_aside=sets_aside,
-            poll=poll,
+            retry_policy=retry_policy,
+            on_failure=on_failure,
+            poll_interval=poll_interval,
             group=group,
             filters=filters,
         )
@@ -207,10 +208,10 @@ class Consumer:
         endless: bool,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        if self._settings.in_flight is not None:
+        if self._settings.max_in_flight is not None:
             raise InvalidArgument("Messages in flight need `await consumer.run_async(...)`")
         self.handlers.refuse_async()
-        driver = Driver(factory)
+        driver = Runner(factory)
         with self._registered(driver, endless, is_stopping) as run:
             driver.run(run.steps())
 
@@ -221,9 +222,9 @@ class Consumer:
         endless: bool,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        if self._settings.in_flight is not None:
+        if self._settings.max_in_flight is not None:
             self.handlers.refuse_sync()
-        driver = AsyncDriver(factory)
+        driver = AsyncRunner(factory)
         async with self._prepared(factory):
             with self._registered(driver, endless, is_stopping) as run:
                 await driver.run(run.steps())
@@ -235,7 +236,7 @@ class Consumer:
 
     @contextmanager
     def _registered(
-        self, driver: Driver | AsyncDriver, endless: bool, is_stopping: Callable[[], bool]
+        self, driver: Runner | AsyncRunner, endless: bool, is_stopping: Callable[[], bool]
     ) -> Iterator[ActiveRun]:
         """Have `stop` and its like reach a run, for as long as it lasts."""
         if self._running is not None:

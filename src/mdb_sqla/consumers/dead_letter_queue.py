@@ -26,7 +26,7 @@ class DeadLetter(NamedTuple):
     """A message that a consumer has set aside.
 
     It has `failed`, or it waits for an earlier one of its stream that has. `error` and `traceback`
-    are those of the last of its `tries`.
+    are those of the last of its `attempts`.
     """
 
     consumer: str
@@ -35,10 +35,10 @@ class DeadLetter(NamedTuple):
     position: int
     type: str
     failed: bool
-    tries: int
+    attempts: int
     error: str | None
     traceback: str | None
-    set_aside: datetime
+    dead_lettered_at: datetime
 
 
 _COLUMNS = [letters.c[name] for name in DeadLetter._fields]

@@ -72,7 +72,7 @@ class Consumption:
         self._log(logging.INFO, "stops")
 
     def _persist(self) -> Steps:
-        outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
+        outages = _growing(self._settings.poll_interval[1], _LONGEST_OUTAGE)
         while True:
             began = time.monotonic()
             try:
@@ -81,12 +81,12 @@ class Consumption:
             except Unconfirmed as error:
                 level = logging.INFO if isinstance(error, Forgotten) else logging.WARNING
                 self._log(level, "reads its position again: %s", error)
-                pause = self._settings.poll[0]
+                pause = self._settings.poll_interval[0]
             except Interrupted as error:
                 self._log(logging.WARNING, "was interrupted, and continues soon", error=error)
                 pause = next(outages)
             if time.monotonic() - began > _LONGEST_OUTAGE:
-                outages = _growing(self._settings.poll[1], _LONGEST_OUTAGE)
+                outages = _growing(self._settings.poll_interval[1], _LONGEST_OUTAGE)
             yield from rest(pause, self.control)
 
     def _consume(self) -> Steps:
@@ -101,7 +101,7 @@ class Consumption:
         yield from self._assignment.leave()
 
     def _follow(self) -> Steps:
-        first, longest = self._settings.poll
+        first, longest = self._settings.poll_interval
         pauses, pause = _growing(first, longest), 0.0
         outages = _growing(first, _LONGEST_OUTAGE)
         while True:

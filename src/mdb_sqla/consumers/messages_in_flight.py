@@ -50,8 +50,8 @@ async def deliver(step: Deliver) -> None:
                     away.append(Failure(message, error, 0))
                     return
                 before = step.failures.get(position)
-                tries = 1 if before is None else before.tries + 1
-                step.failures[position] = Failure(message, error, tries)
+                attempts = 1 if before is None else before.attempts + 1
+                step.failures[position] = Failure(message, error, attempts)
                 failures = away if isinstance(error, Unavailable) else failed
                 failures.append(step.failures[position])
                 return

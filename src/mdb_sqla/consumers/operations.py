@@ -56,12 +56,12 @@ class Failure(NamedTuple):
 
     message: StoredMessage
     error: BaseException
-    tries: int
+    attempts: int
 
     @classmethod
     def of(cls, failure: HandlerFailed) -> Failure:
         """Return what a consumer without messages in flight has to tell of it."""
-        return cls(failure.message, failure.__cause__ or failure, failure.tries)
+        return cls(failure.message, failure.__cause__ or failure, failure.attempts)
 
 
 @dataclass(slots=True)

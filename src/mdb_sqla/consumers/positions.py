@@ -77,7 +77,7 @@ class Standing(NamedTuple):
 _SAVE = (
     update(slots)
     .where(IS_CLAIMED, slots.c.position == bindparam("saved"), are_stored())
-    .values(position=bindparam("reached"), changed=func.clock_timestamp())
+    .values(position=bindparam("reached"), updated_at=func.clock_timestamp())
     .returning(slots.c.token)
 )
 

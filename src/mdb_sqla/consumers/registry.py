@@ -39,7 +39,7 @@ def register(session: Session, consumer: str, reads: Reads) -> None:
     is_changed = or_(*(consumers.c[name].is_distinct_from(told[name]) for name in told))
     statement = row.on_conflict_do_update(
         index_elements=[consumers.c.consumer],
-        set_={**told, "changed": func.clock_timestamp()},
+        set_={**told, "updated_at": func.clock_timestamp()},
         where=is_changed,
     )
     session.execute(statement, bind_arguments={"clause": WRITES})

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import tables
 from mdb_sqla.consumers.operations import Interrupted, Pause, Step, Transact
-from mdb_sqla.consumers.runners import AsyncDriver, Driver
+from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import NoReply
 from mdb_sqla.store import reads, writes
@@ -53,7 +53,7 @@ def request(
         NoReply: there was none in time, or the database could not be reached for as long.
         Refusal: the server refused the message.
     """
-    return Driver(factory).run(_request(stream_name, message, timeout))
+    return Runner(factory).run(_request(stream_name, message, timeout))
 
 
 async def request_async(
@@ -63,7 +63,7 @@ async def request_async(
     timeout: float = _TIMEOUT,
 ) -> StoredMessage:
     """Do the same in a task. See `request`."""
-    return await AsyncDriver(factory).run(_request(stream_name, message, timeout))
+    return await AsyncRunner(factory).run(_request(stream_name, message, timeout))
 
 
 def wait_for_reply(
@@ -82,7 +82,7 @@ def wait_for_reply(
     Raises:
         NoReply: there was none in time, or the database could not be reached for as long.
     """
-    return Driver(factory).run(_wait(StreamName(stream_name), _deadline(timeout), timeout))
+    return Runner(factory).run(_wait(StreamName(stream_name), _deadline(timeout), timeout))
 
 
 async def wait_for_reply_async(
@@ -92,7 +92,7 @@ async def wait_for_reply_async(
 ) -> StoredMessage:
     """Do the same in a task. See `wait_for_reply`."""
     steps = _wait(StreamName(stream_name), _deadline(timeout), timeout)
-    return await AsyncDriver(factory).run(steps)
+    return await AsyncRunner(factory).run(steps)
 
 
 def _request(stream_name: str, message: Message, timeout: float) -> _Replying:

@@ -1,4 +1,4 @@
-"""How often handlers are tried, and what a consumer is told in between."""
+"""Retrying handlers, and what may stop a consumer in between."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ from mdb_sqla.consumers.operations import (
     Step,
 )
 from mdb_sqla.consumers.rate import Rate
+from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.slot_failures import LeftOut
-from mdb_sqla.errors import HandlerFailed, InvalidArgument, SlotLost, Unavailable
+from mdb_sqla.errors import HandlerFailed, SlotLost, Unavailable
 
-__all__ = ["Control", "Retries", "Stopped", "Trying", "checkpoint", "log", "rest"]
+__all__ = ["Control", "Retrier", "Stopped", "checkpoint", "log", "rest"]
 
 _log = logging.getLogger("mdb_sqla.consumer")
 
@@ -42,25 +43,6 @@ _LONGEST_PAUSE = 60.0  # seconds; whoever ends it wakes the consumer
 
 _MOST_CONFLICTS = 100  # one after the other, of one transaction; then it is taken for a failure
 _AFTER_CONFLICT = wait_random_exponential(multiplier=0.01, max=1)  # seconds
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often a handler is tried, with pauses that double from `first` to `longest` seconds.
-
-    Raises:
-        InvalidArgument: a number is not more than 0.
-    """
-
-    attempts: int = 10
-    first: float = 0.1
-    longest: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not self.attempts > 0 or not 0 < self.first <= self.longest:
-            raise InvalidArgument(
-                f"attempts and first must be more than 0, and longest not less than first: {self!r}"
-            )
 
 
 class Stopped(Exception):
@@ -82,20 +64,20 @@ class Control:
     rate: Rate = field(default_factory=Rate)
 
 
-class Trying:
-    """Tries handlers as often as the consumer's settings say.
+class Retrier:
+    """Calls handlers until they succeed, as often as the consumer's retry policy says.
 
     Args:
         consumer: the consumer's name.
         slot: what it works on.
-        retries: how often.
+        policy: how often, and with which pauses.
         control: what may stop it in between.
     """
 
-    def __init__(self, consumer: str, slot: int, retries: Retries, control: Control) -> None:
+    def __init__(self, consumer: str, slot: int, policy: RetryPolicy, control: Control) -> None:
         self._consumer = consumer
         self._slot = slot
-        self._retries = retries
+        self._policy = policy
         self._control = control
         self._cut_off = 0, 0  # a global position, and how often its handler lost the connection
 
@@ -110,10 +92,10 @@ class Trying:
             NoTransaction: handlers can have none.
             Stopped: the consumer was stopped.
         """
-        retries = self._retries
+        policy = self._policy
         retrying = Retrying(
-            stop=stop_after_attempt(retries.attempts),
-            wait=wait_exponential(multiplier=retries.first, max=retries.longest),
+            stop=stop_after_attempt(policy.max_attempts),
+            wait=wait_exponential(multiplier=policy.initial_interval, max=policy.max_interval),
             reraise=True,
         )
         # As tenacity's own loops do it, but here it is a driver that calls and sleeps.
@@ -135,19 +117,21 @@ class Trying:
                     state.set_result((yield step))
                 except CutOff as error:
                     # It may be the handler itself that does it, every time.
-                    tries = self._cut_off[1] + 1
-                    self._cut_off = first.global_position, tries
-                    if tries < retries.attempts:
+                    attempts = self._cut_off[1] + 1
+                    self._cut_off = first.global_position, attempts
+                    if attempts < policy.max_attempts:
                         raise
                     message = step.current or first
                     if isinstance(step, Deliver):
-                        failure = Failure(message, error.__cause__ or error, tries)
+                        failure = Failure(message, error.__cause__ or error, attempts)
                         step.failures[message.global_position] = failure
-                    raise HandlerFailed(self._consumer, message, tries) from error
+                    raise HandlerFailed(self._consumer, message, attempts) from error
                 except Conflicted as error:
-                    tries = conflicts.attempt_number
-                    if tries == _MOST_CONFLICTS:
-                        raise HandlerFailed(self._consumer, step.current or first, tries) from error
+                    attempts = conflicts.attempt_number
+                    if attempts == _MOST_CONFLICTS:
+                        raise HandlerFailed(
+                            self._consumer, step.current or first, attempts
+                        ) from error
                     yield from rest(_AFTER_CONFLICT(conflicts), self._control)
                     conflicts.prepare_for_next_attempt()
                 except (Interrupted, Unavailable, SlotLost, LeftOut, NoTransaction):

@@ -30,7 +30,7 @@ from mdb_sqla.wake_up.channel import STORE_OPTIONS
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-__all__ = ["AsyncDriver", "Driver"]
+__all__ = ["AsyncRunner", "Runner"]
 
 
 _T = TypeVar("_T")
@@ -39,7 +39,7 @@ _OPTIONS = {"isolation_level": "READ COMMITTED"}
 _FAREWELL = 5.0  # seconds that a task which was cancelled may take to leave its group
 
 
-class Driver:
+class Runner:
     """Does the steps in this thread."""
 
     def __init__(self, factory: sessionmaker[Session]) -> None:
@@ -114,7 +114,7 @@ class Driver:
             return done
 
 
-class AsyncDriver:
+class AsyncRunner:
     """Does the steps in a task."""
 
     def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
@@ -139,7 +139,7 @@ class AsyncDriver:
         return asyncio.run_coroutine_threadsafe(self._transact(work), self._loop)
 
     async def run(self, steps: Generator[Step, Any, _T]) -> _T:
-        """Do all steps and return what comes of them. See `Driver.run`."""
+        """Do all steps and return what comes of them. See `Runner.run`."""
         patience = None
         with closing(steps):
             try:
@@ -149,7 +149,7 @@ class AsyncDriver:
                         async with asyncio.timeout(patience):
                             done = await self._do(step)
                     except BaseException as error:
-                        # As in `Driver.run`.
+                        # As in `Runner.run`.
                         if isinstance(error, asyncio.CancelledError):
                             patience = _FAREWELL
                         step = steps.throw(error)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from mdb_sqla.consumers.group import Group
-from mdb_sqla.consumers.retries import Retries
+from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.errors import InvalidArgument, InvalidStreamName
 from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
-from mdb_sqla.words.argument_checks import described, flag, instance, integer, key, seconds
+from mdb_sqla.words.argument_checks import described, instance, integer, key, seconds
 from mdb_sqla.words.stream_name import StreamName, category_name
 
-__all__ = ["IsolationLevel", "Settings"]
+__all__ = ["IsolationLevel", "OnFailure", "Settings"]
 
 IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+OnFailure = Literal["stop", "dead_letter"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Settings:
     take_over: StreamName | None
     batch_size: int
     transaction_size: int
-    retries: Retries
-    in_flight: int | None
+    retry_policy: RetryPolicy
+    max_in_flight: int | None
     isolation_level: str | None
-    sets_aside: bool
-    poll: tuple[float, float]
+    on_failure: OnFailure
+    poll_interval: tuple[float, float]
     group: Group | None
     filters: CategoryFilters
 
@@ -46,11 +47,11 @@ class Settings:
         take_over: str | None,
         batch_size: int,
         transaction_size: int,
-        in_flight: int | None,
+        max_in_flight: int | None,
         isolation_level: IsolationLevel | None,
-        retries: Retries | None,
-        sets_aside: bool,
-        poll: tuple[float, float],
+        retry_policy: RetryPolicy | None,
+        on_failure: OnFailure,
+        poll_interval: tuple[float, float],
         group: Group | None,
         filters: CategoryFilters,
     ) -> Self:
@@ -63,10 +64,10 @@ class Settings:
         filters = checked_filters(filters)
         if group is not None and "consumer_group_size" in filters:
             raise InvalidArgument("A consumer has a group or is a member by number, not both")
-        if in_flight is not None and transaction_size != 1:
+        if max_in_flight is not None and transaction_size != 1:
             raise InvalidArgument("Messages in flight share no transaction: leave out its size")
         if isolation_level is not None:
-            _check_isolation_level(isolation_level, in_flight)
+            _check_isolation_level(isolation_level, max_in_flight)
         return cls(
             name=name,
             categories=tuple(category_name(category) for category in categories),
@@ -74,14 +75,23 @@ class Settings:
             take_over=None if take_over is None else _position_stream(take_over),
             batch_size=integer("batch_size", batch_size, 1),
             transaction_size=integer("transaction_size", transaction_size, 1),
-            in_flight=None if in_flight is None else integer("in_flight", in_flight, 1),
+            max_in_flight=(
+                None if max_in_flight is None else integer("max_in_flight", max_in_flight, 1)
+            ),
             isolation_level=isolation_level,
-            retries=Retries() if retries is None else instance("retries", retries, Retries),
-            sets_aside=flag("sets_aside", sets_aside),
-            poll=_checked_poll(poll),
+            retry_policy=RetryPolicy()
+            if retry_policy is None
+            else instance("retry_policy", retry_policy, RetryPolicy),
+            on_failure=_checked_choice("on_failure", on_failure, OnFailure),
+            poll_interval=_checked_interval(poll_interval),
             group=None if group is None else instance("group", group, Group),
             filters=filters,
         )
+
+    @property
+    def dead_letters_failures(self) -> bool:
+        """Whether a message whose handler has failed for good becomes a dead letter."""
+        return self.on_failure == "dead_letter"
 
     @property
     def sharing(self) -> str:
@@ -92,23 +102,31 @@ class Settings:
         return f"member {self.filters.get('consumer_group_member')} of {size}" if size else "alone"
 
 
-def _check_isolation_level(isolation_level: object, in_flight: int | None) -> None:
-    if isolation_level not in get_args(IsolationLevel):
-        raise InvalidArgument(
-            f"isolation_level must be one of {', '.join(get_args(IsolationLevel))}: "
-            f"{isolation_level!r}"
-        )
-    if in_flight is not None:
+def _check_isolation_level(isolation_level: object, max_in_flight: int | None) -> None:
+    _checked_choice("isolation_level", isolation_level, IsolationLevel)
+    if max_in_flight is not None:
         raise InvalidArgument("Messages in flight share no transaction: leave out isolation_level")
 
 
-def _checked_poll(poll: tuple[float, float]) -> tuple[float, float]:
-    if not isinstance(poll, tuple | list) or len(poll) != 2:
-        raise InvalidArgument(f"poll must be two numbers of seconds: {described(poll)}")
-    first, longest = (seconds("poll", each) for each in poll)
-    if first > longest:
-        raise InvalidArgument(f"poll must be two numbers of seconds, the first not greater: {poll}")
-    return first, longest
+def _checked_choice(what: str, value: Any, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise InvalidArgument(
+            f"{what} must be one of {', '.join(get_args(choices))}: {described(value)}"
+        )
+    return value
+
+
+def _checked_interval(interval: tuple[float, float]) -> tuple[float, float]:
+    if not isinstance(interval, tuple | list) or len(interval) != 2:
+        raise InvalidArgument(
+            f"poll_interval must be two numbers of seconds: {described(interval)}"
+        )
+    shortest, longest = (seconds("poll_interval", each) for each in interval)
+    if shortest > longest:
+        raise InvalidArgument(
+            f"poll_interval must be two numbers of seconds, the first not greater: {interval}"
+        )
+    return shortest, longest
 
 
 def _position_stream(name: str) -> StreamName:

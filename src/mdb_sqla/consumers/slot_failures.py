@@ -52,10 +52,10 @@ def set_aside(claim: Claim, waiting: Iterable[StoredMessage], session: Session) 
 
 
 def fail(
-    claim: Claim, message: StoredMessage, error: BaseException, tries: int, session: Session
+    claim: Claim, message: StoredMessage, error: BaseException, attempts: int, session: Session
 ) -> None:
     """Set a message aside that could not be handled."""
-    told = {"failed": True, "tries": tries, **_told(error)}
+    told = {"failed": True, "attempts": attempts, **_told(error)}
     statement = insert(letters).values(_row(claim, message, **told))
     # One that is there already: somebody has set the position back.
     statement = statement.on_conflict_do_update(
@@ -65,7 +65,7 @@ def fail(
 
 
 def fail_again(
-    claim: Claim, message: StoredMessage, error: BaseException, tries: int, session: Session
+    claim: Claim, message: StoredMessage, error: BaseException, attempts: int, session: Session
 ) -> None:
     """Note that a message that is set aside could not be handled this time either.
 
@@ -77,7 +77,7 @@ def fail_again(
     statement = (
         update(letters)
         .where(_is(claim, message), _is_stored(message))
-        .values(failed=True, tries=letters.c.tries + tries, **_told(error))
+        .values(failed=True, attempts=letters.c.attempts + attempts, **_told(error))
     )
     session.execute(statement, bind_arguments=_BIND)
 

@@ -23,7 +23,7 @@ from mdb_sqla.consumers.operations import (
     Step,
     Transact,
 )
-from mdb_sqla.consumers.retries import Control, Trying, checkpoint
+from mdb_sqla.consumers.retries import Control, Retrier, checkpoint
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_position import SlotPosition
 from mdb_sqla.errors import HandlerFailed
@@ -51,7 +51,7 @@ class Progress:
         self._handlers = handlers
         self._control = control
         self._filters = filters
-        self._trying = Trying(claim.consumer, claim.slot, settings.retries, control)
+        self._trying = Retrier(claim.consumer, claim.slot, settings.retry_policy, control)
         self._done: set[UUID] = set()  # ids of what was delivered beyond what is saved
         self._blocked: set[str] = set()  # streams of which messages are set aside
 
@@ -71,11 +71,11 @@ class Progress:
         """
         settings = self._settings
         replayed = 0
-        if settings.sets_aside:
+        if settings.dead_letters_failures:
             replayed = yield from self._replay()
         confirmation, messages, settled = yield Transact(self._fetch)
         self.position.check(confirmation)
-        size = settings.in_flight or settings.transaction_size
+        size = settings.max_in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
             yield from checkpoint(self._control)
@@ -98,7 +98,7 @@ class Progress:
         settings = self._settings
         # Before the read: what is settled by then, the read sees.
         settled = None
-        if settings.sets_aside:
+        if settings.dead_letters_failures:
             # Others may have left something out since.
             self._blocked = slot_failures.blocked_streams(self.claim, session)
         if self._filters:
@@ -143,7 +143,7 @@ class Progress:
             except HandlerFailed as failure:
                 if isinstance(step, Deliver):
                     failures += yield from self._failed_for_good(failure, step, messages)
-                elif not self._settings.sets_aside:
+                elif not self._settings.dead_letters_failures:
                     raise
                 elif len(messages) == 1:
                     failures.append(Failure.of(failure))
@@ -168,9 +168,9 @@ class Progress:
 
         All before the first of them is done.
         """
-        attempts = self._settings.retries.attempts
-        found = [each for each in step.failures.values() if each.tries >= attempts]
-        if step.failures and (self._settings.sets_aside or not found):
+        attempts = self._settings.retry_policy.max_attempts
+        found = [each for each in step.failures.values() if each.attempts >= attempts]
+        if step.failures and (self._settings.dead_letters_failures or not found):
             # What has failed less often had to wait for another, and is tried again.
             return found
         position = failure.message.global_position
@@ -220,7 +220,7 @@ class Progress:
                 failed.add(message.stream_name)
                 error = failure.__cause__ or failure
                 yield Transact(
-                    partial(slot_failures.fail_again, self.claim, message, error, failure.tries)
+                    partial(slot_failures.fail_again, self.claim, message, error, failure.attempts)
                 )
             yield from checkpoint(self._control)
         return len(messages)
@@ -228,6 +228,6 @@ class Progress:
     def _step(
         self, calls: list[tuple[Handler, StoredMessage]], finish: Callable[[Session], Any]
     ) -> Handle | Deliver:
-        if self._settings.in_flight is None:
+        if self._settings.max_in_flight is None:
             return Handle(calls, finish, self._settings.isolation_level)
         return Deliver(calls, finish, self._done)

@@ -10,14 +10,14 @@ from mdb_sqla.errors.arguments import (
 )
 from mdb_sqla.errors.base import InvalidArgument, MessageStoreError
 from mdb_sqla.errors.consumers import (
-    BrokerRefused,
+    BrokerRejected,
     ConsumerAhead,
-    ConsumersHaveBegun,
     HandlerFailed,
     HttpUnavailable,
     MemberReplaced,
     NoHandler,
     NoReply,
+    PositionsExist,
     SlotLost,
     Unavailable,
 )
@@ -44,10 +44,9 @@ from mdb_sqla.errors.store import (
 )
 
 __all__ = [
-    "BrokerRefused",
+    "BrokerRejected",
     "ConditionNotActivated",
     "ConsumerAhead",
-    "ConsumersHaveBegun",
     "DataExists",
     "DuplicateMessageId",
     "HandlerFailed",
@@ -68,6 +67,7 @@ __all__ = [
     "NotAStream",
     "NotCommitted",
     "NotPermitted",
+    "PositionsExist",
     "ReadNotExact",
     "Refusal",
     "SequenceBehind",

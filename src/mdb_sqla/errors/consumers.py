@@ -7,20 +7,20 @@ from typing import Any
 from mdb_sqla.errors.base import MessageStoreError
 
 __all__ = [
-    "BrokerRefused",
+    "BrokerRejected",
     "ConsumerAhead",
-    "ConsumersHaveBegun",
     "HandlerFailed",
     "HttpUnavailable",
     "MemberReplaced",
     "NoHandler",
     "NoReply",
+    "PositionsExist",
     "SlotLost",
     "Unavailable",
 ]
 
 
-class ConsumersHaveBegun(MessageStoreError):
+class PositionsExist(MessageStoreError):
     """Consumers have positions that would be beyond all messages; roll back.
 
     Attributes:
@@ -103,19 +103,19 @@ class HandlerFailed(MessageStoreError):
 
     Attributes:
         message: the message; the first of them, where several are handled in one transaction.
-        tries: how often it was tried.
+        attempts: how often it was called.
     """
 
-    def __init__(self, consumer: str, message: Any, tries: int) -> None:
+    def __init__(self, consumer: str, message: Any, attempts: int) -> None:
         super().__init__(
             f"Consumer {consumer!r} could not handle message {message.global_position} of type "
-            f"{message.type!r}, stream {message.stream_name}, in {tries} tries"
+            f"{message.type!r}, stream {message.stream_name}, in {attempts} attempts"
         )
         self.message = message
-        self.tries = tries
+        self.attempts = attempts
 
 
-class BrokerRefused(MessageStoreError):
+class BrokerRejected(MessageStoreError):
     """A broker does not take a message that a relay has read, for the message's own sake.
 
     Attributes:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from mdb_sqla.consumers.group import Group
-from mdb_sqla.consumers.retries import Retries
+from mdb_sqla.consumers.retry_policy import RetryPolicy
+from mdb_sqla.consumers.settings import OnFailure
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.relay.broker_tables import (
     ConfluentTable,
@@ -29,7 +30,7 @@ __all__ = [
     "InvalidRelayConfig",
     "RelayConfig",
     "RelayTable",
-    "RetriesTable",
+    "RetryPolicyTable",
     "read_config",
 ]
 
@@ -45,12 +46,12 @@ class GroupTable(Table):
     lease: Seconds = 10.0
 
 
-class RetriesTable(Table):
-    """See `Retries`."""
+class RetryPolicyTable(Table):
+    """See `RetryPolicy`."""
 
-    attempts: PositiveInt = 5
-    first: Seconds = 0.1
-    longest: Seconds = 5.0
+    max_attempts: PositiveInt = 5
+    initial_interval: Seconds = 0.1
+    max_interval: Seconds = 5.0
 
 
 class CloudEventsTable(Table):
@@ -71,12 +72,12 @@ class RelayTable(Table):
     categories: list[Text] = Field(default_factory=list)
     types: list[Text] = Field(default_factory=list)
     start: Annotated[int, Field(ge=0)] = 1
-    in_flight: PositiveInt = 500
+    max_in_flight: PositiveInt = 500
     batch_size: PositiveInt = 1000
     timeout: Seconds = 10.0
-    sets_aside: bool = False
+    on_failure: OnFailure = "stop"
     group: GroupTable | None = None
-    retries: RetriesTable | None = None
+    retry_policy: RetryPolicyTable | None = None
     cloud_events: CloudEventsTable | None = None
     nats: NatsTable | None = None
     rabbitmq: RabbitTable | None = None
@@ -101,10 +102,10 @@ class RelayTable(Table):
             ImportError: the broker's extra is not installed.
         """
         (broker,) = self._brokers()
-        given = self.given("types", "start", "in_flight", "batch_size", "timeout", "sets_aside")
+        given = self.given("types", "start", "max_in_flight", "batch_size", "timeout", "on_failure")
         made = {
             "group": (Group, self.group),
-            "retries": (Retries, self.retries),
+            "retry_policy": (RetryPolicy, self.retry_policy),
             "cloud_events": (CloudEvents, self.cloud_events),
         }
         try:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from faststream.confluent import KafkaBroker
 from faststream.confluent.helpers.config import ConfluentFastConfig
 
-from mdb_sqla.errors import BrokerRefused, InvalidArgument
+from mdb_sqla.errors import BrokerRejected, InvalidArgument
 from mdb_sqla.relay.envelope import Envelope
 from mdb_sqla.relay.target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
@@ -81,7 +81,7 @@ class ConfluentKafka:
             await asyncio.wait_for(asyncio.shield(confirm), timeout)
         except KafkaException as error:
             if error.args[0].code() in _REFUSALS:
-                raise BrokerRefused(envelope.message, error.args[0].str()) from error
+                raise BrokerRejected(envelope.message, error.args[0].str()) from error
             # Not where it is only slow: a new producer would begin anew, again and again.
             if error.args[0].code() == KafkaError._FATAL:
                 self._is_broken = True

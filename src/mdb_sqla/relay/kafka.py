@@ -13,7 +13,7 @@ from aiokafka.errors import (
 )
 from faststream.kafka import KafkaBroker
 
-from mdb_sqla.errors import BrokerRefused, InvalidArgument
+from mdb_sqla.errors import BrokerRejected, InvalidArgument
 from mdb_sqla.relay.envelope import Envelope
 from mdb_sqla.relay.target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
@@ -90,7 +90,7 @@ class Kafka:
                     correlation_id=envelope.id,
                 )
         except _REFUSALS as error:
-            raise BrokerRefused(envelope.message, str(error)) from error
+            raise BrokerRejected(envelope.message, str(error)) from error
         except KafkaError:
             self._is_broken = True
             raise

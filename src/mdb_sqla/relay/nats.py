@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
-from mdb_sqla.errors import BrokerRefused
+from mdb_sqla.errors import BrokerRejected
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
@@ -69,7 +69,7 @@ class JetStream:
         # With headers it is more than the client checks, and the server would end the connection.
         size = len(envelope.body) + sum(map(len, headers)) + sum(map(len, headers.values()))
         if size + _HEADERS_AROUND > self._client.max_payload:
-            raise BrokerRefused(
+            raise BrokerRejected(
                 envelope.message,
                 f"it has {size} bytes, and NATS takes {self._client.max_payload}",
             )
@@ -83,7 +83,7 @@ class JetStream:
                 timeout=timeout,
             )
         except (BadSubjectError, BadHeaderError, MaxPayloadError) as error:
-            raise BrokerRefused(envelope.message, f"{error} ({destination!r})") from error
+            raise BrokerRejected(envelope.message, f"{error} ({destination!r})") from error
         except NoStreamResponseError:
             await self._check_subject(destination, envelope)
             raise
@@ -91,7 +91,7 @@ class JetStream:
             # 503 is a server, or a stream, that can't for now.
             if error.code is None or error.code >= 500:
                 raise
-            raise BrokerRefused(envelope.message, str(error.description)) from error
+            raise BrokerRejected(envelope.message, str(error.description)) from error
 
     async def close(self) -> None:
         """Disconnect. See `Target`."""
@@ -129,7 +129,7 @@ class JetStream:
         """Check that a subject nobody listens to is one of a stream which is away for now.
 
         Raises:
-            BrokerRefused: it is of no stream.
+            BrokerRejected: it is of no stream.
         """
         assert self._client is not None  # noqa: S101 (connected before)
         stream = self._client.jetstream()
@@ -138,23 +138,23 @@ class JetStream:
         try:
             await stream.find_stream_name_by_subject(subject)
         except NotFoundError as error:
-            raise BrokerRefused(envelope.message, f"no stream keeps {subject!r}") from error
+            raise BrokerRejected(envelope.message, f"no stream keeps {subject!r}") from error
 
 
 def _check(subject: str, envelope: Envelope) -> None:
     """Check what the client lets through: the server would take it otherwise, or not answer.
 
     Raises:
-        BrokerRefused: it is no subject, or one with which to command the server.
+        BrokerRejected: it is no subject, or one with which to command the server.
     """
     first, *rest = tokens = subject.split(".")
     if {"", "*", ">"} & {*tokens}:
-        raise BrokerRefused(envelope.message, f"{subject!r} is no subject to publish to")
+        raise BrokerRejected(envelope.message, f"{subject!r} is no subject to publish to")
     if len(subject.encode()) > _LONGEST_SUBJECT:
-        raise BrokerRefused(envelope.message, f"its subject is too long: {subject!r}")
+        raise BrokerRejected(envelope.message, f"its subject is too long: {subject!r}")
     if first in _COMMANDS and rest:
         # Whoever may write a message could have the relay delete streams.
-        raise BrokerRefused(envelope.message, f"{subject!r} is a command")
+        raise BrokerRejected(envelope.message, f"{subject!r} is a command")
 
 
 def _cloud_event(envelope: Envelope) -> dict[str, str]:

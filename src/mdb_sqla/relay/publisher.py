@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from mdb_sqla.consumers.handler_errors import current_task, ends_consumer
-from mdb_sqla.errors import BrokerRefused, Unavailable
+from mdb_sqla.errors import BrokerRejected, Unavailable
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.envelope import enveloped
 from mdb_sqla.relay.target import Target
@@ -51,12 +51,12 @@ class Publisher:
         """Publish a message.
 
         Raises:
-            BrokerRefused: it could not be published, for its own sake.
+            BrokerRejected: it could not be published, for its own sake.
             Unavailable: the broker is away.
         """
         destination = self._target.destination(message)
         if not isinstance(destination, str) or not destination:
-            raise BrokerRefused(message, f"its destination is {destination!r}")
+            raise BrokerRejected(message, f"its destination is {destination!r}")
         destination = plain(destination)
         envelope = enveloped(message, self._serialize, self._cloud_events)
         task = current_task()
@@ -65,7 +65,7 @@ class Publisher:
             if self._connecting is None or not self._connecting.done():
                 await self._connected()
             await self._target.publish(destination, envelope, self._timeout)
-        except BrokerRefused:
+        except BrokerRejected:
             raise
         except BaseException as error:
             if ends_consumer(error, task):

@@ -11,7 +11,7 @@ from aiormq.exceptions import ChannelPreconditionFailed, PublishError
 from faststream.rabbit import RabbitBroker, RabbitExchange
 from pamqp.commands import Basic
 
-from mdb_sqla.errors import BrokerRefused, InvalidArgument
+from mdb_sqla.errors import BrokerRejected, InvalidArgument
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
 from mdb_sqla.words.argument_checks import integer, text
@@ -130,21 +130,21 @@ class RabbitMQ:
         return self._connection
 
 
-def _unroutable(destination: str, envelope: Envelope) -> BrokerRefused:
-    return BrokerRefused(envelope.message, f"no queue is bound for {destination!r}")
+def _unroutable(destination: str, envelope: Envelope) -> BrokerRejected:
+    return BrokerRejected(envelope.message, f"no queue is bound for {destination!r}")
 
 
 def _check(destination: str, headers: dict[str, str], envelope: Envelope, largest: int) -> None:
     """Check what the server would end the channel for, or the client could not send."""
     if len(destination.encode()) > _LONGEST_ROUTING_KEY:
-        raise BrokerRefused(envelope.message, f"its routing key is too long: {destination!r}")
+        raise BrokerRejected(envelope.message, f"its routing key is too long: {destination!r}")
     if len(envelope.headers["message_type"]) > _LONGEST_ROUTING_KEY:
-        raise BrokerRefused(envelope.message, "its type is too long")
+        raise BrokerRejected(envelope.message, "its type is too long")
     if sum(len(name) + len(value.encode()) + 8 for name, value in headers.items()) > (
         _LARGEST_HEADERS
     ):
-        raise BrokerRefused(envelope.message, "its metadata is too large")
+        raise BrokerRejected(envelope.message, "its metadata is too large")
     if len(envelope.body) > largest:
-        raise BrokerRefused(
+        raise BrokerRejected(
             envelope.message, f"it has {len(envelope.body)} bytes, and RabbitMQ takes {largest}"
         )

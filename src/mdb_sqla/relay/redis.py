@@ -8,7 +8,7 @@ from faststream.redis import RedisBroker
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from mdb_sqla.errors import BrokerRefused
+from mdb_sqla.errors import BrokerRejected
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import Destination, category, checked_broker, checked_destination
@@ -64,7 +64,7 @@ class RedisStreams:
         cloud_event = {f"ce-{name}": percent_encoded(value) for name, value in attributes}
         headers = {**envelope.headers, "content-type": JSON, **cloud_event}
         if max(map(len, headers.values())) > _LONGEST_HEADER:
-            raise BrokerRefused(envelope.message, "its metadata is too large")
+            raise BrokerRejected(envelope.message, "its metadata is too large")
         try:
             async with asyncio.timeout(timeout), self._connections:
                 await self._broker.publish(
@@ -77,7 +77,7 @@ class RedisStreams:
         except ResponseError as error:
             # Others, as where its memory is full, are the server's and will pass.
             if str(error).startswith("WRONGTYPE"):
-                raise BrokerRefused(
+                raise BrokerRejected(
                     envelope.message, f"in Redis, {destination!r} is no stream"
                 ) from error
             # Such as that it is another's replica by now: the next attempt looks who is there.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.group import Group
-from mdb_sqla.consumers.retries import Retries
+from mdb_sqla.consumers.retry_policy import RetryPolicy
+from mdb_sqla.consumers.settings import OnFailure
 from mdb_sqla.database.execution import dialect_of
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.relay.cloud_events import CloudEvents
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Relay"]
 
-_RETRIES = Retries(attempts=5, first=0.1, longest=5.0)
+_RETRY_POLICY = RetryPolicy(max_attempts=5, initial_interval=0.1, max_interval=5.0)
 
 
 class Relay(Consumer):
@@ -45,10 +46,11 @@ class Relay(Consumer):
             and closed by this relay alone.
         types: what it publishes; none of them means every type. Others are left out.
         cloud_events: adds the attributes of CloudEvents to the headers.
-        in_flight: how many messages at most are published before the position moves.
-        timeout: for how many seconds to wait for a confirm, before the broker is taken to be away.
-        start, batch_size, retries, sets_aside, poll, group, filters: as for `Consumer`; what the
-            broker refuses is tried five times within two seconds, if nothing is said.
+        max_in_flight: how many messages at most are published before the position moves.
+        timeout: for how many seconds to wait for a confirm, before the broker counts as unavailable.
+        start, batch_size, retry_policy, on_failure, poll_interval, group, filters: as for
+            `Consumer`; without a retry policy, a message that the broker rejects is published five
+            times within two seconds.
 
     Raises:
         InvalidArgument: an argument breaks its rule.
@@ -61,13 +63,13 @@ class Relay(Consumer):
         to: Target,
         types: tuple[str, ...] | list[str] = (),
         cloud_events: CloudEvents | None = None,
-        in_flight: int = 500,
+        max_in_flight: int = 500,
         timeout: float = 10.0,
         start: int = 1,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        retries: Retries = _RETRIES,
-        sets_aside: bool = False,
-        poll: tuple[float, float] = (0.02, 1.0),
+        retry_policy: RetryPolicy = _RETRY_POLICY,
+        on_failure: OnFailure = "stop",
+        poll_interval: tuple[float, float] = (0.02, 1.0),
         group: Group | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
@@ -76,10 +78,10 @@ class Relay(Consumer):
             *categories,
             start=start,
             batch_size=batch_size,
-            in_flight=in_flight,
-            retries=retries,
-            sets_aside=sets_aside,
-            poll=poll,
+            max_in_flight=max_in_flight,
+            retry_policy=retry_policy,
+            on_failure=on_failure,
+            poll_interval=poll_interval,
             group=group,
             **filters,
         )

@@ -44,7 +44,7 @@ class Target(Protocol):
         """Publish, and return when the broker has confirmed that it keeps the message.
 
         Raises:
-            BrokerRefused: the broker does not take this message.
+            BrokerRejected: the broker does not take this message.
             Exception: anything else, within about `timeout` seconds, where the broker is away.
         """
         ...

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from mdb_sqla.errors import BrokerRefused
+from mdb_sqla.errors import BrokerRejected
 from mdb_sqla.relay.envelope import JSON, Envelope
 from mdb_sqla.relay.target import category
 from mdb_sqla.words.message import StoredMessage
@@ -22,10 +22,10 @@ def check_topic(topic: str, message: StoredMessage) -> None:
     """Check what Kafka would refuse, and clients take for a topic that is not there yet.
 
     Raises:
-        BrokerRefused: it is no name of a topic.
+        BrokerRejected: it is no name of a topic.
     """
     if len(topic) > _LONGEST or topic in {".", ".."} or not _LEGAL.fullmatch(topic):
-        raise BrokerRefused(message, f"Kafka has no topics of the name {topic!r}")
+        raise BrokerRejected(message, f"Kafka has no topics of the name {topic!r}")
 
 
 def kafka_headers(envelope: Envelope) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.loop import Consumption
 from mdb_sqla.consumers.operations import Deliver, Handle, Interrupted, Step, Steps
-from mdb_sqla.consumers.runners import AsyncDriver, Driver
+from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.errors import InvalidArgument, MessageStoreError, Unavailable
 from mdb_sqla.words.argument_checks import instance, integer
@@ -38,7 +38,8 @@ def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = 
     """Run consumers, one after the other and again, until none of them has anything left to do.
 
     So everything is handled also where their handlers write what another of them reads. Nothing
-    waits: a handler that fails is tried again at once, as often as its consumer's `Retries` say.
+    waits: a handler that fails is called again at once, as often as its consumer's `RetryPolicy`
+    says.
     What is not committed can't be handled, and is not waited for.
 
     Args:
@@ -55,7 +56,7 @@ def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = 
     for consumer in consumers:
         instance("What is run", consumer, Consumer).handlers.refuse_async()
     for _, steps in _runs(consumers, limit):
-        Driver(factory).run(steps)
+        Runner(factory).run(steps)
 
 
 async def catch_up_async(
@@ -64,7 +65,7 @@ async def catch_up_async(
     """Do the same in a task; handlers may be async. See `catch_up`."""
     for consumer, steps in _runs(consumers, limit):
         async with consumer._prepared(factory):
-            await AsyncDriver(factory).run(steps)
+            await AsyncRunner(factory).run(steps)
 
 
 def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consumer, Steps]]:
@@ -84,8 +85,8 @@ def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consume
 
 
 def _without_pauses(settings: Settings) -> Settings:
-    retries = replace(settings.retries, first=_AT_ONCE, longest=_AT_ONCE)
-    return replace(settings, retries=retries, poll=(_AT_ONCE, _AT_ONCE))
+    policy = replace(settings.retry_policy, initial_interval=_AT_ONCE, max_interval=_AT_ONCE)
+    return replace(settings, retry_policy=policy, poll_interval=(_AT_ONCE, _AT_ONCE))
 
 
 class _Watch:

@@ -8,7 +8,7 @@ CREATE TABLE {schema}.consumer_slots (
   position bigint NOT NULL,
   token bigint NOT NULL DEFAULT 0,
   owner text,
-  changed timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (consumer, slot),
   CHECK (slot >= 0 AND slot < slots AND position >= 0)
 ) WITH (fillfactor = 50);

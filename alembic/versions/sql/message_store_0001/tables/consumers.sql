@@ -7,5 +7,5 @@ CREATE TABLE {schema}.consumers (
   correlation text,
   condition text,
   start bigint NOT NULL,
-  changed timestamptz NOT NULL DEFAULT clock_timestamp()
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

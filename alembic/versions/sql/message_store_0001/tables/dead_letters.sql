@@ -8,9 +8,9 @@ CREATE TABLE {schema}.dead_letters (
   position bigint NOT NULL,
   type text NOT NULL,
   failed boolean NOT NULL,
-  tries integer NOT NULL DEFAULT 0,
+  attempts integer NOT NULL DEFAULT 0,
   error text,
   traceback text,
-  set_aside timestamptz NOT NULL DEFAULT clock_timestamp(),
+  dead_lettered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (consumer, global_position)
 );
