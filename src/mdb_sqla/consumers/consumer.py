@@ -135,10 +135,8 @@ class Consumer:
     def lag(self, db: Database) -> Lag:
         """Return how far it is, and what lies before it; see `mdb_sqla.admin.lag`. It need not run.
 
-        Before it runs for the first time, what lies before it is counted from `start`, also where
-        it is to take over another's position.
-
-        With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
+        Before it first runs, messages are counted from `start`, also where it is to take over
+        another's position. With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
         """
         settings = self._settings
         return lag(
@@ -184,9 +182,9 @@ class Consumer:
         await self._run_async(factory, endless=False)
 
     def stop(self) -> None:
-        """Have the consumer finish what is in hand, save its position, and return.
+        """Finish what is in hand, save the position, and return from `run`.
 
-        From any thread, and from a signal handler. Nothing happens where it is not running.
+        From any thread or signal handler; without effect where the consumer is not running.
         """
         if (run := self._running) is not None:
             run.stop()

@@ -47,7 +47,7 @@ class Relay(Consumer):
         types: what it publishes; none of them means every type. Others are left out.
         cloud_events: adds the attributes of CloudEvents to the headers.
         max_in_flight: how many messages at most are published before the position moves.
-        timeout: for how many seconds to wait for a confirm, before the broker counts as unavailable.
+        timeout: for how many seconds to wait for a confirm; then the broker counts as unavailable.
         start, batch_size, retry_policy, on_failure, poll_interval, group, filters: as for
             `Consumer`; without a retry policy, a message that the broker rejects is published five
             times within two seconds.
