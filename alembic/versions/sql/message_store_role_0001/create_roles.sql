@@ -1,6 +1,6 @@
--- The role that clients of Message DB in other languages log in as, and roles that those of an application
--- are members of. An existing one is used as it is, which needs no right to create roles; the comment tells
--- the downgrade which are ours to drop.
+-- `message_store` is the login of Message DB clients in other languages; an application's own logins are members of the
+-- other three. Roles that exist are used as they are, which takes no right to create roles. The comment marks those that
+-- a downgrade may drop.
 DO $do$
 DECLARE
   _role text;

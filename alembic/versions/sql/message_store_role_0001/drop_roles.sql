@@ -1,5 +1,5 @@
--- Those that the upgrade created, and that nobody has a use for: no other database, and no role that is a member.
--- Who created one without being a superuser is a member of it from PostgreSQL 16 on.
+-- Drops the roles that the upgrade created and that nothing else uses: no other database, and no member. From PostgreSQL
+-- 16 on, a role's creator is a member of it unless a superuser.
 DO $do$
 DECLARE
   _role regrole;

@@ -1,9 +1,8 @@
--- Privileges are granted to each role by itself. A role that is a member of another would take the right to
--- administer that, which who may not create roles has not got.
+-- Each role gets its privileges directly. To grant membership in another role takes ADMIN OPTION on that role, which an
+-- installer without CREATEROLE lacks.
 --
--- Who may insert into a column may insert whatever into it. The time and the global position of a message are
--- left to the defaults, so that no writer can place a message where readers have been already; only
--- `message_store` has what it has in Message DB.
+-- INSERT on a column allows any value in it. Global position and time are left to their defaults, so that no writer can
+-- place a message behind readers; only `message_store` may insert into all columns, as in Message DB.
 DO $do$
 BEGIN
   GRANT USAGE ON SCHEMA {schema}

@@ -7,7 +7,7 @@ DECLARE
   _key bigint := {schema}.hash_64({schema}.category(stream_name));
 BEGIN
   PERFORM pg_advisory_xact_lock(_key);
-  -- Who takes this lock by itself may insert by itself.
+  -- A caller of this function may go on to insert without the others.
   PERFORM {schema}.take_floor();
 
   IF {schema}.is_on('message_store.debug_write') OR {schema}.is_on('message_store.debug') THEN

@@ -1,4 +1,4 @@
--- The one place where text from a caller becomes SQL.
+-- The only place where text from a caller becomes SQL.
 CREATE OR REPLACE FUNCTION {schema}.conditional_command(command text, condition text)
 RETURNS text
 LANGUAGE plpgsql STABLE

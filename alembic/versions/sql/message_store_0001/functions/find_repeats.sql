@@ -1,5 +1,5 @@
--- The numbers of the messages in a document that are stored already, or stand in it before, under the
--- same id. Refused where anything but the time and the positions differs.
+-- Returns the numbers of those messages of a document whose id is stored already, or occurs earlier in the document.
+-- Refused if anything but time and positions differs.
 CREATE FUNCTION {schema}.find_repeats(messages jsonb)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE

@@ -18,10 +18,10 @@ SET random_page_cost = 0
 SET seq_page_cost = 0
 SET jit = off
 AS $function$
--- The planner must take the index of the category, whatever it has been told of the table: the primary
--- key has the same order, and for a category that was a large part of the table when it was analyzed,
--- but is none of the part that is read, it would read all that. Where pages cost nothing, what counts is
--- the comparisons, and an index that has all of what is asked for always has the fewest.
+-- The planner must use the index of the category, whatever the statistics say. The primary key has the
+-- same order, and for a category that was a large part of the table at the last ANALYZE, but is absent
+-- from the part that is read, it would be scanned from end to end. With pages free of cost, comparisons
+-- decide, and the index that covers the whole condition always has the fewest.
 DECLARE
   _position bigint := coalesce(get_category_messages.position, 1);
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
@@ -67,7 +67,7 @@ BEGIN
       ORDER BY global_position
       LIMIT $3$sql$;
 
-    -- A filter may pass over most entries of the index: the bound is compared with what it has found.
+    -- A filter may skip most entries of the index, so the bound is applied to what it finds.
     _command := 'SELECT * FROM (' || _command || $sql$
     ) AS message WHERE global_position <= $7$sql$;
   END IF;
@@ -143,9 +143,10 @@ BEGIN
         WHERE found.global_position <= _bound;
     END IF;
 
-    -- While each category has one writer at a time, any snapshot that sees this granularity has the
-    -- category's messages in order. One that sees the other returns nothing, and it is done again, as
-    -- it is if the granularity was set in the meantime: it may have been the other for a moment.
+    -- While each category has one writer at a time, every snapshot that sees this granularity has the
+    -- messages of the category in order. A snapshot that sees the other one returns nothing, and the
+    -- read is repeated, as it is if the granularity was set meanwhile: it may have been the other one
+    -- for a moment.
     EXIT WHEN FOUND OR NOT _by_category;
     _by_category := {schema}.granularity_of_snapshot() OPERATOR(pg_catalog.=) 'category';
     EXIT WHEN _by_category AND _set_by = (

@@ -31,8 +31,8 @@ BEGIN
     RETURN;
   END IF;
 
-  -- Static for the same reason as in get_stream_messages, and in two forms, for a generic plan could
-  -- not leave out the comparison of the type.
+  -- Static for the same reason as in get_stream_messages, and in two forms, because a generic plan can't
+  -- leave out the comparison of the type.
   IF get_last_stream_message.type IS NULL THEN
     RETURN QUERY
       SELECT

@@ -56,7 +56,7 @@ BEGIN
         FROM {schema}.messages
         WHERE global_position >= $2 AND global_position <= $7$sql$ || _filter;
   ELSE
-    -- As many of each category as there can be in the batch, from where the index has them in order.
+    -- Up to a whole batch of each category, read in index order.
     _source := $sql$
         SELECT message.*
         FROM (SELECT DISTINCT name FROM pg_catalog.unnest($1) AS name) AS category

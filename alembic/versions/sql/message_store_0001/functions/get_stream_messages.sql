@@ -27,7 +27,7 @@ BEGIN
 
   IF condition IS NULL AND _debug IS NOT TRUE THEN
     -- Static on purpose: one generic plan serves every stream, and planning was most of the cost. It is
-    -- asked for, since the planner prefers one that knows the limit.
+    -- forced, because the planner prefers a custom plan that knows the limit.
     RETURN QUERY
       SELECT
         m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,

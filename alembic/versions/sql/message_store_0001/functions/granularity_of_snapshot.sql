@@ -1,6 +1,5 @@
--- The granularity that the snapshot of the calling query sees: STABLE, so that it looks with the same
--- snapshot. lock_granularity() may have been replaced since, or be remembered from before. A set of one
--- row, for that is inlined into the query.
+-- The granularity that the snapshot of the calling query sees: STABLE, so that it uses that snapshot. lock_granularity()
+-- itself may have been replaced since, or be cached from before. It returns a set of one row, because that is inlined.
 CREATE FUNCTION {schema}.granularity_of_snapshot()
 RETURNS SETOF varchar
 LANGUAGE sql STABLE

@@ -1,6 +1,6 @@
--- Whether a member of a consumer group reads a stream; true where there is no group. A stream without
--- an id has no cardinal id; its name stands in, so that one member reads it. A CASE, for the planner
--- takes it to let half of the rows through, and a comparison to let next to none.
+-- Whether a member of a consumer group reads a stream; true without a group. A stream without an id has no cardinal id;
+-- its name takes the place of it, so that one member reads it. A CASE, because the planner estimates that it passes half
+-- of the rows, and that a comparison passes almost none.
 CREATE FUNCTION {schema}.is_member(stream_name varchar, member bigint, size bigint)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,5 +1,5 @@
--- Whether a setting is what PostgreSQL reads as true. NULL and the empty string, which a setting is
--- after SET LOCAL has ended, are not. Inlined, so that where it was never set, nothing is called.
+-- Whether PostgreSQL reads a setting as true. NULL is not, nor is the empty string that remains after SET LOCAL. It is
+-- inlined, so that nothing is called where the setting was never set.
 CREATE OR REPLACE FUNCTION {schema}.is_on(setting text)
 RETURNS boolean
 LANGUAGE sql STABLE

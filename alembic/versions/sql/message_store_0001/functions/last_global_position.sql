@@ -1,9 +1,9 @@
--- The last global position that was drawn, by a transaction that has ended or not. Where the sequence
--- was never called, or was restarted, it is the one before the first.
+-- The last global position that was drawn, whether or not its transaction has ended. If the sequence was never called, or
+-- was restarted, it is the position before the first.
 --
--- Not read from the sequence's row: while nextval() logs, that shows a number up to 32 ahead, and while
--- the sequence is being altered, there may be no row. This function reads under nextval()'s own lock,
--- and keeps the sequence as it is until the transaction ends.
+-- It is not read from the sequence's row: while nextval() writes its log record, the row shows a number up to 32 ahead, and
+-- while the sequence is altered, there may be no row. pg_sequence_last_value() reads under nextval()'s own lock, and keeps
+-- the sequence from being altered until the transaction ends.
 CREATE FUNCTION {schema}.last_global_position()
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -16,7 +16,7 @@ DECLARE
 BEGIN
   IF _last IS NULL THEN
     SELECT last_value INTO _first FROM {schema}.messages_global_position_seq;
-    -- If it still was not called, that was the first.
+    -- If it still has not been called, that is the first one.
     _last := coalesce(pg_sequence_last_value(_sequence), _first - 1);
   END IF;
 

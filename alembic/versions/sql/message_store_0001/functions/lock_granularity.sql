@@ -1,5 +1,5 @@
--- What a writer locks: `category` or `stream`. A constant, so that it costs nothing where it is inlined.
--- Its text is read by granularity_of_snapshot(). An adopted store has it already.
+-- What a writer locks: `category` or `stream`. A constant function, which costs nothing once it is inlined.
+-- granularity_of_snapshot() reads its source. An adopted store has it already.
 DO $do$
 BEGIN
   IF to_regprocedure({schema_literal.lock_granularity()}) IS NULL THEN

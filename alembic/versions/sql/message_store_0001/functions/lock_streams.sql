@@ -1,6 +1,6 @@
 -- Locks streams for writing and returns their versions, -1 for a stream without messages. The names
 -- must be distinct. All locks of categories come before all locks of streams, each kind in the order
--- of its keys, so that two callers never wait for each other.
+-- of its keys, so that two callers never deadlock.
 CREATE FUNCTION {schema}.lock_streams(stream_names text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
@@ -8,8 +8,8 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
   _messages constant oid := {schema_literal.messages}::regclass;
-  -- With more streams than this in a transaction, the categories that have most of them are locked
-  -- instead: locks are kept in shared memory, which many thousands of them would fill.
+  -- Beyond this many streams in a transaction, the categories with the most streams are locked
+  -- instead: locks live in shared memory, which many thousands of them would fill.
   _most_streams constant bigint := 100;
   _setting constant text := 'message_store.streams_' || _messages;
   _asked_for bigint;
@@ -17,7 +17,7 @@ DECLARE
   _held bigint[] := '{}';
   _by_stream bigint[] := '{}';
 BEGIN
-  -- Touches the sequence, so that the granularity stays what it is until the transaction ends.
+  -- Touches the sequence, so that the granularity can't change until the transaction ends.
   PERFORM pg_sequence_last_value({schema_literal.messages_global_position_seq}::regclass);
 
   IF {schema}.lock_granularity() = 'stream' THEN
@@ -25,7 +25,7 @@ BEGIN
     _room := _most_streams - _asked_for;
     PERFORM set_config(_setting, (_asked_for + cardinality(stream_names))::text, true);
 
-    -- Some may have been asked for twice, and write_message() does not count: what is held tells.
+    -- Streams may have been counted twice, and write_message() does not count: look at the locks held.
     IF cardinality(stream_names) > _room THEN
       _held := ARRAY(
         SELECT (classid::bigint << 32) | objid::bigint
@@ -73,7 +73,7 @@ BEGIN
     ) AS stream;
   END IF;
 
-  -- A statement of its own: under READ COMMITTED it sees what the locks' last holders wrote.
+  -- A separate statement: under READ COMMITTED it sees what the last holders of the locks wrote.
   RETURN ARRAY(
     SELECT coalesce((SELECT max(position) FROM {schema}.messages WHERE stream_name = name), -1)
     FROM unnest(stream_names) WITH ORDINALITY AS stream (name, number)

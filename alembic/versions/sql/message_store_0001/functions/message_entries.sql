@@ -1,4 +1,4 @@
--- The messages of a document, numbered from 1. What is left out is NULL; a JSON null stays one.
+-- The messages of a document, numbered from 1. Missing fields are NULL; a JSON null stays JSON null.
 CREATE FUNCTION {schema}.message_entries(messages jsonb)
 RETURNS TABLE (number bigint, id uuid, stream_name text, "type" text, data jsonb, metadata jsonb)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,5 +1,5 @@
--- What a writer who inserts with COPY must do first: locks the streams, takes the floor, and draws
--- global positions. The messages of each stream then follow its version without a gap.
+-- Must precede an insert with COPY: locks the streams, takes the floor, and draws global positions. The messages of each
+-- stream then follow its version without gaps.
 CREATE FUNCTION {schema}.prepare_copy(
   stream_names text[],
   number bigint,

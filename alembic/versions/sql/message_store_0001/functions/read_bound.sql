@@ -1,9 +1,8 @@
--- The global position up to which everything is settled, in these categories, or in all for NULL: what
--- was drawn up to there is committed and visible to the caller's next statement, or never will be.
+-- Returns the global position up to which everything is settled in these categories, or in all for NULL: every message
+-- drawn up to there is committed and visible to the caller's next statement, or never will be.
 --
--- A writer holds its floor from before it draws a position until it has ended, and its commit becomes
--- visible before its locks are released. So of what is drawn before the first step, everything is
--- above a floor that the second step sees, or has ended by then.
+-- A writer takes its floor before it draws a position and holds it until its transaction ends; a commit becomes visible
+-- before its locks are released. So everything drawn before step one is above a floor that step two sees, or has ended.
 CREATE FUNCTION {schema}.read_bound(categories varchar[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -36,14 +35,13 @@ BEGIN
 
   _bound := _last;
 
-  -- Most often nobody else holds a floor, and this is all that a session has to plan.
+  -- Usually nobody else holds a floor, and this is all that a session has to plan.
   PERFORM FROM pg_locks
   WHERE locktype = 'advisory' AND objsubid = 2 AND classid = _messages AND pid IS DISTINCT FROM pg_backend_pid();
 
   IF FOUND THEN
-    -- All locks at one moment: hence MATERIALIZED. A transaction that is being prepared for two-phase
-    -- commit hands its locks over one by one, so that a floor may seem to have another holder than its
-    -- category's lock.
+    -- MATERIALIZED, to read all locks at one moment. PREPARE TRANSACTION transfers locks one by one, so
+    -- that a floor may appear to have another holder than the lock of its category.
     _bound := (
       WITH advisory_lock AS MATERIALIZED (
         SELECT classid::bigint, objid::bigint, objsubid, virtualtransaction, pid
@@ -74,9 +72,9 @@ BEGIN
     );
   END IF;
 
-  -- What this transaction has found settled stays so, and who goes on from there must have read up to
-  -- there. A writer's floor may be below it all the same, if the writer looked up the last position
-  -- before and took the floor after.
+  -- What this transaction found settled stays settled, and a reader that continues from there must have
+  -- read up to there. A floor may still be below it, if its writer looked up the last position before
+  -- and took the floor after.
   _bound := greatest(_bound, nullif(current_setting(_setting, true), '')::bigint);
 
   IF categories IS NULL THEN

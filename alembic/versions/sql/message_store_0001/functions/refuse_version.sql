@@ -7,8 +7,8 @@ BEGIN
   IF refuse_version.stream_name IS NOT NULL
     AND current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
   THEN
-    -- The snapshot may be older than the lock, and the version with it. This insert fails with a
-    -- serialization failure if it is; if it is not, the error below takes it back.
+    -- The snapshot, and the version with it, may be older than the lock. If so, this insert fails with a
+    -- serialization failure; if not, the error below undoes it.
     INSERT INTO {schema}.messages (stream_name, position, type)
     VALUES (refuse_version.stream_name, version + 1, 'Probe')
     ON CONFLICT (stream_name, position) DO NOTHING;

@@ -9,15 +9,15 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
 
-  -- What an older snapshot sees is not what the barrier has waited for.
+  -- An older snapshot does not see what the barrier waits for.
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
     RAISE EXCEPTION 'Lock granularity must be set at isolation level read committed (Isolation Level: %)',
       current_setting('transaction_isolation')
       USING ERRCODE = 'invalid_transaction_state';
   END IF;
 
-  -- The barrier. It waits for every transaction that has touched the sequence, as each writer does
-  -- before it looks at the granularity, and until this one ends no other gets past it.
+  -- The barrier: it waits for every transaction that has touched the sequence, which each writer does
+  -- before it reads the granularity, and blocks all others until this transaction ends.
   ALTER SEQUENCE {schema}.messages_global_position_seq NO CYCLE;
 
   IF granularity = 'stream' THEN

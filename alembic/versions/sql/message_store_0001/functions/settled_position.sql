@@ -1,10 +1,10 @@
--- No later read of the category, or of all, stops below what this returns, so that who has read up to
--- there may go on from there.
+-- No later read of the category, or of all, stops below the position that this returns, so a reader that has read up to
+-- there may continue from there.
 --
--- Under `stream` the writers of all categories count, whichever is asked for: one of another category may
--- go on to this one, with the floor that it has, and a later read would stop below that. Under `category`
--- no floor stops the reads of one category. The granularity is asked for after the locks were looked at:
--- who writes under another one later has a floor of its own, which is not below the last position.
+-- Under `stream`, writers of all categories count: a writer of another category may go on to write to this one, with the
+-- floor that it has, and a later read would stop below that. Under `category`, no floor limits reads of one category. The
+-- granularity is read after the locks: a writer that starts under another one later takes a floor of its own, which is not
+-- below the last position.
 CREATE FUNCTION {schema}.settled_position(category varchar DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE

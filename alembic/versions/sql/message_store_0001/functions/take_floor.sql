@@ -1,6 +1,6 @@
--- Holds, until the transaction ends, a lock that names the floor: every global position that the
--- transaction draws from now on is above it. Once is enough; a setting remembers it, which a rollback
--- to a savepoint undoes together with the lock.
+-- Holds, until the transaction ends, a lock whose key is the floor: every global position that the transaction draws from
+-- now on is greater. Once per transaction is enough; a setting records it, which a rollback to a savepoint undoes together
+-- with the lock.
 CREATE FUNCTION {schema}.take_floor()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -11,7 +11,7 @@ DECLARE
   _setting constant text := 'message_store.floor_' || _messages;
 BEGIN
   IF current_setting(_setting, true) IS DISTINCT FROM pg_current_xact_id()::text THEN
-    -- The low 32 bits: read_bound() finds the others.
+    -- The low 32 bits; read_bound() reconstructs the others.
     PERFORM pg_advisory_xact_lock_shared(
       _messages::integer, {schema}.last_global_position()::bit(32)::integer
     );

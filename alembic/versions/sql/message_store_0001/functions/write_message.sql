@@ -16,7 +16,7 @@ DECLARE
   _version bigint;
   _position bigint;
 BEGIN
-  -- Before anything can be refused.
+  -- Before anything can fail.
   IF {schema}.is_on('message_store.debug_write') OR {schema}.is_on('message_store.debug') THEN
     RAISE NOTICE '% write_message', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'id ($1): %', write_message.id;
@@ -27,8 +27,8 @@ BEGIN
     RAISE NOTICE 'expected_version ($6): %', write_message.expected_version;
   END IF;
 
-  -- Touches the sequence, so that the granularity stays what it is until the transaction ends. This
-  -- and the locks are expressions, not statements, for these cost a tenth of one.
+  -- Touches the sequence, so that the granularity can't change until the transaction ends. This and the
+  -- locks are expressions rather than statements, at a tenth of the cost.
   _locked := pg_sequence_last_value({schema_literal.messages_global_position_seq}::regclass) IS NULL;
 
   IF {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category' THEN
@@ -40,7 +40,7 @@ BEGIN
     ) IS NOT NULL;
   END IF;
 
-  -- A statement of its own: under READ COMMITTED it sees what the lock's last holder wrote.
+  -- A separate statement: under READ COMMITTED it sees what the last holder of the lock wrote.
   IF write_message.expected_version IS NOT NULL THEN
     SELECT coalesce(max(m.position), -1)
     INTO _version
@@ -52,7 +52,7 @@ BEGIN
     END IF;
   END IF;
 
-  -- What take_floor() would find out, without calling it for every message.
+  -- The check that take_floor() starts with, without a call for every message.
   IF current_setting('message_store.floor_' || {schema_literal.messages}::regclass::oid::text, true)
     IS DISTINCT FROM pg_current_xact_id()::text
   THEN
@@ -74,9 +74,9 @@ BEGIN
     )
     RETURNING position INTO _position;
   ELSE
-    -- ON CONFLICT turns the position that a newer transaction took, unseen by an older snapshot, into
-    -- a serialization failure, where a plain insert reports a unique violation that no retry would
-    -- cure.
+    -- With ON CONFLICT, a position that a newer transaction took, unseen by this snapshot, is a
+    -- serialization failure. A plain insert would report a unique violation, which says nothing about
+    -- a retry.
     INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
     VALUES (
       write_message.id::uuid,

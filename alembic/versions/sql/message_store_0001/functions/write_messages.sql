@@ -1,7 +1,6 @@
--- Writes the messages of a document, [{"id", "stream_name", "type", "data", "metadata"}, ...], in its
--- order, all or none; `expected_versions` is {"stream name": version, ...}. Returns the positions of
--- each. With `idempotent`, a message that is stored already is not written again, and has the
--- positions that it has had since; where all are, versions don't matter.
+-- Writes the messages of a document, [{"id", "stream_name", "type", "data", "metadata"}, ...], in its order, all or none;
+-- `expected_versions` is {"stream name": version, ...}. Returns the positions of each message. With `idempotent`, a message
+-- that is stored already is not written again and keeps its positions; if all are, expected versions are ignored.
 CREATE FUNCTION {schema}.write_messages(
   messages jsonb,
   expected_versions jsonb DEFAULT NULL,
@@ -20,7 +19,7 @@ BEGIN
     _message := messages -> 0;
 
     IF expected_versions IS NULL OR expected_versions - (_message OPERATOR(pg_catalog.->>) 'stream_name') = '{}' THEN
-      -- One message by itself needs less. Where it can't be written, what follows finds out why.
+      -- A single message takes less. If it can't be written, the code below finds out why.
       BEGIN
         RETURN QUERY
           SELECT
@@ -73,9 +72,9 @@ BEGIN
         PERFORM {schema}.refuse_version(_wrong_stream, _expected_version, _version);
       END IF;
     ELSIF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-      -- The snapshot may be older than the locks, and no insert of the batch need tell: a stream may be
-      -- expected only. One at the next position fails with a serialization failure where a newer
-      -- transaction took that; what it inserts otherwise is undone.
+      -- The snapshot may be older than the locks, and no insert of the batch needs to reveal it: a stream
+      -- may only be expected. An insert at the next position fails with a serialization failure if a
+      -- newer transaction took that position; otherwise it is undone.
       BEGIN
         INSERT INTO {schema}.messages (stream_name, position, type)
         SELECT name, version + 1, 'Probe'
@@ -119,7 +118,7 @@ BEGIN
           RAISE;
         END IF;
 
-        -- Not found: row-level security hides it, or the snapshot is too old.
+        -- Not found: hidden by row-level security, or the snapshot is too old.
         IF _index = 'messages_id'
           AND _repeats OPERATOR(pg_catalog.=) _known_repeats
           AND current_setting('transaction_isolation') = 'read committed'

@@ -1,4 +1,4 @@
--- An adopted store keeps its own: replacing it would wait for readers who wait for the table.
+-- An adopted store keeps its own view: replacing it would wait for readers that wait for the table.
 DO $do$
 BEGIN
   IF to_regclass({schema_literal} || '.category_type_summary') IS NULL THEN

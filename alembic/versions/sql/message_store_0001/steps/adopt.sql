@@ -1,5 +1,5 @@
--- Adopts a store that Message DB 1.2 or 1.3 installed, leaves a schema without a store alone, and
--- refuses everything else before anything is changed.
+-- Adopts a store that Message DB 1.2 or 1.3 installed, ignores a schema without a store, and refuses everything else
+-- before anything is changed.
 DO $do$
 DECLARE
   _messages regclass := to_regclass({schema_literal} || '.messages');
@@ -10,7 +10,7 @@ DECLARE
   _grantee text;
   _quoting constant text := current_setting('quote_all_identifiers');
 BEGIN
-  -- There, text may be of any encoding, and JSON can have no character that is not ASCII.
+  -- Text in it may be in any encoding, and JSON can hold no characters beyond ASCII.
   IF getdatabaseencoding() = 'SQL_ASCII' THEN
     RAISE EXCEPTION 'Schema % can have no message store: the encoding of the database is SQL_ASCII', {schema_literal}
       USING CONSTRAINT = 'unrecognized_store', SCHEMA = {schema_name}, HINT = 'Create a database for it: CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0';
@@ -47,13 +47,13 @@ BEGIN
       USING CONSTRAINT = 'unrecognized_store', SCHEMA = {schema_name}, HINT = 'To manage it from a branch of your history, run: alembic stamp message_store@head; from a revision of yours, call migrations.upgrade(...) in it; after a restore of the schema alone, run: alembic stamp heads';
   END IF;
 
-  -- How definitions are printed, which are compared with these.
+  -- The definitions below are compared as PostgreSQL prints them.
   PERFORM set_config('quote_all_identifiers', 'off', true);
 
   SELECT string_agg(problem, '; ')
   INTO _problems
   FROM (
-    -- Columns: name, type, and whether NULL is refused.
+    -- Columns: name, type, and whether it is NOT NULL.
     SELECT format(
       'column %s is %s, not %s', coalesce(expected.name, actual.name),
       coalesce(actual.definition, 'missing'), coalesce(expected.definition, 'expected')
@@ -96,7 +96,7 @@ BEGIN
 
     UNION ALL
 
-    -- Indexes: uniqueness and columns; other indexes are the owner's own business.
+    -- Indexes: uniqueness and columns; further indexes are ignored.
     SELECT format('index %s is %s, not %s', expected.name, coalesce(actual.definition, 'missing'), expected.definition)
     FROM (
       VALUES
@@ -190,7 +190,7 @@ BEGIN
 
     UNION ALL
 
-    -- Report views, as far as they are there: kind and columns.
+    -- Report views, if present: kind and columns.
     SELECT format('view %s is %s, not %s', expected.name, actual.definition, expected.definition)
     FROM (
       VALUES
@@ -228,8 +228,8 @@ BEGIN
       USING CONSTRAINT = 'unrecognized_store', SCHEMA = {schema_name}, HINT = 'Nothing was changed. Choose another schema, or bring the store to Message DB 1.3.0 first.';
   END IF;
 
-  -- Version 1.2 has one parameter less; both side by side would make every call ambiguous. Whoever
-  -- could call the old one may call the new one.
+  -- Version 1.2 has one parameter less; two overloads would make every call ambiguous. The
+  -- privileges on the old function are granted on the new one.
   IF _old_last IS NOT NULL THEN
     CREATE OR REPLACE FUNCTION {schema}.get_last_stream_message(stream_name varchar, "type" varchar DEFAULT NULL)
     RETURNS SETOF {schema}.message
@@ -253,8 +253,8 @@ BEGIN
     DROP FUNCTION {schema}.get_last_stream_message(varchar);
   END IF;
 
-  -- The default may be the function of the extension pgcrypto, which nothing else here needs. One of
-  -- PostgreSQL's own leaves no dependency.
+  -- The default may be a function of the extension pgcrypto, which nothing else here needs.
+  -- PostgreSQL's own function leaves no dependency.
   IF EXISTS (
     SELECT
     FROM pg_depend
@@ -265,9 +265,9 @@ BEGIN
     ALTER TABLE {schema}.messages ALTER COLUMN id SET DEFAULT pg_catalog.gen_random_uuid();
   END IF;
 
-  -- The function category() becomes one that is inlined, in queries and in the expression of this
-  -- index. Sessions keep that expression as it was until something about the index changes: what it
-  -- is set to here is what it has.
+  -- category() becomes a function that is inlined, in queries and in the expression of this index.
+  -- Open sessions cache that expression until something about the index changes: hence this change
+  -- to the value that it has already.
   EXECUTE format(
     $sql$ALTER INDEX {schema}.messages_category ALTER COLUMN 1 SET STATISTICS %s$sql$,
     (
@@ -277,7 +277,7 @@ BEGIN
     )
   );
 
-  -- Its writers lock their category until it is switched: see functions/lock_granularity.sql.
+  -- An adopted store locks categories until it is switched: see functions/lock_granularity.sql.
   CREATE FUNCTION {schema}.lock_granularity()
   RETURNS varchar
   LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,5 +1,5 @@
--- What writers lock in a new store, if it was said. An adopted one has `category` here: writers who entered
--- its functions before the adoption hold the lock of their category and no other.
+-- Sets what writers of a new store lock, if the upgrade was told. An adopted store stays with `category`: writers that
+-- entered its functions before the adoption hold the lock of their category and no other.
 DO $do$
 DECLARE
   _asked_for text := {lock_granularity};
@@ -12,11 +12,11 @@ BEGIN
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS 'SELECT ''category''';
   ELSIF _asked_for = 'stream' THEN
-    RAISE EXCEPTION 'Schema % has a store of Message DB, which locks categories while it is adopted', {schema_literal}
+    RAISE EXCEPTION 'Schema % has a store of Message DB, which has to keep locking categories while it is adopted', {schema_literal}
       USING
         CONSTRAINT = 'unrecognized_store',
         SCHEMA = {schema_name},
-        HINT = 'Adopt it without a lock granularity. Once the transactions of before have ended: mdb lock-granularity stream';
+        HINT = 'Adopt it without a lock granularity. When the transactions that were open during the adoption have ended, run: mdb lock-granularity stream';
   END IF;
 END
 $do$;

@@ -1,4 +1,4 @@
--- Without CASCADE: what others built on the store makes the downgrade fail, and is never dropped.
+-- Without CASCADE: what others built on the store makes the downgrade fail and is never dropped.
 DO $do$
 BEGIN
   DROP VIEW

@@ -1,5 +1,5 @@
--- Only what the upgrade created, and only when nothing else is left in it: it may hold objects of
--- others, or the version table of this very migration.
+-- Drops the schema only if the upgrade created it and nothing else is left in it: it may hold objects of others, or the
+-- version table of the migration that is running.
 DO $do$
 BEGIN
   IF obj_description(to_regnamespace({schema_literal}), 'pg_namespace') = 'Message store, created by mdb_sqla' THEN

@@ -1,4 +1,5 @@
--- What the functions call for their caller must be open to all, whatever the default privileges are.
+-- Functions that other functions call on behalf of the caller must be executable by everyone, whatever the default
+-- privileges are.
 DO $do$
 DECLARE
   _grantee text;
@@ -20,7 +21,7 @@ BEGIN
     {schema}.take_floor()
     TO PUBLIC;
 
-  -- Who may draw from the sequence may not be able to look at it, as a floor must before the first draw.
+  -- Taking a floor reads the sequence, for which USAGE alone is not enough.
   FOR _grantee IN
     SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
     FROM pg_class, aclexplode(relacl)

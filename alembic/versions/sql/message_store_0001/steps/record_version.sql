@@ -1,2 +1,3 @@
--- The version of the schema, which a dump of the schema alone keeps, whoever ran the revision.
+-- The version of the schema. A dump of the schema alone includes it, and it does not depend on which history ran the
+-- revision.
 COMMENT ON TABLE {schema}.messages IS 'Messages, managed by mdb_sqla: version 0001';

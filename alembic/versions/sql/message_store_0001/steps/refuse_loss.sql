@@ -1,5 +1,5 @@
--- Refuses a downgrade that would delete what it may not: messages, what consumers have stored, or both. It comes
--- before the first step, when later steps have their tables still; those of others may be gone.
+-- Refuses a downgrade that would delete messages, or what consumers have stored, without permission. It runs before the
+-- first step, while the tables of later steps still exist; tables of other steps may be gone.
 DO $do$
 DECLARE
   _kind text;
@@ -11,7 +11,7 @@ DECLARE
   _kinds text[] := '{}';
   _consumers text[] := '{}';
 BEGIN
-  -- Those of consumers first, as a consumer locks them.
+  -- In the order in which consumers lock them.
   FOR _kind, _name, _what IN
     VALUES
       ('consumers', 'consumer_slots', 'positions'),
@@ -23,7 +23,7 @@ BEGIN
     _table := to_regclass({schema_literal} || '.' || _name);
     CONTINUE WHEN _table IS NULL OR _kind <> ALL ({kinds});
 
-    -- Nothing comes to it between this and the end of the transaction.
+    -- Nothing is added between this and the end of the transaction.
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', _table);
     EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 100001) AS found', _table) INTO _number;
     CONTINUE WHEN _number = 0;

@@ -1,4 +1,4 @@
--- The functions have the name of the schema in their bodies, which ALTER SCHEMA ... RENAME leaves as they are.
+-- The bodies of the functions contain the name of the schema, and ALTER SCHEMA ... RENAME does not change them.
 DO $do$
 DECLARE
   _named text;

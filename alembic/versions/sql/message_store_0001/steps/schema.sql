@@ -1,5 +1,5 @@
--- CREATE SCHEMA IF NOT EXISTS asks for the right to create schemas even where there is one already.
--- The comment tells the downgrade that the schema is ours to drop.
+-- CREATE SCHEMA IF NOT EXISTS requires the right to create schemas even if the schema exists. The comment marks a schema
+-- that a downgrade may drop.
 DO $do$
 BEGIN
   IF to_regnamespace({schema_literal}) IS NULL THEN

@@ -1,4 +1,5 @@
--- A position is above every one drawn before: no session may keep some in store, and none comes again.
+-- Every position is greater than all that were drawn before it: no session may cache positions, and none may be drawn
+-- twice.
 DO $do$
 BEGIN
   IF EXISTS (

@@ -1,6 +1,6 @@
--- Who shares the work of a consumer; `instance` tells a member from an older process of its name. A member
--- that does not move `alive_until` on is taken for dead, and its slots go to the others. None is alive for
--- longer than its `lease` from now on, whatever its row says: the clock may have gone back.
+-- The members of consumer groups; `instance` tells a member from an older process of the same name. A member that does
+-- not renew `alive_until` is considered dead, and its slots go to the others. No member is considered alive for longer
+-- than its `lease` from now, whatever its row says: the server's clock may have been set back.
 CREATE TABLE {schema}.consumer_members (
   consumer text NOT NULL,
   member text NOT NULL,

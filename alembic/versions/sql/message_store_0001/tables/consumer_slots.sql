@@ -1,6 +1,6 @@
--- How far each consumer is. Its work is parted into slots, by the cardinal id of the streams; a consumer
--- that does not share has one. All up to and including the position is done. Whoever takes a slot over
--- raises the token, and who still has the old one can't move the position any more.
+-- The position of each consumer. A group partitions its work into slots, by the cardinal id of the streams; a consumer
+-- without a group has one slot. Every message up to and including the position is handled. Taking over a slot increments
+-- its token, and an owner with an older token can no longer move the position.
 CREATE TABLE {schema}.consumer_slots (
   consumer text NOT NULL,
   slot integer NOT NULL,

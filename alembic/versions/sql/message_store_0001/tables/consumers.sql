@@ -1,5 +1,5 @@
--- What each consumer reads, as it told when it last began: no categories stand for all, no types for any. The
--- condition is only to be shown. It is SQL, and whoever asks for the lag may have more rights than who wrote it.
+-- What each consumer reads, as of its last start: no categories means all, no types means any. The condition is for
+-- display only. It is SQL, and whoever computes the lag may have more privileges than its author.
 CREATE TABLE {schema}.consumers (
   consumer text PRIMARY KEY,
   categories text[] NOT NULL,

@@ -1,5 +1,5 @@
--- Messages that a consumer could not handle, and the later ones of the same streams, which wait until there
--- is no failed one of their stream any more.
+-- Messages whose handler failed for good (`failed`), and the later messages of the same streams, which wait until the
+-- failed ones are replayed or skipped.
 CREATE TABLE {schema}.dead_letters (
   consumer text NOT NULL,
   global_position bigint NOT NULL,
