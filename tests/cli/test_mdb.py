@@ -14,6 +14,7 @@ from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, RetryPolicy
 from mdb_sqla.admin.granularity import set_lock_granularity
+from tests.cli.in_process import run
 from tests.folders import open_folder
 
 MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
@@ -22,13 +23,30 @@ MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
 def mdb(
     *arguments: str, url: URL | str | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    if url is not None:
-        text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-        environment["MDB_DATABASE_URL"] = text
+    """Run the command, and have it end with this code."""
+    return _ended(run(list(arguments), _environment(url)), code)
+
+
+def mdb_process(
+    *arguments: str, url: URL | str | None = None, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """The same as a process of its own, as people start it."""
+    environment = {**os.environ, **_environment(url)}
     done = subprocess.run(
         [*MDB, *arguments], capture_output=True, text=True, env=environment, check=False
     )
+    return _ended(done, code)
+
+
+def _environment(url: URL | str | None) -> dict[str, str]:
+    environment = {"COLUMNS": "100", "NO_COLOR": "1"}
+    if url is not None:
+        text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+        environment["MDB_DATABASE_URL"] = text
+    return environment
+
+
+def _ended(done: subprocess.CompletedProcess[str], code: int) -> subprocess.CompletedProcess[str]:
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -44,18 +62,18 @@ def write(url: URL) -> None:
 def test_upgrade_and_downgrade(empty_database: URL) -> None:
     url = empty_database.set(drivername="postgresql").render_as_string(hide_password=False)
 
-    first = mdb("upgrade", "--url", url)
+    first = mdb_process("upgrade", "--url", url)
     assert "Ran message_store_0001" in first.stdout
     assert f"The store in schema message_store of database {empty_database.database} is ready." in (
         first.stdout
     )
-    assert "was up to date" in mdb("upgrade", url=url).stdout
+    assert "was up to date" in mdb_process("upgrade", url=url).stdout
 
     write(empty_database)
-    refused = mdb("downgrade", url=url, code=1)
+    refused = mdb_process("downgrade", url=url, code=1)
     assert "messages (1)" in refused.stderr
 
-    assert "is gone" in mdb("downgrade", "--delete-messages", url=url).stdout
+    assert "is gone" in mdb_process("downgrade", "--delete-messages", url=url).stdout
     engine = create_engine(empty_database)
     assert "message_store" not in inspect(engine).get_schema_names()
     engine.dispose()
@@ -91,7 +109,7 @@ def test_sql(empty_database: URL) -> None:
 def test_what_goes_wrong_is_one_message(
     arguments: tuple[str, ...], url: str, expected: str
 ) -> None:
-    assert expected in mdb("upgrade", *arguments, url=url, code=1).stderr
+    assert expected in mdb_process("upgrade", *arguments, url=url, code=1).stderr
 
 
 def test_a_downgrade_of_nothing(empty_database: URL) -> None:
@@ -107,7 +125,7 @@ def test_help_has_an_example_for_each() -> None:
 
 
 def test_demo() -> None:
-    output = mdb("demo").stdout
+    output = mdb_process("demo").stdout
 
     assert "wrote Opened at position 0" in output
     assert "Wrong expected version: 0 (Stream: account-1, Stream Version: 3)" in output

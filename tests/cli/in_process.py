@@ -1,0 +1,47 @@
+"""The command `mdb` in the tests' own process: to start another takes longer than most of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from tempfile import TemporaryFile
+from unittest.mock import patch
+
+from mdb_sqla.cli import main
+
+
+def run(arguments: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process would, with an empty stdin and its output in files."""
+    code: object = 0
+    with (
+        TemporaryFile("w+", encoding="utf-8") as stdin,
+        TemporaryFile("w+", encoding="utf-8") as stdout,
+        TemporaryFile("w+", encoding="utf-8") as stderr,
+        patch.dict(os.environ, environment),
+        patch.object(sys, "argv", ["mdb", *arguments]),
+        patch.object(sys, "stdin", stdin),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+        _kept_signals(),
+    ):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code or 0
+        stdout.seek(0)
+        stderr.seek(0)
+        assert isinstance(code, int), code
+        return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())
+
+
+@contextmanager
+def _kept_signals() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
