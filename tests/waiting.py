@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, text
 
-__all__ = ["PATIENCE", "backends", "collect_garbage", "wait_until"]
+__all__ = ["CLEANER", "PATIENCE", "backends", "collect_garbage", "wait_until"]
 
 PATIENCE = 20.0
 """For how many seconds tests wait for what is to happen at once."""
+
+CLEANER = "cleaner"
+"""The name of the connection that empties the database that tests share, one after another."""
 
 
 def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
@@ -24,13 +27,16 @@ def wait_until(condition: Callable[[], object], patience: float = PATIENCE) -> N
 
 
 def backends(connection: Connection, pattern: str) -> list[int]:
-    """Return the server's other processes in this database whose last statement looks like this."""
+    """Return the server's other processes in this database whose last statement looks like this.
+
+    That which empties the database between two tests is not among them.
+    """
     found = connection.scalars(
         text(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-            "AND query ~ :pattern AND pid <> pg_backend_pid()"
+            "AND query ~ :pattern AND pid <> pg_backend_pid() AND application_name <> :cleaner"
         ),
-        {"pattern": pattern},
+        {"pattern": pattern, "cleaner": CLEANER},
     )
     return list(found)
 
