@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
 from tests.waiting import CLEANER
 
-pytest_plugins = ["tests.brokers.fixtures"]
+pytest_plugins = ["tests.brokers.fixtures", "tests.temporary_files"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
