@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
 from tests.waiting import CLEANER
 
-pytest_plugins = ["tests.brokers.fixtures", "tests.temporary_files"]
+pytest_plugins = ["tests.brokers.fixtures", "tests.repeated_failures", "tests.temporary_files"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +40,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         for name, content in report.sections
     ]
     return report
+
+
+@contextmanager
+def ending_the_run(session: pytest.Session, what: str) -> Iterator[None]:
+    """End the run where the block fails, without which no other test can pass either."""
+    try:
+        yield
+    except Exception as error:
+        session.shouldfail = f"{what}: {str(error).strip().splitlines()[0]}"
+        raise
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +78,10 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
             "wal_level": "minimal",
             "max_wal_senders": "0",
         }
-        with EmbeddedPostgres(binaries=binaries, settings=settings) as server:
+        server = EmbeddedPostgres(binaries=binaries, settings=settings)
+        with ending_the_run(request.session, "The server can't be started"):
+            server.start()
+        with server:
             yield server.url()
 
 
@@ -117,11 +130,11 @@ def server_version(server_url: URL) -> int:
 
 
 @pytest.fixture(scope="session")
-def template(databases: Databases) -> Iterator[URL]:
+def template(request: pytest.FixtureRequest, databases: Databases) -> Iterator[URL]:
     """A database with the store and nothing in it, to copy."""
     with databases.create() as url:
-        engine = create_engine(url, poolclass=NullPool)
-        migrations.upgrade(engine)
+        with ending_the_run(request.session, "The store can't be installed"):
+            migrations.upgrade(create_engine(url, poolclass=NullPool))
         yield url
 
 
