@@ -135,8 +135,8 @@ class Consumer:
     def lag(self, db: Database) -> Lag:
         """Return how far it is, and what lies before it; see `mdb_sqla.admin.lag`. It need not run.
 
-        Before it first runs, messages are counted from `start`, also where it is to take over
-        another's position. With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
+        Before it first runs, messages are counted from `start`, also where it is to take over.
+        With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
         """
         settings = self._settings
         return lag(
