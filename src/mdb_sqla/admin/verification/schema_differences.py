@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import NamedTuple
 
-from mdb_sqla.admin.verification.schema_structure import Grant, Structure, unqualified
+from mdb_sqla.admin.verification.schema_structure import Grant, Structure, in_source, unqualified
 
 __all__ = ["SEQUENCE", "Difference", "differences"]
 
@@ -47,7 +47,7 @@ def differences(store: Structure, made: Structure, schema: str) -> Iterator[Diff
     for (kind, name), definition in made.parts.items():
         actual = store.parts.get((kind, name))
         if actual is not None and named is not None and kind == "function body":
-            actual = unqualified(actual, [f"{named}."])
+            actual = unqualified(actual, in_source(named[1:-1].replace('""', '"')))
         allowed = _SWITCHES.get(name, set()) if kind == "function body" else set()
         if actual != definition and actual not in allowed:
             yield _of_part(kind, name, definition, actual, identifier)
@@ -120,7 +120,7 @@ def _words(grant: Grant, identifier: str) -> str:
 
 def _file(function: str) -> str | None:
     """The newest file of the revisions that makes a function, below the package `versions`."""
-    name = function.partition("(")[0] + ".sql"
+    name = f"functions/{function.partition('(')[0]}.sql"
     revisions = files("mdb_sqla.versions").joinpath("sql").iterdir()
     having = sorted(each.name for each in revisions if each.joinpath(name).is_file())
     return f"mdb_sqla/versions/sql/{having[-1]}/{name}" if having else None

@@ -115,7 +115,7 @@ def _read(connection: Connection, schema: str) -> Structure:
             name = unqualified(name, written)
         if not name.startswith(_OWN):
             # In the source of a function, `message_store.` may also be the name of a setting.
-            qualifiers = [source] if part.is_source else written
+            qualifiers = in_source(schema) if part.is_source else written
             parts[part.kind, name] = unqualified(part.definition, qualifiers)
     explicit, effective = set(), set()
     for row in connection.execute(_sql("privileges"), {"schema": schema}):
@@ -125,6 +125,13 @@ def _read(connection: Connection, schema: str) -> Structure:
         if row.is_effective:
             effective.add(grant)
     return Structure(parts, explicit, effective, _revisions(connection, schema))
+
+
+def in_source(schema: str) -> list[str]:
+    """Return how the source of a function names its schema: as a qualifier, and in its errors."""
+    identifier = '"' + schema.replace('"', '""') + '"'
+    literal = "'" + schema.replace("'", "''") + "'"
+    return [f"{identifier}.", f"SCHEMA = {literal}"]
 
 
 def unqualified(definition: str, qualifiers: list[str]) -> str:
