@@ -22,12 +22,12 @@ BROKEN = {
         "CREATE OR REPLACE FUNCTION stream_version(stream_name varchar) RETURNS bigint "
         "LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 0; END'",
         "Function body stream_version(stream_name character varying)",
-        "message_store_0001/stream_version.sql",
+        "message_store_0001/functions/stream_version.sql",
     ),
     "a function's settings": (
         "ALTER FUNCTION get_stream_messages(varchar, bigint, bigint, varchar) RESET ALL",
         "Function get_stream_messages(",
-        "message_store_0002/get_stream_messages.sql",
+        "message_store_0001/functions/get_stream_messages.sql",
     ),
     "a function's volatility": ("ALTER FUNCTION category VOLATILE", "Function category(", "0001"),
     "no function": ("DROP FUNCTION take_floor()", "Function take_floor()", "take_floor.sql"),
