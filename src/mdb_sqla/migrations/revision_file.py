@@ -49,6 +49,7 @@ def write_revision(
         script = ScriptDirectory.from_config(options).generate_revision(
             rev_id(),
             message,
+            config=options,
             imports="from mdb_sqla import migrations",
             upgrades=call,
             downgrades=f"migrations.downgrade({', '.join(downgrade)})",
