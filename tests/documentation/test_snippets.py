@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine
+from tenacity import wait_none
 
 from mdb_sqla import migrations
 from mdb_sqla.relay.config import read_config
@@ -47,8 +48,11 @@ def test_python(
     page: Path,
     empty_database: URL,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
+    # The usual retries of a handler that always fails take 51 seconds.
+    monkeypatch.setattr("mdb_sqla.consumers.retries.wait_exponential", lambda **_: wait_none())
     url = empty_database.render_as_string(hide_password=False)
     places = {"postgresql+psycopg://localhost/shop": url}
     if any(NATS in source for _, source in blocks(page, "python")):
