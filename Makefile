@@ -22,6 +22,9 @@ ROUNDS ?= 7
 SMALL ?=
 SECONDS ?= 600
 
+# Without it, each process of a run compiles the package and its tests again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs bench clean
 
 help:
@@ -131,3 +134,4 @@ $(VENV)-%/installed: pyproject.toml
 
 clean:
 	rm -rf $(VENV) $(VENV)-* .postgres build dist
+	find alembic benchmarks docs examples src tests -name __pycache__ -prune -exec rm -r {} +
