@@ -15,7 +15,8 @@ OLDEST_PYTHON := /usr/bin/python3.11
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 # What starts brokers and processes of its own, or loads the machine by itself, runs one after another.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
-  tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py
+  tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
+  tests/other_clients
 PARALLEL := -q --tb=short -n 3 --dist loadfile
 FLIGHTS ?= 5000
 ROUNDS ?= 7
