@@ -48,13 +48,13 @@ def answer(*arguments: str, url: URL, answer: str) -> subprocess.CompletedProces
 
 def test_create_a_database(absent: URL) -> None:
     created = mdb("create-database", url=absent).stdout
-    assert f"Database {absent.database} was created." in created
+    assert f"Database {absent.database} created." in created
     assert f"The store in schema message_store of database {absent.database} is ready." in created
 
     write(absent, ("account-1", "Opened"))
     again = mdb("create-database", url=absent).stdout
-    assert "was there." in again
-    assert "was up to date." in again
+    assert "already exists." in again
+    assert "is already up to date." in again
     assert number(absent) == 1
 
 
@@ -73,7 +73,7 @@ def test_delete_and_recreate_a_database(absent: URL) -> None:
     for reply in ("n\n", ""):
         refused = answer("delete-database", url=absent, answer=reply)
         assert refused.returncode == 1
-        assert f"Delete database {absent.database}, with the store" in refused.stdout
+        assert f"Delete database {absent.database} and everything in it?" in refused.stdout
     assert answer("recreate-database", url=absent, answer="n\n").returncode == 1
     assert number(absent) == 1
 
@@ -81,9 +81,9 @@ def test_delete_and_recreate_a_database(absent: URL) -> None:
     assert number(absent) == 0
 
     deleted = answer("delete-database", url=absent, answer="y\n")
-    assert f"Database {absent.database} is gone." in deleted.stdout
-    assert "was not there" in mdb("delete-database", "--yes", url=absent).stdout
-    assert "was created" in mdb("recreate-database", "--yes", url=absent).stdout
+    assert f"Database {absent.database} deleted." in deleted.stdout
+    assert "does not exist" in mdb("delete-database", "--yes", url=absent).stdout
+    assert "created" in mdb("recreate-database", "--yes", url=absent).stdout
 
 
 def test_others_are_connected(absent: URL) -> None:
@@ -93,14 +93,14 @@ def test_others_are_connected(absent: URL) -> None:
         connection.execute(select(1))
         refused = mdb("delete-database", "--yes", url=absent, code=1).stderr
         assert "was not deleted: others are connected to it" in refused
-        assert "is gone" in mdb("delete-database", "--yes", "--force", url=absent).stdout
+        assert "deleted" in mdb("delete-database", "--yes", "--force", url=absent).stdout
         connection.invalidate()
     engine.dispose()
 
 
 def test_names_that_can_not_be(server_url: URL) -> None:
     refused = mdb("delete-database", "--yes", url=server_url.set(database=""), code=1).stderr
-    assert "must name a database" in refused
+    assert "has no database name" in refused
     for command in ("create-database", "delete-database"):
         yes = ["--yes"] if command == "delete-database" else []
         refused = mdb(command, *yes, url=server_url.set(database="postgres"), code=1).stderr
@@ -167,7 +167,7 @@ def test_consumers_would_skip_messages(database: URL) -> None:
     assert number(database) == 2
 
     mdb("clear", "--yes", "--reset-consumers", url=database)
-    assert mdb("dead-letters", "list", url=database).stdout == "Nothing is set aside.\n"
+    assert mdb("dead-letters", "list", url=database).stdout == "No dead letters.\n"
     write(database, ("account-3", "Opened"))
     (consumer,) = told("consumers", url=database)["consumers"]
     assert [slot["position"] for slot in consumer["slots"]] == [0]

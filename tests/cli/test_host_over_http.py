@@ -119,7 +119,7 @@ def test_health_is_told(shop: Shop) -> None:
 
     assert process.returncode == 0, logged
     header, row = told.splitlines()
-    assert header.split() == ["consumer", "reads", "position", "behind", "group", "handles"]
+    assert header.split() == ["consumer", "reads", "position", "lag", "group", "handlers"]
     assert row.split() == ["billing", "order", "2", "1", "alone", "Placed:", "bill"]
 
 

@@ -34,7 +34,7 @@ def test_write_and_print(database: URL) -> None:
         "write", "account-1", "Opened", "--data", '{"amount": 20}', "--metadata", '{"a": 1}',
         "--expected-version", "-1", url=database,
     )  # fmt: skip
-    assert wrote.stdout == "Wrote Opened at position 0 of account-1, global position 1.\n"
+    assert wrote.stdout == "Wrote Opened to account-1 at position 0, global position 1.\n"
     second = told("write", "account-1", "Closed", "--expected-version", "0", url=database)
     assert (second["position"], second["global_position"]) == (1, 2)
 
@@ -65,14 +65,14 @@ def test_the_same_id_is_not_written_again(database: URL) -> None:
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (("a-1", "T", "--data", "{"), "--data must be JSON, and is '{'"),
+        (("a-1", "T", "--data", "{"), "--data must be JSON, got '{'"),
         (("a-1", "T", "--data", "NaN"), "the data must be JSON: NaN is no JSON value"),
-        (("a-1", "T", "--metadata", "[1]"), "--metadata must be a JSON object, and is '[1]'"),
+        (("a-1", "T", "--metadata", "[1]"), "--metadata must be a JSON object, got '[1]'"),
         (("--", "-1", "T"), "Invalid stream name '-1': the category must not be empty"),
         (("a-1", ""), "the type must be a string that is not empty"),
-        (("a-1",), "A stream and a type are needed, or --file."),
-        (("a-1", "T", "--file", "x"), "With --file, the messages are in the file"),
-        (("--file", "/none"), "The file can't be read"),
+        (("a-1",), "Missing STREAM and TYPE: pass both, or --file."),
+        (("a-1", "T", "--file", "x"), "--file can't be combined with STREAM"),
+        (("--file", "/none"), "Can't read the file"),
     ],
 )
 def test_bad_input(database: URL, arguments: tuple[str, ...], rule: str) -> None:
@@ -91,7 +91,7 @@ def test_a_file(database: URL, tmp_path: Path) -> None:
     bad.write_text(file.read_text() + '{"stream_name": "c-1"}\n')
 
     refused = mdb("write", "--file", str(bad), url=database, code=1).stderr
-    assert "Line 4: the key 'type' is missing" in refused
+    assert "Line 4: missing key 'type'" in refused
     assert shown(url=database) == []
 
     assert mdb("write", "--file", str(file), url=database).stdout == "Wrote 2 messages.\n"
@@ -140,9 +140,9 @@ def test_nothing_is_taken_for_markup(five: URL) -> None:
 
 def test_what_can_not_be_printed(database: URL, empty_database: URL) -> None:
     refused = mdb("print", "a-1", "--correlation", "c", url=database, code=1).stderr
-    assert "not for a stream: 'a-1'" in refused
+    assert "Reading the stream 'a-1' takes no correlation" in refused
     refused = mdb("print", "a", "--correlation", "c-1", url=database, code=1).stderr
-    assert "The correlation must be a category: 'c-1'" in refused
+    assert "correlation must be a category, got 'c-1'" in refused
     assert "not installed" in mdb("print", url=empty_database, code=1).stderr
 
 
@@ -199,7 +199,7 @@ def test_a_lost_connection(database: URL) -> None:
         _, errors = tail.communicate(timeout=30)
     engine.dispose()
 
-    assert told.startswith("mdb: the connection was lost, trying again: ")
+    assert told.startswith("mdb: connection lost, retrying: ")
     # The server's last words, or that there were none any more to be read.
     assert "terminating connection" in told or "server closed the connection" in told
     assert "Traceback" not in errors
@@ -221,7 +221,7 @@ def test_what_is_written_late_is_not_skipped(database: URL) -> None:
 
 def test_it_is_woken(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it only looked every hour, what is written would come by a notification alone."""
-    monkeypatch.setattr("mdb_sqla.transfer.message_tail._POLL", 3600.0)
+    monkeypatch.setattr("mdb_sqla.transfer.message_tail._POLL_INTERVAL", 3600.0)
     engine = create_engine(database)
     following = Following(engine, RawReader("a"), lambda error: pytest.fail(str(error)))
     batches = []
@@ -366,7 +366,7 @@ def test_a_position_that_was_never_reached(engine: Engine, store: Callable[..., 
     store("a-1", "b-1", "a-1")
     for name, last in ((None, 3), ("a", 3), ("a-1", 1), ("c-1", -1)):
         with engine.connect() as connection:
-            refusal = f"position {last + 2} yet, the last one is {last}: was the store cleared"
+            refusal = f"position {last + 2} is beyond the end of the store, {last}: "
             with pytest.raises(InvalidArgument, match=refusal):
                 RawReader(name, last + 2).next(connection)
             assert RawReader(name, last + 1).next(connection) == []

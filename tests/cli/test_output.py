@@ -202,7 +202,7 @@ def test_a_message_that_python_has_no_time_for(database: URL) -> None:
 def test_a_port_that_is_no_number(port: str) -> None:
     refused = mdb("print", "--url", f"postgresql://localhost:{port}/x", code=1).stderr
 
-    assert "The URL can't be used" in refused
+    assert "Invalid database URL" in refused
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])

@@ -155,7 +155,7 @@ def test_what_programs_read(filled_database: Engine) -> None:
 def test_an_empty_store(database: URL) -> None:
     printed = mdb("summary", url=database).stdout
 
-    assert "There are no messages." in printed
+    assert "No messages." in printed
     assert told("summary", url=database)["messages"] == 0
 
 

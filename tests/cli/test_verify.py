@@ -384,12 +384,12 @@ def test_a_read_only_connection_reads_the_messages(filled: Engine) -> None:
 
 def test_the_command(with_role: Engine) -> None:
     sound = mdb("verify", url=with_role.url).stdout
-    assert sound.endswith("Nothing differs.\n")
+    assert sound.endswith("No problems found.\n")
     assert told("verify", "--quick", url=with_role.url)["differences"] == []
 
     run(with_role, "DROP INDEX messages_category")
     broken = mdb("verify", "--quick", url=with_role.url, code=1)
-    assert "1 difference." in broken.stdout
+    assert "1 problem." in broken.stdout
     assert "Index messages_category: is missing" in broken.stderr
     (difference,) = told("verify", url=with_role.url, code=1)["differences"]
     assert difference["where"] == "Index messages_category"

@@ -211,7 +211,7 @@ def test_pauses_and_goes_on(application: Application, where: str) -> None:
     ("where", "told"),
     [
         ("nowhere:host", "No module named 'nowhere'"),
-        ("shop:nothing", "is no Host, but 1"),
+        ("shop:nothing", "must be a Host, got 1"),
         ("shop:missing", "has no attribute 'missing'"),
         ("shop:empty", "Consumer 'empty' has no handlers"),
     ],

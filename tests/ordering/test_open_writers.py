@@ -270,7 +270,7 @@ def test_commands_show_them(
     monkeypatch.setattr("mdb_sqla.consumers.write_transactions.LONG", 0.0)
     printed, json = run(), run("--json")
 
-    assert "Open transactions that have written\n  held back at position 0 by pid" in printed
+    assert "Open write transactions\n  held back at position 0 by pid" in printed
     assert f"to end it: SELECT pg_terminate_backend({pid});" in printed
     assert f'"pid": {pid},' in json
     assert f'"remedy": "SELECT pg_terminate_backend({pid})"' in json
@@ -284,4 +284,4 @@ def test_verify_says_what_it_could_not_look_for(engine: Engine) -> None:
     told = mdb("verify", "--quick", url=engine.url, code=1)
 
     assert "last_global_position" in told.stderr
-    assert "Left out: Open writers: " in told.stdout
+    assert "Skipped: Open transactions: " in told.stdout

@@ -99,7 +99,7 @@ def test_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         check=False,
     )
     assert done.returncode == 1
-    assert "There is no database: pass --url" in done.stderr
+    assert "No database URL: pass --url" in done.stderr
 
 
 @pytest.mark.parametrize("receiving", ["nats"], indirect=True)

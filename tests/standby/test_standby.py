@@ -14,7 +14,7 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from mdb_sqla import Message, MessageStore, ReadNotExact, migrations
 from mdb_sqla.admin.granularity import set_lock_granularity
 from mdb_sqla.transfer.json_lines import RawMessage
-from mdb_sqla.transfer.message_tail import Following, Trouble
+from mdb_sqla.transfer.message_tail import Following, ReadError
 from mdb_sqla.transfer.raw_reads import RawReader
 from tests.side_by_side.message_db import conninfo
 from tests.standby.conftest import replayed, replicating
@@ -121,7 +121,7 @@ def test_who_follows_all_messages_waits_for_the_primary(primary: Engine, standby
         poolclass=NullPool,
         creator=lambda: psycopg.connect(conninfo(urls[0])),
     )
-    troubles: Queue[Trouble] = Queue()
+    troubles: Queue[ReadError] = Queue()
     following = Following(engine, RawReader(None), troubles.put)
     batches: Queue[list[RawMessage]] = Queue()
 

@@ -17,14 +17,14 @@ from tests.transfer.conftest import LINE, lines
 
 
 def test_no_one_can_write_between(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing_module, "_MOST", 1)
+    monkeypatch.setattr(importing_module, "_MAX_MESSAGES", 1)
 
     def intrude(_: Imported) -> None:
         with engine.begin() as other:
             MessageStore(other).write("b-1", Message("T"))
 
     with engine.connect() as connection:
-        with pytest.raises(StoreBusy, match="Others have written"):
+        with pytest.raises(StoreBusy, match="others have written"):
             import_lines(connection, lines({}), intrude)
         assert connection.scalar(select(func.max(messages.c.global_position))) == 8
 
@@ -34,7 +34,7 @@ def test_positions_that_were_drawn_in_vain(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(draw)
 
-    refusal = pytest.raises(StoreBusy, match="Global position 7 can't be kept, for those up to 7")
+    refusal = pytest.raises(StoreBusy, match=r"Can't keep global position 7: .* up to 7")
     with engine.connect() as connection, refusal:
         import_lines(connection, lines())
 
@@ -62,10 +62,10 @@ def test_an_import_waits_for_writers(engine: Engine) -> None:
 
 def test_an_import_does_not_wait_for_ever(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """For who writes after it waits for it."""
-    monkeypatch.setattr("mdb_sqla.transfer.history_insert._PATIENCE", 0.1)
+    monkeypatch.setattr("mdb_sqla.transfer.history_insert._LOCK_TIMEOUT", 0.1)
     with engine.begin() as writer:
         MessageStore(writer).write("a-1", Message("T"))
-        refusal = pytest.raises(StoreBusy, match=r"Others write to the store, .* for 0\.1 s")
+        refusal = pytest.raises(StoreBusy, match=r"other transactions wrote .* 0\.1 s")
         with engine.connect() as connection, refusal:
             import_lines(connection, lines())
 
@@ -78,7 +78,7 @@ def test_an_import_into_a_store_that_is_cleared_meanwhile(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
     """What was written is gone, whether it has kept its global positions or not."""
-    monkeypatch.setattr(importing_module, "_MOST", 1)
+    monkeypatch.setattr(importing_module, "_MAX_MESSAGES", 1)
     write(engine.url, *[("b-1", "T")] * others)
 
     def clear_it(_: Imported) -> None:
@@ -94,14 +94,14 @@ def test_an_import_into_a_store_that_is_cleared_meanwhile(
 def test_an_import_that_was_disturbed_does_not_go_on_at_other_positions_unasked(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing_module, "_MOST", 1)
+    monkeypatch.setattr(importing_module, "_MAX_MESSAGES", 1)
 
     def intrude(_: Imported) -> None:
         write(engine.url, ("b-1", "T"))
 
     with engine.connect() as connection:
-        with pytest.raises(StoreBusy, match="Others have written"):
+        with pytest.raises(StoreBusy, match="others have written"):
             import_lines(connection, lines({}), intrude)
-        with pytest.raises(StoreBusy, match=r"up to global position 7 were .* --new-positions"):
+        with pytest.raises(StoreBusy, match=r"kept global positions up to 7, .* --new-positions"):
             import_lines(connection, lines({}))
         assert import_lines(connection, lines({}), new_positions=True) == Imported(1, 1, False)

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from mdb_sqla import Message, MessageStore, StoreRewound
 from mdb_sqla.admin.message_removal import clear
-from mdb_sqla.transfer.message_export import export, go_on
+from mdb_sqla.transfer.message_export import export, open_export
 from mdb_sqla.transfer.message_import import import_lines
 from mdb_sqla.transfer.raw_reads import RawReader
 from tests.cli.running import write
@@ -48,19 +48,19 @@ def test_an_export_goes_on_where_its_file_ends(source: URL, file: Path) -> None:
     assert "Exported 0 messages" in mdb("export", "--file", str(file), url=source).stderr
 
     refused = mdb("export", "order-1", "--file", str(file), "--position", "1", url=source, code=1)
-    assert "leave --position out" in refused.stderr
+    assert "can't be combined with --position" in refused.stderr
     refused = mdb("export", "account", "--file", str(file), url=source, code=1)
-    assert "has messages of 'order-1'" in refused.stderr
+    assert "contains messages of 'order-1'" in refused.stderr
 
 
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
-        (b"shopping list", "ends with something that is no message"),
-        (b"eggs\nmilk", "The last line of the file is no message"),
+        (b"shopping list", "The last line of the file is not an exported message"),
+        (b"eggs\nmilk", "The last line of the file is not an exported message"),
         (b"eggs\n\n", "it is blank"),
         (b"\n", "it is blank"),
-        (b"\0\xff", "ends with something that is no message"),
+        (b"\0\xff", "The last line of the file is not an exported message"),
     ],
 )
 def test_a_file_that_is_no_export_stays_as_it_is(
@@ -83,7 +83,7 @@ def test_a_file_of_a_store_that_was_cleared(source: URL, file: Path, number: int
     refused = mdb("export", "--file", str(file), url=source, code=1).stderr
 
     assert "which was read at global position 10, is not there any more" in refused
-    assert "Export to another file" in refused
+    assert "Export again to a new file" in refused
     assert file.read_bytes() == whole
 
 
@@ -115,7 +115,7 @@ def test_a_file_whose_last_line_is_longer_than_a_block(
             output.writelines(each.line.encode() for each in batch)
 
     again = RawReader("a-1")
-    go_on(path, again).close()
+    open_export(path, again).close()
 
     assert again.position == 2
 
@@ -169,4 +169,4 @@ def test_an_export_goes_on_after_what_only_other_clients_write(
         assert "Exported 1 message," in mdb("export", "--file", str(path), url=database).stderr
 
     refused = mdb("export", "account", "--file", str(path), url=database, code=1).stderr
-    assert f"has messages of {name!r}" in refused
+    assert f"contains messages of {name!r}" in refused

@@ -36,7 +36,7 @@ from tests.transfer.conftest import LINE, lines, rows, statement
 def test_everything_is_kept_in_an_empty_store(source: URL, target: URL, file: Path) -> None:
     told = mdb("import", str(file), url=target)
 
-    assert "Written: 5, as they were. Stored already: 0." in told.stderr
+    assert "Written at their original positions: 5. Skipped: 0." in told.stderr
     assert rows(target) == rows(source)
     write(target, ("account-1", "Next"))
     engine = create_engine(target)
@@ -54,7 +54,7 @@ def test_another_run_writes_nothing(target: URL, file: Path) -> None:
 
     told = mdb("import", str(file), url=target)
 
-    assert "Written: 0. Stored already: 5." in told.stderr
+    assert "Written: 0. Skipped: 5." in told.stderr
     assert rows(target) == before
 
 
@@ -63,7 +63,7 @@ def test_behind_other_messages(source: URL, target: URL, file: Path) -> None:
 
     told = mdb("import", str(file), url=target)
 
-    assert "Written: 5, at new global positions. Stored already: 0." in told.stderr
+    assert "Written at new global positions: 5. Skipped: 0." in told.stderr
     engine, other = create_engine(source), create_engine(target)
     with engine.connect() as connection, other.connect() as other_connection:
         original = MessageStore(connection).read_messages()
@@ -80,7 +80,7 @@ def test_behind_other_messages(source: URL, target: URL, file: Path) -> None:
     other.dispose()
 
     told = mdb("import", str(file), url=target)
-    assert "Written: 0, at new global positions. Stored already: 5." in told.stderr
+    assert "Written at new global positions: 0. Skipped: 5." in told.stderr
 
 
 @pytest.mark.parametrize("begun_with", [None, "account-9"])
@@ -114,13 +114,13 @@ def test_a_run_that_was_killed_goes_on(
 
     told = mdb("import", str(path), url=target)
 
-    assert "Written: 7,000" in told.stderr
-    assert "Stored already: 5,000." in told.stderr
+    assert ": 7,000. " in told.stderr
+    assert "Skipped: 5,000." in told.stderr
     if begun_with:
         assert "at new global positions" in told.stderr
         assert len(rows(target)) == number + 1
     else:
-        assert "as they were" in told.stderr
+        assert "at their original positions" in told.stderr
         assert rows(target) == rows(database)
 
 
@@ -170,7 +170,7 @@ def test_another_schema(empty_database: URL, file: Path) -> None:
     engine.dispose()
 
     told = mdb("import", str(file), "--schema", schema, url=empty_database)
-    assert "Written: 5, as they were" in told.stderr
+    assert "Written at their original positions: 5" in told.stderr
     exported = mdb("export", "--schema", schema, url=empty_database).stdout
     assert exported == file.read_text()
 

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; the entry point of `mdb`.
 
     Args:
-        arguments: those of the process, where there are none.
+        arguments: the command line; default: the process's arguments.
     """
     prepare_streams()
     try:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (MessageStoreError, EmbeddedPostgresError) as error:
         fail(". ".join([str(error), *getattr(error, "__notes__", ())]))
     except ArgumentError as error:
-        fail(f"The URL can't be used: {error}")
+        fail(f"Invalid database URL: {error}")
     except (SQLAlchemyError, psycopg.Error) as error:
         fail(str(getattr(error, "orig", None) or error))
     except OSError as error:
@@ -87,7 +87,7 @@ def _app() -> typer.Typer:
 
 
 def _dead_letters() -> typer.Typer:
-    app = typer.Typer(no_args_is_help=True, help="What consumers could not handle.")
+    app = typer.Typer(no_args_is_help=True, help="List, replay or skip dead letters.")
     app.command(name="list")(dead_letter_commands.list_letters)
     app.command(name="replay")(dead_letter_commands.replay_letters)
     app.command(name="skip")(dead_letter_commands.skip_letter)

@@ -1,4 +1,4 @@
-"""Commands that show the consumers of a store, and set one back."""
+"""Commands that show and reset consumers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _UNKNOWN = "?"
 
 
 def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
-    """Show how far consumers are, what lies before them, and who shares their work.
+    """Show each consumer's position, lag and group members.
 
-    Transactions that have written and stay open are shown as well: consumers may wait for them.
+    Also shows long-open write transactions, which may hold consumers back.
 
     Example: mdb consumers
     """
@@ -44,48 +44,48 @@ def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) 
     if found:
         _print_consumers(found)
     else:
-        output.print("No consumer has run yet.")
+        output.print("No consumers.")
     print_open_writers(writers)
 
 
 def _print_consumers(found: list[ConsumerOverview]) -> None:
-    told = table("consumer", "reads", "position", "behind", "seconds", "moved", "set aside")
+    rows = table("consumer", "reads", "position", "lag", "seconds", "updated", "dead letters")
     for consumer in found:
-        told.add_row(
+        rows.add_row(
             shown(consumer.name),
             shown(_reads(consumer)),
             str(min((slot.position for slot in consumer.slots), default="new")),
-            *_behind(consumer),
-            _moved(consumer),
+            *_lag(consumer),
+            _last_update(consumer),
             str(consumer.dead_letters),
         )
-    output.print(told)
+    output.print(rows)
     _print_members(found)
     if any(consumer.reads is None for consumer in found):
-        output.print("\n? A consumer tells what it reads when it begins; this one has not yet.")
+        output.print("\n? unknown: the consumer has not started yet")
 
 
 def reset_consumer(
     url: Url,
     consumer: Annotated[str, typer.Argument(help="The consumer's name.")],
     start: Annotated[
-        int, typer.Option(min=1, help="The global position to begin with; 1 for all messages.")
+        int, typer.Option(min=1, help="Global position of the first message to handle.")
     ] = 1,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Have a consumer handle messages again, from the beginning or from a position on.
+    """Restart a consumer from the beginning or from a global position.
 
-    Its dead letters from there on are deleted: it handles these messages again, too.
+    Its dead letters from that position on are deleted, and those messages handled again.
 
     Example: mdb reset-consumer billing --start 4711
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         consumer_overview.reset_consumer(connection, consumer, start)
-    output.print(shown(f"{consumer} handles messages from global position {start} on."))
+    output.print(shown(f"Reset {consumer} to start at global position {start}."))
 
 
 def _print_members(found: list[ConsumerOverview]) -> None:
-    groups = table("consumer", "member", "", "slots")
+    groups = table("consumer", "member", "status", "slots")
     for consumer in found:
         for member in consumer.members:
             groups.add_row(
@@ -96,9 +96,9 @@ def _print_members(found: list[ConsumerOverview]) -> None:
             )
         free = [str(slot.slot) for slot in consumer.slots if slot.owner is None]
         if consumer.members and free:
-            groups.add_row(shown(consumer.name), "nobody", "", ", ".join(free))
+            groups.add_row(shown(consumer.name), "unassigned", "", ", ".join(free))
     if groups.rows:
-        output.print("\nGroups")
+        output.print("\nGroup members")
         output.print(groups)
 
 
@@ -116,20 +116,20 @@ def _reads(consumer: ConsumerOverview) -> str:
     return "; ".join(words)
 
 
-def _behind(consumer: ConsumerOverview) -> tuple[str, str]:
+def _lag(consumer: ConsumerOverview) -> tuple[str, str]:
     lag = consumer.lag
     if lag is None or consumer.reads is None:
         return _UNKNOWN, _UNKNOWN
-    # The condition is not applied.
+    # The lag does not apply the condition.
     most = "at most " if consumer.reads.condition is not None and not lag.at_least else ""
     return f"{most}{lag.messages:,}{'+' * lag.at_least}", f"{lag.seconds:,.1f}"
 
 
-def _moved(consumer: ConsumerOverview) -> str:
-    changed = max((slot.updated_at for slot in consumer.slots), default=None)
-    if changed is None:
+def _last_update(consumer: ConsumerOverview) -> str:
+    updated_at = max((slot.updated_at for slot in consumer.slots), default=None)
+    if updated_at is None:
         return "never"
-    ago = datetime.now(UTC) - changed
+    ago = datetime.now(UTC) - updated_at
     return f"{max(ago.total_seconds(), 0):,.0f} s ago"
 
 

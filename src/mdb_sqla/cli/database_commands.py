@@ -1,4 +1,4 @@
-"""Commands for a whole database, and for all messages in one."""
+"""Commands that create, delete and clear a database, and show versions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ __all__ = ["clear", "create_database", "delete_database", "recreate_database", "
 
 _MOST = 100_000
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Force = Annotated[bool, typer.Option("--force", help="End the connections that others have.")]
-Maintenance = Annotated[str, typer.Option(help="The database to connect to meanwhile.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Force = Annotated[bool, typer.Option("--force", help="Terminate other connections to it.")]
+Maintenance = Annotated[
+    str, typer.Option(help="Database to connect to for CREATE and DROP DATABASE.")
+]
 
 
 def create_database(
@@ -37,7 +39,7 @@ def create_database(
     lock_granularity: Granularity = None,
     maintenance_database: Maintenance = MAINTENANCE,
 ) -> None:
-    """Create a database unless it is there, and install the store in it or bring it up to date.
+    """Create a database if it does not exist, and install or upgrade the store in it.
 
     Example: mdb create-database --url postgresql://localhost/shop
     """
@@ -51,7 +53,7 @@ def delete_database(
     force: Force = False,
     maintenance_database: Maintenance = MAINTENANCE,
 ) -> None:
-    """Delete a database, with the store and whatever else is in it.
+    """Drop a database with everything in it.
 
     Example: mdb delete-database --url postgresql://localhost/shop
     """
@@ -69,13 +71,13 @@ def recreate_database(
     force: Force = False,
     maintenance_database: Maintenance = MAINTENANCE,
 ) -> None:
-    """Delete a database with all that is in it, and create it anew with an empty store.
+    """Drop a database and create it again with an empty store.
 
     Example: mdb recreate-database --url postgresql://localhost/shop_test --yes
     """
     with connected(url) as engine:
         _confirm_database(engine, yes)
-        # Refuses a name that can't be one before anything is deleted.
+        # Rejects an invalid name before anything is deleted.
         checked_schema(schema)
         _delete(engine, force, maintenance_database)
         _create(engine, schema, roles, lock_granularity, maintenance_database)
@@ -86,17 +88,18 @@ def clear(
     schema: Schema = DEFAULT_SCHEMA,
     reset_consumers: Annotated[
         bool,
-        typer.Option("--reset-consumers", help="Have consumers begin anew; stop them before."),
+        typer.Option(
+            "--reset-consumers", help="Restart consumers from the beginning; stop them first."
+        ),
     ] = False,
     yes: Yes = False,
     wait: Annotated[
-        float, typer.Option(min=0.001, help="For how many seconds to wait for transactions.")
+        float, typer.Option(min=0.001, help="Time-out in seconds for open transactions to end.")
     ] = 10.0,
 ) -> None:
-    """Delete all messages; the next one has global position 1.
+    """Delete all messages; global positions restart at 1.
 
-    Refused while consumers have positions, unless these are reset with it: they would skip what is
-    written up to there.
+    Fails while consumers have positions, unless you reset them: they would skip new messages.
 
     Example: mdb clear --reset-consumers
     """
@@ -110,12 +113,12 @@ def clear(
             with connection.begin():
                 clear_store(connection, reset_consumers=reset_consumers, wait=wait)
         except PositionsExist as error:
-            fail(f"{error}: stop them, and add --reset-consumers")
+            fail(f"{error}. Stop them and pass --reset-consumers.")
     output.print(f"Deleted {number}.")
 
 
 def version(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
-    """Tell the version of the store's server contract, of this package, and of the server.
+    """Show the versions of the store's server contract, of mdb_sqla and of PostgreSQL.
 
     Example: mdb version
     """
@@ -139,23 +142,22 @@ def _create(
     created = create(engine, maintenance=maintenance)
     done = migrations.upgrade(engine, schema=schema, roles=roles, lock_granularity=lock_granularity)
     name = engine.url.database
-    output.print(f"Database {name} {'was created' if created else 'was there'}.")
-    state = "is ready" if done else "was up to date"
+    output.print(f"Database {name} {'created' if created else 'already exists'}.")
+    state = "is ready" if done else "is already up to date"
     output.print(f"The store in schema {schema} of database {name} {state}.")
 
 
 def _delete(engine: Engine, force: bool, maintenance: str) -> None:
     deleted = delete(engine, force=force, maintenance=maintenance)
-    state = "is gone" if deleted else "was not there"
+    state = "deleted" if deleted else "does not exist"
     output.print(f"Database {engine.url.database} {state}.")
 
 
 def _confirm_database(engine: Engine, yes: bool) -> None:
     if not engine.url.database:
-        fail("The URL must name a database, as in postgresql://host/database.")
+        fail("The URL has no database name: pass one such as postgresql://host/database.")
     if not yes:
-        what = f"database {engine.url.database}, with the store and whatever else is in it"
-        typer.confirm(f"Delete {what}?", abort=True)
+        typer.confirm(f"Delete database {engine.url.database} and everything in it?", abort=True)
 
 
 def _number_of_messages(connection: Connection) -> str:

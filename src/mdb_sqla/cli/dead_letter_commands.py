@@ -1,4 +1,4 @@
-"""Commands for what consumers could not handle."""
+"""Commands for dead letters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["list_letters", "replay_letters", "skip_letter"]
 
 def list_letters(
     url: Url,
-    consumer: Annotated[str | None, typer.Argument(help="Only of this consumer.")] = None,
-    tracebacks: Annotated[bool, typer.Option("--traceback", help="With tracebacks.")] = False,
+    consumer: Annotated[str | None, typer.Argument(help="Only this consumer.")] = None,
+    tracebacks: Annotated[bool, typer.Option("--traceback", help="Show tracebacks.")] = False,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Show what consumers have set aside, and why.
+    """List dead letters and their errors.
 
     Example: mdb dead-letters list billing
     """
@@ -31,45 +31,45 @@ def list_letters(
     if as_json:
         print_json([letter._asdict() for letter in found])
         return
-    told = table("consumer", "global position", "stream", "type", "attempts", "error")
+    rows = table("consumer", "global position", "stream", "type", "attempts", "error")
     for letter in found:
-        why = letter.traceback if tracebacks else letter.error
-        told.add_row(
+        error = letter.traceback if tracebacks else letter.error
+        rows.add_row(
             shown(letter.consumer),
             str(letter.global_position),
             shown(letter.stream_name),
             shown(letter.type),
             str(letter.attempts),
-            shown(why or "waits for an earlier one of its stream", lines=True),
+            shown(error or "blocked by an earlier dead letter of its stream", lines=True),
         )
-    output.print(told if found else "Nothing is set aside.")
+    output.print(rows if found else "No dead letters.")
 
 
 def replay_letters(
     url: Url,
-    consumer: Annotated[str, typer.Argument(help="The consumer that set them aside.")],
-    stream: Annotated[str | None, typer.Option(help="Only those of this stream.")] = None,
+    consumer: Annotated[str, typer.Argument(help="Consumer to replay for.")],
+    stream: Annotated[str | None, typer.Option(help="Only this stream.")] = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Have a consumer handle again what has failed; the one that runs does it.
+    """Replay a consumer's dead letters; the running consumer handles them.
 
     Example: mdb dead-letters replay billing
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         number = replay(connection, consumer, stream)
-    output.print(f"{consumer} handles {number} failed messages again.")
+    output.print(f"Queued {number} dead letter{'s' * (number != 1)} of {consumer} for replay.")
 
 
 def skip_letter(
     url: Url,
-    consumer: Annotated[str, typer.Argument(help="The consumer that set it aside.")],
-    global_position: Annotated[int, typer.Argument(help="The message's global position.")],
+    consumer: Annotated[str, typer.Argument(help="Consumer to skip the message for.")],
+    global_position: Annotated[int, typer.Argument(help="Global position of the message.")],
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Leave a message out for good, and have the later ones of its stream handled.
+    """Skip a dead letter permanently; later messages of its stream are handled.
 
     Example: mdb dead-letters skip billing 4711
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         skip(connection, consumer, global_position)
-    output.print(f"{consumer} leaves message {global_position} out.")
+    output.print(f"Skipped message {global_position} for {consumer}.")

@@ -17,14 +17,14 @@ __all__ = ["run"]
 
 
 def run(engine: Engine, output: Console) -> None:
-    """Install a store and show how it writes, refuses, reads and reports."""
+    """Install a store, and demonstrate writes, expected versions, reads and reports."""
     factory = sessionmaker(engine)
 
     output.rule("Install")
     for revision in migrations.upgrade(engine):
-        output.print(f"Ran revision {revision}.")
+        output.print(f"Applied {revision}.")
 
-    output.rule("Rows and messages, one transaction")
+    output.rule("Rows and messages in one transaction")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE accounts (id int PRIMARY KEY, balance int)"))
     with UnitOfWork(factory) as unit:
@@ -40,13 +40,13 @@ def run(engine: Engine, output: Console) -> None:
             type_ = "Deposited" if amount > 0 else "Withdrawn"
             written = unit.write("account-1", Message(type_, {"amount": abs(amount)}))
             unit.commit()
-        output.print(f"Changed the balance and wrote {type_} at position {written.position}.")
+        output.print(f"Updated the balance and wrote {type_} at position {written.position}.")
     with UnitOfWork(factory) as unit:
         unit.session.execute(text("UPDATE accounts SET balance = -1"))
         unit.write("account-1", Message("Withdrawn", {"amount": 86}))
-    output.print("Left a unit of work without commit: neither row nor message changed.")
+    output.print("Left a unit of work without commit(): row and message were rolled back.")
 
-    output.rule("Refuse")
+    output.rule("Optimistic concurrency")
     with UnitOfWork(factory) as unit:
         unit.write("account-1", Message("Closed"), expected_version=0)
         try:

@@ -23,14 +23,14 @@ Http = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Where to tell a supervisor over HTTP how the consumers are, below /health.",
+        help="Address of the HTTP health endpoints, below /health.",
     ),
 ]
 
 
 def run_host(
     where: Annotated[
-        str, typer.Argument(metavar="MODULE:NAME", help="The Host, as in shop.consumers:host.")
+        str, typer.Argument(metavar="MODULE:NAME", help="The Host, such as shop.consumers:host.")
     ],
     http: Http = None,
 ) -> None:
@@ -43,16 +43,16 @@ def run_host(
     try:
         host = attrgetter(name or "host")(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
-        fail(f"There is no host at {where}: {error}")
+        fail(f"Can't load the host {where}: {error}")
     if not isinstance(host, Host):
-        fail(f"{where} is no Host, but {host!r}")
+        fail(f"{where} must be a Host, got {host!r}")
     run(host, http)
 
 
 def run(host: Host, http: str | None) -> None:
-    """Run a host as a command: log to stderr, and end with status 1 if a consumer has failed."""
+    """Run a host, logging to stderr; exit with status 1 if a consumer fails."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # What was imported stays; to go over it again and again costs a relay a third of its speed.
+    # Imported objects stay alive; scanning them repeatedly costs a relay a third of its throughput.
     gc.collect()
     gc.freeze()
     try:
@@ -68,13 +68,13 @@ def _why(failure: BaseException) -> str:
     cause = failure.__cause__
     if cause is None:
         return ""
-    # Other lines may be many, and have data in them.
+    # Further lines may be many and contain data.
     first, *_ = str(cause).splitlines() or [""]
     return f": {type(cause).__name__}: {first}" if first else f": {type(cause).__name__}"
 
 
 def _report(status: HostStatus) -> None:
-    table = Table("consumer", "reads", "position", "behind", "group", "handles", box=None)
+    table = Table("consumer", "reads", "position", "lag", "group", "handlers", box=None)
     for consumer in status.consumers:
         table.add_row(
             consumer.name,

@@ -1,4 +1,4 @@
-"""Commands that write and show messages."""
+"""Commands that write, print and tail messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.transfer.json_lines import RawMessage, messages_in
 from mdb_sqla.transfer.message_export import export
-from mdb_sqla.transfer.message_tail import Following, Trouble
+from mdb_sqla.transfer.message_tail import Following, ReadError
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.words.message import Message
 
@@ -28,43 +28,45 @@ __all__ = ["print_messages", "tail", "write"]
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="[STREAM|CATEGORY]", help="What to read; all messages without it."),
+    typer.Argument(metavar="[STREAM|CATEGORY]", help="What to read; default: all messages."),
 ]
-Types = Annotated[list[str] | None, typer.Option("--type", help="Only of this type; repeatable.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Only this type; repeatable.")]
 Correlation = Annotated[
     str | None,
-    typer.Option(metavar="CATEGORY", help="Only what is correlated with a stream of it."),
+    typer.Option(metavar="CATEGORY", help="Only messages correlated with this category."),
 ]
 Position = Annotated[
     int | None,
-    typer.Option(min=0, help="Where to begin: the position in a stream, else the global one."),
+    typer.Option(min=0, help="First position of a stream, or first global position."),
 ]
 
 
 def write(
     url: Url,
-    stream: Annotated[str | None, typer.Argument(help="The stream.")] = None,
-    type_: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="The type.")] = None,
-    data: Annotated[str | None, typer.Option(metavar="JSON", help="The data.")] = None,
+    stream: Annotated[str | None, typer.Argument(help="Stream name.")] = None,
+    type_: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="Message type.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="JSON", help="Data.")] = None,
     metadata: Annotated[
-        str | None, typer.Option(metavar="JSON", help="The metadata, an object.")
+        str | None, typer.Option(metavar="JSON", help="Metadata, a JSON object.")
     ] = None,
     expected_version: Annotated[
-        int | None, typer.Option(min=-1, help="The position of the stream's last message.")
+        int | None,
+        typer.Option(min=-1, help="Expected stream version; -1 if there must be no stream."),
     ] = None,
     id_: Annotated[
-        UUID | None, typer.Option("--id", help="The id; what is stored is not written again.")
+        UUID | None,
+        typer.Option("--id", help="Message id; a message is not written twice under one id."),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(allow_dash=True, help="A file of JSON lines, all or none; - for stdin."),
+        typer.Option(allow_dash=True, help="JSON lines file, written atomically; - for stdin."),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Write a message, or those of a file.
+    """Write a message, or the messages of a file.
 
-    A line of a file is an object with stream_name and type, and data, metadata and id if you like.
+    Each line of the file is a JSON object with stream_name, type and optional data, metadata, id.
 
     Example: mdb write account-1 Deposited --data '{"amount": 20}' --expected-version 3
 
@@ -73,7 +75,7 @@ def write(
     single = (stream, type_, data, metadata, expected_version, id_)
     if file is not None:
         if any(each is not None for each in single):
-            fail("With --file, the messages are in the file: nothing else tells what to write.")
+            fail("--file can't be combined with STREAM, TYPE or options of a single message.")
         with (
             connected(url, schema, writes=True) as engine,
             engine.begin() as connection,
@@ -86,7 +88,7 @@ def write(
             output.print(f"Wrote {number:,} message{'s' * (number != 1)}.")
         return
     if stream is None or type_ is None:
-        fail("A stream and a type are needed, or --file.")
+        fail("Missing STREAM and TYPE: pass both, or --file.")
     values = {"data": _json("data", data), "metadata": _json("metadata", metadata)}
     if id_ is not None:
         values["id"] = id_
@@ -94,25 +96,25 @@ def write(
     expected = None if expected_version is None else {stream: expected_version}
     with connected(url, schema, writes=True) as engine, engine.begin() as connection:
         store = MessageStore(connection)
-        (at,) = store.write_messages([(stream, message)], expected_versions=expected)
+        (written,) = store.write_messages([(stream, message)], expected_versions=expected)
     if as_json:
-        print_json({"id": str(message.id), "stream_name": stream, **at._asdict()})
+        print_json({"id": str(message.id), "stream_name": stream, **written._asdict()})
     else:
-        where = f"position {at.position} of {stream}, global position {at.global_position}"
-        output.print(shown(f"Wrote {type_} at {where}."))
+        where = f"position {written.position}, global position {written.global_position}"
+        output.print(shown(f"Wrote {type_} to {stream} at {where}."))
 
 
 def print_messages(
     url: Url,
     name: Name = None,
     position: Position = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of messages.")] = None,
     types: Types = None,
     correlation: Correlation = None,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Show messages of a stream, of a category, or all, in order; with --json a line for each.
+    """Print a stream, a category or all messages in order; --json prints JSON lines.
 
     Example: mdb print account-1
 
@@ -122,7 +124,7 @@ def print_messages(
     with connected(url, schema) as engine, engine.connect() as connection:
         for batch in export(connection, reader):
             connection.commit()
-            chosen = _of(batch, types)[:limit]
+            chosen = _of_types(batch, types)[:limit]
             _show(chosen, as_json)
             if limit is not None and (limit := limit - len(chosen)) == 0:
                 break
@@ -133,14 +135,14 @@ def tail(
     name: Name = None,
     position: Annotated[
         int | None,
-        typer.Option(min=0, help="Where to begin, as with mdb print; now, without it."),
+        typer.Option(min=0, help="First position, as for mdb print; default: new messages only."),
     ] = None,
     types: Types = None,
     correlation: Correlation = None,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Show messages as they are written, and skip none, until Ctrl-C.
+    """Print messages as they are written, without gaps, until Ctrl-C.
 
     Example: mdb tail account --type Deposited
     """
@@ -150,23 +152,23 @@ def tail(
             with engine.connect() as connection:
                 reader.skip(connection)
         following = Following(engine, reader, _report)
-        # The listener's own warnings would say the same, with a traceback.
+        # The listener's warnings repeat these errors with a traceback.
         logging.getLogger("mdb_sqla").addHandler(logging.NullHandler())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: following.end())
         for batch in following:
-            _show(_of(batch, types), as_json)
+            _show(_of_types(batch, types), as_json)
 
 
-def _report(error: Trouble) -> None:
+def _report(error: ReadError) -> None:
     if isinstance(error, StoreRewound):
-        words = f"{error}. Continuing after the newest message that is still there, if any."
-        words += " Some may be shown again."
+        text = f"{error}. Continuing after the last message that still exists;"
+        text += " some messages may be printed again."
     elif isinstance(error, ReadNotExact | TransactionConflict):
-        words = f"can't read at the moment, trying again: {error}"
+        text = f"read failed, retrying: {error}"
     else:
-        words = f"the connection was lost, trying again: {str(error.orig).strip()}"
-    errors.print(f"mdb: {words}", style="red")
+        text = f"connection lost, retrying: {str(error.orig).strip()}"
+    errors.print(f"mdb: {text}", style="red")
 
 
 def _json(name: str, text: str | None) -> Any:
@@ -175,13 +177,13 @@ def _json(name: str, text: str | None) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        fail(f"--{name} must be JSON, and is {text!r}: {error}")
+        fail(f"--{name} must be JSON, got {text!r}: {error}")
     if name == "metadata" and not isinstance(value, dict):
-        fail(f"--metadata must be a JSON object, and is {text!r}")
+        fail(f"--metadata must be a JSON object, got {text!r}")
     return value
 
 
-def _of(batch: list[RawMessage], types: list[str] | None) -> list[RawMessage]:
+def _of_types(batch: list[RawMessage], types: list[str] | None) -> list[RawMessage]:
     return [message for message in batch if message.type in types] if types else batch
 
 

@@ -1,4 +1,4 @@
-"""The tools of Message DB under their old names: each runs the command that does it now."""
+"""Message DB's command-line tools under their original names, which run `mdb` commands."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _METADATA = '{"metaAttribute": "some meta value"}'
 
 def _report(name: str, filter_: str, variable: str) -> Callable[[_Environment], list[str]]:
     def arguments(environment: _Environment) -> list[str]:
-        part = environment.get(variable)
-        return ["report", name, *([f"--{filter_}={part}"] if part else [])]
+        value = environment.get(variable)
+        return ["report", name, *([f"--{filter_}={value}"] if value else [])]
 
     return arguments
 
@@ -44,12 +44,12 @@ def _create(environment: _Environment) -> list[str]:
 def _write(environment: _Environment) -> list[str]:
     metadata = environment.get("METADATA", _METADATA).strip()
     if metadata.startswith("'"):
-        # An SQL literal, as the original takes it.
+        # The original expects an SQL literal.
         metadata = metadata.strip("'").replace("''", "'")
-    about = [] if metadata.upper() == "NULL" else [f"--metadata={metadata}"]
+    metadata_option = [] if metadata.upper() == "NULL" else [f"--metadata={metadata}"]
     stream = environment.get("STREAM_NAME") or f"testStream-{uuid4()}"
     type_ = environment.get("TYPE") or "SomeType"
-    return ["write", f"--data={_DATA}", *about, "--", stream, type_]
+    return ["write", f"--data={_DATA}", *metadata_option, "--", stream, type_]
 
 
 OLD_NAMES: dict[str, Callable[[_Environment], list[str]]] = {
@@ -72,7 +72,7 @@ OLD_NAMES: dict[str, Callable[[_Environment], list[str]]] = {
     "mdb-print-message-store-version": lambda _: ["version"],
     "mdb-write-test-message": _write,
 }
-"""By old name, the arguments of `mdb`, from the environment variables that the tool knows."""
+"""By old name: returns the arguments of `mdb` from the tool's environment variables."""
 
 _WITHOUT_USER = (
     "mdb-clear-",
@@ -85,32 +85,35 @@ _WITHOUT_USER = (
 
 
 def main() -> None:
-    """Run the tool under whose name this was called; the entry point of all of them.
+    """Run the tool named by `sys.argv[0]`; the entry point of all of them.
 
-    They take no arguments, but environment variables, and those of libpq.
+    The tools are configured by environment variables, including libpq's, not by arguments.
     """
     prepare_streams()
     name = Path(sys.argv[0]).stem
     if name == "mdb-print-database-scripts-dir":
-        output.print("There is no folder of scripts. `mdb upgrade` installs the store, and")
-        output.print("`mdb upgrade --sql` prints the whole script for psql.")
+        output.print("There is no scripts directory. Run `mdb upgrade` to install the store,")
+        output.print("or `mdb upgrade --sql` to print a psql script.")
         return
     arguments = OLD_NAMES[name](os.environ)
     errors.print(f"{name} is now: {shlex.join(['mdb', *arguments])}")
     if len(sys.argv) > 1:
-        fail(f"{name} takes no arguments, but environment variables: {shlex.join(sys.argv[1:])}")
+        fail(
+            f"{name} takes no arguments, got {shlex.join(sys.argv[1:])}: "
+            "set environment variables instead"
+        )
     command, *rest = arguments
     url = _url(os.environ, with_user=not name.startswith(_WITHOUT_USER))
     for _ in range(_instances(os.environ) if command == "write" else 1):
         try:
             mdb([command, f"--url={url}", *rest])
-        except SystemExit as ended:
-            if ended.code:
+        except SystemExit as error:
+            if error.code:
                 raise
 
 
 def _url(environment: _Environment, with_user: bool) -> str:
-    # The rest is libpq's own: PGHOST, PGPORT, PGPASSWORD and so on.
+    # libpq reads the rest: PGHOST, PGPORT, PGPASSWORD and so on.
     user = environment.get("DATABASE_USER", _DEFAULT) if with_user else None
     database = environment.get("DATABASE_NAME", _DEFAULT)
     url = URL.create("postgresql", username=user, database=database)
@@ -120,5 +123,5 @@ def _url(environment: _Environment, with_user: bool) -> str:
 def _instances(environment: _Environment) -> int:
     text = environment.get("INSTANCES", "1")
     if not text.isdecimal() or int(text) < 1:
-        fail(f"INSTANCES must be a number from 1 on: {text!r}")
+        fail(f"INSTANCES must be an integer of at least 1, got {text!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""How commands show who holds readers and writers back."""
+"""Output of open transactions that hold readers and writers back."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["as_dicts", "long_open_writers", "print_open_writers"]
 
 
 def long_open_writers(engine: Engine) -> list[OpenWriter]:
-    """Return the transactions that have been open for longer than ordinary ones are."""
+    """Return write transactions that have been open for unusually long."""
     with translated(), engine.connect() as connection:
         return source.open_writers(connection, at_least=source.LONG)
 
 
 def as_dicts(writers: list[OpenWriter]) -> list[dict[str, Any]]:
-    """Return them as what JSON can hold."""
+    """Return writers as JSON-serializable dictionaries."""
     return [writer.as_dict() for writer in writers]
 
 
 def print_open_writers(writers: list[OpenWriter]) -> None:
-    """Print who they are and what ends them; nothing where there are none."""
+    """Print writers and how to end them; nothing if there are none."""
     if not writers:
         return
-    output.print("\nOpen transactions that have written")
+    output.print("\nOpen write transactions")
     for writer in writers:
         output.print(f"  {shown(str(writer))}")
         if writer.categories:
             output.print(f"    categories: {shown(', '.join(writer.categories))}")
         output.print(f"    to end it: {shown(writer.remedy)};")
     if any(writer.seconds is None for writer in writers):
-        output.print("  A member of pg_read_all_stats sees how long they have been open.")
+        output.print("  Only members of pg_read_all_stats can see how long they have been open.")

@@ -1,4 +1,4 @@
-"""What commands share: their options, what they print to, the engine that they connect with."""
+"""Options, output streams and engine shared by the commands."""
 
 from __future__ import annotations
 
@@ -39,89 +39,87 @@ __all__ = [
 output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 if not output.is_terminal:
-    output.width = 10_000  # whoever reads it from a pipe or a file wants whole names
+    output.width = 10_000  # do not wrap in a pipe or a file
 
 Url = Annotated[
     str,
     typer.Option(
         envvar="MDB_DATABASE_URL",
-        help="The database, as in postgresql://user:password@host/database.",
+        help="Database URL, such as postgresql://user:password@host/database.",
         show_default=False,
     ),
 ]
-Schema = Annotated[str, typer.Option(help="The schema of the store.")]
+Schema = Annotated[str, typer.Option(help="Schema of the store.")]
 Roles = Annotated[
-    bool, typer.Option("--roles", help="Also create the roles, and grant them what they need.")
+    bool, typer.Option("--roles", help="Also create the roles and grant their privileges.")
 ]
 Granularity = Annotated[
     LockGranularity | None,
-    typer.Option(
-        "--lock-granularity", help="What writers lock in a new store; stream if not given."
-    ),
+    typer.Option("--lock-granularity", help="What writers lock in a new store; default: stream."),
 ]
 
 
 def database_url(url: str) -> URL:
-    """Return a URL for psycopg; one that is of another database ends the command."""
+    """Return the URL with the psycopg driver; exit if it is not a PostgreSQL URL."""
     try:
         parsed = make_url(url)
     except ValueError as error:
-        fail(f"The URL can't be used: {error}")
+        fail(f"Invalid database URL: {error}")
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        fail(f"The store lives in PostgreSQL, not in {parsed.get_backend_name()}.")
+        fail(f"Unsupported database {parsed.get_backend_name()}: use a postgresql:// URL.")
     return parsed.set(drivername="postgresql+psycopg")
 
 
 @contextmanager
 def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterator[Engine]:
-    """Give an engine for a command; one whose URL is of another database ends the command.
+    """Yield an engine for a command; exit if the URL is not a PostgreSQL URL.
 
     Args:
         url: the database.
         schema: the schema of the store.
-        writes: whether triggers of the application's may run, for which the search path stays.
+        writes: keep the search path, because application triggers may run.
     """
     engine = create_engine(
         database_url(url),
         poolclass=NullPool,
-        # Whatever the role's or the database's default is: others can't read exactly.
+        # Overrides defaults of the role and database: other levels may skip messages.
         isolation_level="READ COMMITTED",
         execution_options={"schema_translate_map": {SCHEMA: schema}},
-        # Behind a transaction pooler, another process would meet what this one has prepared. Names
-        # may have any character, whatever PGCLIENTENCODING or the database has.
+        # A transaction pooler shares prepared statements with other processes. Names may contain
+        # any character, regardless of PGCLIENTENCODING and the database's encoding.
         connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
     )
     if not writes:
-        event.listen(engine, "begin", _take_safe_search_path)
+        event.listen(engine, "begin", _set_safe_search_path)
     yield engine
     engine.dispose()
 
 
-def _take_safe_search_path(connection: Connection) -> None:
-    # Whoever runs this may do more than those who put functions and operators into `public`. Not
-    # for longer than the transaction: through a pooler, the connection is another's afterwards.
+def _set_safe_search_path(connection: Connection) -> None:
+    # The role may have more privileges than roles that create functions and operators in `public`.
+    # LOCAL: a pooler hands the connection to another client after the transaction.
     if not is_autocommit(connection):
         connection.exec_driver_sql(f"SET LOCAL search_path = {SAFE_SEARCH_PATH}")
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a file to read, or stdin for `-`; one that can't be read ends the command."""
+    """Open a file to read, or stdin for `-`; exit if it can't be read."""
     if str(file) == "-":
         yield sys.stdin.buffer
         return
     try:
         lines = file.open("rb")
     except OSError as error:
-        fail(f"The file can't be read: {error}")
+        fail(f"Can't read the file: {error}")
     with lines:
         yield lines
 
 
 def prepare_streams() -> None:
-    """Have closed streams be empty, and characters that a terminal does not know replaced."""
+    """Replace closed streams by empty ones, and characters that the terminal can't encode by ?."""
     if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (for good)
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (stays open)
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -130,12 +128,12 @@ def prepare_streams() -> None:
 
 
 def discard_output() -> None:
-    """Have what could not be written to stdout not be tried again at the end of the process."""
+    """Discard unwritten stdout, so that the exit of the process does not retry writing it."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str) -> NoReturn:
-    """Print why the command can't be done, and end it with status 1."""
+    """Print an error and exit with status 1."""
     errors.print(f"mdb: {shown(message.strip(), lines=True)}", style="red")
     raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""How commands print: JSON for programs, and numbers for people."""
+"""Output of the commands: JSON, tables and formatted numbers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Annotated, Any, BinaryIO
 import typer
 from rich.table import Column, Table
 
-__all__ = ["Json", "binary_output", "bytes_in_words", "print_json", "shown", "table"]
+__all__ = ["Json", "binary_output", "format_bytes", "print_json", "shown", "table"]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_STEP = 1024
+_KIBI = 1024
 
-# A terminal obeys some of these, and others change the order of what is around them.
+# Terminal control characters and bidirectional formatting.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, as it is: rich would read markup and emoji in it."""
+    """Print a value as JSON, without rich's markup and emoji."""
     text = json.dumps(value, default=_plain, ensure_ascii=False, indent=2)
     with binary_output() as output:
         output.write(f"{text}\n".encode())
@@ -33,9 +33,9 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def binary_output() -> Iterator[BinaryIO]:
-    """Give stdout for JSON, which is UTF-8, whatever the terminal's encoding is.
+    """Yield stdout in binary, for UTF-8 regardless of the terminal's encoding.
 
-    With a buffer: where PYTHONUNBUFFERED has taken Python's own, a write may be of a part only.
+    It is buffered: with PYTHONUNBUFFERED, a raw write may be incomplete.
     """
     sys.stdout.flush()
     with open(sys.stdout.fileno(), "wb", closefd=False) as output:
@@ -43,7 +43,7 @@ def binary_output() -> Iterator[BinaryIO]:
 
 
 def shown(text: str, *, lines: bool = False) -> str:
-    """Return a text with its control characters as JSON writes them; `lines` stay if they may."""
+    r"""Return a text with control characters escaped as in JSON; `lines` keeps \n."""
 
     def escaped(match: re.Match[str]) -> str:
         return "\n" if lines and match[0] == "\n" else json.dumps(match[0])[1:-1]
@@ -52,7 +52,7 @@ def shown(text: str, *, lines: bool = False) -> str:
 
 
 def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
-    """Return a table; what is too long for a terminal goes on in the next line of its cell."""
+    """Return a table whose cells wrap to the terminal's width."""
     return Table(
         *(Column(header, overflow="fold") for header in headers),
         *(Column(number, justify="right", no_wrap=True) for number in numbers),
@@ -60,12 +60,12 @@ def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
     )
 
 
-def bytes_in_words(number: float) -> str:
-    """Return a number of bytes in the largest unit that it has one of."""
+def format_bytes(number: float) -> str:
+    """Return a number of bytes in its largest unit, such as `1.5 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < _STEP:
+        if number < _KIBI:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= _STEP
+        number /= _KIBI
     return f"{number:.1f} TiB"
 
 
@@ -74,4 +74,4 @@ def _plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"{value!r} can't be JSON")
+    raise TypeError(f"{value!r} is not JSON serializable")

@@ -18,19 +18,19 @@ __all__ = ["run_relays"]
 
 def run_relays(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.TOML", help="The file that says what to relay.")
+        Path, typer.Argument(metavar="CONFIG.TOML", help="Relay configuration file.")
     ],
     url: Annotated[
         str | None,
         typer.Option(
             envvar="MDB_DATABASE_URL",
-            help="The database; that of the file unless it is given.",
+            help="Database URL; default: the configuration file's.",
             show_default=False,
         ),
     ] = None,
     http: Http = None,
 ) -> None:
-    """Publish messages to a broker until SIGTERM or Ctrl-C, as a file says.
+    """Publish messages to a broker until SIGTERM or Ctrl-C.
 
     Example: mdb relay relay.toml --http 8080
     """
@@ -39,20 +39,22 @@ def run_relays(
 
         from mdb_sqla.relay.config import read_config
 
-        # Functions that the file names are the application's own.
+        # The file may name functions of the application.
         sys.path.insert(0, "")
-        told = read_config(config)
-        relays = [table.relay(name) for name, table in told.relays.items()]
+        settings = read_config(config)
+        relays = [table.relay(name) for name, table in settings.relays.items()]
     except ImportError as error:
-        fail(f"A relay needs an extra, as in `pip install mdb_sqla[nats]`: {error}")
-    where = url or told.url
+        fail(
+            "The relay's client library is missing: install the broker's extra, such as "
+            f"`pip install mdb_sqla[nats]`: {error}"
+        )
+    where = url or settings.url
     if where is None:
-        fail("There is no database: pass --url, set MDB_DATABASE_URL, or write url into the file")
+        fail("No database URL: pass --url, set MDB_DATABASE_URL, or set url in the file.")
     engine = create_async_engine(
         database_url(where),
-        execution_options={"schema_translate_map": {SCHEMA: told.schema_name}},
-        # As for other commands: behind a transaction pooler, another process would meet what this
-        # one has prepared; and messages may have any character.
+        execution_options={"schema_translate_map": {SCHEMA: settings.schema_name}},
+        # As in cli.options.connected().
         connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
         pool_size=len(relays) + 1,
     )

@@ -1,4 +1,4 @@
-"""Commands that start a server: for development, and to show what a store does."""
+"""Commands that start a PostgreSQL server: `mdb dev` and `mdb demo`."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ __all__ = ["demo", "dev"]
 
 
 def dev(
-    directory: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".mdb"),
+    directory: Annotated[Path, typer.Option(help="Data directory.")] = Path(".mdb"),
 ) -> None:
-    """Run a PostgreSQL server with a store in it until Ctrl-C, for development.
+    """Run a PostgreSQL server with a message store for development, until Ctrl-C.
 
     Example: mdb dev
     """
-    ended = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: stopped.set())
     directory.mkdir(exist_ok=True)
     (directory / ".gitignore").write_text("*\n", encoding="utf-8")
     with EmbeddedPostgres(directory / "postgres") as server:
         engine = create_engine(server.url(), poolclass=NullPool)
         migrations.upgrade(engine)
-        output.print(f"PostgreSQL {server.version} is running, with a store in it:\n")
-        output.print(f"  {_shown(server.url())}\n")
-        output.print("Ctrl-C stops it; the data stays.")
-        ended.wait()
+        output.print(f"PostgreSQL {server.version} with a message store is running at:\n")
+        output.print(f"  {_full(server.url())}\n")
+        output.print("Press Ctrl-C to stop it; the data is kept.")
+        stopped.wait()
     output.print("Stopped.")
 
 
 def demo() -> None:
-    """Show what the store does, on a PostgreSQL server that is gone afterwards.
+    """Demonstrate the store on a temporary PostgreSQL server.
 
     Example: mdb demo
     """
@@ -51,5 +51,5 @@ def demo() -> None:
         engine.dispose()
 
 
-def _shown(url: URL) -> str:
+def _full(url: URL) -> str:
     return url.render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""Commands for a store: install, upgrade and remove it, and choose its locks."""
+"""Commands that install, upgrade and remove a store, and set its lock granularity."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def upgrade(
     roles: Roles = False,
     lock_granularity: Granularity = None,
     sql: Annotated[
-        bool, typer.Option("--sql", help="Print a script for psql; nothing is changed.")
+        bool, typer.Option("--sql", help="Print a psql script instead of running it.")
     ] = False,
 ) -> None:
-    """Install the store, adopt one that Message DB installed, or bring it up to date.
+    """Install or upgrade the store, or adopt a Message DB store.
 
     Example: mdb upgrade --url postgresql://localhost/shop
     """
@@ -41,44 +41,44 @@ def upgrade(
             engine, schema=schema, roles=roles, lock_granularity=lock_granularity
         )
         for revision in done:
-            output.print(f"Ran {revision}")
-        state = "is ready" if done else "was up to date"
+            output.print(f"Applied {revision}")
+        state = "is ready" if done else "is already up to date"
         output.print(f"The store in schema {schema} of database {engine.url.database} {state}.")
 
 
 def revision(
-    config: Annotated[Path, typer.Option(help="The alembic.ini of your application.")] = Path(
+    config: Annotated[Path, typer.Option(help="Your application's alembic.ini.")] = Path(
         "alembic.ini"
     ),
     message: Annotated[
-        str, typer.Option("-m", "--message", help="What the revision is called.")
+        str, typer.Option("-m", "--message", help="Message of the revision.")
     ] = "install the message store",
     roles: Roles = False,
     lock_granularity: Granularity = None,
 ) -> None:
-    """Write a revision of your own that installs the store; then run alembic upgrade head.
+    """Add a revision that installs the store to your Alembic migrations.
 
     Example: mdb revision
     """
     path = write_revision(config, message, roles=roles, lock_granularity=lock_granularity)
-    output.print(f"Wrote {path}; run it with: alembic upgrade head")
+    output.print(f"Created {path}. Apply it with: alembic upgrade head")
 
 
 def downgrade(
     url: Url,
     schema: Schema = DEFAULT_SCHEMA,
     delete_messages: Annotated[
-        bool, typer.Option("--delete-messages", help="Delete the messages with it.")
+        bool, typer.Option("--delete-messages", help="Also delete the messages.")
     ] = False,
     delete_consumers: Annotated[
         bool,
         typer.Option(
             "--delete-consumers",
-            help="Delete consumers' positions, members, dead letters and registrations with it.",
+            help="Also delete consumers' positions, members, dead letters and registrations.",
         ),
     ] = False,
 ) -> None:
-    """Remove the store; refused while there are messages, or consumers have stored anything.
+    """Remove the store; fails if it has messages or consumer state.
 
     Example: mdb downgrade --url postgresql://localhost/shop
     """
@@ -90,22 +90,22 @@ def downgrade(
             delete_consumers=delete_consumers,
         )
         for revision in done:
-            output.print(f"Took back {revision}")
-        output.print(f"The store in schema {schema} of database {engine.url.database} is gone.")
+            output.print(f"Reverted {revision}")
+        output.print(f"Removed the store from schema {schema} of database {engine.url.database}.")
 
 
 def granularity(
     url: Url,
     choice: Annotated[
         LockGranularity | None,
-        typer.Argument(metavar="[category|stream]", help="What to lock; without it, show it."),
+        typer.Argument(metavar="[category|stream]", help="What to lock; omit to show it."),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
-    wait: Annotated[float, typer.Option(min=0.001, help="For how many seconds to try.")] = 60.0,
+    wait: Annotated[float, typer.Option(min=0.001, help="Time-out in seconds.")] = 60.0,
 ) -> None:
-    """Show or choose what writers lock until they commit: their stream, or their category.
+    """Show or set what writers lock until they commit: the stream or the category.
 
-    It waits for open transactions that have written; others may go on writing.
+    Waits for open write transactions to end; other writers are blocked for at most 2 seconds.
 
     Example: mdb lock-granularity stream
     """

@@ -1,4 +1,4 @@
-"""Commands that carry messages from one store to another."""
+"""Commands that export and import messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened
 from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.errors import StoreRewound
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
-from mdb_sqla.transfer.message_export import export, go_on
+from mdb_sqla.transfer.message_export import export, open_export
 from mdb_sqla.transfer.message_import import Imported, import_lines
 from mdb_sqla.transfer.raw_reads import RawReader
 
@@ -31,12 +31,12 @@ def export_messages(
         Path | None,
         typer.Option(
             allow_dash=True,
-            help="Where to write to; one that is there already is gone on with. - for stdout.",
+            help="Output file; an existing export is open_export. - for stdout.",
         ),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Write the messages that there are now as JSON lines, to stdout or a file.
+    """Export messages as JSON lines, to stdout or a file.
 
     Example: mdb export account > account.jsonl
 
@@ -45,9 +45,9 @@ def export_messages(
     if str(file) == "-":
         file = None
     if file is not None and position is not None:
-        fail("With --file, an export begins where the file ends: leave --position out.")
+        fail("--file can't be combined with --position: the export resumes where the file ends.")
     reader = RawReader(name, position)
-    target = binary_output() if file is None else go_on(file, reader)
+    target = binary_output() if file is None else open_export(file, reader)
     with (
         connected(url, schema) as engine,
         target as output,
@@ -63,26 +63,28 @@ def export_messages(
                 number += len(batch)
                 bar.show(number, reader.position - begin)
         except StoreRewound as error:
-            fail(f"{error}. Export to another file, from the beginning.")
+            fail(f"{error}. Export again to a new file.")
         output.flush()
 
 
 def import_messages(
     url: Url,
-    file: Annotated[Path, typer.Argument(allow_dash=True, help="What was exported; - for stdin.")],
+    file: Annotated[
+        Path, typer.Argument(allow_dash=True, help="File from mdb export; - for stdin.")
+    ],
     new_positions: Annotated[
         bool,
         typer.Option(
             "--new-positions",
-            help="Let the rest come last where others wrote after an import was interrupted.",
+            help="Resume an interrupted import at new positions if others wrote in the meantime.",
         ),
     ] = False,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Write messages that were exported; those that are stored already are left out.
+    """Import exported messages, skipping those already stored.
 
-    In an empty store they are as they were, global positions too; in any other they come last. An
-    import that was interrupted goes on when it is run again.
+    An empty store keeps the exported global positions; any other appends the messages at new ones.
+    Run it again to resume an interrupted import.
 
     Example: mdb import account.jsonl
     """
@@ -94,22 +96,22 @@ def import_messages(
     ):
         if str(file) != "-":
             bar.expect(file.stat().st_size)
-        read = _Counted(lines)
+        read = _ByteCounter(lines)
 
         def show(imported: Imported) -> None:
             bar.show(imported.written + imported.stored, read.size)
 
-        done = import_lines(connection, read, show, new_positions=new_positions)
-    errors.print(_in_words(done))
+        imported = import_lines(connection, read, show, new_positions=new_positions)
+    errors.print(_result(imported))
 
 
-def _in_words(done: Imported) -> str:
-    how = {None: "", True: ", as they were", False: ", at new global positions"}[done.is_exact]
-    return f"Written: {done.written:,}{how}. Stored already: {done.stored:,}."
+def _result(imported: Imported) -> str:
+    how = {None: "", True: " at their original positions", False: " at new global positions"}
+    return f"Written{how[imported.is_exact]}: {imported.written:,}. Skipped: {imported.stored:,}."
 
 
-class _Counted:
-    """Lines, and how many bytes of them were read."""
+class _ByteCounter:
+    """Iterates over lines and counts their bytes."""
 
     def __init__(self, lines: BinaryIO) -> None:
         self._lines = lines
@@ -133,19 +135,19 @@ class _Bar:
 
     def show(self, number: int, completed: int) -> None:
         self.number = number
-        self._progress.update(self._task, completed=completed, done=self.in_words)
+        self._progress.update(self._task, completed=completed, done=self.text)
 
     @property
-    def in_words(self) -> str:
+    def text(self) -> str:
         rate = self.number / max(time.monotonic() - self._begin, 1e-3)
-        return f"{self.number:,} message{'s' * (self.number != 1)}, {rate:,.0f} a second"
+        return f"{self.number:,} message{'s' * (self.number != 1)}, {rate:,.0f}/s"
 
 
 @contextmanager
 def _progress(done: str) -> Iterator[_Bar]:
-    """Show a bar on stderr where that is a terminal, and what was done in the end."""
+    """Show a progress bar if stderr is a terminal, and the totals at the end."""
     columns = (BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
         bar = _Bar(bars, bars.add_task(done, total=None, done=""))
         yield bar
-    errors.print(f"{done} {bar.in_words}.")
+    errors.print(f"{done} {bar.text}.")

@@ -1,4 +1,4 @@
-"""Commands that put a store to the test."""
+"""The commands `mdb verify` and `mdb benchmark`."""
 
 from __future__ import annotations
 
@@ -25,71 +25,71 @@ __all__ = ["benchmark", "verify"]
 
 def verify(
     url: Url,
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read the messages.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip the messages.")] = False,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Compare a store with what the revisions would have made, and its messages with the rules.
+    """Check schema, privileges and messages for problems.
 
-    Nothing is changed. The exit status is 1 if anything differs. Transactions that have written and
-    stay open are shown as well; they are no difference.
+    Changes nothing. The exit status is 1 if there are problems. Also shows long-open write
+    transactions, which do not count as problems.
 
     Example: mdb verify --quick
     """
     with connected(url, schema) as engine:
-        told = run_verify(engine, schema=schema, quick=quick)
-        writers = _open_writers(engine, told)
+        result = run_verify(engine, schema=schema, quick=quick)
+        writers = _open_writers(engine, result)
     if as_json:
         print_json(
             {
-                "differences": [each._asdict() for each in told.differences],
-                "checked": told.checked,
-                "left_out": told.left_out,
+                "differences": [each._asdict() for each in result.differences],
+                "checked": result.checked,
+                "left_out": result.left_out,
                 "open_writers": as_dicts(writers),
             }
         )
     else:
-        for what in told.checked:
+        for what in result.checked:
             output.print(f"Checked: {what}")
-        for what in told.left_out:
-            output.print(f"Left out: {what}")
-        for each in told.differences:
+        for what in result.left_out:
+            output.print(f"Skipped: {what}")
+        for each in result.differences:
             errors.print(f"{each.where}: {each.what}", style="red")
             errors.print(f"  {each.remedy}")
-        number = len(told.differences)
-        output.print(f"{number} difference{'s' * (number > 1)}." if number else "Nothing differs.")
+        number = len(result.differences)
+        output.print(f"{number} problem{'s' * (number > 1)}." if number else "No problems found.")
         print_open_writers(writers)
-    if not told.is_sound:
+    if not result.is_sound:
         raise SystemExit(1)
 
 
-def _open_writers(engine: Engine, told: Verification) -> list[OpenWriter]:
+def _open_writers(engine: Engine, result: Verification) -> list[OpenWriter]:
     try:
         return long_open_writers(engine)
     except (StoreNotInstalled, DBAPIError) as error:
-        # What is missing, or may not be done here, is no reason not to show the rest.
-        told.left_out.append(f"Open writers: {getattr(error, 'orig', error)}".strip())
+        # Show the rest of the report nevertheless.
+        result.left_out.append(f"Open transactions: {getattr(error, 'orig', error)}".strip())
         return []
 
 
 def benchmark(
     url: Url,
     messages: Annotated[
-        int, typer.Option(min=1, max=MOST, help="How many to write, and to read one by one.")
+        int, typer.Option(min=1, max=MOST, help="Number of messages to write and read.")
     ] = 10_000,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Measure how fast the server's functions write and read; nothing that is written stays.
+    """Measure the write and read throughput of the server functions; all writes are rolled back.
 
     Example: mdb benchmark --messages 100000
     """
     with connected(url) as engine:
-        told = run_benchmark(engine, messages, schema=schema)
+        found = run_benchmark(engine, messages, schema=schema)
     if as_json:
-        print_json(asdict(told))
+        print_json(asdict(found))
         return
-    for what, seconds in (("write", told.write_seconds), ("read", told.read_seconds)):
-        rate = told.messages / seconds
-        output.print(f"{what:5}  {told.messages:,} messages  {seconds:.3f} s  {rate:,.0f} a second")
-    output.print("Measured within the server, without commits. All was rolled back.")
+    for what, seconds in (("write", found.write_seconds), ("read", found.read_seconds)):
+        rate = found.messages / seconds
+        output.print(f"{what:5}  {found.messages:,} messages  {seconds:.3f} s  {rate:,.0f}/s")
+    output.print("Measured inside the server, without commits; all writes were rolled back.")

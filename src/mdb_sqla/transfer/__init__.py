@@ -1,4 +1,4 @@
-"""Carrying messages from one store to another: as lines of JSON, by export, import and tail."""
+"""Export, import and tail of messages as JSON lines."""
 
 from mdb_sqla.transfer.json_lines import RawMessage, messages_in
 from mdb_sqla.transfer.message_export import export

@@ -1,4 +1,4 @@
-"""Inserts messages that have a history: with the times, and the global positions, that they had."""
+"""Inserts of messages with their original times, and optionally global positions."""
 
 from __future__ import annotations
 
@@ -30,16 +30,13 @@ from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import DuplicateMessageId
 from mdb_sqla.tables import messages
 
-__all__ = ["Entry", "Inserting"]
+__all__ = ["Entry", "HistoryInsert"]
 
-_PATIENCE = 10.0  # seconds
+_LOCK_TIMEOUT = 10.0  # seconds
 
 
 class Entry(NamedTuple):
-    """A message, and its text as a JSON object, which only the server reads into the table.
-
-    A Python number would not keep all digits.
-    """
+    """A message, and its JSON text, which only the server parses: Python would lose digits."""
 
     id: str
     stream_name: str
@@ -47,11 +44,11 @@ class Entry(NamedTuple):
     text: str
 
 
-# The owner of the store runs these, on a search path where others may have put functions and
-# operators that match better: so functions are named with their schema, and types are those of
-# PostgreSQL's own operators.
+# These run as the store's owner, on a search path where others may have created functions and
+# operators that match better. So functions are qualified, and operands are cast to the types of
+# PostgreSQL's operators.
 
-# A document is an array of arrays: what is known here, then the message.
+# A document is an array of arrays: values known here, then the message.
 _document = (
     func.pg_catalog.jsonb_array_elements(cast(bindparam("document", type_=Text), JSONB))
     .table_valued(column("value", JSONB))
@@ -75,7 +72,7 @@ _STORED = select(
         cast(messages.c.type, Text) == _text("type"),
         messages.c.data.is_not_distinct_from(_message["data"]),
         messages.c.metadata.is_not_distinct_from(_message["metadata"]),
-    ).label("is_the_same"),
+    ).label("is_same"),
 ).join_from(_document, messages, messages.c.id == _id)
 
 _INSERT = insert(messages).from_select(
@@ -108,7 +105,7 @@ _VERSIONS = select(
 )
 
 
-class Inserting:
+class HistoryInsert:
     """Inserts messages in the connection's transaction."""
 
     def __init__(self, connection: Connection) -> None:
@@ -116,16 +113,16 @@ class Inserting:
         self._name = qualified(connection, "messages_global_position_seq")
 
     def stored(self, entries: Sequence[Entry]) -> dict[str, int]:
-        """Return the global positions, by id, of those that are stored already.
+        """Return the global positions, by id, of the entries already stored.
 
         Raises:
             DuplicateMessageId: another message has the id of one.
         """
-        self._set()
-        document = _written((entry.text,) for entry in entries)
+        self._set_planner_options()
+        document = _document_text((entry.text,) for entry in entries)
         rows = self._execute(_STORED, document=document)
         for row in rows:
-            if not row.is_the_same:
+            if not row.is_same:
                 raise DuplicateMessageId(
                     f"Message id is taken by a message with other content: {row.id} "
                     f"(Stream: {row.stream_name})",
@@ -133,22 +130,22 @@ class Inserting:
                 )
         return {row.id: row.global_position for row in rows}
 
-    def keep_others_out(self) -> None:
-        """Wait for all who write, and let nobody write or read all before the transaction ends.
+    def lock_out_others(self) -> None:
+        """Wait for other writers; block new ones, and reads of all messages, until the end.
 
         Raises:
-            StoreBusy: they have not ended in some seconds.
+            StoreBusy: writers were still open after the lock time-out.
         """
-        refusal = (
-            "Others write to the store, so that global positions can't be kept: for "
-            f"{_PATIENCE:g} s there was always a transaction open that had; mdb summary shows which"
+        timeout_message = (
+            "Can't keep global positions: other transactions wrote to the store throughout "
+            f"{_LOCK_TIMEOUT:g} s; mdb summary shows them"
         )
-        with lock_timeout(self._connection, _PATIENCE, refusal):
-            # The barrier of `set_lock_granularity`.
-            self._sequence("NO CYCLE")
+        with lock_timeout(self._connection, _LOCK_TIMEOUT, timeout_message):
+            # The same lock as `set_lock_granularity` takes.
+            self._alter_sequence("NO CYCLE")
 
     def newest(self) -> tuple[int, int]:
-        """Return the global positions of the newest message and the last one drawn; 0 for none."""
+        """Return the newest message's global position and the last one assigned; 0 if none."""
         ((newest, drawn),) = self._execute(
             select(
                 func.coalesce(func.pg_catalog.max(messages.c.global_position), 0),
@@ -158,33 +155,33 @@ class Inserting:
         return newest, drawn
 
     def has(self, global_position: int, id_: str) -> bool:
-        """Whether a message is where it was."""
+        """Whether the message exists at its global position."""
         place = select(messages.c.id).where(
             messages.c.global_position == global_position, messages.c.id == cast(id_, Uuid)
         )
         return bool(self._execute(place))
 
     def number_of_messages(self, most: int) -> int:
-        """Return how many messages there are; no more are counted than `most`."""
+        """Return the number of messages, counting up to `most`."""
         some = select(messages.c.global_position).limit(most).subquery()
         ((number,),) = self._execute(select(func.count()).select_from(some))
         return int(number)
 
-    def as_they_were(self, entries: Sequence[Entry]) -> None:
-        """Insert messages at their global positions, and set the sequence to the last of them.
+    def at_original_positions(self, entries: Sequence[Entry]) -> None:
+        """Insert messages at their global positions, and advance the sequence to the last one.
 
-        Others are to be kept out.
+        Call `lock_out_others` first.
         """
-        self._set()
+        self._set_planner_options()
         names = list({entry.stream_name for entry in entries})
         versions = dict(map(tuple, self._execute(_VERSIONS, stream_names=names)))
         self._insert(entries, versions, [entry.global_position for entry in entries])
-        # Unlike setval(), this is rolled back with the messages, should it come to that.
-        self._sequence(f"RESTART {entries[-1].global_position}")
+        # Unlike setval(), this is transactional.
+        self._alter_sequence(f"RESTART {entries[-1].global_position}")
         self._execute(select(func.pg_catalog.nextval(cast(self._name, REGCLASS))))
 
-    def behind(self, entries: Sequence[Entry]) -> list[int]:
-        """Insert messages behind all others, as any writer does; returns their global positions."""
+    def at_new_positions(self, entries: Sequence[Entry]) -> list[int]:
+        """Append messages like an ordinary write; returns their global positions."""
         names = list(dict.fromkeys(entry.stream_name for entry in entries))
         ((versions, positions),) = self._execute(_PREPARE, stream_names=names, number=len(entries))
         self._insert(entries, dict(zip(names, versions, strict=True)), positions)
@@ -200,24 +197,24 @@ class Inserting:
         with translated():
             inserted = self._connection.execute(
                 _INSERT,
-                {"document": _written(known)},
+                {"document": _document_text(known)},
                 execution_options={"preserve_rowcount": True},
             )
         check_written(inserted.rowcount, len(known))
 
-    def _set(self) -> None:
-        # An index for each message: the planner knows little of a table that grows like this.
+    def _set_planner_options(self) -> None:
+        # Forces index lookups: statistics lag behind a table that grows this fast.
         settings = (
             func.pg_catalog.set_config(name, value, True) for name, value in SETTINGS.items()
         )
         self._execute(select(*settings))
 
-    def _sequence(self, action: str) -> None:
+    def _alter_sequence(self, action: str) -> None:
         self._connection.execute(ddl(f"ALTER SEQUENCE %(name)s {action}", name=self._name))
 
     def _execute(self, statement: Any, **parameters: Any) -> Sequence[Any]:
         return execute(self._connection, statement, parameters, WRITES)
 
 
-def _written(values: Iterable[Sequence[object]]) -> str:
+def _document_text(values: Iterable[Sequence[object]]) -> str:
     return "[" + ",".join("[" + ",".join(map(str, each)) + "]" for each in values) + "]"

@@ -1,4 +1,4 @@
-"""Messages as lines of JSON: what is printed for programs, exported, imported and written."""
+"""Messages as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from mdb_sqla.words.message import Message
 
 __all__ = ["Line", "RawMessage", "messages_in", "parse"]
 
-# Where the zone of a time that only PostgreSQL has belongs.
-_ODD_ZONE = re.compile("(?= BC$)|$")
+# The place of the zone in a time that Python can't represent.
+_ZONE = re.compile("(?= BC$)|$")
 
 
 class RawMessage(NamedTuple):
-    """A message with its data and metadata as the JSON text that is stored; None for NULL.
+    """A message with its data and metadata as stored JSON text; None for NULL.
 
-    A time that Python does not have is text, as PostgreSQL writes it in JSON: `infinity`,
-    `20000-01-01T00:00:00` or `0044-03-15T00:00:00 BC`.
-
-    Not parsed, a number keeps all its digits, and NULL is told from a JSON null.
+    Text keeps all digits of numbers and distinguishes NULL from JSON null. A time that Python can't
+    represent is a string in PostgreSQL's JSON format: `infinity`, `20000-01-01T00:00:00` or
+    `0044-03-15T00:00:00 BC`.
     """
 
     id: UUID
@@ -41,14 +40,14 @@ class RawMessage(NamedTuple):
 
     @property
     def shown_time(self) -> str:
-        """The time with its zone, as PostgreSQL reads it."""
+        """The time with its zone, in a format that PostgreSQL reads."""
         if isinstance(self.time, datetime):
             return f"{self.time.isoformat()}Z"
-        return self.time if "infinity" in self.time else _ODD_ZONE.sub("Z", self.time, count=1)
+        return self.time if "infinity" in self.time else _ZONE.sub("Z", self.time, count=1)
 
     @property
     def line(self) -> str:
-        """The message as one line, which ends in a newline; a key that is left out is NULL."""
+        """The message as a line of JSON with a final newline; NULL values are omitted."""
         data = "" if self.data is None else f', "data": {self.data}'
         metadata = "" if self.metadata is None else f', "metadata": {self.metadata}'
         return (
@@ -60,12 +59,12 @@ class RawMessage(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line that was read.
+    """A line of a file.
 
     Attributes:
         number: its number in the file, from 1.
-        text: as it stands there.
-        values: its keys and values, as JSON has them.
+        text: its text.
+        values: its decoded JSON.
     """
 
     number: int
@@ -74,12 +73,12 @@ class Line(NamedTuple):
 
 
 def messages_in(lines: Iterable[bytes]) -> Iterator[tuple[str, Message]]:
-    """Iterate over the messages to be written that a file has, with their streams.
+    """Iterate over the messages of a file, with their stream names.
 
-    A line has a `stream_name` and a `type`, and `data`, `metadata` and `id` if it likes.
+    A line has a `stream_name` and a `type`, and optional `data`, `metadata` and `id`.
 
     Raises:
-        InvalidLine: a line is no such message.
+        InvalidLine: a line is not such a message.
     """
     for line in parse(lines, WRITTEN):
         values = line.values
@@ -92,21 +91,21 @@ def messages_in(lines: Iterable[bytes]) -> Iterator[tuple[str, Message]]:
 
 
 def parse(lines: Iterable[bytes], expected: Format) -> Iterator[Line]:
-    """Iterate over the lines of a file, each checked; those that are blank are left out.
+    """Iterate over the lines of a file, validating each; blank lines are skipped.
 
     Args:
         lines: in UTF-8.
-        expected: what they have.
+        expected: their format.
 
     Raises:
-        InvalidLine: a line is no JSON object, a key is missing or unknown, or a value breaks its
-            rule.
+        InvalidLine: a line is not a JSON object, a key is missing or unknown, or a value violates
+            its rule.
     """
     for number, line in enumerate(lines, 1):
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise InvalidLine(number, f"it must be UTF-8: {error}") from error
+            raise InvalidLine(number, f"not valid UTF-8: {error}") from error
         if not text.isspace():
             yield Line(number, text, expected.values(text, number))
 

@@ -1,4 +1,4 @@
-"""What the values of a line must be: where it is written anew, and where it is imported."""
+"""Validation of JSON lines, for writing and for importing messages."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ __all__ = ["EXPORTED", "WRITTEN", "Format", "Rule"]
 
 
 class Rule(NamedTuple):
-    """What a value must be."""
+    """A rule for a value."""
 
-    is_kept_by: Callable[[Any], bool]
+    accepts: Callable[[Any], bool]
     text: str
     is_required: bool = True
 
 
 class Format(NamedTuple):
-    """What a line may have.
+    """The format of a line.
 
     Attributes:
-        rules: by key; there are no others.
-        is_nested_at_will: whether JSON that is nested deeper than Python reads it is taken too;
-            what is nested in such a line is checked, and left out of its values.
+        rules: by key; other keys are rejected.
+        allows_any_depth: whether to accept JSON nested deeper than Python can decode; nested values
+            of such a line are validated but not returned.
     """
 
     rules: Mapping[str, Rule]
-    is_nested_at_will: bool = False
+    allows_any_depth: bool = False
 
     def values(self, text: str, number: int) -> dict[str, Any]:
         """Return the values of a line.
 
         Raises:
-            InvalidLine: it is no JSON object, a key is missing or unknown, or a value breaks its
+            InvalidLine: not a JSON object, a missing or unknown key, or a value that violates its
                 rule.
         """
         try:
             line, *nested = self._decoded(text)
         except (ValueError, RecursionError) as error:
-            raise InvalidLine(number, f"it must be JSON: {error}") from error
+            raise InvalidLine(number, f"invalid JSON: {error}") from error
         if not isinstance(line, dict):
-            raise InvalidLine(number, f"it must be a JSON object: {_shown(line)}")
+            raise InvalidLine(number, f"it must be a JSON object, got {_shown(line)}")
         missing = min(
             (key for key, rule in self.rules.items() if rule.is_required and key not in line),
             default=None,
         )
         if missing is not None:
-            raise InvalidLine(number, f"the key {missing!r} is missing")
+            raise InvalidLine(number, f"missing key {missing!r}")
         for key, value in line.items():
             rule = self.rules.get(key)
             if rule is None:
                 known = ", ".join(sorted(self.rules))
-                raise InvalidLine(number, f"the key {key!r} must be one of {known}")
-            if not rule.is_kept_by(value):
-                raise InvalidLine(number, f"the {key} must be {rule.text}: {_shown(value)}")
-        # Only what is escaped in JSON can't be stored; the line itself was read as UTF-8.
+                raise InvalidLine(number, f"unknown key {key!r}: must be one of {known}")
+            if not rule.accepts(value):
+                raise InvalidLine(number, f"{key} must be {rule.text}, got {_shown(value)}")
+        # Only escapes can produce characters that can't be stored; the line is valid UTF-8.
         if "\\u" in text and not all(map(is_storable, strings_in([line, *nested]))):
-            raise InvalidLine(number, "PostgreSQL stores no NUL and no surrogates")
+            raise InvalidLine(number, "PostgreSQL can't store NUL or surrogate characters")
         return line
 
     def _decoded(self, text: str) -> list[Any]:
-        """Return the value, and what is nested in it where that is decoded by itself."""
+        """Return the value, followed by nested values that were decoded separately."""
         try:
             return [_decoded(text)]
         except RecursionError:
-            if not self.is_nested_at_will:
+            if not self.allows_any_depth:
                 raise
             return _inside_out(text)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")
+def _reject(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 def _decoded(text: str) -> Any:
@@ -85,21 +85,21 @@ def _decoded(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # An integer has more digits than Python reads, but PostgreSQL stores up to 131,072.
-        return _DECODER_OF_LONG.decode(text)
+        # An integer exceeds Python's digit limit; PostgreSQL stores up to 131,072 digits.
+        return _LONG_INTEGER_DECODER.decode(text)
 
 
-# Made once: json.loads() makes one for each call that has an option.
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
-_DECODER_OF_LONG = json.JSONDecoder(
-    parse_constant=_refuse, parse_int=lambda digits: (int if len(digits) < 20 else float)(digits)
+# json.loads() would create a decoder for each call with an option.
+_DECODER = json.JSONDecoder(parse_constant=_reject)
+_LONG_INTEGER_DECODER = json.JSONDecoder(
+    parse_constant=_reject, parse_int=lambda digits: (int if len(digits) < 20 else float)(digits)
 )
 
 
 def _inside_out(text: str) -> list[Any]:
-    """Decode each array and object by itself, with null for what is nested in it; the whole first.
+    """Decode each array and object separately, with nested ones as null; the outermost is first.
 
-    So every depth is read, by the same decoder, in a time that is proportional to the length.
+    It handles any depth, in linear time.
     """
     decoded: list[Any] = []
     unclosed: list[list[str]] = [[]]
@@ -109,18 +109,18 @@ def _inside_out(text: str) -> list[Any]:
         elif piece not in "]}":
             unclosed[-1].append(piece)
         elif len(unclosed) == 1:
-            raise ValueError(f"nothing is open that {piece} closes")
+            raise ValueError(f"unmatched {piece}")
         else:
             decoded.append(_decoded("".join([*unclosed.pop(), piece])))
             unclosed[-1].append("null")
     if len(unclosed) > 1:
         raise ValueError(f"{unclosed[-1][0]} is not closed")
-    # There is one value, and nothing behind it.
+    # Checks that there is exactly one value.
     _decoded("".join(unclosed[0]))
     return decoded[::-1]
 
 
-# A string, a bracket, or what is between them.
+# A string, a bracket, or text between them.
 _PIECES = re.compile(r'"(?:[^"\\]+|\\.)*"?|[][{}]|[^][{}"]+', re.DOTALL)
 
 
@@ -133,7 +133,7 @@ def _is_global_position(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    # What can't be stored is found later.
+    # Characters that can't be stored are checked later.
     return isinstance(value, str) and value != "" and value[0] != "-"
 
 
@@ -142,10 +142,10 @@ def _is_id(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, str) and (_is_usual_time(value) or _is_odd_time(value))
+    return isinstance(value, str) and (_is_python_time(value) or _is_postgres_time(value))
 
 
-def _is_usual_time(value: str) -> bool:
+def _is_python_time(value: str) -> bool:
     try:
         return (
             _TIME.fullmatch(value) is not None
@@ -155,37 +155,37 @@ def _is_usual_time(value: str) -> bool:
         return False
 
 
-def _is_odd_time(value: str) -> bool:
-    """Whether PostgreSQL has such a time, and Python has not."""
-    odd = _ODD_TIME.fullmatch(value)
-    if odd is None or odd["year"] is None:
-        return odd is not None
-    year = 1 - int(odd["year"]) if odd["era"] else int(odd["year"])
+def _is_postgres_time(value: str) -> bool:
+    """Whether it is a time that PostgreSQL can represent and Python can't."""
+    match = _POSTGRES_TIME.fullmatch(value)
+    if match is None or match["year"] is None:
+        return match is not None
+    year = 1 - int(match["year"]) if match["era"] else int(match["year"])
     try:
-        # The calendar is that of the same year within four centuries.
-        datetime.fromisoformat(f"{2000 + year % 400}{odd['rest']}")
+        # The calendar repeats every 400 years.
+        datetime.fromisoformat(f"{2000 + year % 400}{match['rest']}")
     except ValueError:
         return False
-    # PostgreSQL's first day is in November.
+    # PostgreSQL's first day is in November 4714 BC.
     return -4712 < year < 1 or 10_000 <= year < 294_276
 
 
-# What both Python and PostgreSQL read, and take for the same.
+# Read by Python and PostgreSQL alike.
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-5])(:[0-5]\d)?)", re.ASCII
 )
-# What only PostgreSQL reads, as it is exported.
-_ODD_TIME = re.compile(
+# Read only by PostgreSQL.
+_POSTGRES_TIME = re.compile(
     r"-?infinity"
     r"|(?P<year>\d{4,6})(?P<rest>-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?)Z(?P<era> BC)?",
     re.ASCII,
 )
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_NAME = Rule(_is_name, "the name of a stream, and its category not empty")
-_TYPE = Rule(lambda value: isinstance(value, str) and value != "", "a string that is not empty")
+_NAME = Rule(_is_name, "a stream name with a category")
+_TYPE = Rule(lambda value: isinstance(value, str) and value != "", "a non-empty string")
 _STRING = Rule(lambda value: isinstance(value, str), "a string")
-_UUID = Rule(_is_id, "a UUID in lower case with dashes")
+_UUID = Rule(_is_id, "a lower-case UUID with dashes")
 _JSON = Rule(lambda _: True, "JSON", is_required=False)
 
 WRITTEN = Format(
@@ -201,10 +201,10 @@ WRITTEN = Format(
         "id": _UUID._replace(is_required=False),
     }
 )
-"""A message that is written anew."""
+"""A message to write."""
 
-# Other clients write what this package does not, such as a stream without a category. The server
-# stores it, so that an export may have it.
+# Other clients can write messages that this package rejects, such as to a stream without a
+# category; an export may contain them.
 EXPORTED = Format(
     {
         "id": _UUID,
@@ -212,13 +212,13 @@ EXPORTED = Format(
         "type": _STRING,
         "position": Rule(_is_position, "an integer from 0 to 2^63 - 1"),
         "global_position": Rule(_is_global_position, "an integer from 1 to 2^63 - 1"),
-        "time": Rule(_is_time, "a time with a zone, as in 2013-01-01T12:00:00Z"),
+        "time": Rule(_is_time, "a time with a zone, such as 2013-01-01T12:00:00Z"),
         "data": _JSON,
         "metadata": _JSON,
     },
-    is_nested_at_will=True,
+    allows_any_depth=True,
 )
-"""A message that is stored; without data or metadata, these are NULL."""
+"""An exported message; missing data or metadata are NULL."""
 
 
 def _shown(value: Any) -> str:

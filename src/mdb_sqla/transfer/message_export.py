@@ -1,4 +1,4 @@
-"""Exports the messages that there are, to a file that it can go on with."""
+"""Export of messages, to a file that a later export can resume."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from mdb_sqla.transfer.line_format import EXPORTED
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.transfer.read_marks import Mark
 
-__all__ = ["export", "go_on"]
+__all__ = ["export", "open_export"]
 
 _BLOCK = 64 * 1024  # bytes
-_BEGINNING = b'{"id": "'  # of every line that an export writes
+_LINE_START = b'{"id": "'  # of every exported line
 
 
 def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
-    """Iterate over the messages that there are now, in batches.
+    """Iterate over the existing messages in batches.
 
-    What is written meanwhile is left out, so that it comes to an end. Over a connection with
-    isolation level AUTOCOMMIT, no transaction is held open for longer than a batch.
+    Messages written during the export are not included. With isolation level AUTOCOMMIT, no
+    transaction is open for longer than a batch.
 
     Args:
         db: a session or connection.
-        reader: what to read, and where to begin; afterwards it is where the export ended.
+        reader: what to read and from where; it ends at the position after the export.
 
     Raises:
-        StoreRewound: the message that was read last, or that the file ends with, is not there any
-            more: export to another file.
-        InvalidArgument: the store has not reached the position to begin at.
+        StoreRewound: the last message read, or the last one in the file, no longer exists: export
+            to a new file.
+        InvalidArgument: the start position is beyond the end of the store.
     """
     end = reader.end(db)
     while batch := reader.next(db, until=end):
         yield batch
 
 
-def go_on(path: Path, reader: RawReader) -> BinaryIO:
-    """Open the file of an export to append to it, and set the reader to what comes after it.
+def open_export(path: Path, reader: RawReader) -> BinaryIO:
+    """Open or create an export file for appending, and move the reader after its last message.
 
-    A line that was written in part is removed. Where there is no file, it is made.
+    An incomplete last line is removed.
 
     Raises:
-        InvalidArgument: the file can't be opened, or what it ends with is no message that is read
-            here; nothing is removed then.
+        InvalidArgument: the file can't be opened, or its last line is not a message that the
+            reader reads; the file is left unchanged.
     """
     try:
         file = path.open("a+b")
     except OSError as error:
-        raise InvalidArgument(f"The file can't be written: {error}") from error
+        raise InvalidArgument(f"Can't write the file: {error}") from error
     try:
-        last, torn = _end(file)
+        last, incomplete = _last_line(file)
         if last is not None:
             reader.resume(_mark(last, reader))
-        if torn:
-            # Somebody's file, and not an export of ours, is not to lose its end.
-            if not torn.startswith(_BEGINNING) and not _BEGINNING.startswith(torn):
-                raise InvalidArgument("The file ends with something that is no message")
-            file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+        if incomplete:
+            # Do not truncate a file that is not an export.
+            if not incomplete.startswith(_LINE_START) and not _LINE_START.startswith(incomplete):
+                raise InvalidArgument("The last line of the file is not an exported message")
+            file.truncate(file.seek(0, os.SEEK_END) - len(incomplete))
     except BaseException:
         file.close()
         raise
@@ -73,26 +73,29 @@ def _mark(last: bytes, reader: RawReader) -> Mark:
     try:
         line = next(parse([last], EXPORTED), None)
     except InvalidLine as error:
-        raise InvalidArgument(f"The last line of the file is no message: {error}") from error
+        raise InvalidArgument(
+            f"The last line of the file is not an exported message: {error}"
+        ) from error
     if line is None:
-        raise InvalidArgument("The last line of the file is no message: it is blank")
+        raise InvalidArgument("The last line of the file is not an exported message: it is blank")
     if not reader.includes(line.values["stream_name"]):
         raise InvalidArgument(
-            f"The file has messages of {line.values['stream_name']!r}, which is not exported now"
+            f"The file contains messages of {line.values['stream_name']!r}, which this export does "
+            "not include: export to a new file"
         )
     values = line.values
     return Mark(values[reader.counts_by], values["global_position"], UUID(values["id"]))
 
 
-def _end(file: BinaryIO) -> tuple[bytes | None, bytes]:
-    """Return the last whole line, if there is one, and what comes after it."""
+def _last_line(file: BinaryIO) -> tuple[bytes | None, bytes]:
+    """Return the last complete line, or None, and the incomplete line after it."""
     end = file.seek(0, os.SEEK_END)
     tail = b""
     while end > 0 and tail.count(b"\n") < 2:
-        # Twice as much each time, for a line can be very long.
+        # Double the length each time: a line can be very long.
         begin = max(0, end - max(_BLOCK, len(tail)))
         file.seek(begin)
         tail = file.read(end - begin) + tail
         end = begin
-    whole, newline, torn = tail.rpartition(b"\n")
-    return (whole.rpartition(b"\n")[2] + newline if newline else None), torn
+    complete, newline, incomplete = tail.rpartition(b"\n")
+    return (complete.rpartition(b"\n")[2] + newline if newline else None), incomplete

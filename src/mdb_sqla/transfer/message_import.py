@@ -1,4 +1,4 @@
-"""Imports messages that were exported: as they were, or behind those that are there."""
+"""Import of exported messages, at their original global positions or at new ones."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from sqlalchemy import Connection
 
 from mdb_sqla.database.execution import check_isolation
 from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy, StoreRewound
-from mdb_sqla.transfer.history_insert import Entry, Inserting
+from mdb_sqla.transfer.history_insert import Entry, HistoryInsert
 from mdb_sqla.transfer.json_lines import parse
 from mdb_sqla.transfer.line_format import EXPORTED
 from mdb_sqla.wake_up.notifier import announce
 
 __all__ = ["Imported", "import_lines"]
 
-_MOST = 5_000  # messages in a transaction
-_LONGEST = 16 * 1024 * 1024  # bytes in a transaction, of more than one message
+_MAX_MESSAGES = 5_000  # in a transaction
+_MAX_BYTES = 16 * 1024 * 1024  # in a transaction of more than one message
 
 
 @dataclass
 class Imported:
-    """How far an import is.
+    """The progress of an import.
 
     Attributes:
-        written: how many messages were written.
-        stored: how many were stored already.
-        is_exact: whether global positions are kept; None before the first message that is written.
+        written: the number of messages written.
+        stored: the number of messages that were already stored.
+        is_exact: whether global positions are kept; None until the first message is written.
     """
 
     written: int = 0
@@ -43,35 +43,33 @@ def import_lines(
     *,
     new_positions: bool = False,
 ) -> Imported:
-    """Write messages that were exported, in transactions of some thousand; holds one at a time.
+    """Write exported messages, in transactions of at most 5,000.
 
-    Ids and times are kept, and so is the order; the position in a stream follows its version. In a
-    store that has nothing but what an earlier run has written of the same lines, global positions
-    are kept, so that those of consumers stay right, and the sequence is set to the last of them.
-    In any other, messages get new ones. A message that is stored already is not written again, so
-    that an import that ended early goes on when it is run again, and another run writes nothing.
+    Ids, times and order are kept; positions in a stream continue from its version. If the store is
+    empty except for messages of an earlier run, global positions are kept too, so that consumers'
+    positions stay valid, and the sequence is advanced. Otherwise, messages get new ones. Messages
+    already stored are skipped, so that running an interrupted import again resumes it.
 
     Args:
-        connection: not in a transaction; to keep global positions, that of the store's owner.
+        connection: not in a transaction; keeping global positions requires the store's owner.
         lines: see `RawMessage.line`, by ascending global position.
-        progress: is told after each transaction.
-        new_positions: whether the rest may get new global positions where an earlier run has kept
-            those of the first messages, and others have written since.
+        progress: called after each transaction.
+        new_positions: whether an interrupted import that kept global positions may continue with
+            new ones if others have written in the meantime.
 
     Raises:
-        InvalidLine: a line is no such message. What comes before it in its transaction is not
-            written, what was written in earlier ones stays.
+        InvalidLine: a line is not an exported message. Its transaction is rolled back; earlier ones
+            stay committed.
         DuplicateMessageId: another message has the same id.
-        StoreBusy: others write, so that global positions can't be kept, or have drawn them already;
-            or the first messages have kept theirs, and the rest can't.
-        StoreRewound: what this run has written is not there any more; run it again.
+        StoreBusy: global positions can't be kept because of other writers.
+        StoreRewound: messages written by this run no longer exist; run it again.
         InvalidArgument: the connection is in a transaction, or its isolation level is not READ
             COMMITTED.
     """
     if connection.in_transaction():
-        raise InvalidArgument("An import needs a connection that is not in a transaction")
+        raise InvalidArgument("The connection is in a transaction; an import needs one that is not")
     done = Imported()
-    run = _Run(connection, done, new_positions)
+    run = _ImportRun(connection, done, new_positions)
     for chunk in _chunks(lines):
         with connection.begin():
             check_isolation(connection, "An import")
@@ -81,27 +79,27 @@ def import_lines(
     return done
 
 
-class _Run:
+class _ImportRun:
     def __init__(self, connection: Connection, done: Imported, new_positions: bool) -> None:
         self._connection = connection
-        self._inserting = Inserting(connection)
+        self._insert = HistoryInsert(connection)
         self._done = done
         self._new_positions = new_positions
-        self._last = 0  # global position, of what was found or written exactly
-        self._mark: tuple[int, str] | None = None  # where the last message is, and its id
+        self._last = 0  # last kept global position
+        self._mark: tuple[int, str] | None = None  # global position and id of the last message
 
     def write(self, entries: list[Entry]) -> None:
-        if self._mark is not None and not self._inserting.has(*self._mark):
+        if self._mark is not None and not self._insert.has(*self._mark):
             global_position, id_ = self._mark
             raise StoreRewound(global_position, UUID(id_))
         self._mark = self._write(entries), entries[-1].id
 
     def _write(self, entries: list[Entry]) -> int:
-        """Write what is not stored yet; returns the global position of the last message."""
+        """Write messages not stored yet; returns the global position of the last entry."""
         new = entries
         stored: Mapping[str, int] = {}
         if self._done.is_exact is not True:
-            stored = self._inserting.stored(entries)
+            stored = self._insert.stored(entries)
             self._done.stored += len(stored)
             new = [entry for entry in entries if entry.id not in stored]
             if self._done.is_exact is None:
@@ -109,18 +107,18 @@ class _Run:
         if not new:
             return stored[entries[-1].id]
         if self._done.is_exact:
-            self._check_nobody_else_writes(new[0].global_position)
-            self._inserting.as_they_were(new)
+            self._check_no_other_writers(new[0].global_position)
+            self._insert.at_original_positions(new)
             self._last = new[-1].global_position
             last = self._last
         else:
-            last = self._inserting.behind(new)[-1]
+            last = self._insert.at_new_positions(new)[-1]
         self._done.written += len(new)
         announce(self._connection, {entry.stream_name.partition("-")[0] for entry in new})
         return stored.get(entries[-1].id, last)
 
     def _decide(self, entries: list[Entry], stored: Mapping[str, int]) -> None:
-        """Find out, before the first message is written, whether global positions are kept."""
+        """Decide, before the first message is written, whether global positions are kept."""
         for number, entry in enumerate(entries):
             if entry.id in stored and stored[entry.id] == entry.global_position:
                 self._last = entry.global_position
@@ -128,36 +126,36 @@ class _Run:
             if entry.id in stored or any(each.id in stored for each in entries[number:]):
                 self._done.is_exact = False
             else:
-                # Only the owner may keep others out, and none of them is to wait in vain.
-                self._done.is_exact = self._has_nothing_else()
+                # Lock only if needed: it takes the owner's privileges and blocks writers.
+                self._done.is_exact = self._has_no_others()
                 if self._done.is_exact:
-                    self._inserting.keep_others_out()
-                    self._done.is_exact = self._has_nothing_else()
+                    self._insert.lock_out_others()
+                    self._done.is_exact = self._has_no_others()
                 if self._last and not self._done.is_exact and not self._new_positions:
                     raise StoreBusy(
-                        f"The messages up to global position {self._last} were imported with their "
-                        "global positions, and the rest can't keep theirs, for others have written "
-                        "to the store since: delete all messages with mdb clear, and import again, "
-                        "or allow new positions for the rest with --new-positions"
+                        "The import can't continue: it kept global positions up to "
+                        f"{self._last}, and others have written to the store since. Delete all "
+                        "messages with mdb clear and import again, or pass --new-positions to "
+                        "import the rest at new global positions"
                     )
             return
 
-    def _has_nothing_else(self) -> bool:
-        """Whether the store has nothing but what was found of these lines."""
-        return self._inserting.number_of_messages(self._done.stored + 1) == self._done.stored
+    def _has_no_others(self) -> bool:
+        """Whether the store has no messages except those of these lines."""
+        return self._insert.number_of_messages(self._done.stored + 1) == self._done.stored
 
-    def _check_nobody_else_writes(self, first: int) -> None:
-        self._inserting.keep_others_out()
-        newest, drawn = self._inserting.newest()
+    def _check_no_other_writers(self, first: int) -> None:
+        self._insert.lock_out_others()
+        newest, drawn = self._insert.newest()
         if newest != self._last:
             raise StoreBusy(
-                "Others have written to the store since the import began, so that global positions "
-                "can't be kept: delete all messages with mdb clear, and import again"
+                "Can't keep global positions: others have written to the store since the import "
+                "began. Delete all messages with mdb clear and import again"
             )
         if drawn >= first:
             raise StoreBusy(
-                f"Global position {first} can't be kept, for those up to {drawn} were drawn by "
-                "writers that have come to nothing: begin anew with mdb clear, and import again"
+                f"Can't keep global position {first}: rolled back transactions have used positions "
+                f"up to {drawn}. Delete all messages with mdb clear and import again"
             )
 
 
@@ -165,7 +163,7 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[Entry]]:
     chunk: list[Entry] = []
     size = 0
     for entry in _entries(lines):
-        if chunk and (len(chunk) == _MOST or size + len(entry.text) > _LONGEST):
+        if chunk and (len(chunk) == _MAX_MESSAGES or size + len(entry.text) > _MAX_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append(entry)
@@ -182,8 +180,8 @@ def _entries(lines: Iterable[bytes]) -> Iterator[Entry]:
         if position <= last:
             raise InvalidLine(
                 line.number,
-                f"the global_position must be above {last}, which line {last_number} has: "
-                f"{position}",
+                f"global_position must be greater than {last}, that of line {last_number}, "
+                f"got {position}",
             )
         last, last_number = position, line.number
         yield Entry(values["id"], values["stream_name"], position, line.text)

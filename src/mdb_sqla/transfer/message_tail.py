@@ -1,4 +1,4 @@
-"""Follows what is written to a store while it is written."""
+"""A tail of the messages written to a store."""
 
 from __future__ import annotations
 
@@ -14,54 +14,53 @@ from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.wake_up.listener import listening
 
-__all__ = ["Following", "Trouble"]
+__all__ = ["Following", "ReadError"]
 
-Trouble = DBAPIError | ReadNotExact | TransactionConflict | StoreRewound
-"""What passes by itself, or where the store was rewound."""
+ReadError = DBAPIError | ReadNotExact | TransactionConflict | StoreRewound
+"""A transient error, or a rewound store."""
 
-_POLL = 1.0  # seconds between two looks, where nobody tells of messages, or to connect again
+_POLL_INTERVAL = 1.0  # seconds; also between reconnects
 
 
 class Following:
-    """Reads what there is, and then what comes, until it is told to end.
+    """Reads the existing messages and then new ones, until stopped.
 
-    It is woken by writers that use this library, and looks once a second for what others write.
-    Only what is settled is read, so that nothing is ever skipped. Where the connection is lost, it
-    connects again and goes on where it was. Where the store was rewound, it goes on after the
-    newest message that it has read and that is still there, else with the first one.
+    Writers that use this library wake it; it also polls once a second. It reads only what is final,
+    so that no message is skipped. After a lost connection it reconnects and continues where it was.
+    If the store was rewound, it continues after the newest message it has read that still exists,
+    or else with the first message.
 
     Args:
-        engine: what to connect with; no transaction is held open.
+        engine: connects to the store; no transaction is held open.
         reader: what to read.
-        report: is called with each loss of the connection, each failure to connect since, what
-            else passes by itself, and each time that the store was rewound.
+        report: called with each transient error, and each time the store was rewound.
     """
 
     def __init__(
         self,
         engine: Engine,
         reader: RawReader,
-        report: Callable[[Trouble], object],
+        report: Callable[[ReadError], object],
     ) -> None:
         self._engine = engine
         self._reader = reader
         self._report = report
         self._woken = threading.Event()
-        self._ended = False
+        self._is_stopped = False
 
     def end(self) -> None:
-        """Have it end, once what was read is taken; from any thread, or a signal handler."""
-        self._ended = True
+        """Stop after the current batch; call it from any thread or a signal handler."""
+        self._is_stopped = True
         self._woken.set()
 
     def __iter__(self) -> Iterator[list[RawMessage]]:
-        """Iterate over messages in batches, without an end.
+        """Iterate over messages in batches, until stopped.
 
         Raises:
-            DBAPIError: there is no connection to begin with, or the server refuses to read.
+            DBAPIError: the first connection failed, or the server rejected the read.
         """
         has_connected = False
-        while not self._ended:
+        while not self._is_stopped:
             try:
                 with self._engine.connect() as connection:
                     has_connected = True
@@ -73,14 +72,14 @@ class Following:
                     raise
                 self._woken.clear()
                 self._report(error)
-                if not self._ended:
-                    self._woken.wait(_POLL)
+                if not self._is_stopped:
+                    self._woken.wait(_POLL_INTERVAL)
 
     def _read(self, connection: Connection) -> Iterator[list[RawMessage]]:
         category = self._reader.category
         categories = [] if category is None else [category]
         with listening(self._engine, categories, self._woken.set):
-            while not self._ended:
+            while not self._is_stopped:
                 self._woken.clear()
                 try:
                     batch = self._reader.next(connection)
@@ -92,5 +91,5 @@ class Following:
                 connection.commit()
                 if batch:
                     yield batch
-                elif not self._ended:
-                    self._woken.wait(_POLL)
+                elif not self._is_stopped:
+                    self._woken.wait(_POLL_INTERVAL)

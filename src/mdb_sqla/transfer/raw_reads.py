@@ -1,4 +1,4 @@
-"""Reads messages as they are stored, for export and for people."""
+"""Reads of messages as stored, for export and display."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _WHOLE: ColumnElement[Any] = literal_column("'{}'::text[]")
 
 
 class RawReader:
-    """Reads a stream, a category or all messages, in batches, and remembers where it is.
+    """Reads a stream, a category or all messages in batches, and keeps its position.
 
-    Only what is settled is read, so that nothing is ever skipped. Where the store is rewound
-    meanwhile, as by `mdb clear` or a failover, the next read says so.
+    It reads only what is final, so that no message is skipped. If the store is rewound, such as by
+    `mdb clear` or a failover, the next read raises `StoreRewound`.
 
     Args:
         name: the stream or category; None for all messages.
-        position: where to begin: the position in a stream, else the global position; None for the
-            first message.
+        position: the first position of a stream, or the first global position; None for the first
+            message.
         correlation: only messages whose `correlationStreamName` is of this category.
 
     Raises:
-        InvalidStreamName: the name is none.
-        InvalidArgument: the position is negative, or the correlation is a stream's name, or for a
-            stream.
+        InvalidStreamName: the name is invalid.
+        InvalidArgument: the position is negative, the correlation is not a category, or a
+            correlation is given for a stream.
     """
 
     def __init__(
@@ -62,24 +62,25 @@ class RawReader:
         self._is_stream = self._name is not None and not self._name.is_category
         if self._is_stream and correlation is not None:
             raise InvalidArgument(
-                f"A correlation is for a category or all messages, not for a stream: {name!r}"
+                f"Reading the stream {name!r} takes no correlation: it applies to a category or "
+                "all messages"
             )
         if position is not None and position < 0:
-            raise InvalidArgument(f"The position must not be negative: {position}")
+            raise InvalidArgument(f"position must be at least 0, got {position}")
         if correlation is not None and not StreamName(correlation).is_category:
-            raise InvalidArgument(f"The correlation must be a category: {correlation!r}")
+            raise InvalidArgument(f"correlation must be a category, got {correlation!r}")
         self._correlation = None if correlation is None else StreamName(correlation)
         self.position = (0 if self._is_stream else 1) if position is None else position
-        self._earlier: list[Mark] = []  # of what came before the first read
+        self._earlier: list[Mark] = []  # before the first read
         self._recent: deque[Mark] = deque(maxlen=_MARKS)
 
     @property
     def category(self) -> str | None:
-        """The category of what is read; None for all."""
+        """The category that is read; None for all messages."""
         return None if self._name is None else self._name.category
 
     def end(self, db: Database) -> int:
-        """Return the last position that can be read now; nothing new can appear up to there."""
+        """Return the last position that is final: no message can still appear up to there."""
         if self._name is not None and self._is_stream:
             return version(db, self._name)
         return settled_position(db, self._name)
@@ -87,37 +88,37 @@ class RawReader:
     def next(
         self, db: Database, size: int = _BATCH, *, until: int | None = None
     ) -> list[RawMessage]:
-        """Return the next messages, at most so many; none where there is nothing more now.
+        """Return the next batch of messages; empty if there are none at the moment.
 
         Args:
             db: a session or connection.
-            size: how many at most.
-            until: the position of the last one that is read, where it is not to be any later one.
+            size: the maximum number of messages.
+            until: the last position to read; None for no limit.
 
         Raises:
-            StoreRewound: the message that was read last is not there any more.
-            InvalidArgument: the store has not reached the position to begin at.
+            StoreRewound: the last message read no longer exists.
+            InvalidArgument: the start position is beyond the end of the store.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
             StoreNotInstalled: there is no store in the database.
         """
         if not self._marks and self.position > self._first:
             self._earlier = marks_up_to(db, self.position - 1, self._stream)
-        # Asked for before the read: what a filter rules out up to there is done.
+        # Before the read: messages up to here that it does not return are filtered out.
         end = self.end(db)
         statement = select(*_columns(self._messages(size)))
         rows = normalized(execute_raw(db, statement, {}, tables.messages))
-        # After the read, so that what it has read is known to come behind what was read before.
+        # After the read, so that its messages are known to follow those read before.
         self._check(db, end)
         found = [
-            RawMessage._make((*values, odd if time is None else time))
-            for *values, odd, time in rows
+            RawMessage._make((*values, time_text if time is None else time))
+            for *values, time_text, time in rows
         ]
         is_full = len(found) == size
         if until is not None and found and self.position_of(found[-1]) > until:
             found, is_full = [each for each in found if self.position_of(each) <= until], False
         marks = [Mark(self.position_of(each), each.global_position, each.id) for each in found[-1:]]
         if not is_full:
-            # No further than messages go: positions beyond them may be drawn again after a crash.
+            # Not beyond the last message: after a crash, later positions may be assigned again.
             last = end if until is None else min(end, until)
             marks += marks_up_to(db, last, self._stream)[-1:]
         if marks:
@@ -125,18 +126,18 @@ class RawReader:
         return found
 
     def skip(self, db: Database) -> None:
-        """Go past all that there is."""
+        """Move to the end, skipping all existing messages."""
         self._earlier = marks_up_to(db, self.end(db), self._stream)
         self.position = self._marks[-1].position + 1 if self._marks else self._first
 
     def resume(self, mark: Mark) -> None:
-        """Go on after a message that was read, unless that is where it is anyway."""
+        """Continue after a message, unless the reader is already past it."""
         if not self._marks or mark > self._marks[-1]:
             self._recent.append(mark)
         self.position = max(self.position, mark.position + 1)
 
     def go_back(self, db: Database) -> None:
-        """Go back to the newest message that is known and still there, else to the beginning."""
+        """Move back to the newest known message that still exists, or else to the beginning."""
         self._earlier = stored(db, self._marks)
         self._recent.clear()
         self.position = self._marks[-1].position + 1 if self._marks else self._first
@@ -155,7 +156,7 @@ class RawReader:
         return [*self._earlier, *self._recent]
 
     def _check(self, db: Database, end: int) -> None:
-        """See that the store has what was read before, or at least what it was to begin after."""
+        """Check that the last message read still exists, or that the start position does."""
         if self._marks:
             last_read = self._marks[-1]
             if not stored(db, [last_read]):
@@ -167,24 +168,24 @@ class RawReader:
                 ((last,),) = execute(db, drawn, {}, tables.messages)
             if self.position > last + 1:
                 raise InvalidArgument(
-                    f"There is nothing at {self.counts_by} {self.position} yet, the last one is "
-                    f"{last}: was the store cleared or restored since this position was noted?"
+                    f"{self.counts_by} {self.position} is beyond the end of the store, {last}: "
+                    "the store may have been cleared or restored; start at a lower position"
                 )
 
     @property
     def counts_by(self) -> str:
-        """Which position of a message it is that this reader counts by."""
+        """The attribute of a message that this reader's position refers to."""
         return "position" if self._is_stream else "global_position"
 
     def position_of(self, message: RawMessage) -> int:
-        """Return the position that this reader counts by."""
+        """Return the position of a message that this reader's position refers to."""
         return message.position if self._is_stream else message.global_position
 
     def includes(self, stream_name: str) -> bool:
-        """Whether a stream is among what is read."""
+        """Whether messages of a stream are read."""
         if self._name is None:
             return True
-        # Other clients store names that are no StreamName.
+        # Other clients may store names that StreamName rejects.
         return self._name == (stream_name if self._is_stream else stream_name.partition("-")[0])
 
     def _messages(self, size: int) -> TableValuedAlias:
@@ -205,7 +206,7 @@ def _columns(messages: TableValuedAlias) -> list[ColumnElement[Any]]:
         columns.global_position,
         type_coerce(columns.data, Text),
         type_coerce(columns.metadata, Text),
-        # In JSON a time looks the same in each DateStyle.
+        # In JSON the format of a time does not depend on DateStyle.
         case(
             (
                 ~held_by_python(columns.time),

@@ -1,4 +1,4 @@
-"""Marks: messages that a reader has read, by which it sees whether the store was rewound."""
+"""Marks: messages that were read, kept to detect a rewound store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Mark", "marks_up_to", "stored"]
 
 
 class Mark(NamedTuple):
-    """A message up to which all was read.
+    """A message up to which everything was read.
 
-    While it is where it was, all before it is what was read: a store that is rewound loses its end.
+    While it exists at its position, so do all messages before it: a rewound store loses its end.
 
     Attributes:
-        position: the one that the reader counts by.
+        position: the position that the reader counts by.
         global_position: its global position.
         id: its id.
     """
@@ -33,9 +33,7 @@ class Mark(NamedTuple):
 
 
 def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[Mark]:
-    """Return the newest message up to a position, and others before it.
-
-    The further they are from the end, the fewer there are.
+    """Return the newest message up to a position, and exponentially spaced ones before it.
 
     Args:
         db: a session or connection.
@@ -57,10 +55,10 @@ def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[
 
 
 def stored(db: Database, marks: Sequence[Mark]) -> list[Mark]:
-    """Return those of the messages that are where they were."""
+    """Return the marks whose messages still exist at their positions."""
     column = tables.messages.c
     places = [(mark.global_position, mark.id) for mark in marks]
-    there = tuple_(column.global_position, column.id).in_(places)
-    rows = execute(db, select(column.id).where(there), {}, tables.messages)
+    matches = tuple_(column.global_position, column.id).in_(places)
+    rows = execute(db, select(column.id).where(matches), {}, tables.messages)
     left = {uuid_of(row.id) for row in rows}
     return [mark for mark in marks if mark.id in left]
