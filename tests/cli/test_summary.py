@@ -70,8 +70,8 @@ def test_a_time_that_python_does_not_have_is_of_no_day(filled: Connection, time:
 
 
 def test_a_large_store_is_estimated(filled: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_ALL", 1000)
-    monkeypatch.setattr(sampling, "_SOME", 1000)
+    monkeypatch.setattr(sampling, "_MAX_EXACT", 1000)
+    monkeypatch.setattr(sampling, "_SAMPLE_SIZE", 1000)
 
     estimated = summary(filled, days=20)
 
@@ -90,8 +90,8 @@ def test_messages_with_a_rhythm_are_met_all_the_same(
     filled: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every tenth position is one of `account`; a step of 10 would meet it always, or never.
-    monkeypatch.setattr(sampling, "_ALL", 1000)
-    monkeypatch.setattr(sampling, "_SOME", 990)
+    monkeypatch.setattr(sampling, "_MAX_EXACT", 1000)
+    monkeypatch.setattr(sampling, "_SAMPLE_SIZE", 990)
 
     assert summary(filled).every == 10
     assert {each.category for each in summary(filled).largest} == {"shop", "account"}
@@ -100,7 +100,7 @@ def test_messages_with_a_rhythm_are_met_all_the_same(
 def test_categories_beyond_a_limit_are_not_counted(
     filled: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mdb_sqla.admin.store_summary._MOST_CATEGORIES", 1)
+    monkeypatch.setattr("mdb_sqla.admin.store_summary._MAX_CATEGORIES", 1)
 
     counted = summary(filled)
 

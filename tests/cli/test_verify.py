@@ -277,7 +277,7 @@ def test_a_schema_that_was_renamed(empty_database: URL, schema: str) -> None:
     (difference,) = verify(engine, schema="events").differences
 
     assert difference.where == "Schema"
-    assert f"still name {name}" in difference.what
+    assert f"still refer to {name}" in difference.what
     with engine.begin() as connection:
         connection.exec_driver_sql(difference.remedy)
     assert verify(engine, schema=schema).differences == []

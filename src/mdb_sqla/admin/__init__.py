@@ -1,4 +1,4 @@
-"""Looking after a store: databases, reports, its consumers, verification, lock granularity."""
+"""Administration of a store: databases, reports, consumers, verification, lock granularity."""
 
 from mdb_sqla.admin.consumer_overview import (
     ConsumerOverview,

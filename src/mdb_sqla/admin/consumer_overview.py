@@ -1,4 +1,4 @@
-"""All consumers of a store: what they read, how far they are, who shares their work."""
+"""An overview of all consumers of a store: what they read, position, lag and group members."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mdb_sqla.database.execution import WRITES, Database, connection_of, databas
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
-from mdb_sqla.tables import consumers as told
+from mdb_sqla.tables import consumers as registrations
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.wake_up.channel import ANY_CATEGORY
 from mdb_sqla.wake_up.notifier import announce
@@ -26,13 +26,13 @@ __all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset_consumer"]
 
 
 class Slot(NamedTuple):
-    """A part of a consumer's work; one that does not share has slot 0.
+    """A partition of a consumer's work; a consumer without a group has only slot 0.
 
     Attributes:
         slot: its number.
-        position: the global position up to which all is done.
-        owner: the member of the group that has it; None without a group, or where it is free.
-        updated_at: when it was last moved or taken.
+        position: the global position up to which all messages are handled.
+        owner: the group member that holds it; None without a group, or if it is free.
+        updated_at: when its position was last saved, or when it was last acquired.
     """
 
     slot: int
@@ -47,8 +47,8 @@ class Member:
 
     Attributes:
         name: its name.
-        is_alive: whether it has been heard of within its lease.
-        slots: those that it has, also where it is dead and no other has taken them yet.
+        is_alive: whether its lease is valid.
+        slots: the slots it holds, including those of a dead member not yet taken over.
     """
 
     name: str
@@ -58,17 +58,16 @@ class Member:
 
 @dataclass(frozen=True)
 class ConsumerOverview:
-    """A consumer that runs or has run.
+    """A consumer that is running or has run.
 
     Attributes:
-        name: under which its position is kept.
-        reads: what it reads, as of its last start; None where it has never started, and only its
-            position was set.
-        lag: what lies before it; None where it is not known what it reads. Its condition is not
-            applied, so that with one there may be less.
-        slots: how far it is, and when it last came further.
-        members: of its group, by name; who left is not among them.
-        dead_letters: how many messages it has set aside.
+        name: its name.
+        reads: what it reads, as of its last start; None if it has never started.
+        lag: its lag; None if `reads` is None. It ignores the consumer's condition, so that the true
+            lag may be lower.
+        slots: its slots, with their positions.
+        members: the current members of its group, by name.
+        dead_letters: the number of its dead letters.
     """
 
     name: str
@@ -83,47 +82,47 @@ def consumers(db: Database) -> list[ConsumerOverview]:
     """Return all consumers, by name.
 
     Args:
-        db: a session or connection in a transaction, which is left as it was.
+        db: a session or connection in a transaction, which is left unchanged.
 
     Raises:
-        OperationalError: what lies before one could not be counted within five seconds.
+        OperationalError: a lag could not be computed within five seconds.
         StoreNotInstalled: there is no store in the database, or it is not up to date.
     """
     db = database(db)
     reads = registered(db)
-    names = union(*(select(table.c.consumer) for table in (told, slots, members, letters)))
+    names = union(*(select(table.c.consumer) for table in (registrations, slots, members, letters)))
     found = sorted(row.consumer for row in execute(db, names, {}, WRITES))
     return [_overview(db, name, reads.get(name)) for name in found]
 
 
 def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
-    """Have a consumer handle messages from a global position on, as if it had not before.
+    """Reset a consumer's position, so that it handles messages from there on again.
 
-    All its slots get that position. Its dead letters from there on are deleted, for it handles
-    these messages again; those before stay, and later messages of their streams still wait for
-    them. It takes effect when the transaction is committed: a consumer that runs continues from
-    there, and what it had in hand is rolled back.
+    All its slots get that position. Dead letters from that position on are deleted, because the
+    consumer handles these messages again; earlier ones stay and still block later messages of their
+    streams. It takes effect on commit: a running consumer rolls back its current transaction and
+    continues from the new position.
 
     Args:
         db: a session or connection in a transaction.
         consumer: its name.
-        start: the global position to begin with: 1 for all messages, one more than that of the
-            last message for those that are written from now on.
+        start: the global position to start at: 1 for all messages, the last message's plus 1 for
+            new messages only.
 
     Raises:
-        InvalidArgument: the consumer has never run here, the position is less than 1, or no
-            message before it has been written yet.
+        InvalidArgument: the consumer has never run on this store, the position is less than 1, or
+            it is beyond the next global position.
         StoreNotInstalled: there is no store in the database.
     """
     if not isinstance(start, int) or isinstance(start, bool) or start < 1:
-        raise InvalidArgument(f"start must be a global position of at least 1: {start!r}")
+        raise InvalidArgument(f"start must be a global position of at least 1, got {start!r}")
     ((last,),) = execute(db, select(functions.last_global_position()), {}, WRITES)
     if start > last + 1:
         raise InvalidArgument(
-            f"start must not be beyond {last + 1}, the next global position: consumer "
-            f"{consumer!r} would skip what is written up to {start}"
+            f"start must be at most {last + 1}, the next global position, got {start}: consumer "
+            f"{consumer!r} would skip the messages before it"
         )
-    # A slot that no member has taken yet has no row, and would begin where the consumer began.
+    # A slot never acquired has no row yet, and would start at the consumer's start.
     number = select(func.max(slots.c.slots)).where(slots.c.consumer == consumer).scalar_subquery()
     every = select(func.generate_series(0, number - 1).label("slot")).subquery()
     new = select(
@@ -136,12 +135,12 @@ def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
     ).returning(slots.c.slot)
     if not execute(db, statement, {}, WRITES):
         raise InvalidArgument(
-            f"Consumer {consumer!r} has no position to reset: it has never run here"
+            f"Consumer {consumer!r} has no position to reset: it has never run on this store"
         )
-    handled_again = delete(letters).where(
+    delete_letters = delete(letters).where(
         letters.c.consumer == consumer, letters.c.global_position >= start
     )
-    execute(db, handled_again.returning(letters.c.global_position), {}, WRITES)
+    execute(db, delete_letters.returning(letters.c.global_position), {}, WRITES)
     announce(connection_of(db), [ANY_CATEGORY])
 
 
@@ -150,7 +149,7 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
     of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
     now = func.clock_timestamp()
-    # One that is to be alive beyond its lease has not been heard of since the clock went back.
+    # An expiry later than the lease allows means that the clock was set back after the heartbeat.
     is_alive = and_(members.c.alive_until > now, members.c.alive_until <= now + members.c.lease)
     statement = select(members.c.member, is_alive.label("is_alive")).where(
         members.c.consumer == name
@@ -159,14 +158,14 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
         Member(row.member, row.is_alive, tuple(s.slot for s in of_slots if s.owner == row.member))
         for row in execute(db, statement.order_by(members.c.member), {}, WRITES)
     )
-    set_aside = number_set_aside(db, name)
-    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, set_aside)
+    number = number_set_aside(db, name)
+    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, number)
 
 
 def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:
     if reads is None:
         return None
-    # The condition is SQL of whoever may write the table, and this may be the database's owner.
+    # Without the condition: its SQL comes from roles with fewer privileges than ours.
     return lag(
         db,
         name,

@@ -1,4 +1,4 @@
-"""Creates and drops whole databases, for a store of its own."""
+"""Creation and deletion of databases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdb_sqla.errors import InvalidArgument, StoreBusy
 __all__ = ["MAINTENANCE", "create_database", "delete_database"]
 
 MAINTENANCE = "postgres"
-"""The database that one connects to for what can't be done from within the database itself."""
+"""The database to connect to for CREATE DATABASE and DROP DATABASE."""
 
 _EXISTS = "42P04"
 _MISSING = "3D000"
@@ -25,25 +25,25 @@ _databases = table("pg_database", column("datname"), schema="pg_catalog")
 
 
 def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
-    """Create the engine's database, empty; returns False where it is there already.
+    """Create the engine's database, empty; returns False if it already exists.
 
     Args:
         engine: its URL names the database.
-        maintenance: a database to connect to meanwhile.
+        maintenance: the database to connect to.
 
     Raises:
         InvalidArgument: the URL names no database, or the maintenance database.
-        DBAPIError: the server refuses it, as where the role may not create databases.
+        DBAPIError: the server rejects it, such as if the role may not create databases.
     """
-    with _maintaining(engine, maintenance) as (connection, name):
-        # As text: an operator for `name` and `varchar` could be somebody else's.
-        is_there = cast(_databases.c.datname, Text) == cast(name, Text)
-        if connection.scalar(select(_databases).where(is_there)) is not None:
+    with _maintenance_connection(engine, maintenance) as (connection, name):
+        # As text: another role could define an operator for `name` and `varchar`.
+        exists = cast(_databases.c.datname, Text) == cast(name, Text)
+        if connection.scalar(select(_databases).where(exists)) is not None:
             return False
         try:
             connection.execute(ddl("CREATE DATABASE %(name)s", name=quoted(name)))
         except DBAPIError as error:
-            # Another process was faster.
+            # Another process may have created it.
             if sqlstate_of(error) != _EXISTS:
                 raise
             return False
@@ -51,21 +51,21 @@ def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
 
 
 def delete_database(engine: Engine, *, force: bool = False, maintenance: str = MAINTENANCE) -> bool:
-    """Drop the engine's database with all that is in it; returns False where there is none.
+    """Drop the engine's database with everything in it; returns False if it does not exist.
 
-    Roles stay, for other databases may use them.
+    Roles are kept, because other databases may use them.
 
     Args:
-        engine: its URL names the database. Its own connections to it are to be closed.
-        force: whether to end the connections that others have.
-        maintenance: a database to connect to meanwhile.
+        engine: its URL names the database. Close its connections first.
+        force: whether to terminate other connections to the database.
+        maintenance: the database to connect to.
 
     Raises:
-        StoreBusy: others are connected to it, and `force` is False.
+        StoreBusy: there are other connections to it, and `force` is False.
         InvalidArgument: the URL names no database, or the maintenance database.
-        DBAPIError: the server refuses it, as where the role does not own the database.
+        DBAPIError: the server rejects it, such as if the role does not own the database.
     """
-    with _maintaining(engine, maintenance) as (connection, name):
+    with _maintenance_connection(engine, maintenance) as (connection, name):
         option = " WITH (FORCE)" if force else ""
         try:
             connection.execute(ddl(f"DROP DATABASE %(name)s{option}", name=quoted(name)))
@@ -74,26 +74,30 @@ def delete_database(engine: Engine, *, force: bool = False, maintenance: str = M
                 return False
             if sqlstate_of(error) == _IN_USE:
                 raise StoreBusy(
-                    f"Database {name} was not deleted: others are connected to it"
+                    f"Database {name} was not deleted: there are other connections to it. Close "
+                    "them, or terminate them with --force (force=True)"
                 ) from error
             raise
         return True
 
 
 @contextmanager
-def _maintaining(engine: Engine, maintenance: str) -> Iterator[tuple[Connection, str]]:
+def _maintenance_connection(engine: Engine, maintenance: str) -> Iterator[tuple[Connection, str]]:
     name = engine.url.database
     if not name:
-        raise InvalidArgument("The URL must name a database, as in postgresql://host/database")
+        raise InvalidArgument(
+            "The URL has no database name: pass one such as postgresql://host/database"
+        )
     if name == maintenance:
         raise InvalidArgument(
-            f"Database {name} is the one to connect to meanwhile; it can't be the store's own"
+            f"Database {name} is the maintenance database: it can't be created or deleted from "
+            "within; choose another maintenance database"
         )
     url = engine.url.set(database=maintenance)
-    # A database is created and dropped outside of transactions.
-    beside = create_engine(url, isolation_level="AUTOCOMMIT")
+    # CREATE and DROP DATABASE can't run in a transaction.
+    maintenance_engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
-        with beside.connect() as connection:
+        with maintenance_engine.connect() as connection:
             yield connection, name
     finally:
-        beside.dispose()
+        maintenance_engine.dispose()

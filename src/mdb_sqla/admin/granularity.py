@@ -1,4 +1,4 @@
-"""Show and choose what writers lock: their streams, or their categories."""
+"""The lock granularity of a store."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = ["LockGranularity", "lock_granularity", "set_lock_granularity"]
 
-_BEHIND_THE_BARRIER = 2.0  # seconds that new writers may wait for those the barrier waits for
+_LOCK_TIMEOUT = 2.0  # seconds per attempt, during which new writers are blocked
 
 
 def lock_granularity(engine: Engine, *, schema: str = DEFAULT_SCHEMA) -> LockGranularity:
-    """Return what writers lock now.
+    """Return the lock granularity.
 
     Raises:
         StoreNotInstalled: there is no store in the schema, or it is not up to date.
@@ -36,16 +36,16 @@ def set_lock_granularity(
     schema: str = DEFAULT_SCHEMA,
     wait: float = 60.0,
 ) -> None:
-    """Choose what writers lock, for the whole store; nothing changes for clients.
+    """Set what writers lock, for the whole store; clients need no change.
 
-    It waits until every transaction that has written has ended. New writers wait with it, though
-    never for more than two seconds at a time: then it lets them go ahead, and tries again.
+    It waits for all open write transactions to end. Meanwhile new writers are blocked, but for at
+    most two seconds at a time: then it releases them and retries.
 
     Args:
         engine: connects as the owner of the store.
         granularity: `category` or `stream`.
         schema: the schema of the store.
-        wait: for how many seconds to try.
+        wait: the time-out in seconds.
 
     Raises:
         InvalidArgument: the granularity is none, or `wait` is not more than 0.
@@ -54,8 +54,8 @@ def set_lock_granularity(
     """
     chosen = LockGranularity(granularity)
     check_wait(wait)
-    # At least a millisecond: 0 would be for ever.
-    milliseconds = max(1, round(1000 * min(wait, _BEHIND_THE_BARRIER)))
+    # At least a millisecond: 0 would disable the time-out.
+    milliseconds = max(1, round(1000 * min(wait, _LOCK_TIMEOUT)))
     timeout = text(f"SET LOCAL lock_timeout = {milliseconds}")
     attempts = Retrying(
         retry=retry_if_exception(is_lock_timeout),
@@ -72,13 +72,13 @@ def set_lock_granularity(
         if not is_lock_timeout(error):
             raise
         raise StoreBusy(
-            f"The lock granularity was not changed: for {wait:g} s there was always a transaction "
-            "open that had written to the store; mdb summary shows which"
+            "The lock granularity was not changed: write transactions were open throughout "
+            f"{wait:g} s; mdb summary shows them"
         ) from error
 
 
 def _in_schema(engine: Engine, schema: str) -> Engine:
-    # Whatever the engine's own level is: AUTOCOMMIT would let go of the barrier too early.
+    # Overrides the engine's level: AUTOCOMMIT would release the lock too early.
     return engine.execution_options(
         schema_translate_map={SCHEMA: checked_schema(schema)}, isolation_level="READ COMMITTED"
     )

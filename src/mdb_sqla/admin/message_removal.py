@@ -1,4 +1,4 @@
-"""Deletes all messages of a store, so that it is as if it were new."""
+"""Removal of all messages of a store."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ __all__ = ["clear"]
 
 
 def clear(connection: Connection, *, reset_consumers: bool = False, wait: float = 10.0) -> None:
-    """Delete all messages, and begin anew with global position 1.
+    """Delete all messages; global positions restart at 1.
 
-    Consumers would skip what is written up to the positions that they have, so those must be reset
-    with it: they then begin with the first message that is written, and what they have set aside is
-    gone. A consumer that runs meanwhile ends with `SlotLost`.
+    Consumers would skip new messages up to their old positions, so these must be reset too: the
+    consumers then start with the first message, and their dead letters are deleted. Stop them
+    first; a consumer that is running stops with `SlotLost`.
 
     Args:
-        connection: in a transaction; that of the store's owner.
+        connection: in a transaction, as the owner of the store.
         reset_consumers: whether to reset the positions of consumers.
-        wait: for how many seconds to wait for transactions that read or write.
+        wait: how many seconds to wait for transactions that read or write.
 
     Raises:
-        PositionsExist: there are consumers that have a position, and `reset_consumers` is
-            False; roll back.
-        StoreBusy: transactions that read or write have not ended in that time; roll back.
-        InvalidArgument: `wait` is not more than 0, or the isolation level is not READ COMMITTED.
+        PositionsExist: consumers have positions, and `reset_consumers` is False; roll back.
+        StoreBusy: transactions that read or write have not ended in time; roll back.
+        InvalidArgument: `wait` is not greater than 0, or the isolation level is not READ COMMITTED.
         StoreNotInstalled: there is no store in the database.
     """
     check_wait(wait)
     check_isolation(connection, "clear")
-    refusal = (
-        f"No messages were deleted: for {wait:g} s there was always a transaction open that "
-        "had read or written some"
+    timeout_message = (
+        f"No messages were deleted: transactions that read or write messages were open throughout "
+        f"{wait:g} s; mdb summary shows writers"
     )
-    with lock_timeout(connection, wait, refusal), translated():
+    with lock_timeout(connection, wait, timeout_message), translated():
         table = qualified(connection, messages.name)
         connection.execute(ddl("TRUNCATE %(table)s RESTART IDENTITY", table=table))
-    # Afterwards: a consumer moves its position where it reads and writes messages.
-    begun = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
-    consumers = [row.consumer for row in execute(connection, begun, {}, WRITES)]
+    # After taking the lock: consumers save positions in transactions that read or write messages.
+    started = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
+    consumers = [row.consumer for row in execute(connection, started, {}, WRITES)]
     if consumers and not reset_consumers:
         raise PositionsExist(sorted(consumers))
     with translated():
         connection.execute(delete(letters))
-        # Another token: whoever has the slot must not save the position that it is at.
+        # A new token, so that the slot's owner can't save its old position.
         connection.execute(update(slots).values(position=0, token=slots.c.token + 1))

@@ -1,4 +1,4 @@
-"""The reports of a store: how many messages there are of what, and what part of all that is."""
+"""Message counts by stream, type or category."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from mdb_sqla.errors import InvalidArgument
 
 __all__ = ["REPORTS", "Row", "columns", "report"]
 
-_MOST_FIRST = "message_count"
+_COUNT = "message_count"
 
 _REPORTS: dict[str, tuple[Table, tuple[str, ...]]] = {
-    "stream": (tables.stream_summary, (_MOST_FIRST, "stream_name")),
-    "type": (tables.type_summary, (_MOST_FIRST, "type")),
-    "stream-type": (tables.stream_type_summary, ("stream_name", _MOST_FIRST, "type")),
-    "type-stream": (tables.type_stream_summary, ("type", _MOST_FIRST, "stream_name")),
+    "stream": (tables.stream_summary, (_COUNT, "stream_name")),
+    "type": (tables.type_summary, (_COUNT, "type")),
+    "stream-type": (tables.stream_type_summary, ("stream_name", _COUNT, "type")),
+    "type-stream": (tables.type_stream_summary, ("type", _COUNT, "stream_name")),
     "category-type": (tables.category_type_summary, ("category", "type")),
     "type-category": (tables.type_category_summary, ("type", "category")),
 }
 
 REPORTS = tuple(_REPORTS)
-"""The names of the reports, each for what it groups messages by."""
+"""The names of the reports, which say what messages are grouped by."""
 
 _FILTERS = {"stream": "stream_name", "type": "type", "category": "category"}
 
@@ -34,9 +34,9 @@ class Row(NamedTuple):
     """A row of a report.
 
     Attributes:
-        names: what the messages have in common, in the order of the report's name.
-        message_count: how many messages there are.
-        percent: of all messages in the store, also where the report is filtered.
+        names: the values that messages are grouped by, in the order of the report's name.
+        message_count: the number of messages.
+        percent: the percentage of all messages in the store, regardless of filters.
     """
 
     names: tuple[str, ...]
@@ -48,37 +48,37 @@ def columns(name: str) -> tuple[str, ...]:
     """Return what a report groups messages by.
 
     Raises:
-        InvalidArgument: there is no such report.
+        InvalidArgument: the report does not exist.
     """
     if name not in _REPORTS:
-        raise InvalidArgument(f"The report must be one of {', '.join(REPORTS)}: {name!r}")
+        raise InvalidArgument(f"The report must be one of {', '.join(REPORTS)}, got {name!r}")
     return tuple(name.split("-"))
 
 
 def report(db: Database, name: str, **filters: str | None) -> list[Row]:
-    """Return the rows of a report, the names with most messages first where it has one of a kind.
+    """Return the rows of a report, most messages first.
 
     It reads the whole table.
 
     Args:
         db: a session or connection.
         name: one of `REPORTS`.
-        filters: `stream`, `type`, `category`: only names that have this text in them.
+        filters: `stream`, `type`, `category`: only names that contain this text.
 
     Raises:
-        InvalidArgument: there is no such report, or it does not group by what is filtered.
+        InvalidArgument: the report does not exist, or does not group by a filter.
         StoreNotInstalled: there is no store in the database.
     """
     grouped = columns(name)
     view, order = _REPORTS[name]
     statement = select(view).order_by(
-        *(view.c[each].desc() if each == _MOST_FIRST else view.c[each] for each in order)
+        *(view.c[each].desc() if each == _COUNT else view.c[each] for each in order)
     )
-    for what, part in filters.items():
-        if part is None:
+    for key, value in filters.items():
+        if value is None:
             continue
-        if what not in grouped:
-            raise InvalidArgument(f"The report {name} can't be filtered by {what}: {part!r}")
-        statement = statement.where(view.c[_FILTERS[what]].contains(part, autoescape=True))
+        if key not in grouped:
+            raise InvalidArgument(f"The report {name} can't be filtered by {key}: {value!r}")
+        statement = statement.where(view.c[_FILTERS[key]].contains(value, autoescape=True))
     rows: Any = execute(database(db), statement, {}, WRITES)
     return [Row(tuple(row[:-2]), row.message_count, row.percent) for row in rows]

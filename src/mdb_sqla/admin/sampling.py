@@ -1,4 +1,4 @@
-"""Counts from one in n global positions, so that no count takes as long as a store is large."""
+"""Counts sampled from one in n global positions, in a time independent of the store's size."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from mdb_sqla.tables import messages
 
 __all__ = ["SETTINGS", "Sample"]
 
-_ALL = 100_000
-_SOME = 10_000
+_MAX_EXACT = 100_000
+_SAMPLE_SIZE = 10_000
 
-# The planner takes a series for a short one, or would rather read the whole table.
+# The planner underestimates the series, or prefers a sequential scan.
 SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
 }
-"""What the statements of a sample are to be executed with."""
+"""Settings to execute the statements of a sample with."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Global positions in a range: all of them where it is short, else some ten thousand.
+    """Global positions in a range: all of them, or some ten thousand of a large range.
 
-    Each message that is found stands for as many as there are positions between two that are looked
-    up. Positions that no message has count for nothing, so that gaps distort no count.
+    Each message found counts for as many as the sampling interval. Unused positions count for
+    nothing, so that gaps do not distort the result.
 
     Args:
         first: the first global position.
@@ -44,15 +44,15 @@ class Sample:
 
     @property
     def every(self) -> int:
-        """One in how many positions is looked up; with 1, all that is counted is exact."""
+        """The sampling interval; with 1, the counts are exact."""
         number = self.last - self.first + 1
-        return 1 if number <= _ALL else number // _SOME
+        return 1 if number <= _MAX_EXACT else number // _SAMPLE_SIZE
 
     def categories(self) -> Select[Any]:
-        """Select `messages` and `streams` by `category`, those with most messages first.
+        """Select `messages` and `streams` by `category`, most messages first.
 
-        A stream of n messages is met n times as often as one of a single message, and counts an nth
-        each time.
+        A stream of n messages is sampled n times as often as one of a single message, so each
+        sample of it counts as 1/n.
         """
         of_stream = messages.alias()
         length = (
@@ -67,17 +67,17 @@ class Sample:
         return statement.order_by(number.desc(), category)
 
     def days(self, oldest: date, newest: date) -> Select[Any]:
-        """Select `messages` by `day`, from one day to another, in UTC."""
+        """Select `messages` by `day` in a range of days, in UTC."""
         day = cast(messages.c.time, Date).label("day")
         statement = self._from(select(day, self._number())).group_by(day)
-        # Days that Python does not have are left out, too: infinity, and years beyond 9999.
+        # Excludes days that Python can't represent: infinity, and years beyond 9999.
         day_after = _begin(newest + timedelta(days=1))
         return statement.where(messages.c.time >= _begin(oldest), messages.c.time < day_after)
 
     def before(self, day: date) -> Select[Any]:
-        """Select the last position before a day begins; NULL where there is none."""
+        """Select the last position before a day; NULL if there is none."""
         last = func.max(messages.c.global_position)
-        # A time that Python does not have, such as -infinity, is not when a message was written.
+        # A time that Python can't represent, such as -infinity, is not when a message was written.
         is_before = messages.c.time < _begin(day), held_by_python(messages.c.time)
         return self._from(select(last)).where(*is_before)
 
@@ -87,11 +87,11 @@ class Sample:
     def _from(self, statement: Select[Any]) -> Select[Any]:
         bounds = [literal(each, BigInteger) for each in (self.first, self.last, self.every)]
         begin = func.generate_series(*bounds).column_valued("begin")
-        # At random within each step: messages may have a rhythm of their own.
+        # Random within each interval: messages may follow a periodic pattern.
         offset = cast(func.floor(func.random() * self.every), BigInteger)
-        looked_up = select((begin + offset).label("position")).subquery("looked_up")
-        is_found = messages.c.global_position == looked_up.c.position
-        return statement.select_from(looked_up.join(messages, is_found))
+        sampled = select((begin + offset).label("position")).subquery("sampled")
+        is_found = messages.c.global_position == sampled.c.position
+        return statement.select_from(sampled.join(messages, is_found))
 
 
 def _begin(day: date) -> datetime:

@@ -1,4 +1,4 @@
-"""How fast a store writes and reads: its functions, called over and over within the server."""
+"""A benchmark of the server functions that write and read messages."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from mdb_sqla.tables import SCHEMA
 __all__ = ["CATEGORY", "MOST", "Measured", "benchmark"]
 
 CATEGORY = "mdbBenchmark"
-"""The category that is written to; no message of it is ever committed."""
+"""The category written to; its messages are never committed."""
 
 MOST = 1_000_000
-"""How many messages may be written."""
+"""The maximum number of messages."""
 
 _TYPE = "Benchmarked"
 _DATA = {"attribute": "some value"}
 _METADATA = {"metaAttribute": "some other value", "correlationStreamName": "mdbBenchmark-0"}
 
-# While a transaction writes, readers of all categories stop below what it writes.
-_IN_ONE_TRANSACTION = 1_000
+# A write transaction holds back readers of all messages, so keep it short.
+_TRANSACTION_SIZE = 1_000
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How long a benchmark took.
+    """The result of a benchmark.
 
     Attributes:
-        messages: how many were written, and read one by one.
-        write_seconds: how long `write_message` took for all of them, without a commit.
-        read_seconds: how long `get_stream_messages` took for them, one at a time.
+        messages: the number of messages written and read.
+        write_seconds: the total time of `write_message`, without commits.
+        read_seconds: the total time of `get_stream_messages`, one message at a time.
     """
 
     messages: int
@@ -48,11 +48,11 @@ class Measured:
 
 
 def benchmark(engine: Engine, messages: int = 10_000, *, schema: str = DEFAULT_SCHEMA) -> Measured:
-    """Write messages and read each by itself, with the server's functions; nothing stays.
+    """Write messages and read them one by one with the server functions, and roll back.
 
-    The calls are made within the server, so that what is measured is neither the network nor the
-    driver. They are made in transactions of a thousand messages that are rolled back: no consumer
-    sees any of it. What it leaves is a gap in the global positions, and space that VACUUM frees.
+    The calls are made inside the server, so that network and driver are not measured. Transactions
+    of a thousand messages are rolled back, so that no consumer sees the messages. It leaves a gap
+    in the global positions, and space that VACUUM frees.
 
     Args:
         engine: connects as a role that may write messages.
@@ -60,17 +60,17 @@ def benchmark(engine: Engine, messages: int = 10_000, *, schema: str = DEFAULT_S
         schema: the schema of the store.
 
     Raises:
-        InvalidArgument: the number is out of bounds.
+        InvalidArgument: the number is out of range.
         StoreNotInstalled: there is no store in the schema.
     """
     if not 1 <= messages <= MOST:
-        raise InvalidArgument(f"messages must be from 1 to {MOST}: {messages!r}")
-    own = engine.execution_options(
+        raise InvalidArgument(f"messages must be from 1 to {MOST}, got {messages!r}")
+    engine = engine.execution_options(
         isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: checked_schema(schema)}
     )
     write_seconds = read_seconds = 0.0
-    with translated(), own.connect() as connection:
-        for number in _parts(messages):
+    with translated(), engine.connect() as connection:
+        for number in _batch_sizes(messages):
             stream_name = f"{CATEGORY}-{uuid4()}"
             write_seconds += _timed(connection, _write(stream_name, number))
             read_seconds += _timed(connection, _read(stream_name, number))
@@ -78,9 +78,9 @@ def benchmark(engine: Engine, messages: int = 10_000, *, schema: str = DEFAULT_S
     return Measured(messages, write_seconds, read_seconds)
 
 
-def _parts(messages: int) -> Iterator[int]:
-    for begin in range(0, messages, _IN_ONE_TRANSACTION):
-        yield min(_IN_ONE_TRANSACTION, messages - begin)
+def _batch_sizes(messages: int) -> Iterator[int]:
+    for begin in range(0, messages, _TRANSACTION_SIZE):
+        yield min(_TRANSACTION_SIZE, messages - begin)
 
 
 def _timed(connection: Connection, statement: Executable) -> float:

@@ -1,7 +1,7 @@
-"""A store at a glance: how large it is, what is in it, how it grows.
+"""A summary of a store: size, messages, categories and growth.
 
-Nothing here reads the whole table. One in n global positions is looked up in the primary key, and
-stands for n; where the table is small, n is 1, and what is told is exact.
+It never reads the whole table, but samples one in n global positions. For a small table n is 1 and
+the numbers are exact.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from mdb_sqla.tables import messages
 
 __all__ = ["CategorySize", "Size", "Summary", "summary"]
 
-_MOST_CATEGORIES = 1_000
-"""How many categories are counted."""
+_MAX_CATEGORIES = 1_000
+"""The number of categories up to which they are counted."""
 
 _position = messages.c.global_position
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much room the table takes, in bytes; `total` has the table, its indexes and TOAST."""
+    """The size of the table in bytes; `total` includes indexes and TOAST."""
 
     table: int
     indexes: int
@@ -46,7 +46,7 @@ class Size:
 
 @dataclass(frozen=True)
 class CategorySize:
-    """How many messages a category has, and how many streams."""
+    """The number of messages and streams of a category."""
 
     category: str
     messages: int
@@ -55,23 +55,23 @@ class CategorySize:
 
 @dataclass(frozen=True)
 class Summary:
-    """A store at a glance.
+    """A summary of a store.
 
     Attributes:
         contract: the version of the server contract.
         server: PostgreSQL's version.
         lock_granularity: `category` or `stream`.
         size: in bytes; exact.
-        messages: how many there are.
-        streams: how many there are.
-        every: one in how many global positions was looked up for the messages, the streams and
-            what the categories have; these are exact where it is 1, and estimated otherwise.
-        categories: how many there are; exact, but for `categories_at_least`.
-        categories_at_least: whether there are more, as no more were counted.
-        largest: the categories with most messages, largest first.
-        days: how many messages each of the last days has, in UTC, the oldest first; today's is not
-            over yet.
-        days_every: one in how many global positions was looked up for them.
+        messages: the number of messages.
+        streams: the number of streams.
+        every: the sampling interval: one in this many global positions was read to count messages
+            and streams, in total and by category. The numbers are exact if it is 1.
+        categories: the number of categories; exact unless `categories_at_least`.
+        categories_at_least: whether there are more categories than were counted.
+        largest: the categories with the most messages, largest first.
+        days: the number of messages of each of the last days, in UTC, oldest first, including
+            today.
+        days_every: the sampling interval of `days`.
     """
 
     contract: str
@@ -89,23 +89,23 @@ class Summary:
 
     @property
     def messages_per_day(self) -> float:
-        """How many messages a day has, in the mean of those days that are over."""
-        over = list(self.days.values())[:-1]
-        return sum(over) / len(over)
+        """The average number of messages per day, without today."""
+        completed = list(self.days.values())[:-1]
+        return sum(completed) / len(completed)
 
     @property
     def bytes_per_day(self) -> float:
-        """By how many bytes the store grows a day, if its messages stay as large as they are."""
+        """The growth in bytes per day, at the current average message size."""
         return self.messages_per_day * self.size.total / self.messages if self.messages else 0.0
 
 
 def summary(db: Database, *, days: int = 14, categories: int = 10) -> Summary:
-    """Return a store at a glance, in about a second however large it is.
+    """Return a summary of a store, within about a second for any store.
 
     Args:
-        db: a session or connection in a transaction, which is left as it was.
-        days: of how many days the messages are counted, today's among them.
-        categories: how many of the largest categories are told.
+        db: a session or connection in a transaction, which is left unchanged.
+        days: the number of days to count, including today.
+        categories: the number of largest categories to return.
 
     Raises:
         InvalidArgument: `days` is less than 2, or `categories` less than 1.
@@ -113,15 +113,15 @@ def summary(db: Database, *, days: int = 14, categories: int = 10) -> Summary:
     """
     if days < 2 or categories < 1:
         raise InvalidArgument(
-            f"days must be at least 2, and categories at least 1: {days!r}, {categories!r}"
+            f"days must be at least 2 and categories at least 1, got {days!r} and {categories!r}"
         )
     db = database(db)
     with connection_of(db).begin_nested() as savepoint:
         settings = (func.set_config(name, value, True) for name, value in SETTINGS.items())
         execute(db, select(*settings), {}, WRITES)
-        told = _summary(db, days, categories)
+        result = _summary(db, days, categories)
         savepoint.rollback()
-    return told
+    return result
 
 
 def _summary(db: Database, days: int, categories: int) -> Summary:
@@ -136,8 +136,8 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
     first, last = _row(db, select(func.min(_position), func.max(_position)))
     sample = Sample(1, 0) if first is None else Sample(first, last)
     of_categories = execute(db, sample.categories(), {}, WRITES)
-    several = categories_of_store(_MOST_CATEGORIES + 1).subquery()
-    (number,) = _row(db, select(func.count()).select_from(several))
+    found = categories_of_store(_MAX_CATEGORIES + 1).subquery()
+    (number,) = _row(db, select(func.count()).select_from(found))
     (now,) = _row(db, select(func.timezone("utc", func.now())))
     newest = now.date()
     oldest = newest - timedelta(days=days - 1)
@@ -153,8 +153,8 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
         messages=sum(row.messages for row in of_categories),
         streams=round(sum(row.streams for row in of_categories)),
         every=sample.every,
-        categories=min(number, _MOST_CATEGORIES),
-        categories_at_least=number > _MOST_CATEGORIES,
+        categories=min(number, _MAX_CATEGORIES),
+        categories_at_least=number > _MAX_CATEGORIES,
         largest=tuple(
             CategorySize(row.category, row.messages, round(row.streams))
             for row in of_categories[:categories]

@@ -1,7 +1,7 @@
-"""Whether a store is what the revisions would have made, and its messages keep the rules.
+"""Verification of a store's schema, privileges and messages.
 
-What is there beside that (an index, a trigger, a view of the application's) is its owner's business
-and not looked at; nor are the texts of the report views, for an adopted store keeps its own.
+Additional objects of the application (indexes, triggers, views) are ignored, and so are the
+definitions of the report views, because an adopted store keeps its own.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from mdb_sqla.tables import SCHEMA
 
 __all__ = ["Difference", "Verification", "verify"]
 
-_MAY_NOT = {"42501", "25006"}
-"""SQLSTATEs of an insufficient privilege, and of a transaction or server that is read-only."""
+_NOT_PERMITTED = {"42501", "25006"}
+"""SQLSTATEs of insufficient privilege, and of a read-only transaction or server."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification has found.
+    """The result of a verification.
 
     Attributes:
-        differences: what is not as it should be; none in a store that is sound.
-        checked: what was compared, in words.
-        left_out: what could not be compared or was not to be, and why.
+        differences: the problems found; empty for a valid store.
+        checked: descriptions of what was checked.
+        left_out: what was skipped, and why.
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -44,63 +44,66 @@ class Verification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing differs."""
+        """Whether no problems were found."""
         return not self.differences
 
 
 def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False) -> Verification:
-    """Compare a store with what the revisions would have made, and its messages with the rules.
+    """Check the schema, privileges and messages of a store.
 
-    It changes nothing, and nobody waits for it. It may be done while others write.
+    It changes nothing and blocks nobody. It can run while others write.
 
     Args:
-        engine: connects as any role that may read the messages. One that may not make temporary
-            tables, or is on a standby, can't compare the parts: then `left_out` says so.
+        engine: connects as any role that may read the messages. Checking the schema requires the
+            privilege to create temporary tables, on a primary; otherwise `left_out` says that it
+            was skipped.
         schema: the schema of the store.
-        quick: whether to leave the messages out, all of which are read otherwise.
+        quick: whether to skip the messages, all of which are read otherwise.
 
     Raises:
         StoreNotInstalled: there is no table `messages` in the schema.
     """
     schema = checked_schema(schema)
-    told = Verification()
-    own = engine.execution_options(
+    result = Verification()
+    engine = engine.execution_options(
         isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: schema}
     )
-    with translated(), own.begin() as connection:
+    with translated(), engine.begin() as connection:
         store = found(connection, schema)
         if ("table", "messages") not in store.parts:
-            raise StoreNotInstalled(f"There is no message store in schema {schema!r}")
-        made = _expected(connection, store, told)
-        if made is not None:
-            told.differences.extend(differences(store, made, schema))
-    with translated(), own.begin() as connection:
-        told.differences.extend(_of_data(connection, schema, store, told, quick=quick))
-    return told
+            raise StoreNotInstalled(
+                f"There is no message store in schema {schema!r}: install it with mdb upgrade"
+            )
+        reference = _expected(connection, store, result)
+        if reference is not None:
+            result.differences.extend(differences(store, reference, schema))
+    with translated(), engine.begin() as connection:
+        result.differences.extend(_check_data(connection, schema, store, result, quick=quick))
+    return result
 
 
-def _expected(connection: Connection, store: Structure, told: Verification) -> Structure | None:
+def _expected(connection: Connection, store: Structure, result: Verification) -> Structure | None:
     roles = _has_roles(store)
     try:
-        made = expected(connection, roles=roles)
+        reference = expected(connection, roles=roles)
     except (DBAPIError, NotPermitted) as error:
-        if isinstance(error, DBAPIError) and sqlstate_of(error) not in _MAY_NOT:
+        if isinstance(error, DBAPIError) and sqlstate_of(error) not in _NOT_PERMITTED:
             raise
         why = error.orig if isinstance(error, DBAPIError) else error
-        told.left_out.append(f"Tables, functions and the like: {why}".strip())
+        result.left_out.append(f"Schema: {why}".strip())
         return None
-    told.checked.append(
-        f"{len(made.parts)} parts: tables, columns, indexes, functions and the like"
+    result.checked.append(
+        f"{len(reference.parts)} schema objects: tables, columns, indexes, functions and others"
     )
     if roles:
-        told.checked.append(f"{len(made.explicit)} privileges")
+        result.checked.append(f"{len(reference.explicit)} privileges")
     else:
-        told.left_out.append("Privileges of roles: the revisions of the roles were not run")
-    return made
+        result.left_out.append("Privileges: the roles are not installed")
+    return reference
 
 
 def _has_roles(store: Structure) -> bool:
-    """Whether the revisions of the roles were run; an adopted store has grants without them."""
+    """Whether the revisions of the roles were applied; an adopted store has grants without them."""
     if store.revisions is not None:
         return any(revision.startswith("message_store_role") for revision in store.revisions)
     return any(
@@ -109,23 +112,23 @@ def _has_roles(store: Structure) -> bool:
     )
 
 
-def _of_data(
-    connection: Connection, schema: str, store: Structure, told: Verification, *, quick: bool
+def _check_data(
+    connection: Connection, schema: str, store: Structure, result: Verification, *, quick: bool
 ) -> Iterator[Difference]:
     name = f"{connection.scalar(select(func.quote_ident(schema)))}.{SEQUENCE}"
     columns = {("column", f"messages.{column.name}") for column in tables.messages.columns}
     if not columns | {("sequence", SEQUENCE)} <= store.parts.keys():
-        told.left_out.append("Messages: the table is not complete")
+        result.left_out.append("Messages: the table is incomplete")
         return
     yield from data_rules.sequence(connection, name)
-    told.checked.append("Where the sequence is")
+    result.checked.append("Sequence of global positions")
     if ("table", "consumer_slots") in store.parts:
         yield from data_rules.consumers(connection, name)
-        told.checked.append("Where the consumers are")
+        result.checked.append("Positions of consumers")
     if quick:
-        told.left_out.append("Messages: a quick verification does not read them")
+        result.left_out.append("Messages: not read by a quick verification")
         return
     number = connection.scalar(select(func.count()).select_from(tables.messages))
     yield from data_rules.streams(connection)
     yield from data_rules.ids(connection)
-    told.checked.append(f"{number} messages: positions, global positions and ids")
+    result.checked.append(f"{number} messages: positions, global positions and ids")

@@ -1,4 +1,4 @@
-"""What a store's schema has, and what the revisions make on the same server."""
+"""The structure of a store's schema, and of what the revisions create on the same server."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from mdb_sqla import migrations
 
 __all__ = ["Grant", "Structure", "expected", "found", "unqualified"]
 
-_OWN = "mdb_sqla_"  # the version table, and what makes PostgreSQL give a temporary schema
+_OWN = "mdb_sqla_"  # prefix of the version table and the scratch table
 _namespace = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
 
 
 class Grant(NamedTuple):
-    """What a role may do with an object."""
+    """A privilege of a role on an object."""
 
     kind: str
     name: str
@@ -43,15 +43,14 @@ class Grant(NamedTuple):
 
 
 class Structure(NamedTuple):
-    """What a schema has.
+    """The structure of a schema.
 
     Attributes:
-        parts: the definitions of tables, columns, functions and the like, by kind and name, with
-            the schema's name taken out.
-        explicit: what roles may do by a grant of their own.
-        effective: what they may do in whatever way.
-        revisions: where the migrations are; None where the schema has no version table, or
-            it can't be read.
+        parts: the definitions of tables, columns, functions and so on, by kind and name, without
+            the schema's name.
+        explicit: the privileges granted to roles directly.
+        effective: the privileges that roles have in any way.
+        revisions: the current revisions; None if there is no readable version table.
     """
 
     parts: dict[tuple[str, str], str]
@@ -61,29 +60,29 @@ class Structure(NamedTuple):
 
 
 def found(connection: Connection, schema: str) -> Structure:
-    """Return what is in a schema; the connection is in a transaction, which is left as it was."""
-    with _aside(connection):
+    """Return the structure of a schema; the connection's transaction is left unchanged."""
+    with _rolled_back(connection):
         return _read(connection, schema)
 
 
 def expected(connection: Connection, *, roles: bool) -> Structure:
-    """Return what the revisions make on this server; nothing of it stays.
+    """Return the structure that the revisions create on this server.
 
-    They are run in the connection's temporary schema, in a savepoint that is rolled back: nobody
-    else ever sees any of it, and it takes no more than the right to make temporary tables, which
-    everybody has unless it was taken away.
+    They are applied to the connection's temporary schema, in a savepoint that is rolled back: no
+    other session sees the objects, and it requires only the privilege to create temporary tables.
 
     Args:
         connection: in a transaction.
-        roles: whether to run the revisions of roles, too, which create those that are not there.
+        roles: whether to apply the revisions of the roles too, which create missing roles.
 
     Raises:
-        DBAPIError: it may not make temporary tables.
-        NotPermitted: with `roles`, it may not create a role.
+        DBAPIError: the role may not create temporary tables.
+        NotPermitted: with `roles`, the role may not create roles.
     """
-    with _aside(connection):
-        own = Table(f"{_OWN}scratch", MetaData(), Column("n", Integer), prefixes=["TEMPORARY"])
-        own.create(connection)
+    with _rolled_back(connection):
+        # Makes PostgreSQL create the temporary schema.
+        scratch = Table(f"{_OWN}scratch", MetaData(), Column("n", Integer), prefixes=["TEMPORARY"])
+        scratch.create(connection)
         connection.execute(_sql("no_defaults"))
         name = select(_namespace.c.nspname).where(_namespace.c.oid == func.pg_my_temp_schema())
         schema: str = connection.scalars(name).one()
@@ -92,11 +91,8 @@ def expected(connection: Connection, *, roles: bool) -> Structure:
 
 
 @contextmanager
-def _aside(connection: Connection) -> Iterator[None]:
-    """Undo everything, with settings that have PostgreSQL write the same names everywhere.
-
-    It qualifies them, and quotes only those that have to be.
-    """
+def _rolled_back(connection: Connection) -> Iterator[None]:
+    """Roll back everything done inside; names are qualified, and quoted only if necessary."""
     with connection.begin_nested() as savepoint:
         for setting, value in (("search_path", ""), ("quote_all_identifiers", "off")):
             connection.execute(select(func.set_config(setting, value, True)))
@@ -114,7 +110,7 @@ def _read(connection: Connection, schema: str) -> Structure:
         if part.kind.startswith("function"):
             name = unqualified(name, written)
         if not name.startswith(_OWN):
-            # In the source of a function, `message_store.` may also be the name of a setting.
+            # In a function's source, `message_store.` may also be the prefix of a setting.
             qualifiers = in_source(schema) if part.is_source else written
             parts[part.kind, name] = unqualified(part.definition, qualifiers)
     explicit, effective = set(), set()
@@ -135,7 +131,7 @@ def in_source(schema: str) -> list[str]:
 
 
 def unqualified(definition: str, qualifiers: list[str]) -> str:
-    """Take the schema out where a name begins with it, not where one ends like it."""
+    """Remove the schema where it is a whole qualifier."""
     # As identifiers, and within strings.
     written = [*qualifiers, *(qualifier.replace("'", "''") for qualifier in qualifiers)]
     any_of_them = "|".join(re.escape(qualifier) for qualifier in written)
@@ -150,10 +146,10 @@ def _revisions(connection: Connection, schema: str) -> set[str] | None:
         with connection.begin_nested():
             return set(connection.scalars(select(versions.c.version_num)))
     except ProgrammingError:
-        return None  # It is its owner's to read.
+        return None  # Only the owner may read it.
 
 
 @cache
 def _sql(name: str) -> TextClause:
-    """Return the statement in a file beside this module."""
+    """Return the statement of an SQL file in this package."""
     return text(files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8"))
