@@ -113,7 +113,7 @@ def test_a_snapshot_of_its_own_is_refused(flavour: Any, store: Any, isolation_le
         for read in (late.read_messages, late.settled_position):
             with pytest.raises(ReadNotExact, match=isolation_level.lower()) as error:
                 flavour.run(read())
-            assert "read committed" in error.value.__notes__[0]
+            assert "READ COMMITTED" in error.value.__notes__[0]
             flavour.run(connection.rollback())
 
 
