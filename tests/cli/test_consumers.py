@@ -106,7 +106,7 @@ def test_members_and_what_they_have(engine: Engine) -> None:
             session.commit()
         living.share(session, {}, lambda session, slot: 0)
         session.commit()
-        dead.beat(session)
+        dead.renew_lease(session)
         session.commit()
 
     (found,) = told("consumers", url=engine.url)["consumers"]

@@ -237,4 +237,4 @@ def test_dead_letters(database: URL) -> None:
         in mdb("dead-letters", "skip", "billing", "1", url=database).stdout
     )
     refused = mdb("dead-letters", "skip", "billing", "1", url=database, code=1)
-    assert "'billing' has set no message 1 aside" in refused.stderr
+    assert "'billing' has no dead letter at global position 1" in refused.stderr

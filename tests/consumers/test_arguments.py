@@ -56,7 +56,7 @@ from mdb_sqla.testing.catch_up import catch_up
         ({"consumer_group_member": "0", "consumer_group_size": 2}, "'0' (str)"),
         (
             {"group": Group(), "consumer_group_member": 0, "consumer_group_size": 2},
-            "a group or is a member by number, not both",
+            "group and consumer_group_size exclude each other",
         ),
     ],
 )

@@ -315,5 +315,5 @@ def test_one_run_at_a_time(application: Any) -> None:
     assert refused == (
         []
         if application.flavour.asynchronous
-        else ["Consumer 'billing' is running already in this process"]
+        else ["Consumer 'billing' is already running in this process"]
     )

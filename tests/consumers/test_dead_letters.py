@@ -151,7 +151,7 @@ def test_skip_leaves_one_out(billing: Billing) -> None:
 
 
 def test_skip_of_what_is_not_there(billing: Billing) -> None:
-    with pytest.raises(InvalidArgument, match="'billing' has set no message 77 aside"):
+    with pytest.raises(InvalidArgument, match="'billing' has no dead letter at global position 77"):
         billing.change(skip, 77)
 
 

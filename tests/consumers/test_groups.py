@@ -272,7 +272,7 @@ def test_a_heartbeat_that_waits_for_the_end_joins_no_more(engine: Engine) -> Non
 
     def beat() -> None:
         with Session(engine) as session:
-            membership.beat(session)
+            membership.renew_lease(session)
             session.commit()
 
     with ThreadPoolExecutor() as threads, Session(engine) as session:

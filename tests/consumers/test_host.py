@@ -143,8 +143,8 @@ def test_stops_when_it_is_told(application: Application, where: str, number: int
     assert process.returncode == 0, logged
     assert "billing" in told
     assert "Endless: wait" in told
-    assert "Consumer billing stops" in logged
-    assert "Consumer other stops" in logged
+    assert "Consumer billing stopped" in logged
+    assert "Consumer other stopped" in logged
 
 
 def test_one_that_fails_ends_it_after_the_others(application: Application, where: str) -> None:
@@ -157,7 +157,7 @@ def test_one_that_fails_ends_it_after_the_others(application: Application, where
     last = " ".join(logged.splitlines()[-3:])
     assert "mdb: Consumer 'other' could not handle message 2 of type 'Bad'" in last
     assert ": ZeroDivisionError: a bad one" in last
-    assert "Consumer billing stops" in logged
+    assert "Consumer billing stopped" in logged
     assert application.mark.read_text(encoding="utf-8") == "other HandlerFailed\n"
 
 
@@ -170,7 +170,7 @@ def test_one_that_exits_ends_it_as_a_failure(application: Application, where: st
 
     assert process.returncode == 1
     assert "Consumer 'other' was ended by SystemExit(0)" in logged
-    assert "Consumer billing stops" in logged
+    assert "Consumer billing stopped" in logged
     with application.engine.connect() as connection:
         assert connection.execute(select(tables.consumer_members)).all() == []
 
@@ -239,7 +239,7 @@ def test_what_was_imported_is_kept_from_the_garbage_collector(
 
 
 def test_consumers_need_names_of_their_own() -> None:
-    with pytest.raises(InvalidArgument, match="needs a consumer"):
+    with pytest.raises(InvalidArgument, match="needs at least one consumer"):
         Host(sessionmaker())
     with pytest.raises(InvalidArgument, match="'a', 'a'"):
         Host(sessionmaker(), Consumer("a"), Consumer("a"))

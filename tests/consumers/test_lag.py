@@ -103,7 +103,7 @@ def test_a_time_that_python_does_not_have_has_no_age(
     found = measured(application, doing_nothing("billing", "order"))
     assert found.messages == 2
     assert found.seconds == pytest.approx(0, abs=30)
-    monkeypatch.setattr(module, "MOST", 1)
+    monkeypatch.setattr(module, "MAX_COUNTED", 1)
     found = measured(application, doing_nothing("billing", "order"))
     assert (found.messages, found.at_least, found.seconds) == (1, True, 0)
     other = Consumer("other", "order")
@@ -206,7 +206,7 @@ def test_dead_letters_are_counted_by_themselves(application: Any) -> None:
 
 def test_no_more_are_looked_at_than_said(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     write_variously(application)
-    monkeypatch.setattr(module, "MOST", 10)
+    monkeypatch.setattr(module, "MAX_COUNTED", 10)
 
     found = measured(application, doing_nothing("billing", "order"))
     assert (found.messages, found.at_least) == (10, True)

@@ -63,7 +63,7 @@ def test_names_are_as_long_as_a_key_allows(application: Any) -> None:
 def test_bad_handlers(application: Any) -> None:
     consumer = Consumer("billing", "order")
     consumer.on("T")(lambda message, unit: None)
-    with pytest.raises(InvalidArgument, match="'T' have a handler already"):
+    with pytest.raises(InvalidArgument, match="'T' already have a handler"):
         consumer.on("T")(lambda message, unit: None)
     not_callable: Any = "f"
     with pytest.raises(InvalidArgument, match="'f'"):

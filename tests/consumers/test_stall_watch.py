@@ -56,7 +56,7 @@ def test_one_that_can_not_see_it_goes_on(
     monkeypatch.setattr("mdb_sqla.consumers.stall_watch.holding_back", refuse)
 
     def script() -> None:
-        lines.wait_for("can't see who holds it back.*not here")
+        lines.wait_for("could not check which transactions hold it back.*not here")
         application.write("order-1", 1)
         handled.wait_for(1)
 

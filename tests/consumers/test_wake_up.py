@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import Consumer, Group, MemberReplaced, Message, RetryPolicy, migrations, tables
 from mdb_sqla.consumers import dead_letter_queue
-from mdb_sqla.consumers.heartbeat import Beat, beating
+from mdb_sqla.consumers.heartbeat import Heartbeat, run_heartbeat
 from mdb_sqla.consumers.operations import Pause
 from mdb_sqla.consumers.runners import Runner
 from mdb_sqla.wake_up.channel import channel_of
-from mdb_sqla.wake_up.listener import _changing, listening
+from mdb_sqla.wake_up.listener import _listeners_lock, subscribe
 from tests.consumers.conftest import Application, leave_effect
 from tests.consumers.test_running import run_until
 from tests.waiting import PATIENCE, backends, collect_garbage, wait_until
@@ -235,7 +235,7 @@ def test_an_end_right_after_the_beginning_leaves_nothing(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(100):
-            with listening(engine.sync_engine, (), lambda: None):
+            with subscribe(engine.sync_engine, (), lambda: None):
                 pass
         collect_garbage()
     runner.run(engine.dispose())
@@ -270,7 +270,7 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
         beats.append(1)
         raise MemberReplaced("billing", "m")
 
-    with beating(engine, Beat(beat, 0.01), Runner(sessionmaker(engine)).submit):
+    with run_heartbeat(engine, Heartbeat(beat, 0.01), Runner(sessionmaker(engine)).submit):
         wait_until(lambda: not [t for t in threading.enumerate() if "heartbeat" in t.name])
 
     engine.dispose()
@@ -283,7 +283,7 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
 def test_a_fork_listens_by_itself(application: Application) -> None:
     engine = application.engine
     engine.connect().close()
-    with listening(engine, [], lambda: None), _changing:
+    with subscribe(engine, [], lambda: None), _listeners_lock:
         child = os.fork()
         if not child:
             status = 1
@@ -292,7 +292,7 @@ def test_a_fork_listens_by_itself(application: Application) -> None:
                 woken = threading.Event()
 
                 def listen() -> None:
-                    with listening(engine, [], woken.set):
+                    with subscribe(engine, [], woken.set):
                         woken.wait(PATIENCE)
 
                 thread = threading.Thread(target=listen, daemon=True)

@@ -78,7 +78,7 @@ class Supervisor:
 @pytest.fixture
 def supervisor(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     caplog.set_level(logging.INFO, "mdb_sqla.host")
-    monkeypatch.setattr(health_endpoint, "_FRESH", 0.05)
+    monkeypatch.setattr(health_endpoint, "_CACHE_SECONDS", 0.05)
     return Supervisor(caplog)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Host, HostStatus, HttpUnavailable, InvalidArgument, Lag
 from mdb_sqla.host import health_endpoint
-from mdb_sqla.host.lag_query import Lags
+from mdb_sqla.host.lag_query import LagReport
 from tests.host.conftest import PATIENCE, Supervisor, billing
 
 
@@ -37,12 +37,12 @@ def test_an_address_in_use(factory: Any) -> None:
     ],
 )
 def test_addresses(http: Any, expected: tuple[str, int]) -> None:
-    assert health_endpoint.parsed_address(http) == expected
+    assert health_endpoint.parse_address(http) == expected
 
 
 @pytest.mark.parametrize("http", ["", ":80", "host", "host:", 65536, -1, "1.5", "a:٣"])
 def test_what_is_no_address(http: Any) -> None:
-    with pytest.raises(InvalidArgument, match="a port, or host:port"):
+    with pytest.raises(InvalidArgument, match="a port or host:port"):
         Host(sessionmaker(), billing(), http=http)
 
 
@@ -50,47 +50,47 @@ class Database:
     """Answers when it is told to, and counts the questions."""
 
     def __init__(self) -> None:
-        self.questions: list[Future[Lags]] = []
+        self.questions: list[Future[LagReport]] = []
         self.asked = threading.Semaphore(0)
 
-    def ask(self) -> Future[Lags]:
+    def ask(self) -> Future[LagReport]:
         self.questions.append(Future())
         self.asked.release()
         return self.questions[-1]
 
-    def status(self, lags: Lags) -> HostStatus:
+    def status(self, lags: LagReport) -> HostStatus:
         return HostStatus((), lags.problem)
 
 
 def test_many_requests_are_one_question(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_endpoint, "_FRESH", 60.0)
+    monkeypatch.setattr(health_endpoint, "_CACHE_SECONDS", 60.0)
     database = Database()
     with (
-        health_endpoint.serving(("127.0.0.1", 0), database.ask, database.status),
+        health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status),
         ThreadPoolExecutor(10) as threads,
     ):
         asking = [threads.submit(supervisor.ask) for _ in range(10)]
         assert database.asked.acquire(timeout=PATIENCE)
-        database.questions[0].set_result(Lags([Lag({}, 0, False, 0.0, 0)]))
+        database.questions[0].set_result(LagReport([Lag({}, 0, False, 0.0, 0)]))
         assert [each.result()[0] for each in asking] == [200] * 10
         assert supervisor.ask()[0] == 200
         assert len(database.questions) == 1
 
-        monkeypatch.setattr(health_endpoint, "_FRESH", 0.0)
+        monkeypatch.setattr(health_endpoint, "_CACHE_SECONDS", 0.0)
         asking = [threads.submit(supervisor.ask)]
         assert database.asked.acquire(timeout=PATIENCE)
-        database.questions[1].set_result(Lags(problem="gone"))
+        database.questions[1].set_result(LagReport(problem="gone"))
         assert asking[0].result() == (503, {"healthy": False, "problem": "gone", "consumers": []})
 
 
 def test_a_database_that_never_answers(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_endpoint, "PATIENCE", 0.1)
+    monkeypatch.setattr(health_endpoint, "TIMEOUT", 0.1)
     database = Database()
-    with health_endpoint.serving(("127.0.0.1", 0), database.ask, database.status):
+    with health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status):
         for _ in range(3):
             code, body = supervisor.ask()
             assert (code, "has not answered" in body["problem"]) == (503, True)
@@ -100,11 +100,11 @@ def test_a_database_that_never_answers(
 def test_a_request_in_hand_does_not_keep_the_host_from_ending(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_endpoint, "PATIENCE", 3600.0)
+    monkeypatch.setattr(health_endpoint, "TIMEOUT", 3600.0)
     database = Database()
     with ThreadPoolExecutor() as threads:
-        with health_endpoint.serving(("127.0.0.1", 0), database.ask, database.status):
+        with health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status):
             asking = threads.submit(supervisor.ask)
             assert database.asked.acquire(timeout=PATIENCE)
         code, body = asking.result(PATIENCE)
-    assert (code, body["problem"]) == (503, "The host has ended")
+    assert (code, body["problem"]) == (503, "The host has stopped")

@@ -37,7 +37,7 @@ def test_the_report_at_the_start(factory: Any, database: URL, supervisor: Superv
 @pytest.fixture
 def silent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
     """One that takes connections and says nothing."""
-    monkeypatch.setattr(service_host, "PATIENCE", 0.1)
+    monkeypatch.setattr(service_host, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         yield URL.create("postgresql+psycopg", host="127.0.0.1", port=port, database="x")

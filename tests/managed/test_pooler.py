@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import Consumer, Message, MessageStore, migrations
-from mdb_sqla.wake_up.listener import listening
+from mdb_sqla.wake_up.listener import subscribe
 from tests.managed.conftest import PSYCOPG
 from tests.side_by_side.message_db import conninfo
 
@@ -60,7 +60,7 @@ def test_who_listens_directly_is_woken(engine: Engine, direct: URL) -> None:
     listener = create_engine(direct, poolclass=NullPool)
     with listener.connect():
         pass  # Initializes its dialect.
-    with listening(listener, ["order"], woken.set):
+    with subscribe(listener, ["order"], woken.set):
         assert woken.wait(PATIENCE)  # It listens.
         woken.clear()
         write(engine)

@@ -155,7 +155,7 @@ def waits(caplog: pytest.LogCaptureFixture) -> Any:
         told
         for record in caplog.records
         # Only of this one: a client's may have what can't be shown any more.
-        if record.name == "mdb_sqla.consumer" and "waits for" in (told := record.getMessage())
+        if record.name == "mdb_sqla.consumer" and "is blocked" in (told := record.getMessage())
     ]
 
 

@@ -51,7 +51,7 @@ def test_told_to_end_while_the_broker_hangs(shop: Any, receiving: Any, relays: R
     wait_until(lambda: shop.position() == 1, PATIENCE)
     receiving.server.pause()
     shop.write(1, "two")
-    wait_until(lambda: "waits for" in relays.log, PATIENCE)
+    wait_until(lambda: "is blocked" in relays.log, PATIENCE)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(20) == 0

@@ -240,7 +240,7 @@ def test_a_stream_that_is_missing_is_waited_for(
 
     async def scenario() -> None:
         async with shop.running(relay):
-            await until(lambda: "waits for" in caplog.text)
+            await until(lambda: "is blocked" in caplog.text)
             assert shop.position() == 0
             await later.prepare()
             await until(lambda: shop.position() == 1)

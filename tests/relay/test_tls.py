@@ -59,7 +59,7 @@ def test_who_is_not_trusted_gets_nothing(
     with monkeypatch.context() as context:
         context.delenv("SSL_CERT_FILE")
         process = relays.start()
-    wait_until(lambda: "waits for" in relays.log, PATIENCE)
+    wait_until(lambda: "is blocked" in relays.log, PATIENCE)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(PATIENCE) == 0

@@ -25,7 +25,7 @@ from mdb_sqla import (
 )
 from mdb_sqla.consumers import dead_letter_queue
 from mdb_sqla.store.copy_writes import LEAST_TO_COPY
-from mdb_sqla.wake_up.listener import listening
+from mdb_sqla.wake_up.listener import subscribe
 from tests.conftest import Flavour
 from tests.security.strings import HOSTILE
 
@@ -154,7 +154,7 @@ def test_a_schema_and_its_channel(flavour: Flavour, schema: str) -> None:
             assert (
                 flavour.run(session.scalar(select(func.count()).select_from(tables.messages))) == 0
             )
-        with listening(engine, ["account"], woken.set):
+        with subscribe(engine, ["account"], woken.set):
             assert woken.wait(PATIENCE)
             woken.clear()
             with flavour.session() as session:

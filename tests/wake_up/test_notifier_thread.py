@@ -82,7 +82,7 @@ def test_a_connection_that_is_lost_is_replaced(clean_database: URL, ear: Ear) ->
 def test_a_server_that_takes_no_connections_is_told_of_once(
     clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "_AFTER_FAILURE", 0.01)
+    monkeypatch.setattr(notifier, "_RETRY_INTERVAL", 0.01)
     engine = create_engine(clean_database)
     connecting = True
 
@@ -91,7 +91,7 @@ def test_a_server_that_takes_no_connections_is_told_of_once(
         if not connecting:
             raise OSError("refused")
 
-    with engine.connect() as connection, caplog.at_level(logging.WARNING, "mdb_sqla.notifying"):
+    with engine.connect() as connection, caplog.at_level(logging.WARNING, "mdb_sqla.notifier"):
         connecting = False
         for _ in range(5):
             MessageStore(connection).write("a-1", message())
@@ -100,7 +100,7 @@ def test_a_server_that_takes_no_connections_is_told_of_once(
         wait_until(lambda: caplog.records)
 
     assert [record.message for record in caplog.records] == [
-        "Consumers can't be woken, and poll meanwhile"
+        "Notifications fail; consumers poll instead"
     ]
     engine.dispose()
 
@@ -109,7 +109,7 @@ def test_the_applications_own_connection_is_left_alone(
     clean_database: URL, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the engine's creator returns one connection, whoever asks."""
-    monkeypatch.setattr(notifier, "_AFTER_FAILURE", 0.0)
+    monkeypatch.setattr(notifier, "_RETRY_INTERVAL", 0.0)
     with psycopg.connect(conninfo(clean_database)) as only:
         engine = create_engine("postgresql+psycopg://", creator=lambda: only, poolclass=StaticPool)
         with Session(engine) as session:
@@ -118,7 +118,7 @@ def test_the_applications_own_connection_is_left_alone(
                 write_on_commit(session, "a-1", message())
                 session.commit()
                 session.execute(text("SET LOCAL application_name = 'in a transaction'"))
-                wait_until(lambda: not notifier._notifiers[engine.pool]._waiting)
+                wait_until(lambda: not notifier._notifiers[engine.pool]._queued)
             wait_until(lambda: caplog.records)
             # Not rolled back, and no statement is a transaction of its own.
             assert session.scalar(text("SHOW application_name")) == "in a transaction"

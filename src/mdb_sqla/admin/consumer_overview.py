@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mdb_sqla import functions
 from mdb_sqla.consumers.consumer_lag import Lag, lag
-from mdb_sqla.consumers.dead_letter_queue import number_set_aside
+from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
 from mdb_sqla.consumers.registry import Reads, registered
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
@@ -158,8 +158,8 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
         Member(row.member, row.is_alive, tuple(s.slot for s in of_slots if s.owner == row.member))
         for row in execute(db, statement.order_by(members.c.member), {}, WRITES)
     )
-    number = number_set_aside(db, name)
-    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, number)
+    dead_letters = count_dead_letters(db, name)
+    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, dead_letters)
 
 
 def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:

@@ -1,4 +1,4 @@
-"""Consumers: their loop, handlers, positions, groups, dead letters and lag; request and reply."""
+"""Consumers: loop, handlers, positions, groups, dead letters and lag; request and reply."""
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.consumer_lag import Lag, lag

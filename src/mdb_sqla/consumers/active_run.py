@@ -5,42 +5,40 @@ from types import TracebackType
 from typing import Literal, Self
 
 from mdb_sqla.consumers.handlers import Handlers
-from mdb_sqla.consumers.heartbeat import beating
-from mdb_sqla.consumers.loop import Consumption
-from mdb_sqla.consumers.operations import Steps
+from mdb_sqla.consumers.heartbeat import run_heartbeat
+from mdb_sqla.consumers.loop import ConsumerLoop
+from mdb_sqla.consumers.operations import Routine
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import Settings
-from mdb_sqla.wake_up.listener import listening
+from mdb_sqla.wake_up.listener import subscribe
 
 __all__ = ["ActiveRun"]
 
 
 class ActiveRun:
-    """A run of a consumer while it lasts, with the threads beside it: heartbeat and listener.
+    """A running consumer, with its heartbeat and listener threads.
 
-    Its methods may be called from any thread, and from a signal handler.
+    Its methods may be called from any thread and from a signal handler.
 
     Args:
         settings: the consumer's.
         handlers: the consumer's.
-        driver: what does the steps.
-        endless: whether it goes on when there is nothing more.
+        runner: performs the loop's operations.
+        endless: whether to wait for more messages instead of returning.
 
     Raises:
         InvalidArgument: the consumer has no handlers.
     """
 
     def __init__(
-        self, settings: Settings, handlers: Handlers, driver: Runner | AsyncRunner, *, endless: bool
+        self, settings: Settings, handlers: Handlers, runner: Runner | AsyncRunner, *, endless: bool
     ) -> None:
         self._settings = settings
-        self._driver = driver
+        self._runner = runner
         self._endless = endless
         self._threads = ExitStack()
-        # Not before it has begun: the engine is to make its first connection undisturbed.
-        self._consumption = Consumption(
-            settings, handlers, endless=endless, on_begin=self._start_threads
-        )
+        # The threads start after the engine has made its first connection.
+        self._loop = ConsumerLoop(settings, handlers, endless=endless, on_start=self._start_threads)
 
     def __enter__(self) -> Self:
         return self
@@ -53,38 +51,38 @@ class ActiveRun:
     ) -> None:
         self._threads.__exit__(exc_type, exc, traceback)
 
-    def steps(self) -> Steps:
-        """Return what the driver is to do."""
-        return self._consumption.steps()
+    def operations(self) -> Routine:
+        """Return the operations of the loop."""
+        return self._loop.operations()
 
     @property
     def state(self) -> Literal["running", "paused", "stopping"]:
-        """What it is doing; `stopping` is finishing what is in hand."""
-        control = self._consumption.control
+        """What it is doing; `stopping` while it finishes the current messages."""
+        control = self._loop.control
         return "stopping" if control.stopping else "paused" if control.paused else "running"
 
     @property
     def rate(self) -> float:
-        """How many messages were handled in a second, over the last minute."""
-        return self._consumption.control.rate.per_second
+        """Messages handled per second, over the last minute."""
+        return self._loop.control.rate.per_second
 
     def stop(self) -> None:
-        """Have it finish what is in hand, and end."""
-        self._consumption.control.stopping = True
-        self._driver.wake()
+        """Finish the current messages, then end."""
+        self._loop.control.stopping = True
+        self._runner.wake()
 
     def pause(self) -> None:
-        """Have it handle nothing more for now."""
-        self._consumption.control.paused = True
-        self._driver.wake()
+        """Handle no more messages until `resume`."""
+        self._loop.control.paused = True
+        self._runner.wake()
 
     def resume(self) -> None:
-        """Have it go on after `pause`."""
-        self._consumption.control.paused = False
-        self._driver.wake()
+        """Continue after `pause`."""
+        self._loop.control.paused = False
+        self._runner.wake()
 
     def _start_threads(self) -> None:
-        driver, start = self._driver, self._threads.enter_context
-        start(beating(driver.engine, self._consumption.beat, driver.submit))
+        runner, start = self._runner, self._threads.enter_context
+        start(run_heartbeat(runner.engine, self._loop.heartbeat, runner.submit))
         if self._endless:
-            start(listening(driver.engine, self._settings.categories, driver.wake))
+            start(subscribe(runner.engine, self._settings.categories, runner.wake))

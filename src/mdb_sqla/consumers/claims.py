@@ -1,4 +1,4 @@
-"""Who may move a consumer's slots on: whoever has claimed one last."""
+"""Claims to a consumer's slots: only the latest claim to a slot may advance its position."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ _BIND: dict[str, Any] = {"clause": WRITES}
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to move a slot of a consumer's work on, until somebody else claims it.
+    """The right to advance a slot of a consumer's work, until another process claims it.
 
-    Tokens grow with time: where the database has a smaller one, it has forgotten the claim.
+    The token is a fencing token. It grows with time: if the database has a smaller one, it has lost
+    the claim.
     """
 
     consumer: str
@@ -53,43 +54,43 @@ class Claim:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those of a statement with `IS_SLOT` or `IS_CLAIMED`."""
+        """The parameters of a statement with `IS_SLOT` or `IS_CLAIMED`."""
         return {"of_consumer": self.consumer, "of_slot": self.slot, "of_token": self.token}
 
 
-# Made once: making a statement costs as much as executing it.
+# Built once: building a statement costs as much as executing it.
 
 IS_SLOT = and_(slots.c.consumer == bindparam("of_consumer"), slots.c.slot == bindparam("of_slot"))
 """The slot of a claim, by its parameters."""
 
 IS_CLAIMED = and_(IS_SLOT, slots.c.token == bindparam("of_token"))
-"""The same, while nobody else has claimed it."""
+"""The same, unless another process has claimed it."""
 
 _RELEASE = update(slots).where(IS_CLAIMED).values(owner=None, token=slots.c.token + 1)
 
 
 def claim(session: Session, consumer: str, slot: int, number: int, start: int) -> tuple[Claim, int]:
-    """Take a slot over from whoever has it; returns up to which position all is done.
+    """Take over a slot from its current owner; returns the claim and the slot's position.
 
     Args:
-        session: in whose transaction it is done.
+        session: the session in whose transaction to do so.
         consumer: the consumer's name.
         slot: the slot, from 0.
-        number: into how many slots the consumer's work is partitioned.
-        start: up to where all is done where the consumer never ran.
+        number: the number of slots that the consumer's work is partitioned into.
+        start: the position of a slot that never ran.
 
     Raises:
         InvalidArgument: the work is partitioned into another number of slots.
     """
     taken = _claim(session, consumer, slot, number, start, None, where=true())
-    assert taken is not None  # noqa: S101 (without a condition it always is)
+    assert taken is not None  # noqa: S101 (without a condition the claim always succeeds)
     return taken
 
 
 def claim_if_free(
     session: Session, consumer: str, slot: int, number: int, start: int, member: str
 ) -> tuple[Claim, int] | None:
-    """Take a slot over if it is no living member's; None if it is. See `claim`."""
+    """Take over a slot unless a live member owns it; None if one does. See `claim`."""
     others = members.alias()
     is_taken = exists().where(
         others.c.consumer == slots.c.consumer,
@@ -109,7 +110,7 @@ def _claim(
     owner: str | None,
     where: ColumnElement[bool],
 ) -> tuple[Claim, int] | None:
-    # The first slot's row is there before any other: whoever makes it says how many there are.
+    # Slot 0's row is inserted before any other: the process that inserts it sets their number.
     for each in (0, slot):
         new = insert(slots).values(consumer=consumer, slot=each, slots=number, position=start)
         session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
@@ -117,10 +118,11 @@ def _claim(
         found = session.execute(others.limit(1), bind_arguments=_BIND).scalar()
         if found is not None:
             raise InvalidArgument(
-                f"The work of consumer {consumer!r} is partitioned into {found} slots, not {number}"
+                f"The work of consumer {consumer!r} is partitioned into {found} slots, not "
+                f"{number}: all processes of a consumer need the same number"
             )
-    # By the clock, in microseconds: a database that has lost its last transactions must not give a
-    # token to one process that another got from it before.
+    # By the clock, in microseconds: a database that has lost its last transactions must not issue
+    # a token again that another process already has.
     now = cast(1_000_000 * extract("epoch", func.clock_timestamp()), BigInteger)
     statement = (
         update(slots)
@@ -139,7 +141,7 @@ def _claim(
 
 
 def owned_slots(session: Session, consumer: str, member: str) -> dict[int, Claim]:
-    """Return the claims that the database has of a member."""
+    """Return a member's claims as the database has them."""
     statement = select(slots.c.slot, slots.c.token).where(
         slots.c.consumer == consumer, slots.c.owner == member
     )
@@ -148,7 +150,7 @@ def owned_slots(session: Session, consumer: str, member: str) -> dict[int, Claim
 
 
 def release(claim: Claim, session: Session) -> None:
-    """Release a slot, so that others can take it at once; it may be another's already."""
+    """Release a slot, so that others can acquire it at once; it may be another's already."""
     session.execute(_RELEASE, claim.parameters, bind_arguments=_BIND)
 
 

@@ -1,4 +1,4 @@
-"""What a consumer reads next, and whether the database confirms where it is, in one statement."""
+"""A slot's next batch and the database's view of its position, in one statement."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["Confirmation", "read", "settled"]
 
 
 class Confirmation(NamedTuple):
-    """What the database says of a slot while its messages are read.
+    """A slot's state when its messages were read.
 
     Attributes:
-        token: of whoever has claimed the slot last; None where there is no such slot.
-        position: up to where all is done; None likewise.
-        sequence: the file of the sequence that draws global positions.
-        has_anchor: whether the anchor is stored that was asked for.
+        token: of the latest claim to the slot; None if there is no such slot.
+        position: the saved position; None if there is no such slot.
+        sequence: the file of the sequence that assigns global positions.
+        has_anchor: whether the requested anchor is stored.
     """
 
     token: int | None
@@ -70,7 +70,7 @@ def read(
     batch_size: int,
     filters: CategoryFilters,
 ) -> tuple[Confirmation, list[StoredMessage]]:
-    """Read a batch, from a global position on; see `MessageStore.read_messages`."""
+    """Read a batch starting at a global position; see `MessageStore.read_messages`."""
     parameters = {
         **claim.parameters,
         **sequence_of(session),
@@ -82,9 +82,9 @@ def read(
 
 
 def settled(session: Session, category: StreamName | None) -> Anchor | None:
-    """Return the last message of any category up to what is settled in one, or in all of them.
+    """Return the last message of any category up to the settled position of one, or of all.
 
-    What is settled, a read sees that follows in the same transaction. None in an empty store.
+    A later read in the same transaction sees everything settled. None if the store is empty.
     """
     rows = execute(session, _SETTLED, {"category": category}, WRITES)
     return Anchor(rows[0].global_position, uuid_of(rows[0].id)) if rows else None

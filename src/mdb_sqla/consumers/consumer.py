@@ -29,12 +29,12 @@ _H = TypeVar("_H", bound=Handler)
 
 
 class Consumer:
-    """Handles messages in order, and keeps its position in the transaction that handles them.
+    """Handles messages in order, and saves its position in the transaction that handles them.
 
-    A handler gets the message and a unit of work. What it does with that (rows, messages, whatever
-    the session executes) is committed together with the consumer's position, or not at all: in this
-    database every message has its effects exactly once. Effects elsewhere can be repeated, if the
-    process ends before COMMIT.
+    A handler gets the message and a unit of work. Its effects (rows, messages, whatever the session
+    executes) and the consumer's position are committed together or not at all: in this database
+    every message takes effect exactly once. Effects elsewhere can be repeated if the process ends
+    before COMMIT.
 
         consumer = Consumer("billing", "order")
 
@@ -45,31 +45,30 @@ class Consumer:
         consumer.run(sessionmaker(engine))
 
     Args:
-        name: under which its position is kept; a consumer by another name starts afresh.
-        categories: what it reads, in global order; none of them means all there are.
-        start: the global position that it begins with when it runs for the first time.
+        name: the name under which its position is saved.
+        categories: the categories to read, in global order; all if none is given.
+        start: the global position to start at when it runs for the first time.
         take_over: the position stream of an Eventide consumer of the same category, such as
-            `account:position-billing`, to go on from when it runs for the first time.
+            `account:position-billing`, to continue from when it runs for the first time.
         strict: whether a message of a type without a handler is an error.
-        batch_size: how many messages are read at a time.
-        transaction_size: how many messages at most are handled in one transaction.
+        batch_size: the maximum number of messages to read at a time.
+        transaction_size: the maximum number of messages to handle in one transaction.
         max_in_flight: for handlers with effects elsewhere, `async def handler(message)`: they get
-            no unit of work, and up to so many run concurrently, those of one cardinal id one after
-            another. Then the position is saved, so that at most these are repeated if the process
-            ends before. Only with `run_async`.
-        isolation_level: of the transactions that messages are handled in; the engine's own, if
-            nothing is said. With `REPEATABLE READ` or `SERIALIZABLE`, what conflicts with another
-            transaction is rolled back and handled again, without counting as an attempt.
-        retry_policy: how often a handler is called before its message counts as failed; ten times
-            within a minute, if nothing is said.
-        on_failure: what becomes of a message whose handler has failed for good: `stop` stops the
-            consumer with `HandlerFailed`; with `dead_letter` the message becomes a dead letter,
-            with the later ones of its stream, and the other streams continue. See
-            `mdb_sqla.admin.dead_letters`.
-        poll_interval: the shortest and the longest time, in seconds, after which it looks for
-            messages again where there were none; it doubles in between.
-        group: shares the work with other processes that run this consumer; without it, the one that
-            was started last has all of it.
+            no unit of work, and up to this many run concurrently, those of one cardinal id in
+            order. The position is saved after them; if the process ends before, at most these
+            messages are repeated. Only with `run_async`.
+        isolation_level: of the handlers' transactions; the engine's by default. With `REPEATABLE
+            READ` or `SERIALIZABLE`, a transaction that conflicts with another is rolled back and
+            retried, without counting as an attempt.
+        retry_policy: how often a handler is called before its message counts as failed; by default
+            ten attempts within a minute.
+        on_failure: what to do when all attempts have failed: `stop` stops the consumer with
+            `HandlerFailed`; `dead_letter` dead-letters the message and the later ones of its
+            stream, and other streams continue. See `mdb_sqla.admin.dead_letters`.
+        poll_interval: the shortest and longest pause, in seconds, between two polls that find no
+            messages; the pause doubles in between.
+        group: shares the work among the processes that run this consumer; without it, the process
+            that started last takes over all of it.
         filters: as for `MessageStore.read_category`: correlation, consumer group, condition.
 
     Raises:
@@ -114,29 +113,29 @@ class Consumer:
 
     @property
     def categories(self) -> tuple[StreamName, ...]:
-        """What it reads; nothing stands for all categories."""
+        """The categories that it reads; empty for all."""
         return self._settings.categories
 
     @property
     def sharing(self) -> str:
-        """How it shares its work with others of its name, in words."""
+        """How it shares its work with other processes, for display."""
         return self._settings.sharing
 
     @property
     def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
-        """What it is doing in this process; `stopping` is finishing what is in hand."""
+        """What it is doing in this process; `stopping` while it finishes the current messages."""
         return "stopped" if (run := self._running) is None else run.state
 
     @property
     def rate(self) -> float:
-        """How many messages it has handled in a second, over the last minute, in this process."""
+        """Messages handled per second by this process, over the last minute."""
         return 0.0 if (run := self._running) is None else run.rate
 
     def lag(self, db: Database) -> Lag:
-        """Return how far it is, and what lies before it; see `mdb_sqla.admin.lag`. It need not run.
+        """Return its positions and lag; see `mdb_sqla.admin.lag`. It need not be running.
 
-        Before it first runs, messages are counted from `start`, also where it is to take over.
-        With an `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
+        Before its first run, messages are counted from `start`, even with `take_over`. With an
+        `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
         """
         settings = self._settings
         return lag(
@@ -149,10 +148,10 @@ class Consumer:
         )
 
     def on(self, *types: str) -> Callable[[_H], _H]:
-        """Have the function below handle messages of these types, or, without a type, all others.
+        """Decorate the handler of messages of these types, or, without types, of all other types.
 
         Raises:
-            InvalidArgument: a type is no string, or has a handler already.
+            InvalidArgument: a type is not a string, or already has a handler.
         """
         return self.handlers.on(*types)
 
@@ -160,42 +159,42 @@ class Consumer:
         """Handle messages until `stop` is called from another thread or from a signal handler.
 
         Raises:
-            InvalidArgument: the consumer has no handlers, or can't run with them like this.
-            HandlerFailed: a handler has failed for good; its transaction is rolled back, and all
-                before it is done.
-            NoHandler: the consumer is strict, and there is a message that it can't handle.
-            SlotLost: a consumer by this name was started elsewhere.
-            ConsumerAhead: its position is beyond all that was written to the store.
+            InvalidArgument: the consumer has no handlers, or handlers that need `run_async`.
+            HandlerFailed: all attempts to handle a message have failed; its transaction is rolled
+                back, and all earlier messages are handled.
+            NoHandler: the consumer is strict, and a message has no handler.
+            SlotLost: a consumer with this name was started elsewhere.
+            ConsumerAhead: its position is beyond the last message of the store.
         """
         self._run(factory, endless=True)
 
     def catch_up(self, factory: sessionmaker[Session]) -> None:
-        """Handle what there is, and return. See `run`."""
+        """Handle the messages that exist, then return. See `run`."""
         self._run(factory, endless=False)
 
     async def run_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
-        """Handle messages in a task, until `stop` is called. Handlers may be async. See `run`."""
+        """Handle messages in a task until `stop` is called. Handlers may be async. See `run`."""
         await self._run_async(factory, endless=True)
 
     async def catch_up_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
-        """Handle what there is, in a task, and return. See `run`."""
+        """Handle the messages that exist, in a task, then return. See `run`."""
         await self._run_async(factory, endless=False)
 
     def stop(self) -> None:
-        """Finish what is in hand, save the position, and return from `run`.
+        """Finish the current messages, save the position, and return from `run`.
 
-        From any thread or signal handler; without effect where the consumer is not running.
+        Call it from any thread or signal handler. No effect if the consumer is not running.
         """
         if (run := self._running) is not None:
             run.stop()
 
     def pause(self) -> None:
-        """Have the consumer handle nothing more until `resume`; it keeps what it holds."""
+        """Handle no more messages until `resume`; the consumer keeps its slots."""
         if (run := self._running) is not None:
             run.pause()
 
     def resume(self) -> None:
-        """Have the consumer go on after `pause`."""
+        """Continue after `pause`."""
         if (run := self._running) is not None:
             run.resume()
 
@@ -207,11 +206,11 @@ class Consumer:
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         if self._settings.max_in_flight is not None:
-            raise InvalidArgument("Messages in flight need `await consumer.run_async(...)`")
+            raise InvalidArgument("max_in_flight needs `await consumer.run_async(...)`")
         self.handlers.refuse_async()
-        driver = Runner(factory)
-        with self._registered(driver, endless, is_stopping) as run:
-            driver.run(run.steps())
+        runner = Runner(factory)
+        with self._registered(runner, endless, is_stopping) as run:
+            runner.run(run.operations())
 
     async def _run_async(
         self,
@@ -222,24 +221,26 @@ class Consumer:
     ) -> None:
         if self._settings.max_in_flight is not None:
             self.handlers.refuse_sync()
-        driver = AsyncRunner(factory)
-        async with self._prepared(factory):
-            with self._registered(driver, endless, is_stopping) as run:
-                await driver.run(run.steps())
+        runner = AsyncRunner(factory)
+        async with self._open_resources(factory):
+            with self._registered(runner, endless, is_stopping) as run:
+                await runner.run(run.operations())
 
     @asynccontextmanager
-    async def _prepared(self, _factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[None]:
-        """Hold what handlers need for as long as they are called; that of a kind of consumer."""
+    async def _open_resources(
+        self, _factory: async_sessionmaker[AsyncSession]
+    ) -> AsyncIterator[None]:
+        """Keep open what the handlers of a subclass need while the consumer runs."""
         yield
 
     @contextmanager
     def _registered(
-        self, driver: Runner | AsyncRunner, endless: bool, is_stopping: Callable[[], bool]
+        self, runner: Runner | AsyncRunner, endless: bool, is_stopping: Callable[[], bool]
     ) -> Iterator[ActiveRun]:
-        """Have `stop` and its like reach a run, for as long as it lasts."""
+        """Make the run available to `stop`, `pause` and `resume` while it lasts."""
         if self._running is not None:
-            raise InvalidArgument(f"Consumer {self.name!r} is running already in this process")
-        with ActiveRun(self._settings, self.handlers, driver, endless=endless) as run:
+            raise InvalidArgument(f"Consumer {self.name!r} is already running in this process")
+        with ActiveRun(self._settings, self.handlers, runner, endless=endless) as run:
             self._running = run
             try:
                 if is_stopping():

@@ -1,4 +1,4 @@
-"""How far a consumer is, and what still lies before it."""
+"""A consumer's positions and lag."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
 from mdb_sqla.column_types import held_by_python
-from mdb_sqla.consumers.dead_letter_queue import number_set_aside
+from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
@@ -37,13 +37,13 @@ from mdb_sqla.words.stream_name import category_name
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["MOST", "Lag", "lag"]
+__all__ = ["MAX_COUNTED", "Lag", "lag"]
 
-MOST = 100_000
-"""At how many messages beyond a consumer's position is looked: work for a tenth of a second."""
+MAX_COUNTED = 100_000
+"""The maximum number of messages to count: about a tenth of a second's work."""
 
-# The planner guesses badly how many rows a category has beyond a position, and must not sort all of
-# them to find the first ones; the functions that read categories have the same settings.
+# The planner misestimates how many rows a category has beyond a position, and must not sort all of
+# them to find the first ones. The server functions that read categories have the same settings.
 _SETTINGS = {
     "statement_timeout": "5s",
     "enable_seqscan": "off",
@@ -55,17 +55,17 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Lag:
-    """How far a consumer is, and what still lies before it.
+    """A consumer's positions and lag.
 
     Attributes:
-        positions: by slot, the global position up to which all is done; a consumer without a group
-            has slot 0, and one that never ran has none.
+        positions: by slot, the global position up to which all messages are handled; a consumer
+            without a group has slot 0, one that never ran has none.
         messages: how many messages it has yet to handle.
-        at_least: whether there may be more, as no more than `MOST` were looked at.
-        seconds: the age of the oldest of them; 0 where there is none. Where all that were looked at
-            are ruled out by a filter, the age of the last of those: nothing older is to be handled.
-            A time that Python does not have, such as infinity, has no age.
-        dead_letters: how many messages it has set aside; they are not among those above.
+        at_least: whether there may be more, because at most 100,000 were examined.
+        seconds: the age of the oldest of them; 0 if there is none. If a filter excludes all that
+            were examined, the age of the last of those: none to handle is older. Times that Python
+            can't represent, such as infinity, are ignored.
+        dead_letters: how many dead letters it has; `messages` does not include them.
     """
 
     positions: Mapping[int, int]
@@ -75,12 +75,12 @@ class Lag:
     dead_letters: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what lies before it as what JSON can hold."""
+        """Return the lag as JSON-compatible values."""
         return {"messages": self.messages, "at_least": self.at_least, "seconds": self.seconds}
 
     @property
     def position(self) -> int | None:
-        """The position of the slot that is least far; None where none has begun."""
+        """The lowest position of any slot; None if there is none."""
         return min(self.positions.values(), default=None)
 
 
@@ -92,51 +92,50 @@ def lag(
     types: Collection[str] | None = None,
     **filters: Unpack[CategoryFilters],
 ) -> Lag:
-    """Return how far a consumer is, and what lies before it.
+    """Return a consumer's positions and lag.
 
-    It looks at the messages beyond the position only, and at no more than `MOST` of them, so that
-    it takes as long in a large store as in a small one. The consumer need not run; one that has a
-    group has one lag, which is that of all its members.
+    Examines at most 100,000 messages beyond the position, so that a large store takes no longer
+    than a small one. The consumer need not be running. A group has one lag, for all its members.
 
     Args:
-        db: a session or connection in a transaction, which is left as it was.
-        consumer: its name.
-        categories: what it reads; none of them means all there are.
-        start: the global position that it begins with where it never ran.
-        types: the types that it handles; None for any. Others are left out, as it leaves them out.
-        filters: those of the consumer. With `consumer_group_member` it is the lag of that member.
+        db: a session or connection in a transaction, which is left unchanged.
+        consumer: the consumer's name.
+        categories: the categories that it reads; all if none is given.
+        start: the global position that it starts at if it never ran.
+        types: the types that it handles; None for all. Others are not counted.
+        filters: the consumer's. With `consumer_group_member`, the lag of that member.
 
     Raises:
         InvalidArgument: an argument breaks its rule.
         OperationalError: a statement took longer than five seconds.
-        StoreNotInstalled: there is no store in the database.
+        StoreNotInstalled: the database has no store.
     """
     db = database(db)
     consumer, filters = text("A consumer's name", consumer), checked_filters(filters)
     names: list[str | None] = list(dict.fromkeys(category_name(name) for name in categories))
     if isinstance(types, str):
-        raise InvalidArgument(f"types must be several, or None for any: {described(types)}")
+        raise InvalidArgument(f"types must be a list of strings, or None: {described(types)}")
     with connection_of(db).begin_nested() as savepoint:
         _set(db)
         member = filters.get("consumer_group_member")
         positions, number = _positions(db, consumer, member)
-        rest = _Rest(positions, number, max(start - 1, 0), types, filters)
-        most = max(MOST // max(len(names), 1), 1)
-        counted = [rest.count(db, name, most) for name in names or [None]]
+        backlog = _Backlog(positions, number, max(start - 1, 0), types, filters)
+        limit = max(MAX_COUNTED // max(len(names), 1), 1)
+        counted = [backlog.count(db, name, limit) for name in names or [None]]
         found = Lag(
             positions=positions,
             messages=sum(messages for messages, _, _ in counted),
-            at_least=any(looked_at >= most for _, looked_at, _ in counted),
+            at_least=any(examined >= limit for _, examined, _ in counted),
             seconds=max(0.0, *(seconds for _, _, seconds in counted)),
-            dead_letters=number_set_aside(db, consumer, member),
+            dead_letters=count_dead_letters(db, consumer, member),
         )
-        # It takes back the settings.
+        # This restores the settings.
         savepoint.rollback()
     return found
 
 
-class _Rest:
-    """The messages that lie beyond a consumer's positions."""
+class _Backlog:
+    """The messages beyond a consumer's positions."""
 
     def __init__(
         self,
@@ -152,42 +151,42 @@ class _Rest:
         self._types = types
         self._filters = filters
 
-    def count(self, db: Database, category: str | None, most: int) -> tuple[int, int, float]:
-        """Return how many there are, among how many that were looked at, and how old they are."""
-        looked_at = self._beyond(category).limit(most).subquery("messages")
-        is_one = and_(*self._conditions(looked_at.c))
-        # Before PostgreSQL 17 infinity has no difference from now, and later it is no age either.
-        has_age = held_by_python(looked_at.c.time)
-        last = case((func.count() >= most, func.max(looked_at.c.time).filter(has_age)))
-        since = func.coalesce(func.min(looked_at.c.time).filter(is_one, has_age), last)
+    def count(self, db: Database, category: str | None, limit: int) -> tuple[int, int, float]:
+        """Return how many there are, how many were examined, and the age of the oldest."""
+        examined = self._beyond(category).limit(limit).subquery("messages")
+        is_one = and_(*self._conditions(examined.c))
+        # Infinity has no age; before PostgreSQL 17 it can't even be subtracted.
+        has_age = held_by_python(examined.c.time)
+        last = case((func.count() >= limit, func.max(examined.c.time).filter(has_age)))
+        since = func.coalesce(func.min(examined.c.time).filter(is_one, has_age), last)
         age = func.timezone("utc", func.clock_timestamp()) - since
         statement = select(
             func.count().filter(is_one).label("number"),
-            func.count().label("looked_at"),
+            func.count().label("examined"),
             func.coalesce(cast(extract("epoch", age), Double), 0.0).label("seconds"),
         )
         (row,) = execute(db, statement, {}, WRITES)
-        return row.number, row.looked_at, row.seconds
+        return row.number, row.examined, row.seconds
 
     def _beyond(self, category: str | None) -> Select[Any]:
-        """Select what lies beyond the position that is least far, in order."""
-        least = self._start
+        """Select the messages beyond the lowest position, in order."""
+        lowest = self._start
         if len(self._positions) >= self._number:
-            least = min(self._positions.values())
+            lowest = min(self._positions.values())
         position, statement = messages.c.global_position, select(messages)
         if category is None:
-            return statement.where(position > least).order_by(position)
-        # Compared as in `get_category_messages`, so that only one index serves.
+            return statement.where(position > lowest).order_by(position)
+        # Compared as in `get_category_messages`, so that only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
-        return statement.where(of_category == any_(array([category])), position > least).order_by(
+        return statement.where(of_category == any_(array([category])), position > lowest).order_by(
             of_category, position
         )
 
     def _conditions(self, message: Any) -> Iterable[ColumnElement[bool]]:
-        """What the functions that read categories keep, and what is beyond its slot's position."""
+        """The filters of a category read, and the position of each message's slot."""
         yield true()
         if self._number > 1:
-            # There may be a slot that no member has taken yet.
+            # A slot that no member has acquired yet has no position.
             slot = _slot(message.stream_name, self._number)
             done = case(dict(self._positions), value=slot, else_=self._start)
             yield message.global_position > done
@@ -203,7 +202,7 @@ class _Rest:
             yield _slot(message.stream_name, size) == member
         condition = self._filters.get("condition")
         if condition is not None:
-            # The application's own SQL, as the server's functions put it into theirs.
+            # The application's SQL, embedded as the server functions embed it.
             yield literal_column(f"({condition})")
 
 
@@ -213,7 +212,7 @@ def _set(db: Database) -> None:
 
 
 def _positions(db: Database, consumer: str, member: int | None) -> tuple[dict[int, int], int]:
-    """Return the positions by slot, and how many slots there are."""
+    """Return the positions by slot, and the number of slots."""
     statement = select(slots.c.slot, slots.c.position, slots.c.slots).order_by(slots.c.slot)
     statement = statement.where(slots.c.consumer == consumer)
     if member is not None:
@@ -224,6 +223,6 @@ def _positions(db: Database, consumer: str, member: int | None) -> tuple[dict[in
 
 
 def _slot(stream_name: Any, number: int) -> ColumnElement[int]:
-    """The slot of a stream, as the server's `is_member` has it."""
+    """The slot of a stream, computed as by the server function `is_member`."""
     name = func.coalesce(functions.cardinal_id(stream_name), stream_name)
     return func.abs(functions.hash_64(name) % number, type_=BigInteger)

@@ -1,7 +1,7 @@
-"""Messages that consumers have set aside: to look through, to handle again, to leave out.
+"""Consumers' dead letters: list, replay and skip them.
 
-What could not be handled is set aside together with the later messages of its stream, which keeps
-the stream's order. The consumer handles them when no failed one of the stream is left.
+A message that could not be handled is dead-lettered together with the later messages of its stream,
+which keeps the stream's order. The consumer handles those once the stream has no failed one left.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mdb_sqla.wake_up.channel import ANY_CATEGORY
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import integer, text
 
-__all__ = ["DeadLetter", "dead_letters", "number_set_aside", "replay", "skip"]
+__all__ = ["DeadLetter", "count_dead_letters", "dead_letters", "replay", "skip"]
 
 
 class DeadLetter(NamedTuple):
-    """A message that a consumer has set aside.
+    """A message that a consumer has dead-lettered.
 
-    It has `failed`, or it waits for an earlier one of its stream that has. `error` and `traceback`
-    are those of the last of its `attempts`.
+    It has `failed`, or it waits behind an earlier message of its stream that has. `error` and
+    `traceback` are those of the last of its `attempts`.
     """
 
     consumer: str
@@ -45,10 +45,10 @@ _COLUMNS = [letters.c[name] for name in DeadLetter._fields]
 
 
 def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[DeadLetter]:
-    """Return what a consumer has set aside, or all of them have, in global order.
+    """Return the dead letters of a consumer, or of all consumers, in global order.
 
     Raises:
-        InvalidArgument: what is passed is no session or connection, or no name.
+        InvalidArgument: `db` is not a session or connection, or the name is invalid.
     """
     statement = select(*_COLUMNS).order_by(letters.c.consumer, letters.c.global_position)
     if consumer is not None:
@@ -56,11 +56,11 @@ def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[
     return [DeadLetter._make(row) for row in database(db).execute(statement)]
 
 
-def number_set_aside(db: Session | Connection, consumer: str, slot: int | None = None) -> int:
-    """Return how many messages a consumer has set aside, in one slot or in all of them.
+def count_dead_letters(db: Session | Connection, consumer: str, slot: int | None = None) -> int:
+    """Return how many dead letters a consumer has, in one slot or in all.
 
     Raises:
-        StoreNotInstalled: there is no store in the database.
+        StoreNotInstalled: the database has no store.
     """
     statement = select(func.count()).where(letters.c.consumer == consumer)
     if slot is not None:
@@ -70,13 +70,15 @@ def number_set_aside(db: Session | Connection, consumer: str, slot: int | None =
 
 
 def replay(db: Session | Connection, consumer: str, stream_name: str | None = None) -> int:
-    """Have a consumer handle again what has failed, of one stream or of all, and what waits for it.
+    """Replay a consumer's failed messages, of one stream or of all, and those waiting behind them.
+
+    The consumer handles them again once the transaction is committed.
 
     Returns:
-        How many had failed. The consumer takes to them when the transaction is committed.
+        How many had failed.
 
     Raises:
-        InvalidArgument: what is passed is no session or connection, or no name.
+        InvalidArgument: `db` is not a session or connection, or a name is invalid.
     """
     statement = (
         update(letters)
@@ -85,7 +87,7 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
         .returning(letters.c.global_position)
     )
     if stream_name is not None:
-        # Whatever is stored, also what another client has written, such as `-7`.
+        # Any stored name, such as the `-7` of another client.
         statement = statement.where(letters.c.stream_name == text("stream_name", stream_name))
     db = database(db)
     number = len(db.execute(statement).all())
@@ -94,11 +96,11 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
 
 
 def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
-    """Leave a message out for good, and have the later ones of its stream handled.
+    """Skip a dead letter permanently; the consumer handles the later messages of its stream.
 
     Raises:
-        InvalidArgument: the consumer has not set such a message aside; or what is passed is no
-            session or connection, no name, or no position.
+        InvalidArgument: the consumer has no such dead letter; `db` is not a session or connection;
+            or the name or position is invalid.
     """
     position = integer("global_position", global_position, 0)
     statement = (
@@ -108,7 +110,9 @@ def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
     )
     db = database(db)
     if db.execute(statement).first() is None:
-        raise InvalidArgument(f"Consumer {consumer!r} has set no message {global_position} aside")
+        raise InvalidArgument(
+            f"Consumer {consumer!r} has no dead letter at global position {global_position}"
+        )
     announce(connection_of(db), [ANY_CATEGORY])
 
 

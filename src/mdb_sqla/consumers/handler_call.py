@@ -1,4 +1,4 @@
-"""How a handler is called with its unit of work."""
+"""Calling a handler with its unit of work."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["call", "call_async"]
 
-# Types can't tell which kind a handler is, but the consumer can: hence those that are ignored.
+# The consumer has checked the kind of the handler, which types can't express: hence the ignores.
 
 
 def call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
     """Call a handler in a thread, or in the greenlet of an async session.
 
     Raises:
-        InvalidArgument: what it returns has to be awaited.
+        InvalidArgument: it returned an awaitable.
     """
     with handler_errors():
         _refuse_awaitable(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
 
 
 async def call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
-    """Call a handler in a task, whichever kind it is. See `call`."""
+    """Call a sync or async handler in a task. See `call`."""
     if not is_async(handler):
-        # It gets the sync session of this very transaction.
+        # It gets the sync session of the same transaction.
         await unit.session.run_sync(lambda session: call(handler, message, UnitOfWork.of(session)))
         return
     with handler_errors():
         await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
 
 
-def _refuse_awaitable(handler: Handler, answer: object) -> None:
-    if inspect.isawaitable(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
+def _refuse_awaitable(handler: Handler, result: object) -> None:
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
         raise InvalidArgument(
-            f"A handler that has to be awaited must be declared with `async def`, and needs "
-            f"`await consumer.run_async(...)`: {handler!r}"
+            f"Handler {handler!r} returned an awaitable; an async handler must be declared with "
+            "`async def`, and needs `await consumer.run_async(...)`"
         )

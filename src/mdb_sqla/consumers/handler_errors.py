@@ -1,4 +1,4 @@
-"""What a handler may raise, and what is not its own."""
+"""Errors of handlers, as opposed to those that end the consumer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ _CANCELLED = (asyncio.CancelledError, GeneratorExit)
 
 @contextmanager
 def handler_errors() -> Iterator[None]:
-    """Have whatever a handler raises for itself leave this block as an `Exception`.
+    """Convert a handler's own errors to `Exception`s.
 
-    `CancelledError` would otherwise end the consumer's task as if that had been cancelled, without
-    a word. What ends the process, and what has cancelled this very task, passes through, also where
-    the handler has made an error of its own of it.
+    Its own `CancelledError` would otherwise silently end the consumer's task. What ends the process
+    or cancels this task passes through, even if the handler has wrapped it in another error.
     """
     task = current_task()
     before = cancels(task)
     try:
         yield
     except (StopIteration, SlotLost) as error:
-        # The first means the end to a generator. The other is that of a consumer that it has run.
+        # The first would end a generator. The other comes from a consumer that the handler ran.
         raise RuntimeError(f"The handler raised {error!r}") from error
     except Exception as error:
         if cancels(task) > before and any(isinstance(each, _CANCELLED) for each in _chain(error)):
@@ -36,22 +35,21 @@ def handler_errors() -> Iterator[None]:
         if ends_consumer(error, task, before):
             raise
         raise RuntimeError(
-            f"The handler raised {error!r}, but nobody has cancelled the consumer"
+            f"The handler raised {error!r}, but the consumer was not cancelled"
         ) from error
 
 
 def current_task() -> asyncio.Task[object] | None:
-    """Return the task that this is called in; None outside of an event loop."""
+    """Return the current task; None outside an event loop."""
     with suppress(RuntimeError):
         return asyncio.current_task()
     return None
 
 
 def cancels(task: asyncio.Task[object] | None) -> int:
-    """Return how often a task was cancelled, and what is not taken back of that.
+    """Return how many cancellation requests a task has.
 
-    Before Python 3.13 a task group in which something fails doesn't take its own back: only what is
-    added tells anything.
+    Before Python 3.13 a failed task group doesn't undo its own: only an increase means anything.
     """
     return 0 if task is None else task.cancelling()
 
@@ -65,12 +63,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def ends_consumer(
     error: BaseException, task: asyncio.Task[object] | None, cancelled: int = 0
 ) -> bool:
-    """Whether an error is no handler's own: somebody ends the process, or this task.
+    """Whether an error ends the process or cancels this task, instead of being the handler's own.
 
     Args:
-        error: what was raised.
-        task: the task that the handler was called in; None outside of an event loop.
-        cancelled: how often that was cancelled before the handler was called.
+        error: the error raised.
+        task: the task that the handler was called in; None outside an event loop.
+        cancelled: its cancellation requests before the handler was called.
     """
     if isinstance(error, BaseExceptionGroup):
         _, others = error.split((Exception, *_CANCELLED))
@@ -85,5 +83,5 @@ def ends_consumer(
         return True
     if not is_cancelled or task is None:
         return False
-    # A coroutine that nobody awaits any more is closed from outside of its task.
+    # An abandoned coroutine is closed from outside its task.
     return cancels(task) > cancelled or current_task() is not task

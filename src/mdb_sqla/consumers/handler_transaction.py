@@ -1,4 +1,4 @@
-"""The transaction that handlers and the consumer's position share, and what its errors mean."""
+"""The transaction that handlers and the consumer's position share, and its errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers.operations import Conflicted, CutOff, Interrupted, NoTransaction
+from mdb_sqla.consumers.operations import (
+    ConnectionLost,
+    HandlerConflict,
+    Interrupted,
+    NoTransaction,
+)
 from mdb_sqla.database.execution import WRITES, is_autocommit
 from mdb_sqla.database.server_errors import is_conflict, is_outage, is_passing
 from mdb_sqla.errors import InvalidArgument
@@ -23,11 +28,11 @@ class HandlerTransaction:
     """A transaction that handlers are called in.
 
     Args:
-        session: of which it is the first transaction.
-        isolation_level: its level; None for the engine's own.
+        session: a new session.
+        isolation_level: None for the engine's.
 
     Raises:
-        NoTransaction: the session has no transactions.
+        NoTransaction: the session's isolation level is AUTOCOMMIT.
     """
 
     def __init__(self, session: Session, isolation_level: str | None) -> None:
@@ -37,19 +42,20 @@ class HandlerTransaction:
         self._transactions = self._current
         if is_autocommit(self._connection):
             raise NoTransaction(
-                "The isolation level is AUTOCOMMIT: a handler's effects and the consumer's "
-                "position need a transaction that they share"
+                "The isolation level is AUTOCOMMIT, but a handler's effects and the consumer's "
+                "position must share a transaction: choose another isolation level"
             )
 
     def check(self) -> None:
-        """Check that it is still the same.
+        """Check that it is still open.
 
         Raises:
             InvalidArgument: a handler has ended it.
         """
         if self._current != self._transactions:
             raise InvalidArgument(
-                "A handler must leave the transaction open: the consumer's position belongs to it"
+                "A handler has ended its transaction; it must leave the transaction open, which "
+                "also saves the consumer's position"
             )
 
     @property
@@ -58,31 +64,31 @@ class HandlerTransaction:
 
     @contextmanager
     def handlers(self) -> Iterator[None]:
-        """Call handlers, and tell their own errors from what is the database's."""
+        """Translate errors of the database while handlers are called."""
         try:
             yield
         except Exception as error:
-            # Whatever the handler has made of it, the lost connection is what is behind it.
+            # The lost connection is the cause, even if the handler has raised another error.
             if self._connection.invalidated or is_outage(error):
-                raise CutOff(str(error)) from error
+                raise ConnectionLost(str(error)) from error
             if is_conflict(error):
-                raise Conflicted(str(error)) from error
+                raise HandlerConflict(str(error)) from error
             raise
 
     @contextmanager
     def end(self) -> Iterator[None]:
-        """Do what follows the handlers: what passes by itself is no failure of theirs.
+        """Translate errors after the handlers, whose changes are flushed by then.
 
-        Their own are to be flushed by then. Only where the connection is lost, they may be behind
-        it: what they have done can be too much for the server.
+        A transient error is not their failure. Only a lost connection may be: what they have done
+        can be too much for the server.
         """
         try:
             yield
         except Exception as error:
             if self._connection.invalidated:
-                raise CutOff(str(error)) from error
+                raise ConnectionLost(str(error)) from error
             if is_conflict(error):
-                raise Conflicted(str(error)) from error
+                raise HandlerConflict(str(error)) from error
             if is_passing(error):
                 raise Interrupted(str(error)) from error
             raise
@@ -90,11 +96,11 @@ class HandlerTransaction:
 
 @contextmanager
 def interruptions() -> Iterator[None]:
-    """Tell what will pass from what is wrong, where no handler is called."""
+    """Translate transient errors while no handler is called."""
     try:
         yield
     except (OSError, PoolTimeout) as error:
-        # asyncpg's own where it can't connect, and the pool's where others use all of it.
+        # asyncpg can't connect, or the pool is exhausted.
         raise Interrupted(str(error)) from error
     except Exception as error:
         if is_passing(error):

@@ -1,4 +1,4 @@
-"""Which function handles a message."""
+"""A consumer's handlers by message type."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ Handler = (
     | Callable[[StoredMessage, AsyncUnitOfWork], Awaitable[Any]]
     | Callable[[StoredMessage], Awaitable[Any]]
 )
-"""Takes a message and the unit of work that it is handled in, sync or async; where several are in
-flight, the message alone."""
+"""Takes a message and its unit of work, sync or async; with `max_in_flight`, only the message."""
 
 
 _H = TypeVar("_H", bound=Handler)
 
 
 def is_async(handler: object) -> bool:
-    """Whether a handler is to be awaited: an `async def`, or an object that is called by one."""
+    """Whether a handler is an `async def`, or an object whose `__call__` is one."""
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(type(handler), "__call__", None)  # noqa: B004
     )
 
 
 class Handlers:
-    """Functions by the type of the messages that they handle.
+    """A consumer's handlers by message type.
 
     Args:
-        strict: whether a message of a type without a handler is an error, and not left out.
+        strict: whether a message of a type without a handler is an error instead of skipped.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -45,13 +44,13 @@ class Handlers:
         self._of_any_type: Handler | None = None
 
     def on(self, *types: str) -> Callable[[_H], _H]:
-        """Return a decorator that has a function handle messages of these types. See `add`.
+        """Return a decorator that registers the handler of these types. See `add`.
 
         Raises:
-            InvalidArgument: a type is no string.
+            InvalidArgument: a type is not a string.
         """
         for each in types:
-            # Not when the decorator is called: `@consumer.on` without parentheses never is.
+            # Here, because with `@consumer.on` without parentheses the decorator is never called.
             text("A message type", each)
 
         def add(handler: _H) -> _H:
@@ -61,28 +60,30 @@ class Handlers:
         return add
 
     def add(self, handler: Handler, *types: str) -> None:
-        """Have a function handle messages of these types, or, without a type, all others.
+        """Register the handler of messages of these types, or, without types, of all other types.
 
         Raises:
-            InvalidArgument: a type is no string, or has a handler already; the handler can't be
-                called.
+            InvalidArgument: a type is not a string, or already has a handler; the handler is not
+                callable.
         """
         if not callable(handler):
             raise InvalidArgument(f"A handler must be a function: {described(handler)}")
         if not types:
             if self._of_any_type is not None:
-                raise InvalidArgument(f"All other types have a handler: {self._of_any_type!r}")
+                raise InvalidArgument(
+                    f"All other types already have a handler: {self._of_any_type!r}"
+                )
             self._of_any_type = handler
         for type_ in (text("A message type", each) for each in types):
             if type_ in self._by_type:
-                raise InvalidArgument(f"Messages of type {type_!r} have a handler already")
+                raise InvalidArgument(f"Messages of type {type_!r} already have a handler")
             self._by_type[type_] = handler
 
     def find(self, message: StoredMessage) -> Handler | None:
-        """Return the function that handles a message; None if it is to be left out.
+        """Return the handler of a message; None if the message is skipped.
 
         Raises:
-            NoHandler: there is none, and they are strict.
+            NoHandler: there is none, and the consumer is strict.
         """
         handler = self._by_type.get(message.type, self._of_any_type)
         if handler is None and self._strict:
@@ -90,19 +91,19 @@ class Handlers:
         return handler
 
     def refuse_none(self, consumer: str) -> None:
-        """Check that there is a handler: without one, a consumer would skip all messages for good.
+        """Check that there is a handler: without one, the consumer would skip every message.
 
         Raises:
             InvalidArgument: there is none.
         """
         if not self._all():
             raise InvalidArgument(
-                f"Consumer {consumer!r} has no handlers, and would skip every message: import the "
-                "module that has them before it runs"
+                f"Consumer {consumer!r} has no handlers and would skip every message; import the "
+                "module that registers them before running it"
             )
 
     def refuse_async(self) -> None:
-        """Check that all can be called without awaiting them.
+        """Check that no handler is async.
 
         Raises:
             InvalidArgument: a handler is async.
@@ -114,7 +115,7 @@ class Handlers:
                 )
 
     def refuse_sync(self) -> None:
-        """Check that all are to be awaited, so that several can be in flight.
+        """Check that all handlers are async, as `max_in_flight` needs.
 
         Raises:
             InvalidArgument: a handler is not async.
@@ -122,8 +123,7 @@ class Handlers:
         for handler in self._all():
             if not is_async(handler):
                 raise InvalidArgument(
-                    "A handler of which several are in flight must be declared with `async def`: "
-                    f"{handler!r}"
+                    f"With max_in_flight, a handler must be declared with `async def`: {handler!r}"
                 )
 
     def _all(self) -> list[Handler]:
@@ -132,7 +132,7 @@ class Handlers:
 
     @property
     def names(self) -> dict[str, str]:
-        """The name of each function by the type that it handles; `*` stands for all others."""
+        """The name of each handler by message type; `*` stands for all other types."""
         names = {type_: _name(handler) for type_, handler in sorted(self._by_type.items())}
         if self._of_any_type is not None:
             names["*"] = _name(self._of_any_type)
@@ -140,7 +140,7 @@ class Handlers:
 
     @property
     def only(self) -> list[str] | None:
-        """The types that are handled, sorted, where all others are left out; None where none is."""
+        """The handled types, sorted, if others are skipped; None if none is skipped."""
         return None if self._strict or self._of_any_type is not None else sorted(self._by_type)
 
 

@@ -1,8 +1,8 @@
 """Whether the database still has the messages that a consumer has read.
 
-It may be in an older state than a moment ago: a standby was promoted without the last transactions,
-a backup was restored, the table was emptied. Then a message that was read is not there any more, or
-another one has its global position.
+The database may have reverted to an older state: a standby was promoted without the last
+transactions, a backup was restored, the table was emptied. Then a message that was read is missing,
+or another one has its global position.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _SEQUENCE = cast(bindparam("sequence_name", type_=Text), REGCLASS)
 
 
 class Anchor(NamedTuple):
-    """A message up to which a consumer has read, when everything up to there was settled.
+    """The last message that a consumer has read, when everything up to it was settled.
 
-    While the database has this very message, there is nothing up to it that was not read, even in
-    an older state of the database: what that lacks are the last transactions before the read, and
-    its sequence is beyond the message, so that nothing more is written up to there.
+    While the database has this message, the consumer has read everything up to it, even in an older
+    state of the database: that lacks only the last transactions before the read, and its sequence
+    is beyond the message, so nothing more is written up to it.
     """
 
     global_position: int
@@ -56,14 +56,14 @@ class Anchor(NamedTuple):
 
     @classmethod
     def of(cls, message: StoredMessage) -> Self:
-        """Return what a message is recognised by."""
+        """Return the anchor at a message."""
         return cls(message.global_position, message.id)
 
 
 def are_stored() -> ColumnElement[bool]:
-    """Whether all the messages are stored that `stored_parameters` was called with."""
-    # Not qualified: with two arrays it is a form of the grammar, which finds functions by itself.
-    asked = (
+    """Whether all the messages passed to `stored_parameters` are stored."""
+    # Not schema-qualified: with two arrays, unnest is part of the grammar.
+    requested = (
         func.unnest(
             bindparam("global_positions", type_=ARRAY(BigInteger)),
             bindparam("ids", type_=ARRAY(Uuid)),
@@ -71,14 +71,17 @@ def are_stored() -> ColumnElement[bool]:
         .table_valued("global_position", "id")
         .render_derived()
     )
-    # Limited, so that each is looked up in the primary key, whatever the planner makes of it.
+    # The limit forces a lookup in the primary key for each.
     found = (
         select(messages.c.id)
-        .where(messages.c.global_position == asked.c.global_position, messages.c.id == asked.c.id)
+        .where(
+            messages.c.global_position == requested.c.global_position,
+            messages.c.id == requested.c.id,
+        )
         .limit(1)
         .lateral()
     )
-    number = select(func.count()).select_from(asked.join(found, true())).scalar_subquery()
+    number = select(func.count()).select_from(requested.join(found, true())).scalar_subquery()
     return number == bindparam("number", type_=BigInteger)
 
 
@@ -102,9 +105,9 @@ def last_up_to(position: ColumnElement[int]) -> Select[Any]:
 
 
 def sequence_file() -> ColumnElement[int]:
-    """The file of the sequence of global positions: another one where the sequence was restarted.
+    """The file of the sequence of global positions; restarting the sequence changes it.
 
-    A standby has the same as its primary.
+    A standby has the same file as its primary.
     """
     return cast(func.pg_catalog.pg_relation_filenode(_SEQUENCE), BigInteger)
 

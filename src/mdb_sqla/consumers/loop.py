@@ -1,4 +1,4 @@
-"""The loop of a consumer, as the steps that a driver does for it."""
+"""The consumer's loop, a generator of operations that a runner performs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from mdb_sqla.consumers.handlers import Handlers
-from mdb_sqla.consumers.heartbeat import Beat
-from mdb_sqla.consumers.operations import Forgotten, Interrupted, Pause, Steps, Unconfirmed
-from mdb_sqla.consumers.retries import Control, Stopped, checkpoint, log, rest
+from mdb_sqla.consumers.heartbeat import Heartbeat
+from mdb_sqla.consumers.operations import AnchorMissing, Interrupted, Pause, Routine, StateMismatch
+from mdb_sqla.consumers.run_control import Control, Stopped, log, sleep, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
-from mdb_sqla.consumers.slot_assignment import Assignment
+from mdb_sqla.consumers.slot_assignment import SlotAssignment
 from mdb_sqla.consumers.stall_watch import StallWatch
 from mdb_sqla.errors import Unavailable
 
-__all__ = ["Consumption"]
+__all__ = ["ConsumerLoop"]
 
-_LONGEST_OUTAGE = 10.0  # seconds between two attempts to reach the server, or what handlers need
+_LONGEST_RETRY = 10.0  # seconds between two attempts to reach the server, or what handlers need
 
 
-class Consumption:
-    """One run of a consumer, from its start to its end.
+class ConsumerLoop:
+    """One run of a consumer.
 
     Args:
         settings: the consumer's.
         handlers: the consumer's.
-        endless: whether it goes on when there is nothing more.
-        on_begin: is called once, when the consumer has its place in the database.
+        endless: whether to wait for more messages instead of returning.
+        on_start: called once, when the consumer has claimed its slot or joined its group.
 
     Raises:
         InvalidArgument: the consumer has no handlers.
@@ -40,72 +40,77 @@ class Consumption:
         handlers: Handlers,
         *,
         endless: bool,
-        on_begin: Callable[[], object] | None = None,
+        on_start: Callable[[], object] | None = None,
     ) -> None:
         handlers.refuse_none(settings.name)
         self._settings = settings
         self._endless = endless
-        self._on_begin = on_begin
+        self._on_start = on_start
         self.control = Control()
-        self._assignment = Assignment(settings, handlers, self.control)
+        self._assignment = SlotAssignment(settings, handlers, self.control)
         self._stall_watch = StallWatch(settings.name, settings.categories)
 
     @property
-    def beat(self) -> Beat | None:
-        """What keeps a member of a group alive while a handler takes long."""
+    def heartbeat(self) -> Heartbeat | None:
+        """Renews the lease of a group's member, even while a handler runs for a long time."""
         if (membership := self._assignment.membership) is None:
             return None
-        return Beat(membership.beat, membership.group.lease / 3)
+        return Heartbeat(membership.renew_lease, membership.group.lease / 3)
 
-    def steps(self) -> Steps:
-        """Consume, and go on where the connection was lost."""
+    def operations(self) -> Routine:
+        """Consume until stopped, reconnecting after outages."""
         try:
-            yield from self._persist()
+            yield from self._consume_with_retries()
         except GeneratorExit:
             raise
         except BaseException as error:
-            # Others need not wait until the lease has run out.
+            # Other members need not wait until the lease expires.
             with suppress(Exception):
                 yield from self._assignment.leave()
             if not isinstance(error, Stopped):
                 raise
-        self._log(logging.INFO, "stops")
+        self._log(logging.INFO, "stopped")
 
-    def _persist(self) -> Steps:
-        outages = _growing(self._settings.poll_interval[1], _LONGEST_OUTAGE)
+    def _consume_with_retries(self) -> Routine:
+        retries = _backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
         while True:
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 yield from self._consume()
                 return
-            except Unconfirmed as error:
-                level = logging.INFO if isinstance(error, Forgotten) else logging.WARNING
-                self._log(level, "reads its position again: %s", error)
+            except StateMismatch as error:
+                level = logging.INFO if isinstance(error, AnchorMissing) else logging.WARNING
+                self._log(level, "reloads its position: %s", error)
                 pause = self._settings.poll_interval[0]
             except Interrupted as error:
-                self._log(logging.WARNING, "was interrupted, and continues soon", error=error)
-                pause = next(outages)
-            if time.monotonic() - began > _LONGEST_OUTAGE:
-                outages = _growing(self._settings.poll_interval[1], _LONGEST_OUTAGE)
-            yield from rest(pause, self.control)
+                pause = next(retries)
+                self._log(
+                    logging.WARNING, "was interrupted; retrying in %.3g s", pause, error=error
+                )
+            if time.monotonic() - started > _LONGEST_RETRY:
+                retries = _backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
+            yield from sleep(pause, self.control)
 
-    def _consume(self) -> Steps:
+    def _consume(self) -> Routine:
         yield from self._assignment.begin()
-        if self._on_begin is not None:
-            self._on_begin()
-            self._on_begin = None
-        self._log(logging.INFO, "goes on")
+        if self._on_start is not None:
+            self._on_start()
+            self._on_start = None
+        if (membership := self._assignment.membership) is None:
+            self._log(logging.INFO, "started at position %d", self._assignment.position)
+        else:
+            self._log(logging.INFO, "started as member %s", membership.group.member)
         with suppress(Stopped):
-            yield from self._follow()
+            yield from self._poll()
         yield from self._assignment.save()
         yield from self._assignment.leave()
 
-    def _follow(self) -> Steps:
+    def _poll(self) -> Routine:
         first, longest = self._settings.poll_interval
-        pauses, pause = _growing(first, longest), 0.0
-        outages = _growing(first, _LONGEST_OUTAGE)
+        pauses, pause = _backoff(first, longest), 0.0
+        retries = _backoff(first, _LONGEST_RETRY)
         while True:
-            yield from checkpoint(self.control)
+            yield from wait_if_paused(self.control)
             found = behind = False
             try:
                 for slot in sorted((yield from self._assignment.share())):
@@ -115,26 +120,26 @@ class Consumption:
                     found, behind = found or some, behind or full
             except Unavailable as error:
                 # For one slot or for all of them.
-                outage = next(outages)
-                self._log(logging.WARNING, "waits for %.3g seconds: %s", outage, error)
-                yield from rest(outage, self.control)
+                delay = next(retries)
+                self._log(logging.WARNING, "is blocked; retrying in %.3g s: %s", delay, error)
+                yield from sleep(delay, self.control)
                 continue
-            outages = _growing(first, _LONGEST_OUTAGE)
+            retries = _backoff(first, _LONGEST_RETRY)
             if not self._endless and not behind:
                 return
             if found:
                 self._stall_watch.reset()
             elif (position := self._assignment.position) is not None:
-                yield from self._stall_watch.look(position)
+                yield from self._stall_watch.check(position)
             pause = 0.0 if found else next(pauses)
             if found or (yield Pause(pause)):
-                pauses = _growing(first, longest)
+                pauses = _backoff(first, longest)
 
     def _log(self, level: int, what: str, *values: object, error: Exception | None = None) -> None:
         log(level, self._settings.name, what, *values, error=error)
 
 
-def _growing(first: float, longest: float) -> Iterator[float]:
+def _backoff(first: float, longest: float) -> Iterator[float]:
     while True:
         yield first
         first = min(2 * first, longest)

@@ -1,4 +1,4 @@
-"""Calls handlers side by side whose effects are elsewhere."""
+"""Concurrent calls of handlers whose effects are elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mdb_sqla.consumers.handler_errors import handler_errors
 from mdb_sqla.consumers.handlers import Handler
-from mdb_sqla.consumers.operations import CutOff, Deliver, Failure
+from mdb_sqla.consumers.operations import ConnectionLost, Deliver, Failure
 from mdb_sqla.database.server_errors import is_outage
 from mdb_sqla.errors import Unavailable
 from mdb_sqla.store.message_decoder import decoded
@@ -19,70 +19,70 @@ __all__ = ["deliver"]
 _Calls = Sequence[tuple[Handler, StoredMessage]]
 
 
-class _Ending(Exception):
+class _ProcessExit(Exception):
     """A handler ends the process."""
 
 
-async def deliver(step: Deliver) -> None:
-    """Call the handlers of what is not done yet; see `Deliver`.
+async def deliver(operation: Deliver) -> None:
+    """Call the handlers of the messages that are not done yet; see `Deliver`.
 
     Raises:
-        Exception: what a handler raised. That something is away comes before other errors.
-        CutOff: a database that a handler works with is away.
+        Exception: what a handler raised; `Unavailable` takes precedence over other errors.
+        ConnectionLost: a database that a handler uses is unreachable.
         SystemExit, KeyboardInterrupt: a handler ends the process; the others are cancelled.
     """
     failed: list[Failure] = []
-    away: list[Failure] = []
-    ending: list[BaseException] = []
+    unavailable: list[Failure] = []
+    exits: list[BaseException] = []
 
     async def call(chain: _Calls) -> None:
         for handler, message in chain:
-            if away:
-                # It is what this one needs as well.
+            if unavailable:
+                # This handler needs the same thing.
                 return
             position = message.global_position
             try:
                 with handler_errors():
-                    # Types can't tell that it takes no unit of work; the consumer says so.
+                    # Types can't express that this handler takes no unit of work.
                     await handler(decoded(message))  # type: ignore[call-arg]
             except Exception as error:
                 if is_outage(error):
-                    away.append(Failure(message, error, 0))
+                    unavailable.append(Failure(message, error, 0))
                     return
-                before = step.failures.get(position)
+                before = operation.failures.get(position)
                 attempts = 1 if before is None else before.attempts + 1
-                step.failures[position] = Failure(message, error, attempts)
-                failures = away if isinstance(error, Unavailable) else failed
-                failures.append(step.failures[position])
+                operation.failures[position] = Failure(message, error, attempts)
+                failures = unavailable if isinstance(error, Unavailable) else failed
+                failures.append(operation.failures[position])
                 return
             except (SystemExit, KeyboardInterrupt) as error:
                 # asyncio would end its loop at once, before the consumer has left its group.
-                ending.append(error)
-                raise _Ending from error
-            step.done.add(message.id)
-            step.failures.pop(position, None)
+                exits.append(error)
+                raise _ProcessExit from error
+            operation.done.add(message.id)
+            operation.failures.pop(position, None)
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            for chain in _chains(step):
+            for chain in _chains(operation):
                 tasks.create_task(call(chain))
     except BaseExceptionGroup:
-        if ending:
-            raise ending[0] from None
+        if exits:
+            raise exits[0] from None
         raise
-    if failures := away or failed:
+    if failures := unavailable or failed:
         first = min(failures, key=lambda failure: failure.message.global_position)
-        step.current = first.message
+        operation.current = first.message
         if is_outage(first.error):
-            raise CutOff(str(first.error)) from first.error
+            raise ConnectionLost(str(first.error)) from first.error
         raise first.error
 
 
-def _chains(step: Deliver) -> list[_Calls]:
-    """Return what is to be called one after another: what is of one cardinal id."""
+def _chains(operation: Deliver) -> list[_Calls]:
+    """Return the calls by cardinal id; those of one id are made in order."""
     chains: dict[str, list[tuple[Handler, StoredMessage]]] = {}
-    for handler, message in step.calls:
-        if message.id not in step.done:
+    for handler, message in operation.calls:
+        if message.id not in operation.done:
             key = ordering_key(message.stream_name)
             chains.setdefault(key, []).append((handler, message))
     return list(chains.values())

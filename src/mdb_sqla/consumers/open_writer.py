@@ -9,25 +9,25 @@ __all__ = ["OpenWriter"]
 
 @dataclass(frozen=True)
 class OpenWriter:
-    """A transaction that has written and is open, or that was prepared and is not finished.
+    """An open or prepared transaction that has written to the store.
 
-    What PostgreSQL doesn't show to the role that asks is None: of the sessions of other roles,
-    unless it is a member of `pg_read_all_stats`, the client, the state, the query and the age.
+    The client, state, query and age of other roles' sessions are None unless the current role is a
+    member of `pg_read_all_stats`.
 
     Attributes:
         pid: the process ID of its server process; None for a prepared transaction.
         gid: the identifier of a prepared transaction; None for any other.
-        role: whose transaction it is.
+        role: the role that runs it.
         application: the `application_name` of its session.
-        client: the IP address of its client; None also over a Unix-domain socket.
+        client: the IP address of its client; None over a Unix-domain socket.
         state: of its session, such as `idle in transaction`.
-        query: the last that its session sent, cut off as PostgreSQL does.
-        seconds: for how long it has been open; for how long it has been prepared.
-        position: the global position beyond which readers that wait for it read nothing; None where
-            it holds back writers only, as it has not written here yet.
-        categories: those that it has locked, of the ones that the store has or that were asked for.
+        query: the last query of its session, truncated by PostgreSQL.
+        seconds: how long it has been open, or prepared.
+        position: the global position that it holds readers back at; None if it holds back only
+            writers, because it has not written here yet.
+        categories: the categories that it has locked, of those in the store or requested.
         waiting: the process IDs of the writers that wait for one of its locks.
-        waits_for: the process IDs that it waits for itself; 0 is a prepared transaction.
+        waits_for: the process IDs that it waits for; 0 is a prepared transaction.
     """
 
     pid: int | None
@@ -44,7 +44,7 @@ class OpenWriter:
     waits_for: tuple[int, ...]
 
     def __str__(self) -> str:
-        """Whom others wait for, and since which position, in one line."""
+        """One line: which transaction holds others back, and at which position."""
         held = "held back" if self.position is None else f"held back at position {self.position}"
         line = f"{held} by {self._name} ({', '.join(self._facts())})"
         if self.waiting:
@@ -57,16 +57,16 @@ class OpenWriter:
 
     @property
     def remedy(self) -> str:
-        """The statement that rolls it back; the messages that it has written are lost.
+        """The statement that rolls it back; its messages are lost.
 
-        A prepared transaction is finished by its role or a superuser, in this database.
+        A prepared transaction must be rolled back in this database, by its role or a superuser.
         """
         if self.gid is None:
             return f"SELECT pg_terminate_backend({self.pid})"
         return "ROLLBACK PREPARED '" + self.gid.replace("'", "''") + "'"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it, with its remedy, as what JSON can hold."""
+        """Return it, with its remedy, as JSON-compatible values."""
         return asdict(self) | {"remedy": self.remedy}
 
     @property

@@ -1,4 +1,4 @@
-"""What a consumer's loop asks a driver for."""
+"""Operations that a consumer's loop yields to a runner."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from mdb_sqla.errors import HandlerFailed, InvalidArgument
 from mdb_sqla.words.message import StoredMessage
 
 __all__ = [
-    "Conflicted",
-    "CutOff",
+    "AnchorMissing",
+    "ConnectionLost",
     "Deliver",
     "Failure",
-    "Forgotten",
     "Handle",
+    "HandlerConflict",
     "Interrupted",
     "NoTransaction",
+    "Operation",
     "Pause",
-    "Step",
-    "Steps",
+    "Routine",
+    "StateMismatch",
     "Transact",
-    "Unconfirmed",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Transact:
-    """Call a function of our own in a transaction at READ COMMITTED; sent is what it returns."""
+    """Call one of our functions in a transaction at READ COMMITTED; its result is sent back."""
 
     work: Callable[[Session], Any]
 
 
 @dataclass(slots=True)
 class Handle:
-    """Call handlers in a unit of work, then a function of our own; sent is what that returns.
+    """Call handlers in a unit of work, then one of our functions, whose result is sent back.
 
-    `isolation_level` is that of the transaction; None for the engine's own. `current` is the
-    message whose handler is called, or was called last.
+    `isolation_level` is the transaction's; None for the engine's. `current` is the message whose
+    handler is called, or was called last.
     """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
@@ -52,7 +52,7 @@ class Handle:
 
 
 class Failure(NamedTuple):
-    """A message that could not be handled, and how often that was tried."""
+    """A message that could not be handled, its error and the number of attempts."""
 
     message: StoredMessage
     error: BaseException
@@ -60,17 +60,17 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, failure: HandlerFailed) -> Failure:
-        """Return what a consumer without messages in flight has to tell of it."""
+        """Return the failure of a consumer without messages in flight."""
         return cls(failure.message, failure.__cause__ or failure, failure.attempts)
 
 
 @dataclass(slots=True)
 class Deliver:
-    """Call handlers side by side, then a function of our own in a transaction; sent as above.
+    """Call handlers concurrently, then one of our functions in a transaction.
 
-    Those of one cardinal id are called one after another. `done` gets the ids of what was handled,
-    and what it has is not handled again. Where some fail, the others are waited for,
-    and `current` is the first that failed; `failures` has all, by global position.
+    Handlers of one cardinal id are called in order. `done` collects the ids of handled messages,
+    and those in it are skipped. If some fail, the others are completed first; `current` is the
+    first that failed, `failures` has all by global position.
     """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
@@ -82,40 +82,41 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait, unless the consumer is woken; sent is whether it was."""
+    """Wait, unless the consumer is woken; whether it was is sent back."""
 
     seconds: float
 
 
 class Interrupted(Exception):
-    """The database can't do at the moment what was asked, which will pass; see `is_passing`."""
+    """A transient error of the database; see `is_passing`."""
 
 
-class CutOff(Interrupted):
-    """The same, after a handler had been called, which may be what has brought it about."""
+class ConnectionLost(Interrupted):
+    """The connection was lost after a handler was called, possibly because of it."""
 
 
-class Conflicted(Interrupted):
-    """PostgreSQL asks to run the transaction again in which a handler had been called."""
+class HandlerConflict(Interrupted):
+    """A handler's transaction conflicts with another, and has to be retried."""
 
 
-class Unconfirmed(Interrupted):
-    """The database is not in the state that the consumer has in memory.
+class StateMismatch(Interrupted):
+    """The database differs from the consumer's state in memory.
 
-    An older state of it is back, or somebody has changed the consumer's position.
+    It was restored to an older state, or the consumer's position was changed.
     """
 
 
-class Forgotten(Unconfirmed):
-    """The last message that was read is not in the database any more, and its position is saved.
+class AnchorMissing(StateMismatch):
+    """The last message read is no longer in the database, and its position is saved.
 
-    Most often it was deleted, which is nothing to worry about.
+    Most often it was deleted, which is harmless.
     """
 
 
 class NoTransaction(InvalidArgument):
-    """Handlers have no transaction to work in: that is no failure of theirs."""
+    """Handlers have no transaction to work in; not their failure."""
 
 
-Step = Transact | Handle | Deliver | Pause
-Steps = Generator[Step, Any, None]
+Operation = Transact | Handle | Deliver | Pause
+Routine = Generator[Operation, Any, None]
+"""Yields operations, and is sent their results."""

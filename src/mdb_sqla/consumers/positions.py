@@ -1,7 +1,6 @@
-"""How far a consumer is.
+"""Saved positions of slots.
 
-A position is moved from where the database has it and nowhere else, and only beyond messages that
-are in the database.
+A position only advances from the value in the database, and only past messages in the database.
 """
 
 from __future__ import annotations
@@ -31,35 +30,35 @@ from mdb_sqla.consumers.history_anchor import (
     sequence_of,
     stored_parameters,
 )
-from mdb_sqla.consumers.operations import Unconfirmed
+from mdb_sqla.consumers.operations import StateMismatch
 from mdb_sqla.database.execution import WRITES
 from mdb_sqla.errors import SlotLost
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 
-__all__ = ["ClaimForgotten", "Standing", "hold", "renew", "save"]
+__all__ = ["ClaimMissing", "SlotState", "load", "lock", "save"]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 
 
-class ClaimForgotten(Exception):
-    """The database has an older state of a slot than the claim, or no such slot."""
+class ClaimMissing(Exception):
+    """The database has an older state of the slot than the claim, or no such slot."""
 
 
-class Standing(NamedTuple):
-    """What the database says of a slot that is claimed.
+class SlotState(NamedTuple):
+    """The state of a claimed slot in the database.
 
     Attributes:
-        position: up to where all is done.
-        drawn: the last global position that was drawn.
-        sequence: the file of the sequence that draws them.
-        anchor: the last message up to the position; None where there is none.
-        id_at_anchor: the id of the message that is where the anchor was that was asked for; None
-            where there is none.
+        position: the saved position.
+        last_assigned: the last global position that was assigned.
+        sequence: the file of the sequence that assigns them.
+        anchor: the last message up to the position; None if there is none.
+        id_at_anchor: the id of the message at the requested anchor's position; None if there is
+            none.
     """
 
     position: int
-    drawn: int
+    last_assigned: int
     sequence: int
     anchor: Anchor | None
     id_at_anchor: UUID | None
@@ -67,12 +66,14 @@ class Standing(NamedTuple):
     @property
     def is_ahead(self) -> bool:
         """Whether the position is beyond everything that was ever written to the database."""
-        # Messages that were brought in with their positions may be beyond what was drawn.
-        newest = self.drawn if self.anchor is None else max(self.drawn, self.anchor.global_position)
+        # Imported messages that kept their positions may be beyond the last assigned one.
+        newest = self.last_assigned
+        if self.anchor is not None:
+            newest = max(newest, self.anchor.global_position)
         return self.position > newest
 
 
-# Made once: making a statement costs as much as executing it.
+# Built once: building a statement costs as much as executing it.
 
 _SAVE = (
     update(slots)
@@ -81,7 +82,7 @@ _SAVE = (
     .returning(slots.c.token)
 )
 
-_HOLD = select(slots.c.slot).where(IS_CLAIMED).with_for_update(key_share=True)
+_LOCK = select(slots.c.slot).where(IS_CLAIMED).with_for_update(key_share=True)
 
 _FOUND = select(slots.c.token, slots.c.position).where(IS_SLOT)
 
@@ -100,28 +101,28 @@ _STANDING = (
     )
     .select_from(slots.outerjoin(_last, true()))
     .where(IS_SLOT)
-    # So that it waits for a server that is read-only at the moment, before a handler is called.
+    # The lock fails on a server that is read-only at the moment, before a handler is called.
     .with_for_update(of=slots, key_share=True)
 )
 
 
-def hold(claim: Claim, session: Session) -> None:
-    """Keep others from claiming a slot until the session's transaction ends.
+def lock(claim: Claim, session: Session) -> None:
+    """Lock a slot against other claims until the session's transaction ends.
 
     Raises:
-        SlotLost: somebody else has claimed it.
-        Unconfirmed: the database has forgotten the claim.
+        SlotLost: another process has claimed it.
+        StateMismatch: the database has lost the claim.
     """
-    if session.execute(_HOLD, claim.parameters, bind_arguments=_BIND).first() is None:
+    if session.execute(_LOCK, claim.parameters, bind_arguments=_BIND).first() is None:
         raise _reason(claim, session)
 
 
-def renew(claim: Claim, anchor: Anchor | None, session: Session) -> Standing:
-    """Return what the database says of a slot, and of the message that was the last up to there.
+def load(claim: Claim, anchor: Anchor | None, session: Session) -> SlotState:
+    """Return a slot's state in the database, with the message at the anchor's position.
 
     Raises:
-        SlotLost: somebody else has claimed it.
-        ClaimForgotten: the database has an older state of the slot, or no such slot.
+        SlotLost: another process has claimed it.
+        ClaimMissing: the database has an older state of the slot, or no such slot.
     """
     parameters = {
         **claim.parameters,
@@ -130,13 +131,13 @@ def renew(claim: Claim, anchor: Anchor | None, session: Session) -> Standing:
     }
     row = session.execute(_STANDING, parameters, bind_arguments=_BIND).one_or_none()
     if row is None or row[0] < claim.token:
-        raise ClaimForgotten
-    token, position, drawn, sequence, last_position, last_id, id_at_anchor = row
+        raise ClaimMissing
+    token, position, last_assigned, sequence, last_position, last_id, id_at_anchor = row
     if token > claim.token:
         raise SlotLost(claim.consumer, claim.slot)
-    return Standing(
+    return SlotState(
         position,
-        drawn,
+        last_assigned,
         sequence,
         None if last_id is None else Anchor(last_position, uuid_of(last_id)),
         None if id_at_anchor is None else uuid_of(id_at_anchor),
@@ -144,18 +145,18 @@ def renew(claim: Claim, anchor: Anchor | None, session: Session) -> Standing:
 
 
 def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session: Session) -> None:
-    """Move the slot on, in the session's transaction.
+    """Advance the slot's position, in the session's transaction.
 
     Args:
         claim: to the slot.
-        saved: where the slot is to be.
-        reached: where it is moved to.
-        read: what was handled on the way, and the last message that was read.
+        saved: the position that the database must have.
+        reached: the new position.
+        read: the messages handled since, and the last message read; all must be stored.
         session: the session.
 
     Raises:
-        SlotLost: somebody else has claimed it.
-        Unconfirmed: the slot is not there, or not all of the messages are stored.
+        SlotLost: another process has claimed the slot.
+        StateMismatch: the slot's position differs, or a message is not stored.
     """
     parameters = {
         **claim.parameters,
@@ -168,12 +169,12 @@ def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session
 
 
 def _reason(claim: Claim, session: Session, saved: int | None = None) -> Exception:
-    """Return what keeps a claim from being used."""
+    """Return why a claim can't be used."""
     row = session.execute(_FOUND, claim.parameters, bind_arguments=_BIND).one_or_none()
     if row is not None and row.token > claim.token:
         return SlotLost(claim.consumer, claim.slot)
     if row is None or row.token < claim.token:
-        return Unconfirmed(f"the database has forgotten who claimed slot {claim.slot}")
+        return StateMismatch(f"the database has lost its claim to slot {claim.slot}")
     if row.position != saved:
-        return Unconfirmed(f"its position is {row.position} in the database, and not {saved}")
-    return Unconfirmed("messages that it has read are not in the database any more")
+        return StateMismatch(f"its position in the database is {row.position}, not {saved}")
+    return StateMismatch("messages that it has read are no longer in the database")

@@ -1,4 +1,4 @@
-"""What each consumer reads, as it told when it began; so that its lag can be told without it."""
+"""What each consumer reads, registered at its start; other processes compute its lag from it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Reads(NamedTuple):
     """What a consumer reads.
 
     Attributes:
-        categories: no category stands for all.
-        types: the types that it handles; None for any.
-        correlation: the category that the messages' correlation streams are of; None for any.
-        condition: its SQL condition. It is not to be executed for anybody else.
-        start: the global position that it begins with where it never ran.
+        categories: empty for all.
+        types: the types that it handles; None for all.
+        correlation: the category of the messages' correlation streams; None for any.
+        condition: its SQL condition. Never execute it as another user.
+        start: the global position that it starts at if it never ran.
     """
 
     categories: list[str]
@@ -33,23 +33,23 @@ class Reads(NamedTuple):
 
 
 def register(session: Session, consumer: str, reads: Reads) -> None:
-    """Tell what a consumer reads, in one statement; nothing is written where it is told already."""
+    """Register what a consumer reads, in one statement that writes only changes."""
     row = insert(consumers).values(consumer=consumer, **reads._asdict())
-    told: dict[str, Any] = {name: row.excluded[name] for name in Reads._fields}
-    is_changed = or_(*(consumers.c[name].is_distinct_from(told[name]) for name in told))
+    new: dict[str, Any] = {name: row.excluded[name] for name in Reads._fields}
+    is_changed = or_(*(consumers.c[name].is_distinct_from(new[name]) for name in new))
     statement = row.on_conflict_do_update(
         index_elements=[consumers.c.consumer],
-        set_={**told, "updated_at": func.clock_timestamp()},
+        set_={**new, "updated_at": func.clock_timestamp()},
         where=is_changed,
     )
     session.execute(statement, bind_arguments={"clause": WRITES})
 
 
 def registered(db: Database) -> dict[str, Reads]:
-    """Return what consumers read, by their names.
+    """Return what consumers read, by name.
 
     Raises:
-        StoreNotInstalled: there is no store in the database, or it is not up to date.
+        StoreNotInstalled: the database has no store, or it is not up to date.
     """
     columns = [consumers.c[name] for name in ("consumer", *Reads._fields)]
     rows = execute(db, select(*columns).order_by(consumers.c.consumer), {}, WRITES)

@@ -1,4 +1,4 @@
-"""Asking by a message, and waiting for the reply."""
+"""Request and reply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import tables
-from mdb_sqla.consumers.operations import Interrupted, Pause, Step, Transact
+from mdb_sqla.consumers.operations import Interrupted, Operation, Pause, Transact
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import NoReply
@@ -25,32 +25,31 @@ if TYPE_CHECKING:
 __all__ = ["request", "request_async", "wait_for_reply", "wait_for_reply_async"]
 
 _TIMEOUT = 10.0  # seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25  # seconds between two looks, doubled each time
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25  # seconds between two polls, doubled each time
 
-_Replying = Generator[Step, Any, StoredMessage]
+_ReplyRoutine = Generator[Operation, Any, StoredMessage]
 
 
 def request(
     factory: sessionmaker[Session], stream_name: str, message: Message, timeout: float = _TIMEOUT
 ) -> StoredMessage:
-    """Write a message that asks for a reply, commit it, and wait for the reply.
+    """Write a request, commit it, and wait for the reply.
 
-    The reply comes to a stream of its own, `account:reply-<id of the message>` for a message to
-    `account:command-1`. The handler writes it with `Message.reply`. Where the message is lost while
-    the reply is awaited, as by a failover to a standby that lacked it, it is written again.
+    The reply has its own stream, `account:reply-<id of the request>` for a request to
+    `account:command-1`. The handler writes it with `Message.reply`. If the request is lost
+    meanwhile, for example by a failover to a standby that lacks it, it is written again.
 
     Args:
-        factory: what makes a session for each transaction.
+        factory: makes a session for each transaction.
         stream_name: the stream to write to.
-        message: what is written.
-        timeout: for how many seconds to wait, from the call on. A statement that the server holds
-            up, as while another transaction has the lock that it needs, is waited for beyond that.
+        message: the request.
+        timeout: in seconds, from the call. A statement that waits for a lock can exceed it.
 
     Returns:
         The reply.
 
     Raises:
-        NoReply: there was none in time, or the database could not be reached for as long.
+        NoReply: there was no reply in time, or the database was unreachable until then.
         Refusal: the server refused the message.
     """
     return Runner(factory).run(_request(stream_name, message, timeout))
@@ -71,16 +70,16 @@ def wait_for_reply(
 ) -> StoredMessage:
     """Wait for the first message of a stream.
 
-    It is the reply to a message that was written in a transaction of the application's, with
-    `Message.with_reply_stream`, and that is committed.
+    Use it for the reply to a request that you have written with `Message.with_reply_stream` in a
+    transaction of your own, and committed.
 
     Args:
-        factory: what makes a session for each look.
+        factory: makes a session for each poll.
         stream_name: the reply stream.
-        timeout: for how many seconds to wait.
+        timeout: in seconds.
 
     Raises:
-        NoReply: there was none in time, or the database could not be reached for as long.
+        NoReply: there was no reply in time, or the database was unreachable until then.
     """
     return Runner(factory).run(_wait(StreamName(stream_name), _deadline(timeout), timeout))
 
@@ -91,26 +90,26 @@ async def wait_for_reply_async(
     timeout: float = _TIMEOUT,
 ) -> StoredMessage:
     """Do the same in a task. See `wait_for_reply`."""
-    steps = _wait(StreamName(stream_name), _deadline(timeout), timeout)
-    return await AsyncRunner(factory).run(steps)
+    operations = _wait(StreamName(stream_name), _deadline(timeout), timeout)
+    return await AsyncRunner(factory).run(operations)
 
 
-def _request(stream_name: str, message: Message, timeout: float) -> _Replying:
+def _request(stream_name: str, message: Message, timeout: float) -> _ReplyRoutine:
     deadline = _deadline(timeout)
     name = StreamName(stream_name)
     message = instance("What is written", message, Message)
     reply_stream = StreamName.build(name.entity, message.id, types="reply")
-    asking = message.with_reply_stream(reply_stream)
+    written = message.with_reply_stream(reply_stream)
 
     def write(session: Session) -> None:
-        writes.write(session, name, asking, expected_version=None, idempotent=True)
+        writes.write(session, name, written, expected_version=None, idempotent=True)
 
     def write_if_lost(session: Session) -> None:
         column = tables.messages.c.id
         if not execute(session, select(column).where(column == message.id), {}, WRITES):
             write(session)
 
-    # Again where it is not known whether it was committed: the same id is not written twice.
+    # Retried if the commit's outcome is unknown: the same id is not written twice.
     yield from _until_done(Transact(write), reply_stream, deadline, timeout)
     return (yield from _wait(reply_stream, deadline, timeout, write_if_lost))
 
@@ -119,20 +118,20 @@ def _wait(
     stream_name: StreamName,
     deadline: float,
     timeout: float,
-    ask_again: Callable[[Session], None] | None = None,
-) -> _Replying:
+    repeat_request: Callable[[Session], None] | None = None,
+) -> _ReplyRoutine:
     pause = _FIRST_PAUSE
 
-    def look(session: Session) -> list[StoredMessage]:
+    def poll(session: Session) -> list[StoredMessage]:
         found = reads.read_stream(session, stream_name, 0, 1, None)
-        # After a while: a standby that lacked the message may have replaced the server.
-        if not found and ask_again is not None and pause == _LONGEST_PAUSE:
-            ask_again(session)
+        # After a while: a standby that lacks the request may have been promoted.
+        if not found and repeat_request is not None and pause == _LONGEST_PAUSE:
+            repeat_request(session)
         return found
 
     while True:
         found: list[StoredMessage]
-        found = yield from _until_done(Transact(look), stream_name, deadline, timeout)
+        found = yield from _until_done(Transact(poll), stream_name, deadline, timeout)
         if found:
             return found[0]
         left = deadline - time.monotonic()
@@ -143,12 +142,12 @@ def _wait(
 
 
 def _until_done(
-    step: Step, stream_name: StreamName, deadline: float, timeout: float
-) -> Generator[Step, Any, Any]:
-    """Do a step, again and again while the server is away."""
+    operation: Operation, stream_name: StreamName, deadline: float, timeout: float
+) -> Generator[Operation, Any, Any]:
+    """Yield an operation, and retry it while the server is unavailable."""
     while True:
         try:
-            return (yield step)
+            return (yield operation)
         except Interrupted as error:
             left = deadline - time.monotonic()
             if left <= 0:

@@ -1,4 +1,4 @@
-"""How often the handler of a message is called before it counts as failed."""
+"""The retry policy of a consumer's handlers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["RetryPolicy"]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a handler is called before its message counts as failed, and with which pauses.
+    """How often a handler is called before its message counts as failed; exponential back-off.
 
     The pauses double from `initial_interval` up to `max_interval`.
 
     Args:
-        max_attempts: how often in all; 1 is no retry.
+        max_attempts: including the first; 1 means no retry.
         initial_interval: in seconds, before the first retry.
         max_interval: in seconds.
 
     Raises:
-        InvalidArgument: a number is not more than 0, or the longest pause is less than the first.
+        InvalidArgument: a value is not more than 0, or the longest pause is less than the first.
     """
 
     max_attempts: int = 10
@@ -31,6 +31,6 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if not self.max_attempts > 0 or not 0 < self.initial_interval <= self.max_interval:
             raise InvalidArgument(
-                "max_attempts and initial_interval must be more than 0, and max_interval not less "
-                f"than initial_interval: {self!r}"
+                "max_attempts and initial_interval must be more than 0, and max_interval at least "
+                f"initial_interval: {self!r}"
             )

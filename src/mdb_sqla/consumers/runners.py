@@ -1,7 +1,7 @@
-"""What a consumer's loop asks for, and who does it: a thread, or a task of asyncio.
+"""Runners of a consumer's loop, in a thread or in an asyncio task.
 
-The loop is a generator. It yields what is to be done next, and is sent what came of it or thrown
-the error: so it is written once, and handlers may await.
+The loop is a generator: it yields operations, and is sent their results or thrown their errors. So
+it is written once, and handlers may await.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.consumers.handler_call import call, call_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.consumers.messages_in_flight import deliver
-from mdb_sqla.consumers.operations import Deliver, Handle, Step, Transact
+from mdb_sqla.consumers.operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.database.application_connections import note
 from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
@@ -36,27 +36,27 @@ __all__ = ["AsyncRunner", "Runner"]
 _T = TypeVar("_T")
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}
-_FAREWELL = 5.0  # seconds that a task which was cancelled may take to leave its group
+_LEAVE_TIMEOUT = 5.0  # seconds that a cancelled task may take to leave its group
 
 
 class Runner:
-    """Does the steps in this thread."""
+    """Performs operations in the current thread."""
 
     def __init__(self, factory: sessionmaker[Session]) -> None:
         if not isinstance(factory, sessionmaker):
-            raise InvalidArgument(f"A consumer runs with a sessionmaker: {factory!r}")
+            raise InvalidArgument(f"A consumer needs a sessionmaker: {factory!r}")
         self._factory = factory
         with session_from(factory, Session, "A consumer that runs in a thread") as session:
             self.engine = _engine_of(session)
-        # Held until it is woken. A bare lock: a signal handler can release it at any moment, unlike
-        # an event of `threading`, and it keeps time-outs of microseconds, after which CPython's
-        # `SimpleQueue` can block indefinitely.
+        # Held until the consumer is woken. A bare lock: a signal handler can release it at any
+        # moment, unlike a `threading.Event`, and it supports time-outs of microseconds, with which
+        # CPython's `SimpleQueue` can block indefinitely.
         self._asleep = threading.Lock()
         self._asleep.acquire()
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        # It is woken already.
+        # Already woken.
         with suppress(RuntimeError):
             self._asleep.release()
 
@@ -66,45 +66,46 @@ class Runner:
         done.set_result(self._transact(work))
         return done
 
-    def run(self, steps: Generator[Step, Any, _T]) -> _T:
-        """Do all steps and return what comes of them; an error that they don't expect is raised.
+    def run(self, operations: Generator[Operation, Any, _T]) -> _T:
+        """Perform all operations and return the generator's result.
 
-        Where it is interrupted or cancelled, the steps that follow are done before it ends.
+        Errors are thrown into the generator. After an interrupt or a cancellation, the operations
+        that it still yields are performed.
         """
-        with closing(steps):
+        with closing(operations):
             try:
-                step = next(steps)
+                operation = next(operations)
                 while True:
                     try:
-                        done = self._do(step)
+                        done = self._do(operation)
                     except BaseException as error:
-                        # What becomes of it is for the loop to decide, where it asked for the step.
-                        step = steps.throw(error)
+                        # The loop decides, where it yielded the operation.
+                        operation = operations.throw(error)
                     else:
-                        step = steps.send(done)
+                        operation = operations.send(done)
             except StopIteration as end:
                 result: _T = end.value
                 return result
 
-    def _do(self, step: Step) -> Any:
-        if isinstance(step, Transact):
-            return self._transact(step.work)
-        if isinstance(step, Handle):
+    def _do(self, operation: Operation) -> Any:
+        if isinstance(operation, Transact):
+            return self._transact(operation.work)
+        if isinstance(operation, Handle):
             with UnitOfWork(self._factory) as unit:
                 with interruptions():
-                    transaction = HandlerTransaction(unit.session, step.isolation_level)
+                    transaction = HandlerTransaction(unit.session, operation.isolation_level)
                 with transaction.handlers():
-                    for handler, message in step.calls:
-                        step.current = message
+                    for handler, message in operation.calls:
+                        operation.current = message
                         call(handler, message, unit)
                         transaction.check()
                     unit.session.flush()
                 with transaction.end():
-                    done = step.finish(unit.session)
+                    done = operation.finish(unit.session)
                     unit.commit()
                 return done
-        assert not isinstance(step, Deliver)  # noqa: S101 (a consumer refuses to run without a loop)
-        return self._asleep.acquire(timeout=step.seconds)
+        assert not isinstance(operation, Deliver)  # noqa: S101 (a consumer refuses to run without a loop)
+        return self._asleep.acquire(timeout=operation.seconds)
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
         with interruptions(), self._factory() as session:
@@ -115,13 +116,13 @@ class Runner:
 
 
 class AsyncRunner:
-    """Does the steps in a task."""
+    """Performs operations in an asyncio task."""
 
     def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
         from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
         if not isinstance(factory, async_sessionmaker):
-            raise InvalidArgument(f"An async consumer runs with an async_sessionmaker: {factory!r}")
+            raise InvalidArgument(f"An async consumer needs an async_sessionmaker: {factory!r}")
         self._factory = factory
         session = session_from(factory, AsyncSession, "An async consumer")
         self.engine = _engine_of(session.sync_session)
@@ -130,7 +131,7 @@ class AsyncRunner:
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        # The loop is closed where the consumer has ended.
+        # The loop is closed once the consumer has ended.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
@@ -138,51 +139,51 @@ class AsyncRunner:
         """Call a function in a transaction at READ COMMITTED; from any thread, in this loop."""
         return asyncio.run_coroutine_threadsafe(self._transact(work), self._loop)
 
-    async def run(self, steps: Generator[Step, Any, _T]) -> _T:
-        """Do all steps and return what comes of them. See `Runner.run`."""
-        patience = None
-        with closing(steps):
+    async def run(self, operations: Generator[Operation, Any, _T]) -> _T:
+        """Perform all operations and return the generator's result. See `Runner.run`."""
+        timeout = None
+        with closing(operations):
             try:
-                step = next(steps)
+                operation = next(operations)
                 while True:
                     try:
-                        async with asyncio.timeout(patience):
-                            done = await self._do(step)
+                        async with asyncio.timeout(timeout):
+                            done = await self._do(operation)
                     except BaseException as error:
                         # As in `Runner.run`.
                         if isinstance(error, asyncio.CancelledError):
-                            patience = _FAREWELL
-                        step = steps.throw(error)
+                            timeout = _LEAVE_TIMEOUT
+                        operation = operations.throw(error)
                     else:
-                        step = steps.send(done)
+                        operation = operations.send(done)
             except StopIteration as end:
                 result: _T = end.value
                 return result
 
-    async def _do(self, step: Step) -> Any:
-        if isinstance(step, Transact):
-            return await self._transact(step.work)
-        if isinstance(step, Handle):
+    async def _do(self, operation: Operation) -> Any:
+        if isinstance(operation, Transact):
+            return await self._transact(operation.work)
+        if isinstance(operation, Handle):
             async with AsyncUnitOfWork(self._factory) as unit:
                 with interruptions():
                     transaction = await unit.session.run_sync(
-                        HandlerTransaction, step.isolation_level
+                        HandlerTransaction, operation.isolation_level
                     )
                 with transaction.handlers():
-                    for handler, message in step.calls:
-                        step.current = message
+                    for handler, message in operation.calls:
+                        operation.current = message
                         await call_async(handler, message, unit)
                         transaction.check()
                     await unit.session.flush()
                 with transaction.end():
-                    done = await unit.session.run_sync(step.finish)
+                    done = await unit.session.run_sync(operation.finish)
                     await unit.commit()
                 return done
-        if isinstance(step, Deliver):
-            await deliver(step)
-            return await self._transact(step.finish)
+        if isinstance(operation, Deliver):
+            await deliver(operation)
+            return await self._transact(operation.finish)
         try:
-            async with asyncio.timeout(step.seconds):
+            async with asyncio.timeout(operation.seconds):
                 await self._woken.wait()
         except TimeoutError:
             return False
@@ -202,18 +203,17 @@ class AsyncRunner:
 
 
 def _engine_of(session: Session) -> Engine:
-    """Return the engine for writes, with what the session or its connection says of the store.
+    """Return the engine for writes, with the execution options that select the store.
 
     Raises:
-        InvalidArgument: the session joins a transaction that is open, or its driver is not
-            supported.
+        InvalidArgument: the session joins an open transaction, or its driver is not supported.
     """
     bind = bind_of(session)
     check_driver(bind.dialect)
     if isinstance(bind, Connection) and bind.in_transaction():
         raise InvalidArgument(
-            "A consumer begins and commits transactions of its own, but the sessionmaker is bound "
-            f"to a connection that is in one: bind it to the engine, and not to {bind!r}"
+            "A consumer begins and commits its own transactions, but the sessionmaker is bound to "
+            f"a connection that is already in one, {bind!r}; bind it to the engine instead"
         )
     # Sessions have options since SQLAlchemy 2.1.
     options = {

@@ -1,4 +1,4 @@
-"""What a consumer was made with, and the rules that it must keep."""
+"""A consumer's settings and their validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnFailure = Literal["stop", "dead_letter"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What a consumer was made with; see `Consumer`."""
+    """A consumer's settings; see `Consumer`."""
 
     name: str
     categories: tuple[StreamName, ...]
@@ -55,7 +55,7 @@ class Settings:
         group: Group | None,
         filters: CategoryFilters,
     ) -> Self:
-        """Check what an application passes.
+        """Validate the arguments of `Consumer`.
 
         Raises:
             InvalidArgument: an argument breaks its rule.
@@ -63,9 +63,14 @@ class Settings:
         name = key("A consumer's name", name)
         filters = checked_filters(filters)
         if group is not None and "consumer_group_size" in filters:
-            raise InvalidArgument("A consumer has a group or is a member by number, not both")
+            raise InvalidArgument(
+                "group and consumer_group_size exclude each other: a consumer's membership is "
+                "either dynamic or fixed"
+            )
         if max_in_flight is not None and transaction_size != 1:
-            raise InvalidArgument("Messages in flight share no transaction: leave out its size")
+            raise InvalidArgument(
+                "With max_in_flight, messages share no transaction: omit transaction_size"
+            )
         if isolation_level is not None:
             _check_isolation_level(isolation_level, max_in_flight)
         return cls(
@@ -90,12 +95,12 @@ class Settings:
 
     @property
     def dead_letters_failures(self) -> bool:
-        """Whether a message whose handler has failed for good becomes a dead letter."""
+        """Whether a message becomes a dead letter when all attempts have failed."""
         return self.on_failure == "dead_letter"
 
     @property
     def sharing(self) -> str:
-        """How a consumer shares its work with others of its name, in words."""
+        """How a consumer shares its work with other processes, for display."""
         if self.group is not None:
             return f"{self.group.member}, {self.group.slots} slots"
         size = self.filters.get("consumer_group_size")
@@ -105,7 +110,9 @@ class Settings:
 def _check_isolation_level(isolation_level: object, max_in_flight: int | None) -> None:
     _checked_choice("isolation_level", isolation_level, IsolationLevel)
     if max_in_flight is not None:
-        raise InvalidArgument("Messages in flight share no transaction: leave out isolation_level")
+        raise InvalidArgument(
+            "With max_in_flight, messages share no transaction: omit isolation_level"
+        )
 
 
 def _checked_choice(what: str, value: Any, choices: Any) -> Any:
@@ -124,7 +131,7 @@ def _checked_interval(interval: tuple[float, float]) -> tuple[float, float]:
     shortest, longest = (seconds("poll_interval", each) for each in interval)
     if shortest > longest:
         raise InvalidArgument(
-            f"poll_interval must be two numbers of seconds, the first not greater: {interval}"
+            f"poll_interval must be two numbers of seconds, shortest first: {interval}"
         )
     return shortest, longest
 

@@ -1,4 +1,4 @@
-"""Which slots of a consumer this process holds: those that its group gives it, or the one."""
+"""The slots of a consumer that this process holds: its share of the group's, or the only one."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from mdb_sqla.consumers import claims
 from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.group import Membership
 from mdb_sqla.consumers.handlers import Handlers
-from mdb_sqla.consumers.operations import Step, Steps, Transact
-from mdb_sqla.consumers.positions import ClaimForgotten
+from mdb_sqla.consumers.operations import Operation, Routine, Transact
+from mdb_sqla.consumers.positions import ClaimMissing
 from mdb_sqla.consumers.registry import Reads, register
-from mdb_sqla.consumers.retries import Control, log
+from mdb_sqla.consumers.run_control import Control, log
 from mdb_sqla.consumers.settings import Settings
-from mdb_sqla.consumers.slot_progress import Progress
+from mdb_sqla.consumers.slot_progress import SlotProgress
 from mdb_sqla.errors import InvalidArgument, SlotLost
 from mdb_sqla.store import reads
 from mdb_sqla.store.read_arguments import CategoryFilters
 
-__all__ = ["Assignment"]
+__all__ = ["SlotAssignment"]
 
 
-class Assignment:
-    """The slots that one run of a consumer holds, and its place in the group.
+class SlotAssignment:
+    """The slots that one run of a consumer holds, and its membership in the group.
 
     Args:
         settings: the consumer's.
         handlers: the consumer's.
-        control: what may stop the consumer.
+        control: may stop the consumer.
 
     Attributes:
-        membership: the place in the group; None without one.
+        membership: in the group; None without a group.
     """
 
     def __init__(self, settings: Settings, handlers: Handlers, control: Control) -> None:
         self._settings = settings
         self._handlers = handlers
         self._control = control
-        self._held: dict[int, Progress] = {}
+        self._held: dict[int, SlotProgress] = {}
         self._share_at = math.inf
         self.membership = (
             None if settings.group is None else Membership(settings.name, settings.group)
@@ -53,53 +53,50 @@ class Assignment:
 
     @property
     def position(self) -> int | None:
-        """Up to where all is done in every slot; None where none is held."""
+        """The lowest position of the held slots; None if none is held."""
         return min((each.position.reached for each in self._held.values()), default=None)
 
-    def begin(self) -> Steps:
-        """Take a place in the database, or what it has of it after the connection was lost."""
+    def begin(self) -> Routine:
+        """Join the group or claim the slot; after an interruption, reload the saved positions."""
         if self.membership is not None and not self.membership.joined:
             self.membership.may_have_joined = True
             yield Transact(self._join)
             self.membership.joined = True
         elif self.membership is None and not self._held:
-            self._hold(*(yield Transact(self._take)))
+            self._hold(*(yield Transact(self._claim)))
         else:
-            # Also after a failover that has lost it.
+            # A failover may have lost the registration.
             yield Transact(self._register)
         for slot in list(self._held):
-            yield from self._renew(slot)
+            yield from self._reload(slot)
         if self.membership is not None:
             self._share_at = 0.0
 
-    def share(self) -> Generator[Step, Any, Collection[int]]:
-        """Have the group's slots as they are due to its members now, every third of a lease.
-
-        Returns the slots that are held.
-        """
+    def share(self) -> Generator[Operation, Any, Collection[int]]:
+        """Rebalance the group's slots, every third of a lease; returns the held slots."""
         if self.membership is None or time.monotonic() < self._share_at:
             return self._held.keys()
         self._share_at = time.monotonic() + self.membership.group.lease / 3
         shared: dict[int, Any] = yield Transact(
-            partial(self.membership.share, held=self._claims(), start=self._start)
+            partial(self.membership.share, held=self._held_claims, start=self._start)
         )
         for slot in self._held.keys() - shared.keys():
             del self._held[slot]
         new = shared.keys() - self._held.keys()
-        # All of them before anything may be interrupted: nobody else would ever get one that is
-        # this member's, and that it does not know of.
+        # Record all of them before an interruption: no other member would ever acquire a slot that
+        # this member owns without knowing.
         for slot in new:
             self._hold(*shared[slot])
         for slot in sorted(new):
-            yield from self._renew(slot)
+            yield from self._reload(slot)
         log(logging.DEBUG, self._settings.name, "holds slots %s", sorted(self._held))
         return self._held.keys()
 
-    def advance(self, slot: int, *, idle: bool) -> Generator[Step, Any, tuple[bool, bool]]:
-        """Read a batch of a slot and handle it; see `Progress.advance`. Nothing, if it is lost.
+    def advance(self, slot: int, *, idle: bool) -> Generator[Operation, Any, tuple[bool, bool]]:
+        """Read and handle a batch of a slot, unless it is lost; see `SlotProgress.advance`.
 
         Raises:
-            SlotLost: another process has taken it, and there is no group.
+            SlotLost: another process has taken over the slot, and there is no group.
         """
         try:
             return (yield from self._held[slot].advance(idle=idle, until=self._share_at))
@@ -107,32 +104,32 @@ class Assignment:
             self._lose(slot)
             return False, False
 
-    def save(self) -> Steps:
-        """Save how far each slot is."""
+    def save(self) -> Routine:
+        """Save the position of each slot."""
         for progress in list(self._held.values()):
             with suppress(SlotLost):
                 yield from progress.position.save()
 
-    def leave(self) -> Steps:
-        """Release what is held, so that others need not wait until the lease has run out."""
+    def leave(self) -> Routine:
+        """Release the slots, so that other members need not wait until the lease expires."""
         if self.membership is not None and self.membership.may_have_joined:
-            yield Transact(partial(self.membership.leave, held=self._claims()))
+            yield Transact(partial(self.membership.leave, held=self._held_claims))
 
-    def _renew(self, slot: int) -> Steps:
-        """Begin with a slot, or begin again, where the database has it."""
+    def _reload(self, slot: int) -> Routine:
+        """Continue a slot at the position in the database."""
         try:
-            yield from self._held[slot].renew()
+            yield from self._held[slot].reload()
         except SlotLost:
             self._lose(slot)
-        except ClaimForgotten:
-            # Nobody has taken it over: an older state of the database is back.
+        except ClaimMissing:
+            # Not taken over: the database was restored to an older state.
             del self._held[slot]
             if self.membership is None:
-                self._hold(*(yield Transact(self._take)))
-                yield from self._renew(slot)
+                self._hold(*(yield Transact(self._claim)))
+                yield from self._reload(slot)
 
     def _join(self, session: Session) -> None:
-        assert self.membership is not None  # noqa: S101 (who calls this has asked)
+        assert self.membership is not None  # noqa: S101 (the caller has checked)
         self.membership.join(session)
         self._register(session)
 
@@ -147,7 +144,7 @@ class Assignment:
         )
         register(session, settings.name, reads)
 
-    def _take(self, session: Session) -> tuple[Claim, int]:
+    def _claim(self, session: Session) -> tuple[Claim, int]:
         self._register(session)
         filters = self._settings.filters
         slot = filters.get("consumer_group_member") or 0
@@ -155,7 +152,7 @@ class Assignment:
         return claims.claim(session, self._settings.name, slot, slots, self._start(session, slot))
 
     def _start(self, session: Session, slot: int) -> int:
-        """Return up to where all is done for a slot that has no position yet."""
+        """Return the initial position of a slot that has none yet."""
         start = max(self._settings.start - 1, 0)
         stream_name = self._settings.take_over
         if stream_name is None or claims.has_begun(session, self._settings.name, slot):
@@ -167,7 +164,7 @@ class Assignment:
         position = data.get("position") if isinstance(data, dict) else None
         if not isinstance(position, int) or position < 0:
             raise InvalidArgument(
-                f"There is no position in the last message of {stream_name}: {data!r}"
+                f"The last message of {stream_name}, named by take_over, has no position: {data!r}"
             )
         return position
 
@@ -178,16 +175,17 @@ class Assignment:
             filters = CategoryFilters(
                 **filters, consumer_group_member=claim.slot, consumer_group_size=group.slots
             )
-        self._held[claim.slot] = Progress(
+        self._held[claim.slot] = SlotProgress(
             self._settings, self._handlers, self._control, claim, position, filters
         )
 
     def _lose(self, slot: int) -> None:
-        """Let go of a slot that another process has taken; without a group, that is the end."""
+        """Drop a slot that another process has taken over; without a group, that is an error."""
         del self._held[slot]
         if self.membership is None:
             raise SlotLost(self._settings.name, slot)
-        log(logging.WARNING, self._settings.name, "has lost slot %d", slot)
+        log(logging.WARNING, self._settings.name, "lost slot %d to another member", slot)
 
-    def _claims(self) -> dict[int, Claim]:
+    @property
+    def _held_claims(self) -> dict[int, Claim]:
         return {slot: progress.claim for slot, progress in self._held.items()}

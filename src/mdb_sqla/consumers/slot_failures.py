@@ -1,6 +1,6 @@
-"""What a consumer records of a slot's messages that it could not handle, and of those behind them.
+"""A slot's dead letters: failed messages, and those waiting behind them.
 
-All of it is done in the transactions of whoever has claimed the slot.
+Everything runs in transactions of the slot's owner.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.consumers.claims import Claim
-from mdb_sqla.consumers.positions import hold
+from mdb_sqla.consumers.positions import lock
 from mdb_sqla.database.execution import WRITES
 from mdb_sqla.store.message_decoder import fetch, select_messages
 from mdb_sqla.tables import dead_letters as letters
@@ -22,68 +22,68 @@ from mdb_sqla.tables import messages
 from mdb_sqla.words.message import StoredMessage
 
 __all__ = [
-    "LeftOut",
+    "DeadLetterGone",
+    "add_blocked",
+    "add_failed",
     "blocked_streams",
-    "due",
-    "fail",
-    "fail_again",
+    "record_failed_replay",
     "remove",
-    "set_aside",
+    "replayable",
 ]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 
 
-class LeftOut(Exception):
-    """A message was skipped, or lost, while it was handled again, so that is rolled back."""
+class DeadLetterGone(Exception):
+    """A dead letter was skipped or lost during its replay, which is rolled back."""
 
 
 def blocked_streams(claim: Claim, session: Session) -> set[str]:
-    """Return the streams of which a slot's messages are set aside."""
+    """Return the streams in which a slot has dead letters."""
     statement = select(letters.c.stream_name).where(_of(claim)).distinct()
     return set(session.execute(statement, bind_arguments=_BIND).scalars())
 
 
-def set_aside(claim: Claim, waiting: Iterable[StoredMessage], session: Session) -> None:
-    """Let messages wait for those of their streams that are set aside already."""
-    rows = [_row(claim, message, failed=False) for message in waiting]
+def add_blocked(claim: Claim, blocked: Iterable[StoredMessage], session: Session) -> None:
+    """Dead-letter messages that wait behind earlier dead letters of their streams."""
+    rows = [_row(claim, message, failed=False) for message in blocked]
     if rows:
         session.execute(insert(letters).on_conflict_do_nothing(), rows, bind_arguments=_BIND)
 
 
-def fail(
+def add_failed(
     claim: Claim, message: StoredMessage, error: BaseException, attempts: int, session: Session
 ) -> None:
-    """Set a message aside that could not be handled."""
-    told = {"failed": True, "attempts": attempts, **_told(error)}
-    statement = insert(letters).values(_row(claim, message, **told))
-    # One that is there already: somebody has set the position back.
+    """Dead-letter a message that could not be handled."""
+    failure = {"failed": True, "attempts": attempts, **_error_columns(error)}
+    statement = insert(letters).values(_row(claim, message, **failure))
+    # The row may exist: the position was reset.
     statement = statement.on_conflict_do_update(
-        index_elements=[letters.c.consumer, letters.c.global_position], set_=told
+        index_elements=[letters.c.consumer, letters.c.global_position], set_=failure
     )
     session.execute(statement, bind_arguments=_BIND)
 
 
-def fail_again(
+def record_failed_replay(
     claim: Claim, message: StoredMessage, error: BaseException, attempts: int, session: Session
 ) -> None:
-    """Note that a message that is set aside could not be handled this time either.
+    """Record that the replay of a dead letter has failed.
 
     Raises:
-        SlotLost: somebody else has claimed the slot.
-        Unconfirmed: the database has forgotten the claim.
+        SlotLost: another process has claimed the slot.
+        StateMismatch: the database has lost the claim.
     """
-    hold(claim, session)
+    lock(claim, session)
     statement = (
         update(letters)
         .where(_is(claim, message), _is_stored(message))
-        .values(failed=True, attempts=letters.c.attempts + attempts, **_told(error))
+        .values(failed=True, attempts=letters.c.attempts + attempts, **_error_columns(error))
     )
     session.execute(statement, bind_arguments=_BIND)
 
 
-def due(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
-    """Return messages of a slot that wait for nothing any more, in global order."""
+def replayable(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
+    """Return a slot's dead letters in streams without failed ones, in global order."""
     failed = letters.alias()
     statement = (
         select_messages(messages)
@@ -103,21 +103,21 @@ def due(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
 
 
 def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
-    """Forget a message that has been handled after all.
+    """Delete a dead letter that has been handled.
 
     Raises:
-        SlotLost: somebody else has claimed the slot.
-        Unconfirmed: the database has forgotten the claim.
-        LeftOut: it was left out in the meantime, or is not stored any more.
+        SlotLost: another process has claimed the slot.
+        StateMismatch: the database has lost the claim.
+        DeadLetterGone: it was skipped meanwhile, or its message is no longer stored.
     """
-    hold(claim, session)
+    lock(claim, session)
     statement = (
         delete(letters)
         .where(_is(claim, message), _is_stored(message))
         .returning(letters.c.position)
     )
     if session.execute(statement, bind_arguments=_BIND).first() is None:
-        raise LeftOut
+        raise DeadLetterGone
 
 
 def _of(claim: Claim) -> ColumnElement[bool]:
@@ -129,13 +129,13 @@ def _is(claim: Claim, message: StoredMessage) -> ColumnElement[bool]:
 
 
 def _is_stored(message: StoredMessage) -> ColumnElement[bool]:
-    """Whether the message is still the one that has its global position."""
+    """Whether the message is still the one at its global position."""
     return exists().where(
         messages.c.global_position == message.global_position, messages.c.id == message.id
     )
 
 
-def _told(error: BaseException) -> dict[str, str]:
+def _error_columns(error: BaseException) -> dict[str, str]:
     def storable(lines: list[str]) -> str:
         text = "".join(lines).strip().replace("\0", "\\0")
         return text.encode("utf-8", "backslashreplace").decode()

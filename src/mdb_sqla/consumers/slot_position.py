@@ -1,4 +1,4 @@
-"""Up to where a slot's messages are done, and whether the database still has them."""
+"""A slot's position, and whether the database still matches it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from mdb_sqla.consumers import positions
 from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.confirmed_read import Confirmation
 from mdb_sqla.consumers.history_anchor import Anchor
-from mdb_sqla.consumers.operations import Forgotten, Step, Transact, Unconfirmed
-from mdb_sqla.consumers.positions import Standing
-from mdb_sqla.consumers.retries import log
+from mdb_sqla.consumers.operations import AnchorMissing, Operation, StateMismatch, Transact
+from mdb_sqla.consumers.positions import SlotState
+from mdb_sqla.consumers.run_control import log
 from mdb_sqla.errors import ConsumerAhead, SlotLost
 
 __all__ = ["SlotPosition"]
 
 
 class SlotPosition:
-    """A slot's position as this process has it, in memory and saved.
+    """A slot's position in this process, and what of it is saved.
 
     Args:
         claim: to the slot.
-        position: what the database has.
-        start: where the consumer begins when it runs for the first time.
+        position: the position in the database.
+        start: the global position that the consumer starts at when it runs for the first time.
 
     Attributes:
-        reached: up to where all is done.
-        saved: what of it is saved.
-        anchor: the last message up to there that was read; None where none was.
+        reached: the position up to which all messages are handled.
+        saved: the saved position.
+        anchor: the last message read up to `reached`; None if none was.
     """
 
     def __init__(self, claim: Claim, position: int, start: int) -> None:
@@ -39,88 +39,88 @@ class SlotPosition:
         self.reached = self.saved = position
         self.anchor: Anchor | None = None
         self._saved_anchor: Anchor | None = None
-        self._sequence: int | None = None  # the file of the sequence that has drawn its position
+        self._sequence: int | None = None  # the file of the sequence of global positions
 
-    def move(self, anchor: Anchor) -> None:
-        """Note that all up to a message is done."""
+    def advance(self, anchor: Anchor) -> None:
+        """Advance to a message: everything up to it is handled."""
         self.reached, self.anchor = anchor.global_position, anchor
 
-    def note_saved(self) -> None:
-        """Note that what is reached is saved, with what handlers did."""
+    def mark_saved(self) -> None:
+        """Record that the reached position was saved, with the handlers' effects."""
         self.saved, self._saved_anchor = self.reached, self.anchor
 
-    def save(self, *, at_least: int = 1) -> Generator[Step, Any, None]:
-        """Save a position that messages without a handler have moved, where it has come far."""
+    def save(self, *, at_least: int = 1) -> Generator[Operation, Any, None]:
+        """Save a position that skipped messages have advanced by `at_least`."""
         if self.reached - self.saved >= at_least:
-            assert self.anchor is not None  # noqa: S101 (it is what has moved the position)
+            assert self.anchor is not None  # noqa: S101 (`advance` has set it)
             yield Transact(
                 partial(positions.save, self._claim, self.saved, self.reached, [self.anchor])
             )
-            self.note_saved()
+            self.mark_saved()
 
-    def renew(self) -> Generator[Step, Any, bool]:
-        """Take the position that the database has, whatever was in memory.
+    def reload(self) -> Generator[Operation, Any, bool]:
+        """Load the position from the database, replacing the one in memory.
 
-        What was lost with a connection may have been committed, and what was committed may be lost.
+        A commit whose connection was lost may have succeeded, and a failover may have lost commits.
 
         Returns:
-            Whether it is another one than the one that was saved.
+            Whether it differs from the saved one.
 
         Raises:
-            SlotLost: the slot is no longer held here.
-            ClaimForgotten: the database does not know that it is held here.
-            ConsumerAhead: the store has not reached the position.
+            SlotLost: another process has taken over the slot.
+            ClaimMissing: the database has lost the claim.
+            ConsumerAhead: the position is beyond the last message of the store.
         """
-        standing: Standing = yield Transact(
-            partial(positions.renew, self._claim, self._saved_anchor)
-        )
-        position, saved = standing.position, self.saved
-        is_ahead = standing.is_ahead and position != self._start - 1
-        if is_ahead or (position == saved and self._is_replaced(standing)):
-            raise ConsumerAhead(self._claim.consumer, self._claim.slot, position, standing.drawn)
+        state: SlotState = yield Transact(partial(positions.load, self._claim, self._saved_anchor))
+        position, saved = state.position, self.saved
+        is_ahead = state.is_ahead and position != self._start - 1
+        if is_ahead or (position == saved and self._is_replaced(state)):
+            raise ConsumerAhead(
+                self._claim.consumer, self._claim.slot, position, state.last_assigned
+            )
         if position != saved:
             level = logging.WARNING if position < saved else logging.INFO
             log(
                 level,
                 self._claim.consumer,
-                "continues after global position %d in slot %d, and not after %d",
+                "continues at position %d in slot %d, as in the database, not at %d",
                 position,
                 self._claim.slot,
                 saved,
             )
-        self.reached, self.anchor = position, standing.anchor
-        self.note_saved()
-        self._sequence = standing.sequence
+        self.reached, self.anchor = position, state.anchor
+        self.mark_saved()
+        self._sequence = state.sequence
         return position != saved
 
     def check(self, found: Confirmation) -> None:
-        """Check that the database has what is in memory, when it was read.
+        """Check that the database matches this position.
 
         Raises:
-            SlotLost: the slot is no longer held here.
-            Unconfirmed: it has something else.
+            SlotLost: another process has taken over the slot.
+            StateMismatch: it does not match.
         """
         if found.token is not None and found.token > self._claim.token:
             raise SlotLost(self._claim.consumer, self._claim.slot)
         if found.token != self._claim.token:
-            raise Unconfirmed(f"the database has forgotten who claimed slot {self._claim.slot}")
+            raise StateMismatch(f"the database has lost its claim to slot {self._claim.slot}")
         if found.position != self.saved:
-            raise Unconfirmed(
-                f"its position is {found.position} in the database, and not {self.saved}"
+            raise StateMismatch(
+                f"its position in the database is {found.position}, not {self.saved}"
             )
         if found.sequence != self._sequence:
-            raise Unconfirmed("the sequence of global positions was altered")
+            raise StateMismatch("the sequence of global positions was altered")
         if self.anchor is not None and not found.has_anchor:
-            kind = Unconfirmed if self.reached > self.saved else Forgotten
+            kind = StateMismatch if self.reached > self.saved else AnchorMissing
             raise kind(
-                f"message {self.anchor.global_position} that it has read is not in the "
-                "database any more"
+                f"message {self.anchor.global_position}, which it has read, is no longer in the "
+                "database"
             )
 
-    def _is_replaced(self, standing: Standing) -> bool:
-        """Whether other messages were written up to the saved position than those it has read."""
+    def _is_replaced(self, state: SlotState) -> bool:
+        """Whether the messages up to the saved position are not those that were read."""
         anchor = self._saved_anchor
-        if anchor is None or standing.id_at_anchor == anchor.id:
+        if anchor is None or state.id_at_anchor == anchor.id:
             return False
-        # Where it was only deleted, nothing has taken its place, and nothing is drawn anew.
-        return standing.id_at_anchor is not None or standing.sequence != self._sequence
+        # If the anchor was only deleted, no message replaces it and the sequence is the same.
+        return state.id_at_anchor is not None or state.sequence != self._sequence

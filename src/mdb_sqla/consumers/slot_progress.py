@@ -1,4 +1,4 @@
-"""A consumer's work on one slot: what is read, handled and saved."""
+"""A consumer's work on one slot: reading, handling, saving the position."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from mdb_sqla.consumers.operations import (
     Deliver,
     Failure,
     Handle,
-    Step,
+    Operation,
     Transact,
 )
-from mdb_sqla.consumers.retries import Control, Retrier, checkpoint
+from mdb_sqla.consumers.retries import Retrier
+from mdb_sqla.consumers.run_control import Control, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_position import SlotPosition
 from mdb_sqla.errors import HandlerFailed
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.words.message import StoredMessage
 
-__all__ = ["Progress"]
+__all__ = ["SlotProgress"]
 
 
-class Progress:
-    """One slot, as it is held by this process."""
+class SlotProgress:
+    """The work on a slot that this process holds."""
 
     def __init__(
         self,
@@ -51,22 +52,22 @@ class Progress:
         self._handlers = handlers
         self._control = control
         self._filters = filters
-        self._trying = Retrier(claim.consumer, claim.slot, settings.retry_policy, control)
-        self._done: set[UUID] = set()  # ids of what was delivered beyond what is saved
-        self._blocked: set[str] = set()  # streams of which messages are set aside
+        self._retrier = Retrier(claim.consumer, claim.slot, settings.retry_policy, control)
+        self._done: set[UUID] = set()  # ids delivered beyond the saved position
+        self._blocked: set[str] = set()  # streams with dead letters
 
     def advance(
         self, *, idle: bool = False, until: float = math.inf
-    ) -> Generator[Step, Any, tuple[bool, bool]]:
-        """Read a batch and handle it; returns whether there was any, and whether there is more.
+    ) -> Generator[Operation, Any, tuple[bool, bool]]:
+        """Read a batch and handle it; returns whether there was one, and whether there is more.
 
         Args:
-            idle: whether there is time to save a position that has not come far.
-            until: by `time.monotonic()`, when to leave the rest of the batch for another time.
+            idle: whether to save a position that has advanced by less than a batch.
+            until: by `time.monotonic()`, when to stop within the batch.
 
         Raises:
-            SlotLost: the slot is no longer held here.
-            HandlerFailed: a handler has failed for good.
+            SlotLost: another process has taken over the slot.
+            HandlerFailed: all attempts to handle a message have failed.
             Stopped: the consumer was stopped.
         """
         settings = self._settings
@@ -78,28 +79,28 @@ class Progress:
         size = settings.max_in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
-            yield from checkpoint(self._control)
+            yield from wait_if_paused(self._control)
             if time.monotonic() >= until and number + size < len(messages):
                 yield from self.position.save(at_least=settings.batch_size)
                 return True, True
         full = len(messages) == settings.batch_size
         if not full and settled is not None and settled.global_position > self.position.reached:
-            self.position.move(settled)
+            self.position.advance(settled)
         yield from self.position.save(at_least=1 if idle else settings.batch_size)
         return bool(replayed or messages), full or replayed == settings.batch_size
 
-    def renew(self) -> Generator[Step, Any, None]:
-        """Go on where the database has the slot. See `SlotPosition.renew`."""
-        if (yield from self.position.renew()):
-            # What was delivered beyond the old position says nothing of the new one.
+    def reload(self) -> Generator[Operation, Any, None]:
+        """Continue at the position in the database. See `SlotPosition.reload`."""
+        if (yield from self.position.reload()):
+            # Deliveries beyond the old position don't count for the new one.
             self._done.clear()
 
     def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
         settings = self._settings
-        # Before the read: what is settled by then, the read sees.
+        # Before the read, so that the read sees everything settled.
         settled = None
         if settings.dead_letters_failures:
-            # Others may have left something out since.
+            # Dead letters may have been skipped since.
             self._blocked = slot_failures.blocked_streams(self.claim, session)
         if self._filters:
             one = settings.categories[0] if len(settings.categories) == 1 else None
@@ -115,12 +116,12 @@ class Progress:
         )
         return found, messages, settled
 
-    def _handle(self, messages: list[StoredMessage]) -> Generator[Step, Any, None]:
+    def _handle(self, messages: list[StoredMessage]) -> Generator[Operation, Any, None]:
         last = messages[-1]
         failures: list[Failure] = []
         while True:
-            # Not what was delivered before a later one of its stream failed: that is done.
-            waiting = [
+            # Except those delivered before a later message of their stream failed.
+            blocked = [
                 message
                 for message in messages
                 if message.stream_name in self._blocked and message.id not in self._done
@@ -131,24 +132,24 @@ class Progress:
                 if message.stream_name not in self._blocked
                 and (handler := self._handlers.find(message)) is not None
             ]
-            # What is skipped has no effects; that the last is there says enough of it.
+            # Skipped messages have no effects; checking the last one is enough.
             handled = [message for _, message in calls]
-            read = sorted({Anchor.of(message) for message in [*handled, *waiting, last]})
-            step = self._step(calls, partial(self._finish, read, waiting, failures))
+            read = sorted({Anchor.of(message) for message in [*handled, *blocked, last]})
+            operation = self._operation(calls, partial(self._finish, read, blocked, failures))
             try:
                 if calls:
-                    yield from self._trying.until_done(step)
-                elif waiting:
-                    yield Transact(step.finish)
+                    yield from self._retrier.until_done(operation)
+                elif blocked:
+                    yield Transact(operation.finish)
             except HandlerFailed as failure:
-                if isinstance(step, Deliver):
-                    failures += yield from self._failed_for_good(failure, step, messages)
+                if isinstance(operation, Deliver):
+                    failures += yield from self._final_failures(failure, operation, messages)
                 elif not self._settings.dead_letters_failures:
                     raise
                 elif len(messages) == 1:
                     failures.append(Failure.of(failure))
                 else:
-                    # It is not known which of them it was.
+                    # Any of them may have failed: handle each in its own transaction.
                     for message in messages:
                         yield from self._handle([message])
                     return
@@ -157,49 +158,49 @@ class Progress:
                 break
         self._control.rate.add(len(calls))
         self._done.difference_update(message.id for message in messages)
-        self.position.move(Anchor.of(last))
-        if calls or waiting:
-            self.position.note_saved()
+        self.position.advance(Anchor.of(last))
+        if calls or blocked:
+            self.position.mark_saved()
 
-    def _failed_for_good(
-        self, failure: HandlerFailed, step: Deliver, messages: list[StoredMessage]
-    ) -> Generator[Step, Any, list[Failure]]:
-        """Return what has been tried as often as it may; where it isn't set aside, that's the end.
+    def _final_failures(
+        self, failure: HandlerFailed, operation: Deliver, messages: list[StoredMessage]
+    ) -> Generator[Operation, Any, list[Failure]]:
+        """Return the failures without attempts left, or raise if they are not dead-lettered.
 
-        All before the first of them is done.
+        In that case everything before the first of them is handled and saved.
         """
         attempts = self._settings.retry_policy.max_attempts
-        found = [each for each in step.failures.values() if each.attempts >= attempts]
-        if step.failures and (self._settings.dead_letters_failures or not found):
-            # What has failed less often had to wait for another, and is tried again.
+        found = [each for each in operation.failures.values() if each.attempts >= attempts]
+        if operation.failures and (self._settings.dead_letters_failures or not found):
+            # Those with attempts left are retried.
             return found
         position = failure.message.global_position
         before = [message for message in messages if message.global_position < position]
-        if step.failures and before:
-            self.position.move(Anchor.of(before[-1]))
+        if operation.failures and before:
+            self.position.advance(Anchor.of(before[-1]))
             yield from self.position.save()
-        # Else it is none of the messages: that they are done could not be saved.
+        # Without failures, all messages are handled, but saving the position has failed.
         raise failure
 
     def _finish(
         self,
         read: list[Anchor],
-        waiting: list[StoredMessage],
+        blocked: list[StoredMessage],
         failures: list[Failure],
         session: Session,
     ) -> None:
         for failure in failures:
-            slot_failures.fail(self.claim, *failure, session)
-        # What has just failed is among them, and stays as it is.
-        slot_failures.set_aside(self.claim, waiting, session)
+            slot_failures.add_failed(self.claim, *failure, session)
+        # This includes the failed ones, whose rows stay as they are.
+        slot_failures.add_blocked(self.claim, blocked, session)
         reached = read[-1].global_position
         positions.save(self.claim, self.position.saved, reached, read, session)
 
-    def _replay(self) -> Generator[Step, Any, int]:
-        """Handle what was set aside and waits for nothing more; returns how many there were."""
+    def _replay(self) -> Generator[Operation, Any, int]:
+        """Handle dead letters in streams without failed ones; returns how many there were."""
         limit = self._settings.batch_size
         messages: list[StoredMessage] = yield Transact(
-            partial(slot_failures.due, self.claim, limit)
+            partial(slot_failures.replayable, self.claim, limit)
         )
         failed: set[str] = set()
         for message in messages:
@@ -211,21 +212,29 @@ class Progress:
                 if handler is None:
                     yield Transact(remove)
                 else:
-                    yield from self._trying.until_done(self._step([(handler, message)], remove))
+                    yield from self._retrier.until_done(
+                        self._operation([(handler, message)], remove)
+                    )
                     self._control.rate.add(1)
                     self._done.discard(message.id)
-            except slot_failures.LeftOut:
+            except slot_failures.DeadLetterGone:
                 pass
             except HandlerFailed as failure:
                 failed.add(message.stream_name)
                 error = failure.__cause__ or failure
                 yield Transact(
-                    partial(slot_failures.fail_again, self.claim, message, error, failure.attempts)
+                    partial(
+                        slot_failures.record_failed_replay,
+                        self.claim,
+                        message,
+                        error,
+                        failure.attempts,
+                    )
                 )
-            yield from checkpoint(self._control)
+            yield from wait_if_paused(self._control)
         return len(messages)
 
-    def _step(
+    def _operation(
         self, calls: list[tuple[Handler, StoredMessage]], finish: Callable[[Session], Any]
     ) -> Handle | Deliver:
         if self._settings.max_in_flight is None:

@@ -8,22 +8,22 @@ from functools import partial
 from typing import Any
 
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.consumers.operations import Interrupted, Step, Transact
-from mdb_sqla.consumers.retries import log
+from mdb_sqla.consumers.operations import Interrupted, Operation, Transact
+from mdb_sqla.consumers.run_control import log
 from mdb_sqla.consumers.write_transactions import LONG, holding_back
 from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["StallWatch"]
 
-_FIRST, _LONGEST = 10.0, 60.0  # seconds between two looks, doubled each time
+_FIRST, _LONGEST = 10.0, 60.0  # seconds between two checks, doubled each time
 
 
 class StallWatch:
-    """Logs, while a consumer finds nothing, which open transactions hold it back.
+    """Logs which open transactions hold a consumer back while it finds no messages.
 
     Args:
         consumer: the consumer's name.
-        categories: what it reads; nothing stands for all categories.
+        categories: the categories that it reads; empty for all.
     """
 
     def __init__(self, consumer: str, categories: Sequence[StreamName]) -> None:
@@ -32,25 +32,30 @@ class StallWatch:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: the consumer has found something."""
+        """Restart the timer: the consumer has found messages."""
         self._pause = _FIRST
-        self._look_at = time.monotonic() + _FIRST
+        self._check_at = time.monotonic() + _FIRST
 
-    def look(self, position: int) -> Generator[Step, Any, None]:
-        """Look, where it is time to, who keeps it from what lies beyond a position."""
-        if time.monotonic() < self._look_at:
+    def check(self, position: int) -> Generator[Operation, Any, None]:
+        """Check, if it is time, which transactions hold readers back at a position."""
+        if time.monotonic() < self._check_at:
             return
         self._pause = min(2 * self._pause, _LONGEST)
-        self._look_at = time.monotonic() + self._pause
-        look = partial(holding_back, categories=self._categories, position=position, at_least=LONG)
+        self._check_at = time.monotonic() + self._pause
+        check = partial(holding_back, categories=self._categories, position=position, at_least=LONG)
         try:
-            writers: list[OpenWriter] = yield Transact(look)
+            writers: list[OpenWriter] = yield Transact(check)
         except Exception as error:
-            # That keeps no consumer from its work.
-            log(logging.WARNING, self._consumer, "can't see who holds it back", error=error)
+            # The consumer continues without the check.
+            log(
+                logging.WARNING,
+                self._consumer,
+                "could not check which transactions hold it back",
+                error=error,
+            )
             if not isinstance(error, Interrupted):
-                # It may not be allowed to.
-                self._look_at = math.inf
+                # The role may lack the privilege.
+                self._check_at = math.inf
         else:
             for writer in writers:
                 log(logging.WARNING, self._consumer, "is %s", writer)

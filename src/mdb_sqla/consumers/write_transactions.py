@@ -1,4 +1,4 @@
-"""Transactions that have written and are still open: who holds readers and other writers back."""
+"""Open transactions that have written to the store, and hold back readers and other writers."""
 
 from __future__ import annotations
 
@@ -31,28 +31,27 @@ from mdb_sqla.words.stream_name import StreamName
 __all__ = ["LONG", "holding_back", "open_writers"]
 
 LONG = 5.0
-"""For how many seconds a transaction may be open before it is worth a report."""
+"""The age in seconds from which an open transaction is reported."""
 
 _MOST_CATEGORIES = 1_000
-"""Among how many categories of the store the names of locks are looked for."""
+"""The maximum number of categories whose lock keys are computed."""
 
 _LAST = 2**63 - 1
 
 
 def open_writers(db: Database, *, at_least: float = LONG) -> list[OpenWriter]:
-    """Return the transactions that have written to the store and are open, or prepared.
+    """Return the open or prepared transactions that have written to the store.
 
-    Those come first that hold readers back at the lowest position. Transactions that hold locks
-    for which writers of the store wait are among them. It takes no rights beyond those of a reader.
-    On a standby, which doesn't know the primary's transactions, there are none.
+    Those that hold readers back at the lowest position come first. Transactions that hold locks
+    which the store's writers wait for are included. A reader's privileges are enough. On a standby,
+    which doesn't know the primary's transactions, the list is empty.
 
     Args:
-        db: a session or connection in a transaction, which is left as it was.
-        at_least: for how many seconds they have been open. Those whose age this role may not see
-            are returned too.
+        db: a session or connection in a transaction, which is left unchanged.
+        at_least: their minimum age in seconds. Those whose age this role may not see are included.
 
     Raises:
-        StoreNotInstalled: there is no store in the database, or it is not up to date.
+        StoreNotInstalled: the database has no store, or it is not up to date.
     """
     found = _found(db, at_least)
     if not any(each.keys for each in found):
@@ -65,19 +64,19 @@ def open_writers(db: Database, *, at_least: float = LONG) -> list[OpenWriter]:
 def holding_back(
     db: Database, categories: Collection[str], position: int, *, at_least: float = 0.0
 ) -> list[OpenWriter]:
-    """Return the transactions that keep a reader from what lies beyond its position.
+    """Return the transactions that hold a reader back at its position.
 
-    These are the ones that it has to wait for before it may read messages that are committed
-    there, and the ones that keep others from writing to its categories.
+    These are the transactions that it waits for before it may read messages committed beyond, and
+    those that keep others from writing to its categories.
 
     Args:
         db: a session or connection in a transaction of its own, at READ COMMITTED.
-        categories: what the reader reads; none of them means all there are.
-        position: the global position up to which it has read all.
-        at_least: for how many seconds they have been open, as in `open_writers`.
+        categories: the categories that the reader reads; empty for all.
+        position: the global position up to which it has read everything.
+        at_least: their minimum age in seconds, as in `open_writers`.
 
     Raises:
-        StoreNotInstalled: there is no store in the database, or it is not up to date.
+        StoreNotInstalled: the database has no store, or it is not up to date.
     """
     found = _found(db, at_least)
     if not found:
@@ -87,12 +86,12 @@ def holding_back(
         return [
             each.writer({}) for each in found if each.waiting or each.is_below(newest, position)
         ]
-    asked = [StreamName(category) for category in dict.fromkeys(categories)]
-    given = func.unnest(cast(asked, ARRAY(Text))).column_valued("category")
+    requested = [StreamName(category) for category in dict.fromkeys(categories)]
+    given = func.unnest(cast(requested, ARRAY(Text))).column_valued("category")
     names = _names(db, given)
-    newest = max(_newest(db, category) for category in asked)
-    readers_wait = len(asked) > 1 or _granularity(db) != "category"
-    # What is being prepared hands its locks over one by one; see read_bound().
+    newest = max(_newest(db, category) for category in requested)
+    readers_wait = len(requested) > 1 or _granularity(db) != "category"
+    # PREPARE TRANSACTION transfers its locks one by one; see read_bound().
     is_prepared = any(each.pid is None and names.keys() & each.keys for each in found)
     return [
         each.writer(names)
@@ -124,7 +123,7 @@ class _Found(NamedTuple):
     waits_for: list[int]
 
     def is_below(self, newest: int, position: int) -> bool:
-        """Whether a reader that is at a position has to wait for it before it reads the newest."""
+        """Whether a reader at a position waits for it before reading the newest message."""
         return self.position is not None and newest > max(self.position, position)
 
     def writer(self, names: dict[int, str]) -> OpenWriter:
@@ -138,7 +137,7 @@ class _Found(NamedTuple):
 
 def _found(db: Database, at_least: float) -> list[_Found]:
     connection = connection_of(db)
-    # Within a transaction, what was seen of other sessions would stay as it was.
+    # Within a transaction, PostgreSQL caches the state of other sessions.
     known = select(functions.last_global_position().label("last"), func.pg_stat_clear_snapshot())
     (row,) = execute(db, known, {}, WRITES)
     parameters = {
@@ -157,7 +156,7 @@ def _statement() -> TextClause:
 
 
 def _names(db: Database, category: ColumnElement[str]) -> dict[int, str]:
-    """Return the names of categories by the keys of their locks."""
+    """Return the names of categories by their lock keys."""
     statement = select(category.label("category"), functions.hash_64(category).label("key"))
     return {row.key: row.category for row in execute(db, statement, {}, WRITES)}
 
@@ -168,11 +167,11 @@ def _granularity(db: Database) -> str:
 
 
 def _newest(db: Database, category: str | None) -> int:
-    """Return the position of the newest message that is committed; 0 where there is none."""
+    """Return the position of the newest committed message; 0 if there is none."""
     position = messages.c.global_position
     statement = select(position).order_by(position.desc()).limit(1)
     if category is not None:
-        # Compared and sorted as one value, as in `lag`: only one index serves.
+        # Compared and sorted as one value, so that only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
         statement = (
             select(position)

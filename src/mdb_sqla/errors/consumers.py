@@ -1,4 +1,4 @@
-"""What ends a consumer, or what keeps it waiting."""
+"""Errors of consumers, hosts and relays."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ __all__ = [
 
 
 class PositionsExist(MessageStoreError):
-    """Consumers have positions that would be beyond all messages; roll back.
+    """Deleting the messages would leave consumers with positions beyond all of them; roll back.
 
     Attributes:
-        consumers: their names.
+        consumers: the consumers' names.
     """
 
     def __init__(self, consumers: list[str]) -> None:
         super().__init__(
-            f"The messages were not deleted: {', '.join(map(repr, consumers))} would skip what is "
-            "written up to the positions that they have, unless those are reset with it"
+            f"The messages were not deleted: consumers {', '.join(map(repr, consumers))} have "
+            "positions, and would skip new messages up to them; reset the consumers as well"
         )
         self.consumers = consumers
 
 
 class ConsumerAhead(MessageStoreError):
-    """A consumer is at a global position that the store has not reached; nothing was handled.
+    """A consumer's position is beyond the last message of the store; nothing was handled.
 
-    The store was emptied, or an earlier state of it restored, and the consumer would skip what is
-    written up to its position.
+    The store was emptied, or restored to an earlier state, and the consumer would skip new messages
+    up to its position.
 
     Attributes:
         consumer: the consumer's name.
-        slot: which part of its work.
-        position: the consumer's.
-        drawn: the last global position that was drawn.
+        slot: the slot of its work.
+        position: the consumer's position.
+        drawn: the last global position that was assigned.
     """
 
     def __init__(self, consumer: str, slot: int, position: int, drawn: int) -> None:
-        restarted = ", and they were restarted after it was there" if position <= drawn else ""
+        restarted = " after a restart of the sequence" if position <= drawn else ""
         super().__init__(
-            f"Consumer {consumer!r} is at global position {position} in slot {slot}, and the last "
-            f"one that was drawn is {drawn}{restarted}: the store was emptied, or an earlier state "
-            "of it restored. Set where it is to continue with `mdb reset-consumer`"
+            f"Consumer {consumer!r} is at global position {position} in slot {slot}, but the last "
+            f"assigned one is {drawn}{restarted}: the store was emptied, or restored to an earlier "
+            "state. Choose where it continues with `mdb reset-consumer`"
         )
         self.consumer = consumer
         self.slot = slot
@@ -62,27 +62,27 @@ class ConsumerAhead(MessageStoreError):
 
 
 class HttpUnavailable(MessageStoreError):
-    """HTTP can't be served: the address is in use, or the extra `http` is not installed."""
+    """The health endpoint can't start: address in use, or extra `http` not installed."""
 
 
 class NoReply(MessageStoreError, TimeoutError):
-    """There was no reply in time; it may still come.
+    """There was no reply in time; it may still arrive.
 
-    What was asked is written, unless the database could not be reached all the while.
+    The request is written, unless the database was unreachable the whole time.
 
     Attributes:
-        stream_name: the stream that it was to come to.
-        seconds: how long it was waited for.
+        stream_name: the reply stream.
+        seconds: the timeout.
     """
 
     def __init__(self, stream_name: str, seconds: float) -> None:
-        super().__init__(f"There was no reply in {stream_name} within {seconds:g} seconds")
+        super().__init__(f"No reply in stream {stream_name} within {seconds:g} seconds")
         self.stream_name = stream_name
         self.seconds = seconds
 
 
 class NoHandler(MessageStoreError):
-    """A strict consumer has read a message of a type that it has no handler for.
+    """A strict consumer has read a message whose type has no handler.
 
     Attributes:
         message: the message.
@@ -90,20 +90,20 @@ class NoHandler(MessageStoreError):
 
     def __init__(self, message: Any) -> None:
         super().__init__(
-            f"There is no handler for messages of type {message.type!r}: "
+            f"No handler for messages of type {message.type!r}: "
             f"message {message.global_position}, stream {message.stream_name}"
         )
         self.message = message
 
 
 class HandlerFailed(MessageStoreError):
-    """A handler has raised an error, also when it was tried again; its effects are rolled back.
+    """All attempts to handle a message have failed; their effects are rolled back.
 
-    The handler's own error is the `__cause__`.
+    The handler's error is the `__cause__`.
 
     Attributes:
-        message: the message; the first of them, where several are handled in one transaction.
-        attempts: how often it was called.
+        message: the message; the first one, if several are handled in one transaction.
+        attempts: the number of attempts.
     """
 
     def __init__(self, consumer: str, message: Any, attempts: int) -> None:
@@ -116,7 +116,7 @@ class HandlerFailed(MessageStoreError):
 
 
 class BrokerRejected(MessageStoreError):
-    """A broker does not take a message that a relay has read, for the message's own sake.
+    """A broker rejects a relay's message because of its content.
 
     Attributes:
         message: the message.
@@ -125,29 +125,30 @@ class BrokerRejected(MessageStoreError):
     def __init__(self, message: Any, reason: str) -> None:
         super().__init__(
             f"Message {message.global_position} of type {message.type!r}, "
-            f"stream {message.stream_name}, was refused: {reason}"
+            f"stream {message.stream_name}, was rejected: {reason}"
         )
         self.message = message
 
 
 class SlotLost(MessageStoreError):
-    """Another process has taken over what this one consumed; nothing more is done here.
+    """Another process has taken over a slot; the consumer has stopped here.
 
     Attributes:
         consumer: the consumer's name.
-        slot: which part of its work.
+        slot: the slot of its work.
     """
 
     def __init__(self, consumer: str, slot: int) -> None:
         super().__init__(
-            f"Slot {slot} of consumer {consumer!r} was taken over: it runs somewhere else, too"
+            f"Slot {slot} of consumer {consumer!r} was taken over by another process; to run "
+            "several at a time, use a group"
         )
         self.consumer = consumer
         self.slot = slot
 
 
 class MemberReplaced(MessageStoreError):
-    """Another process has joined a consumer's group under this member's name.
+    """Another process has joined a consumer's group with the same member name.
 
     Attributes:
         consumer: the consumer's name.
@@ -156,15 +157,16 @@ class MemberReplaced(MessageStoreError):
 
     def __init__(self, consumer: str, member: str) -> None:
         super().__init__(
-            f"Another process has become member {member!r} of the group of consumer {consumer!r}"
+            f"Another process has joined the group of consumer {consumer!r} as member {member!r}; "
+            "each process needs a different name"
         )
         self.consumer = consumer
         self.member = member
 
 
 class Unavailable(MessageStoreError):
-    """What a handler needs is away; raise it for the message to be handled when it is back.
+    """Raise it in a handler when something that it needs is unavailable.
 
-    The consumer waits, some seconds at most between two attempts, and calls the handler again until
-    it succeeds or fails otherwise. No attempt is counted.
+    The consumer calls the handler again, with pauses of at most ten seconds, until it succeeds or
+    fails otherwise. Attempts are not counted.
     """

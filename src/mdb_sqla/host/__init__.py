@@ -1,4 +1,4 @@
-"""Running several consumers in a process, and serving their health."""
+"""A host that runs several consumers in a process, and its health endpoint."""
 
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.host.status import ConsumerStatus, HostStatus

@@ -1,4 +1,4 @@
-"""Health and lag over HTTP, for a supervisor."""
+"""Health and lag over HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mdb_sqla.errors import HttpUnavailable, InvalidArgument
-from mdb_sqla.host.lag_query import ENDED, PATIENCE, Lags, Question, answered
+from mdb_sqla.host.lag_query import STOPPED, TIMEOUT, LagQuery, LagReport, wait_for_report
 from mdb_sqla.host.status import HostStatus
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import JSONResponse
 
-__all__ = ["parsed_address", "serving"]
+__all__ = ["parse_address", "serve_health"]
 
 _log = logging.getLogger("mdb_sqla.host")
 
-_FRESH = 1.0  # for how many seconds an answer of the database is given to all who ask
-_GRACE = 1  # for how many seconds requests in hand may delay the end
+_CACHE_SECONDS = 1.0  # during which all requests get the same report
+_GRACE = 1  # seconds that requests in progress may delay the end
 
 
-def parsed_address(address: int | str) -> tuple[str, int]:
+def parse_address(address: int | str) -> tuple[str, int]:
     """Return host and port of `8080`, `0.0.0.0:8080` or `[::]:8080`; without a host, loopback.
 
     Raises:
@@ -37,38 +37,38 @@ def parsed_address(address: int | str) -> tuple[str, int]:
     host, colon, port = str(address).rpartition(":")
     is_complete = bool(host) == bool(colon)
     if not (is_complete and port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise InvalidArgument(f"http must be a port, or host:port: {address!r}")
+        raise InvalidArgument(f"http must be a port or host:port: {address!r}")
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
 @contextmanager
-def serving(
-    address: tuple[str, int], ask: Question, status: Callable[[Lags], HostStatus]
+def serve_health(
+    address: tuple[str, int], query: LagQuery, status: Callable[[LagReport], HostStatus]
 ) -> Iterator[None]:
-    """Serve `/health` from a thread of its own.
+    """Serve `/health` from a dedicated thread.
 
     Args:
-        address: host and port; port 0 is one that is free, and logged.
-        ask: asks the database for the lags.
-        status: is what to tell with these lags.
+        address: host and port; port 0 picks a free port, which is logged.
+        query: queries the database for the lags.
+        status: makes the status to serve from a report.
 
     Raises:
-        HttpUnavailable: the address can't be had, or the extra `http` is not installed.
+        HttpUnavailable: the address is in use, or the extra `http` is not installed.
     """
     try:
         import uvicorn
 
-        lags = _Lags(ask)
-        app = _application(lags, status)
+        cache = _ReportCache(query)
+        app = _application(cache, status)
     except ModuleNotFoundError as error:
         raise HttpUnavailable(
-            'There is nothing to serve HTTP with: pip install "mdb_sqla[http]"'
+            'The health endpoint needs the extra "http": pip install "mdb_sqla[http]"'
         ) from error
-    with _listening(*address) as listener:
+    with _listen(*address) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                # In the application's process: with "auto", older ones set a policy for all loops.
+                # With "auto", older versions set a policy for all loops of the process.
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -78,72 +78,72 @@ def serving(
                 timeout_graceful_shutdown=_GRACE,
             )
         )
-        # In another thread than the main one, uvicorn leaves signals alone.
+        # Outside the main thread, uvicorn doesn't handle signals.
         thread = threading.Thread(
             target=server.run, args=([listener],), name="mdb_sqla health", daemon=True
         )
         thread.start()
         host, port = listener.getsockname()[:2]
         _log.info(
-            "Health is told at http://%s:%d/health", f"[{host}]" if ":" in host else host, port
+            "Health endpoint: http://%s:%d/health", f"[{host}]" if ":" in host else host, port
         )
         try:
             yield
         finally:
-            lags.end()
+            cache.close()
             server.should_exit = True
             thread.join(2 * _GRACE)
 
 
-class _Lags:
-    """What the database has told, asked by one question at a time, however many want to know."""
+class _ReportCache:
+    """The latest report; concurrent requests share one query."""
 
-    def __init__(self, ask: Question) -> None:
-        self._ask = ask
-        self._answer: Future[Lags] | None = None
-        self._asked_at = self._answered_at = 0.0
-        self._has_ended = False
+    def __init__(self, query: LagQuery) -> None:
+        self._query = query
+        self._report: Future[LagReport] | None = None
+        self._queried_at = self._received_at = 0.0
+        self._is_closed = False
 
-    async def get(self) -> Lags:
-        """Return them, or that the database has not answered in time."""
-        if self._has_ended:
-            return Lags(problem=ENDED)
+    async def get(self) -> LagReport:
+        """Return the report, or that the database did not answer in time."""
+        if self._is_closed:
+            return LagReport(problem=STOPPED)
         now = time.monotonic()
-        answer = self._answer
-        if answer is None or (answer.done() and now >= self._answered_at + _FRESH):
-            self._asked_at = now
-            answer = self._answer = self._ask()
-            answer.add_done_callback(self._answered)
-        return await answered(answer, self._asked_at + PATIENCE - now)
+        report = self._report
+        if report is None or (report.done() and now >= self._received_at + _CACHE_SECONDS):
+            self._queried_at = now
+            report = self._report = self._query()
+            report.add_done_callback(self._received)
+        return await wait_for_report(report, self._queried_at + TIMEOUT - now)
 
-    def end(self) -> None:
-        """Give an answer at once to all who wait; from any thread."""
-        self._has_ended = True
-        if self._answer is not None:
-            self._answer.cancel()
+    def close(self) -> None:
+        """Answer all waiting requests at once; from any thread."""
+        self._is_closed = True
+        if self._report is not None:
+            self._report.cancel()
 
-    def _answered(self, _: object) -> None:
-        self._answered_at = time.monotonic()
+    def _received(self, _: object) -> None:
+        self._received_at = time.monotonic()
 
 
-def _application(lags: _Lags, status: Callable[[Lags], HostStatus]) -> Starlette:
+def _application(cache: _ReportCache, status: Callable[[LagReport], HostStatus]) -> Starlette:
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
     async def health(request: Request) -> JSONResponse:
-        told = status(await lags.get())
-        return JSONResponse(told.as_dict(), 200 if told.is_healthy else 503)
+        current = status(await cache.get())
+        return JSONResponse(current.as_dict(), 200 if current.is_healthy else 503)
 
     return Starlette(routes=[Route("/health", health)])
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
-        raise HttpUnavailable(f"HTTP can't be served at {host}:{port}: {error.strerror}") from error
+        raise HttpUnavailable(f"Can't listen on {host}:{port}: {error.strerror}") from error
     with listener:
         yield listener

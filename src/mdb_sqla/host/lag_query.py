@@ -1,4 +1,4 @@
-"""Asking the database how far consumers are, in a time that is bounded whatever its state."""
+"""Queries for consumers' lags, in bounded time even if the database does not respond."""
 
 from __future__ import annotations
 
@@ -20,102 +20,100 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 __all__ = [
-    "ENDED",
-    "PATIENCE",
-    "Lags",
-    "Question",
-    "answer_of",
-    "answered",
-    "question",
-    "question_in",
+    "STOPPED",
+    "TIMEOUT",
+    "LagQuery",
+    "LagReport",
+    "query_in_loop",
+    "query_in_thread",
+    "report_of",
+    "wait_for_report",
 ]
 
-PATIENCE = 5.0
-"""For how many seconds a host waits for the database to tell how far its consumers are."""
+TIMEOUT = 5.0
+"""How many seconds a host waits for the lags of its consumers."""
 
-ENDED = "The host has ended"
+STOPPED = "The host has stopped"
 
 _CONNECT: dict[str, Any] = {
     "bind_arguments": {"clause": WRITES},
-    # Also where the application's engine has AUTOCOMMIT, for the settings of a transaction.
+    # Even if the engine has AUTOCOMMIT: the query has settings that end with its transaction.
     "execution_options": {"isolation_level": "READ COMMITTED"},
 }
 
 
 @dataclass(frozen=True)
-class Lags:
-    """How far consumers are by what the database tells, or why it does not tell."""
+class LagReport:
+    """The consumers' lags, or the problem that kept the database from returning them."""
 
     lags: Sequence[Lag] | None = None
     problem: str | None = None
 
 
-Question = Callable[[], "Future[Lags]"]
-"""Begins to ask the database for lags, in the background."""
+LagQuery = Callable[[], "Future[LagReport]"]
+"""Starts to query the database for lags, in the background."""
 
 
-def question(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> Question:
-    """Return what asks in a thread, which the end of the process does not wait for."""
+def query_in_thread(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> LagQuery:
+    """Return a query that runs in a daemon thread."""
 
-    def ask() -> Future[Lags]:
-        answer: Future[Lags] = Future()
+    def query() -> Future[LagReport]:
+        report: Future[LagReport] = Future()
 
         def run() -> None:
-            # Who has asked may no longer wait.
+            # The report may have been cancelled meanwhile.
             with suppress(InvalidStateError):
-                answer.set_result(_measure(factory, consumers))
+                report.set_result(_measure(factory, consumers))
 
         threading.Thread(target=run, name="mdb_sqla lag", daemon=True).start()
-        return answer
+        return report
 
-    return ask
+    return query
 
 
-def question_in(
+def query_in_loop(
     loop: asyncio.AbstractEventLoop,
     factory: async_sessionmaker[AsyncSession],
     consumers: Sequence[Consumer],
-) -> Question:
-    """Return what asks in a task of the loop that the factory's connections belong to."""
+) -> LagQuery:
+    """Return a query that runs in the event loop that the factory's connections belong to."""
     return lambda: asyncio.run_coroutine_threadsafe(_measure_async(factory, consumers), loop)
 
 
-def answer_of(future: Future[Lags]) -> Lags:
-    """Return what has come of a question by now."""
+def report_of(future: Future[LagReport]) -> LagReport:
+    """Return the report, or that there is none in time."""
     if not future.done():
-        return Lags(problem=f"The database has not answered for {PATIENCE:g} seconds")
-    return Lags(problem=ENDED) if future.cancelled() else future.result()
+        return LagReport(problem=f"The database has not answered within {TIMEOUT:g} seconds")
+    return LagReport(problem=STOPPED) if future.cancelled() else future.result()
 
 
-async def answered(future: Future[Lags], seconds: float) -> Lags:
-    """Wait for the answer to a question, but no longer than that, and leave the question open."""
+async def wait_for_report(future: Future[LagReport], seconds: float) -> LagReport:
+    """Wait for a report, for a limited time, without cancelling its query."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=max(seconds, 0))
-    return answer_of(future)
+    return report_of(future)
 
 
-def _measure(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> Lags:
-    """Ask the database; whatever goes wrong is the answer, for it is asked because of that."""
+def _measure(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> LagReport:
+    """Query the database; an error becomes the report's problem."""
     try:
         with factory() as session:
             session.connection(**_CONNECT)
-            return Lags([consumer.lag(session) for consumer in consumers])
+            return LagReport([consumer.lag(session) for consumer in consumers])
     except Exception as error:
-        # Whatever it is, the status tells it, and the host goes on.
-        return Lags(problem=_told(error))
+        return LagReport(problem=_problem(error))
 
 
 async def _measure_async(
     factory: async_sessionmaker[AsyncSession], consumers: Sequence[Consumer]
-) -> Lags:
+) -> LagReport:
     """Do the same in a task."""
     try:
         async with factory() as session:
             await session.connection(**_CONNECT)
-            return Lags([await session.run_sync(consumer.lag) for consumer in consumers])
+            return LagReport([await session.run_sync(consumer.lag) for consumer in consumers])
     except Exception as error:
-        # Whatever it is, the status tells it, and the host goes on.
-        return Lags(problem=_told(error))
+        return LagReport(problem=_problem(error))
 
 
-def _told(error: Exception) -> str:
+def _problem(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip() or type(error).__name__

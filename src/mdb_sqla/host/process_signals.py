@@ -1,4 +1,4 @@
-"""The signals by which a supervisor, or a terminal, stops and pauses a host."""
+"""Signals that stop, pause and resume a host."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-__all__ = ["end_at_once", "handled"]
+__all__ = ["exit_immediately", "handle_signals"]
 
 _log = logging.getLogger("mdb_sqla.host")
 
-_INTERRUPTED = 130  # the exit status of a program that SIGINT has ended
+_INTERRUPTED = 130  # the exit status of a program ended by SIGINT
 
 
 @contextmanager
-def handled(
+def handle_signals(
     *,
     interrupt: Callable[[], object],
     terminate: Callable[[], object],
     suspend: Callable[[], object],
     resume: Callable[[], object],
 ) -> Iterator[None]:
-    """Handle signals within a block, which the main thread is in; leave them as they were.
+    """Handle signals within a block in the main thread, then restore the former handlers.
 
     Args:
-        interrupt: is called at SIGINT.
-        terminate: is called at SIGTERM.
-        suspend: is called at SIGTSTP.
-        resume: is called at SIGCONT.
+        interrupt: called on SIGINT.
+        terminate: called on SIGTERM.
+        suspend: called on SIGTSTP.
+        resume: called on SIGCONT.
     """
     handlers = {
         signal.SIGINT: lambda *_: interrupt(),
@@ -46,8 +46,8 @@ def handled(
             signal.signal(number, handler)
 
 
-def end_at_once() -> NoReturn:
+def exit_immediately() -> NoReturn:
     """End this process, whatever it is doing."""
-    _log.error("Interrupted again: this process ends at once")
+    _log.error("Interrupted again; exiting immediately")
     logging.shutdown()
     os._exit(_INTERRUPTED)

@@ -12,17 +12,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.host.health_endpoint import parsed_address, serving
+from mdb_sqla.host.health_endpoint import parse_address, serve_health
 from mdb_sqla.host.lag_query import (
-    PATIENCE,
-    Lags,
-    Question,
-    answer_of,
-    answered,
-    question,
-    question_in,
+    TIMEOUT,
+    LagQuery,
+    LagReport,
+    query_in_loop,
+    query_in_thread,
+    report_of,
+    wait_for_report,
 )
-from mdb_sqla.host.process_signals import end_at_once, handled
+from mdb_sqla.host.process_signals import exit_immediately, handle_signals
 from mdb_sqla.host.status import ConsumerStatus, HostStatus
 from mdb_sqla.words.argument_checks import described, instance
 
@@ -35,28 +35,27 @@ _log = logging.getLogger("mdb_sqla.host")
 
 
 class Host:
-    """Runs consumers in one process, until it is told to stop or one of them fails.
+    """Runs consumers in one process, until it is stopped or one of them fails.
 
     With a `sessionmaker` each consumer has a thread, with an `async_sessionmaker` each has a task.
 
     | signal | what it does |
     |---|---|
-    | SIGINT, SIGTERM | the consumers finish what is in hand, and `run` returns |
-    | SIGINT again | the process ends at once, with status 130 |
-    | SIGTSTP | the consumers pause after what is in hand |
-    | SIGCONT | they go on |
+    | SIGINT, SIGTERM | graceful shutdown: the consumers finish their messages, and `run` returns |
+    | second SIGINT | the process exits immediately, with status 130 |
+    | SIGTSTP | the consumers finish their messages, then pause |
+    | SIGCONT | the consumers resume |
 
     Args:
-        factory: what the consumers' sessions are made with.
-        consumers: what to run.
-        on_error: is called with a consumer and the error that has ended it, to record it.
-        http: where to tell a supervisor over HTTP how the consumers are, below `/health`: a port of
-            the loopback interface, or `host:port`; needs the extra `http`. Port 0 is a free one,
-            which is logged.
+        factory: makes the consumers' sessions.
+        consumers: the consumers to run.
+        on_error: called with a consumer and the error that has ended it.
+        http: the address of the health endpoint, `/health`: a port of the loopback interface, or
+            `host:port`. Needs the extra `http`. Port 0 picks a free port, which is logged.
 
     Raises:
-        InvalidArgument: the factory is none, there is no consumer, something else is in its place,
-            two have one name, or `http` is no address.
+        InvalidArgument: the factory or a consumer has the wrong type, there is no consumer, two
+            have the same name, or `http` is not an address.
     """
 
     def __init__(
@@ -72,13 +71,13 @@ class Host:
             )
         names = [instance("What a host runs", each, Consumer).name for each in consumers]
         if not names:
-            raise InvalidArgument("A host needs a consumer")
+            raise InvalidArgument("A host needs at least one consumer")
         if len(set(names)) < len(names):
-            raise InvalidArgument(f"Each consumer of a host needs a name of its own: {names}")
+            raise InvalidArgument(f"The consumers of a host need different names: {names}")
         self.factory = factory
         self.consumers = consumers
         self._on_error = on_error
-        self._http = None if http is None else parsed_address(http)
+        self._http = None if http is None else parse_address(http)
         self._stopping = False
         self._errors: dict[str, Exception] = {}
 
@@ -88,23 +87,23 @@ class Host:
         http: int | str | None = None,
         on_start: Callable[[HostStatus], object] | None = None,
     ) -> None:
-        """Run the consumers; from the main thread, which gets the signals.
+        """Run the consumers; call it from the main thread, which receives the signals.
 
         Args:
-            http: another address than the host's own.
-            on_start: is called with the status before the consumers start, to report it.
+            http: overrides the host's address.
+            on_start: called with the status before the consumers start.
 
         Raises:
             ExceptionGroup: the errors of consumers, after all of them have stopped.
             HttpUnavailable: the address is in use, or the extra `http` is not installed.
-            InvalidArgument: `http` is no address, or a consumer has no handlers.
+            InvalidArgument: `http` is not an address, or a consumer has no handlers.
         """
         for consumer in self.consumers:
             consumer.handlers.refuse_none(consumer.name)
-        address = self._http if http is None else parsed_address(http)
+        address = self._http if http is None else parse_address(http)
         self._stopping = False
         self._errors = {}
-        handlers = handled(
+        handlers = handle_signals(
             interrupt=self._interrupt,
             terminate=self.stop,
             suspend=lambda: self._each(Consumer.pause),
@@ -112,14 +111,14 @@ class Host:
         )
         with handlers:
             if isinstance(self.factory, sessionmaker):
-                with self._serving(address, question(self.factory, self.consumers)):
+                with self._serve(address, query_in_thread(self.factory, self.consumers)):
                     if on_start is not None:
                         on_start(self.status())
                     self._run_threads(self.factory)
             else:
                 with asyncio.Runner() as runner:
-                    ask = question_in(runner.get_loop(), self.factory, self.consumers)
-                    with self._serving(address, ask):
+                    query = query_in_loop(runner.get_loop(), self.factory, self.consumers)
+                    with self._serve(address, query):
                         if on_start is not None:
                             on_start(runner.run(self.status_async()))
                         runner.run(self._run_tasks(self.factory))
@@ -127,21 +126,21 @@ class Host:
             raise ExceptionGroup("Consumers have failed", list(self._errors.values()))
 
     def status(self) -> HostStatus:
-        """Return what the consumers do and how far they are; from any thread, also before `run`.
+        """Return the consumers' states and lags; from any thread, even before `run`.
 
-        Where the database has not answered for five seconds, or has trouble, the status tells so.
+        If the database fails or does not answer within five seconds, the status has a `problem`.
 
         Raises:
             InvalidArgument: the host has an `async_sessionmaker`.
         """
         if not isinstance(self.factory, sessionmaker):
             raise InvalidArgument("A host with an async_sessionmaker needs status_async()")
-        answer = question(self.factory, self.consumers)()
-        wait([answer], PATIENCE)
-        return self._status(answer_of(answer))
+        report = query_in_thread(self.factory, self.consumers)()
+        wait([report], TIMEOUT)
+        return self._status(report_of(report))
 
     async def status_async(self) -> HostStatus:
-        """Do the same with an `async_sessionmaker`, in the loop that its connections belong to.
+        """Do the same with an `async_sessionmaker`, in its connections' event loop.
 
         Raises:
             InvalidArgument: the host has a `sessionmaker`.
@@ -149,27 +148,30 @@ class Host:
         if isinstance(self.factory, sessionmaker):
             raise InvalidArgument("A host with a sessionmaker needs status()")
         loop = asyncio.get_running_loop()
-        answer = question_in(loop, self.factory, self.consumers)()
-        return self._status(await answered(answer, PATIENCE))
+        report = query_in_loop(loop, self.factory, self.consumers)()
+        return self._status(await wait_for_report(report, TIMEOUT))
 
-    def _status(self, lags: Lags) -> HostStatus:
-        nothing: list[None] = [None] * len(self.consumers)
-        of_consumers = zip(self.consumers, lags.lags or nothing, strict=True)
+    def _status(self, report: LagReport) -> HostStatus:
+        unknown: list[None] = [None] * len(self.consumers)
+        of_consumers = zip(self.consumers, report.lags or unknown, strict=True)
         return HostStatus(
             consumers=tuple(
                 ConsumerStatus.of(consumer, lag, self._errors.get(consumer.name))
                 for consumer, lag in of_consumers
             ),
-            problem=lags.problem,
+            problem=report.problem,
         )
 
-    def _serving(
-        self, address: tuple[str, int] | None, ask: Question
+    def _serve(
+        self, address: tuple[str, int] | None, query: LagQuery
     ) -> AbstractContextManager[None]:
-        return nullcontext() if address is None else serving(address, ask, self._status)
+        return nullcontext() if address is None else serve_health(address, query, self._status)
 
     def stop(self) -> None:
-        """Have all consumers finish what is in hand, and `run` return; from any thread."""
+        """Stop all consumers after their current messages, and return from `run`.
+
+        Call it from any thread.
+        """
         self._stopping = True
         for consumer in self.consumers:
             consumer.stop()
@@ -188,7 +190,7 @@ class Host:
         for thread in threads:
             thread.start()
         for thread in threads:
-            # With a time-out, for a signal is not handled while a thread waits without one.
+            # With a time-out: a thread that waits without one doesn't handle signals.
             while thread.is_alive():
                 thread.join(0.5)
 
@@ -209,11 +211,11 @@ class Host:
     def _failed(self, consumer: Consumer, caught: BaseException) -> None:
         error = caught
         if not isinstance(error, Exception):
-            # What would end this process, or a task, has ended the consumer only.
+            # What would end the process, or a task, has ended only the consumer.
             error = RuntimeError(f"Consumer {consumer.name!r} was ended by {caught!r}")
             error.__cause__ = caught
         _log.error(
-            "Consumer %s has failed; the others stop",
+            "Consumer %s failed; stopping the others",
             consumer.name,
             exc_info=error,
             extra={"consumer": consumer.name},
@@ -225,7 +227,7 @@ class Host:
 
     def _interrupt(self) -> None:
         if self._stopping:
-            end_at_once()
+            exit_immediately()
         self.stop()
 
     def _each(self, what: Callable[[Consumer], None]) -> None:
@@ -236,6 +238,6 @@ class Host:
 def _is_async(factory: object) -> bool:
     try:
         from sqlalchemy.ext.asyncio import async_sessionmaker
-    except ImportError:  # without greenlet there is none
+    except ImportError:  # greenlet is not installed
         return False
     return isinstance(factory, async_sessionmaker)

@@ -1,4 +1,4 @@
-"""What the consumers of a host are doing, and how far they are."""
+"""The status of a host and its consumers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["ConsumerStatus", "HostStatus"]
 
 @dataclass(frozen=True)
 class ConsumerStatus:
-    """What a consumer of a host is doing, and how far it is.
+    """The status of a consumer in a host.
 
     Attributes:
-        name: under which its position is kept.
-        categories: what it reads; nothing stands for all categories.
-        group: how it shares its work with others of its name, in words.
-        handlers: the name of each handler by the type that it handles; `*` stands for all others.
-        state: `stopped` before it runs and after; `stopping` while it finishes what is in hand.
-        error: what has ended it, if it has `failed`.
-        rate: how many messages it has handled in a second, over the last minute, in this process.
-        lag: how far it is; None where the database did not tell.
+        name: the consumer's name.
+        categories: the categories that it reads; empty for all.
+        group: how it shares its work with other processes, for display.
+        handlers: the name of each handler by message type; `*` stands for all other types.
+        state: `stopped` before and after it runs; `stopping` while it finishes its messages.
+        error: the error that has ended it, if it has `failed`.
+        rate: messages handled per second by this process, over the last minute.
+        lag: its positions and lag; None if the database did not answer.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ConsumerStatus:
 
     @classmethod
     def of(cls, consumer: Consumer, lag: Lag | None, error: Exception | None) -> ConsumerStatus:
-        """Return that of a consumer which is in this process."""
+        """Return the status of a consumer in this process."""
         return cls(
             name=consumer.name,
             categories=consumer.categories,
@@ -51,7 +51,7 @@ class ConsumerStatus:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return it as JSON-compatible values."""
         lag = self.lag
         return {
             "name": self.name,
@@ -69,11 +69,11 @@ class ConsumerStatus:
 
 @dataclass(frozen=True)
 class HostStatus:
-    """What the consumers of a host are doing, and how far they are.
+    """The status of a host.
 
     Attributes:
-        consumers: a status for each, in the host's order.
-        problem: why the database did not tell how far they are; None where it did.
+        consumers: the status of each consumer, in the host's order.
+        problem: why the database did not return their lags; None if it did.
     """
 
     consumers: tuple[ConsumerStatus, ...]
@@ -81,13 +81,13 @@ class HostStatus:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the database answers and every consumer runs, or is paused, as it was told."""
+        """Whether the database answers and every consumer is running or paused."""
         return self.problem is None and all(
             consumer.state in {"running", "paused"} for consumer in self.consumers
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return it as JSON-compatible values."""
         return {
             "healthy": self.is_healthy,
             "problem": self.problem,

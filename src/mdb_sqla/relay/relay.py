@@ -98,7 +98,9 @@ class Relay(Consumer):
         self.handlers.add(self._publisher, *types)
 
     @asynccontextmanager
-    async def _prepared(self, factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[None]:
+    async def _open_resources(
+        self, factory: async_sessionmaker[AsyncSession]
+    ) -> AsyncIterator[None]:
         serialize = json_serializer(dialect_of(factory().sync_session))
         async with self._publisher.publishing(serialize):
             yield

@@ -1,7 +1,7 @@
-"""For an application's tests: databases with a store, consumers that catch up, examples.
+"""Fixtures for an application's tests: databases with a store, catch-up, example messages.
 
-It is a plug-in of pytest: `pytest_plugins = ["mdb_sqla.testing"]` in the conftest.py at the root
-makes its fixtures known. PYTEST_DONT_REWRITE: it has no assertions, and a conftest may import it.
+This is a pytest plug-in: enable it with `pytest_plugins = ["mdb_sqla.testing"]` in the root
+conftest.py. PYTEST_DONT_REWRITE: it has no assertions, and a conftest may import it.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ __all__ = [
 
 _VARIABLE = "MDB_TEST_DATABASE_URL"
 
-# Nothing of a test's database has to outlive a power failure.
+# Test databases need not survive a power failure.
 _SETTINGS = {"fsync": "off", "max_connections": "200"}
 
-# In whatever schema, and whichever history its revisions belong to.
+# In any schema, with any revision history.
 _STORES = text(
     "SELECT FROM pg_class WHERE relname = 'messages' "
     "AND obj_description(oid, 'pg_class') LIKE 'Messages, managed by mdb_sqla%'"
 )
 _NOT_MIGRATED = (
-    "The fixture message_store_migrations has installed no store in the tests' template, database "
-    "{name}: it has migrated another database, or none. An env.py of Alembic must use the URL that "
-    "the fixture puts into its config, before that of its own settings: "
+    "The fixture message_store_migrations has not installed a store in the template database "
+    "{name}: it has migrated another database, or none. Alembic's env.py must prefer the URL that "
+    "the fixture sets in its config: "
     'url = context.config.get_main_option("sqlalchemy.url") or settings.database_url'
 )
 
@@ -64,10 +64,10 @@ _global_positions = count(1)
 
 @pytest.fixture(scope="session")
 def message_store_server_url() -> Iterator[URL | str]:
-    """Any database of a server on which the tests may create databases; override for another.
+    """Any database of a server where the tests may create databases; override it to choose another.
 
-    It is that of the variable MDB_TEST_DATABASE_URL, or else an embedded server's, which runs as
-    long as the tests.
+    By default the value of MDB_TEST_DATABASE_URL, or an embedded server that runs as long as the
+    tests.
     """
     if url := os.environ.get(_VARIABLE):
         yield make_url(url).set(drivername="postgresql+psycopg")
@@ -75,31 +75,31 @@ def message_store_server_url() -> Iterator[URL | str]:
     try:
         server = EmbeddedPostgres(settings=_SETTINGS).start()
     except EmbeddedPostgresError as error:
-        pytest.fail(f"{error}; or name a server in {_VARIABLE}", pytrace=False)
+        pytest.fail(f"{error}; or set {_VARIABLE} to a server's URL", pytrace=False)
     with server:
         yield server.url()
 
 
 @pytest.fixture(scope="session")
 def message_store_template_url(message_store_server_url: URL | str) -> Iterator[URL]:
-    """The database that those of the tests are copies of."""
+    """The template database that each test's database is copied from."""
     with _database(message_store_server_url) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def message_store_migrations(message_store_template_url: URL) -> None:
-    """Installs the store in the template, once; override to install the application's tables too.
+    """Installs the store in the template, once; override it to add the application's tables.
 
-    As in `command.upgrade(config, "head")`, with the template's URL in the config, which the
-    application's env.py has to use.
+    For example, call `command.upgrade(config, "head")` with the template's URL in the config; the
+    application's env.py must use that URL.
     """
     migrations.upgrade(create_engine(message_store_template_url, poolclass=NullPool))
 
 
 @pytest.fixture(scope="session")
 def _migrated_template(message_store_template_url: URL, message_store_migrations: None) -> str:
-    """The name of the template, which has a store: no other database was migrated in its place."""
+    """The name of the template; fails if no store was installed in it."""
     engine = create_engine(message_store_template_url, poolclass=NullPool)
     name = message_store_template_url.database
     with engine.connect() as connection:
@@ -112,7 +112,7 @@ def _migrated_template(message_store_template_url: URL, message_store_migrations
 def message_store_url(
     message_store_server_url: URL | str, _migrated_template: str
 ) -> Iterator[URL]:
-    """A database with an empty store, the test's own; whoever is connected to it is cut off."""
+    """The test's own database with an empty store; its connections are terminated at the end."""
     with _database(message_store_server_url, _migrated_template) as url:
         yield url
 
@@ -127,31 +127,31 @@ def message_store_engine(message_store_url: URL) -> Iterator[Engine]:
 
 @pytest.fixture
 def message_store_async_engine(message_store_url: URL) -> AsyncEngine:
-    """An async engine on the test's own database, for any number of event loops."""
+    """An async engine on the test's own database; works in any event loop."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    # A connection belongs to the loop that opened it, and must be closed there.
+    # A connection belongs to the event loop that opened it, and must be closed there.
     return create_async_engine(message_store_url, poolclass=NullPool)
 
 
 def example_stream_name(category: str = "example") -> StreamName:
-    """Return the name of a stream that no other test has, in a category."""
+    """Return a unique stream name in a category."""
     return StreamName(f"{StreamName(category)}-{uuid4()}")
 
 
 def example_message(**changes: Any) -> Message:
-    """Return a message to be written, with some of its fields given."""
+    """Return a message to write; pass fields to override."""
     return Message(**{"type": "Happened", "data": {"number": 1}, **changes})
 
 
 def example_stored_message(**changes: Any) -> StoredMessage:
-    """Return a message as it is read, with some of its fields given.
+    """Return a message as read from the store; pass fields to override.
 
-    If nothing else is said, it is the first of a stream of its own, comes after all earlier
-    examples in the order of the store, and was written now.
+    By default it is the first message of a unique stream, follows all earlier examples in global
+    order, and was written now.
     """
     message = example_message()
-    # A member of an Enum stands for its value, as in what is read.
+    # An Enum member is replaced by its value, as in messages read from the store.
     given: dict[str, Any] = {
         name: plain(value) if isinstance(value, str) else value for name, value in changes.items()
     }
@@ -169,15 +169,17 @@ def example_stored_message(**changes: Any) -> StoredMessage:
 
 @contextmanager
 def _database(server: URL | str, template: str | None = None) -> Iterator[URL]:
-    """Create a database, and drop it in the end; its name is one of all processes and machines."""
+    """Create a database with a globally unique name, and drop it at the end."""
     server = make_url(server)
     engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     name = f"message_store_{uuid4().hex}"
     with engine.connect() as connection:
         if template is not None:
-            # What has migrated it may still be connected, and then it can't be copied.
-            cut_off = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-            connection.execute(text(cut_off), {"name": template})
+            # A template can't be copied while the migrations' connections are open.
+            terminate = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+            )
+            connection.execute(text(terminate), {"name": template})
         copy = f'TEMPLATE "{template}"' if template else ""
         connection.execute(text(f'CREATE DATABASE "{name}" {copy}'))
     try:

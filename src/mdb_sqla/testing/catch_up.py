@@ -1,4 +1,4 @@
-"""Consumers that run until none of them has anything left to do, without a pause: for tests."""
+"""Catch-up for tests: runs consumers, without pauses, until nothing is left to handle."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.consumer import Consumer
-from mdb_sqla.consumers.loop import Consumption
-from mdb_sqla.consumers.operations import Deliver, Handle, Interrupted, Step, Steps
+from mdb_sqla.consumers.loop import ConsumerLoop
+from mdb_sqla.consumers.operations import Deliver, Handle, Interrupted, Operation, Routine
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.errors import InvalidArgument, MessageStoreError, Unavailable
@@ -23,55 +23,54 @@ if TYPE_CHECKING:
 __all__ = ["NotCaughtUp", "catch_up", "catch_up_async"]
 
 _LIMIT = 1000  # calls of handlers
-_INTERRUPTIONS = 20  # more of them than a test brings about: the server is not there
-_AT_ONCE = 1e-9  # seconds
+_MAX_INTERRUPTIONS = 20  # more than a test causes: the server is unreachable
+_NO_PAUSE = 1e-9  # seconds
 
 
 class NotCaughtUp(MessageStoreError):
-    """Handlers were called as often as the limit allows, and there was still something to handle.
+    """The limit of handler calls was reached, and messages are still left to handle.
 
-    Consumers whose handlers write what they read, or what another reads, may go on for ever.
+    Consumers whose handlers write what they or others read may continue indefinitely.
     """
 
 
 def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = _LIMIT) -> None:
-    """Run consumers, one after the other and again, until none of them has anything left to do.
+    """Run consumers in turn, repeatedly, until none has anything left to handle.
 
-    So everything is handled also where their handlers write what another of them reads. Nothing
-    waits: a handler that fails is called again at once, as often as its consumer's `RetryPolicy`
-    says.
-    What is not committed can't be handled, and is not waited for.
+    This includes messages that their handlers write for each other. Failed handlers are retried
+    without pauses, within their consumer's `RetryPolicy`. Uncommitted messages are not waited for.
 
     Args:
         factory: as for `Consumer.run`.
-        consumers: those of a host are `*host.consumers`.
-        limit: how many calls of handlers there may be, of all consumers together.
+        consumers: the consumers to run; those of a host are `*host.consumers`.
+        limit: the maximum number of handler calls, of all consumers together.
 
     Raises:
-        NotCaughtUp: the limit is reached, and they still go on.
-        HandlerFailed: a handler has failed for good. See `Consumer.run` for other errors.
-        DBAPIError, OSError: the server can't be reached; it is the driver's error.
+        NotCaughtUp: the limit was reached.
+        HandlerFailed: all attempts to handle a message have failed. See `Consumer.run` for other
+            errors.
+        DBAPIError, OSError: the server is unreachable; the driver's error.
         InvalidArgument: there is no consumer, or one of them has an async handler.
     """
     for consumer in consumers:
         instance("What is run", consumer, Consumer).handlers.refuse_async()
-    for _, steps in _runs(consumers, limit):
-        Runner(factory).run(steps)
+    for _, operations in _runs(consumers, limit):
+        Runner(factory).run(operations)
 
 
 async def catch_up_async(
     factory: async_sessionmaker[AsyncSession], *consumers: Consumer, limit: int = _LIMIT
 ) -> None:
     """Do the same in a task; handlers may be async. See `catch_up`."""
-    for consumer, steps in _runs(consumers, limit):
-        async with consumer._prepared(factory):
-            await AsyncRunner(factory).run(steps)
+    for consumer, operations in _runs(consumers, limit):
+        async with consumer._open_resources(factory):
+            await AsyncRunner(factory).run(operations)
 
 
-def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consumer, Steps]]:
-    """Give one run of each consumer after the other, until none of a round has called a handler."""
+def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consumer, Routine]]:
+    """Yield runs of each consumer in turn, until a whole round has called no handler."""
     if not consumers:
-        raise InvalidArgument("There is no consumer to run")
+        raise InvalidArgument("There is no consumer to run: pass at least one")
     for consumer in consumers:
         instance("What is run", consumer, Consumer)
     watch = _Watch(integer("limit", limit, 1))
@@ -80,20 +79,20 @@ def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consume
         calls = watch.calls
         for consumer in consumers:
             settings = _without_pauses(consumer._settings)
-            run = Consumption(settings, consumer.handlers, endless=False)
-            yield consumer, watch.over(consumer.name, run.steps())
+            run = ConsumerLoop(settings, consumer.handlers, endless=False)
+            yield consumer, watch.forward(consumer.name, run.operations())
 
 
 def _without_pauses(settings: Settings) -> Settings:
-    policy = replace(settings.retry_policy, initial_interval=_AT_ONCE, max_interval=_AT_ONCE)
-    return replace(settings, retry_policy=policy, poll_interval=(_AT_ONCE, _AT_ONCE))
+    policy = replace(settings.retry_policy, initial_interval=_NO_PAUSE, max_interval=_NO_PAUSE)
+    return replace(settings, retry_policy=policy, poll_interval=(_NO_PAUSE, _NO_PAUSE))
 
 
 class _Watch:
-    """Counts what consumers ask for, and ends them where it becomes too much.
+    """Counts handler calls and interruptions, and ends consumers beyond the limits.
 
     Attributes:
-        calls: how often handlers were called.
+        calls: the number of handler calls.
     """
 
     def __init__(self, limit: int) -> None:
@@ -101,39 +100,39 @@ class _Watch:
         self._limit = limit
         self._interruptions = 0
 
-    def over(self, consumer: str, steps: Steps) -> Steps:
-        """Pass the steps of a consumer on to the driver, and back what comes of them."""
-        with closing(steps):
+    def forward(self, consumer: str, operations: Routine) -> Routine:
+        """Forward a consumer's operations to the runner, and their results back."""
+        with closing(operations):
             try:
-                step = next(steps)
+                operation = next(operations)
                 while True:
-                    self._count(consumer, step)
+                    self._count_calls(consumer, operation)
                     try:
-                        done = yield step
+                        done = yield operation
                     except Exception as error:
-                        # The consumer's loop decides what becomes of it, unless it is too much.
-                        self._bear(error)
-                        step = steps.throw(error)
+                        # The consumer's loop handles it, within the limit.
+                        self._count_interruption(error)
+                        operation = operations.throw(error)
                     else:
-                        step = steps.send(done)
+                        operation = operations.send(done)
             except StopIteration:
                 return
 
-    def _count(self, consumer: str, step: Step) -> None:
-        if not isinstance(step, Handle | Deliver):
+    def _count_calls(self, consumer: str, operation: Operation) -> None:
+        if not isinstance(operation, Handle | Deliver):
             return
-        self.calls += len(step.calls)
+        self.calls += len(operation.calls)
         if self.calls > self._limit:
-            _, message = step.calls[0]
+            _, message = operation.calls[0]
             raise NotCaughtUp(
-                f"Handlers were called {self._limit} times, and consumer {consumer!r} goes on, "
-                f"with message {message.global_position} of type {message.type!r} in "
-                f"{message.stream_name!r}: what handlers write may be handled for ever; if it is "
-                "only much, pass a greater limit"
+                f"Handlers were called {self._limit} times, and consumer {consumer!r} has more to "
+                f"handle: message {message.global_position} of type {message.type!r} in stream "
+                f"{message.stream_name!r}. Handlers may be writing messages that they read; "
+                "otherwise, pass a greater limit"
             )
 
-    def _bear(self, error: Exception) -> None:
+    def _count_interruption(self, error: Exception) -> None:
         if isinstance(error, Interrupted | Unavailable):
             self._interruptions += 1
-            if self._interruptions > _INTERRUPTIONS:
+            if self._interruptions > _MAX_INTERRUPTIONS:
                 raise error.__cause__ or error

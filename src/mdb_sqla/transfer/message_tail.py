@@ -12,7 +12,7 @@ from mdb_sqla.database.server_errors import is_passing
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.raw_reads import RawReader
-from mdb_sqla.wake_up.listener import listening
+from mdb_sqla.wake_up.listener import subscribe
 
 __all__ = ["Following", "ReadError"]
 
@@ -78,7 +78,7 @@ class Following:
     def _read(self, connection: Connection) -> Iterator[list[RawMessage]]:
         category = self._reader.category
         categories = [] if category is None else [category]
-        with listening(self._engine, categories, self._woken.set):
+        with subscribe(self._engine, categories, self._woken.set):
             while not self._is_stopped:
                 self._woken.clear()
                 try:

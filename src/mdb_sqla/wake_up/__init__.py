@@ -1,3 +1,3 @@
-"""Consumers are notified of messages once these are committed, so that they need not poll."""
+"""Notifications that wake consumers when messages are committed."""
 
 __all__: list[str] = []

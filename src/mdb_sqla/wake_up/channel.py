@@ -1,4 +1,4 @@
-"""The channel of a store, which notifications are sent to and which consumers listen to."""
+"""The notification channel of a store."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from mdb_sqla.database.execution import schema_of
 
 __all__ = ["ANY_CATEGORY", "POLLING", "STORE_OPTIONS", "channel_of", "is_wanted"]
 
-POLLING = "Consumers can't be woken, and poll meanwhile"
-"""What is logged where neither telling nor listening works."""
+POLLING = "Notifications fail; consumers poll instead"
+"""Logged while sending or receiving notifications fails."""
 
 ANY_CATEGORY = ""
-"""Stands for more categories than are told one by one."""
+"""The payload that wakes the consumers of every category."""
 
 _OPTION = "message_store_wake_up"  # the execution option that turns it off
 
 STORE_OPTIONS = (_OPTION, "schema_translate_map")
-"""The execution options that say which store consumers are woken in, and whether."""
+"""The execution options that select the store, and whether its consumers are woken."""
 
 
 def is_wanted(db: Engine | Connection) -> bool:
-    """Whether consumers are to be woken by what is written over this engine, or to listen to it."""
+    """Whether writers on this engine send notifications, and consumers on it listen."""
     return bool(db.get_execution_options().get(_OPTION, True))
 
 
 def channel_of(db: Engine | Connection) -> str:
-    """Return the channel of a store, which is the name of its schema."""
+    """Return the channel of a store: the name of its schema."""
     return schema_of(db)

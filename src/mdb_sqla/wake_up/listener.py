@@ -1,4 +1,4 @@
-"""Wakes consumers when they are told of messages, so that they need not poll for them."""
+"""LISTEN: wakes consumers on notifications of messages."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from sqlalchemy import Engine, Pool
 from mdb_sqla.database.dedicated_connection import OwnConnection, beside, can_listen, own_connection
 from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
 
-__all__ = ["listening"]
+__all__ = ["subscribe"]
 
-_log = logging.getLogger("mdb_sqla.listening")
+_log = logging.getLogger("mdb_sqla.listener")
 
 _FIRST_PAUSE = 0.1  # seconds between two attempts to connect, doubled each time
 _LONGEST_PAUSE = 30.0
-_PATIENCE = 2.0  # seconds that the last consumer's end waits for the thread
+_END_TIMEOUT = 2.0  # seconds that the last consumer's end waits for the thread
 
 _Subscription = tuple[frozenset[str], Callable[[], object]]
 
 
 @contextmanager
-def listening(
+def subscribe(
     engine: Engine, categories: Collection[str], wake: Callable[[], object]
 ) -> Iterator[None]:
-    """Have a function called when messages of these categories are told of; of all, for none.
+    """Call a function on notifications of these categories; of all if none is given.
 
-    It is called from another thread, now and then without a reason. All who listen over one engine
-    share a connection. Nothing happens where the application has turned it off, or the driver
-    can't do it.
+    It is called from another thread, sometimes spuriously. All subscribers of an engine share a
+    connection. Without effect if the application has turned notifications off, or the driver can't
+    listen.
     """
     if not is_wanted(engine) or not can_listen(engine):
         yield
         return
     subscription = frozenset(categories), wake
     key = engine.pool, channel_of(engine)
-    with _changing:
+    with _listeners_lock:
         listener = _listeners.get(key)
         if listener is None:
             listener = _listeners[key] = _Listener(engine)
@@ -47,39 +47,39 @@ def listening(
     try:
         yield
     finally:
-        with _changing:
+        with _listeners_lock:
             if listener.remove(subscription):
                 _listeners.pop(key, None)
                 listener.close()
 
 
 class _Listener:
-    """Listens to a store in a thread."""
+    """A thread that listens on a store's channel."""
 
     def __init__(self, engine: Engine) -> None:
         self._channel = channel_of(engine)
         self._subscriptions: list[_Subscription] = []
         self._closing = threading.Event()
-        self._is_logged = False  # that it does not work
+        self._is_logged = False  # that it fails
         self._connection = own_connection(beside(engine))
         self._thread = threading.Thread(target=self._run, name="mdb_sqla listener", daemon=True)
         self._thread.start()
 
     def add(self, subscription: _Subscription) -> None:
-        # A new list, for the thread goes through the old one.
+        # A new list, because the thread may be iterating over the old one.
         self._subscriptions = [*self._subscriptions, subscription]
 
     def remove(self, subscription: _Subscription) -> bool:
         """Remove a subscription; returns whether it was the last."""
-        rest = self._subscriptions.copy()
-        rest.remove(subscription)
-        self._subscriptions = rest
-        return not rest
+        remaining = self._subscriptions.copy()
+        remaining.remove(subscription)
+        self._subscriptions = remaining
+        return not remaining
 
     def close(self) -> None:
         self._closing.set()
         self._connection.interrupt()
-        self._thread.join(_PATIENCE)
+        self._thread.join(_END_TIMEOUT)
 
     def _run(self) -> None:
         with closing(self._connection) as connection:
@@ -90,42 +90,42 @@ class _Listener:
                 self._closing.wait(pause)
 
     def _listen(self, connection: OwnConnection) -> bool:
-        """Listen until it is interrupted or fails; returns whether it did listen."""
+        """Listen until interrupted or an error; returns whether it had connected."""
         connected = False
 
         def ready() -> None:
             nonlocal connected
             connected = True
             self._is_logged = False
-            # Something may have been told of before.
-            self._take(ANY_CATEGORY)
+            # Notifications may have been missed before.
+            self._wake(ANY_CATEGORY)
 
         try:
-            connection.listen(self._channel, ready, self._take)
+            connection.listen(self._channel, ready, self._wake)
         except Exception:
-            # Whatever it is, consumers poll, and it is tried again.
+            # Consumers poll until it succeeds again.
             if not self._closing.is_set() and not self._is_logged:
                 self._is_logged = True
                 _log.warning(POLLING, exc_info=True)
         return connected
 
-    def _take(self, category: str) -> None:
+    def _wake(self, category: str) -> None:
         for categories, wake in self._subscriptions:
             if not categories or category == ANY_CATEGORY or category in categories:
                 wake()
 
 
 _listeners: dict[tuple[Pool, str], _Listener] = {}
-# To be entered again where a run that nobody has ended is garbage-collected in between.
-_changing = threading.RLock()
+# Reentrant: an abandoned run may be garbage-collected while the lock is held.
+_listeners_lock = threading.RLock()
 
 
-def _forget() -> None:
-    """Leave the listeners of the process that this one was forked from to that process."""
-    global _changing
-    _changing = threading.RLock()
+def _reset_after_fork() -> None:
+    """Leave the parent process's listeners to it."""
+    global _listeners_lock
+    _listeners_lock = threading.RLock()
     _listeners.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)

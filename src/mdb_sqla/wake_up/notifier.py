@@ -1,8 +1,8 @@
-"""Tells consumers of messages once these are committed, so that they need not poll for them.
+"""NOTIFY: notifies consumers once messages are committed.
 
-A NOTIFY within the transaction that writes would have all commits of the database wait for each
-other. So a thread sends it afterwards, over a connection beside the pool, and for each category at
-most once in a short time. If one gets lost, consumers find the messages by polling.
+A NOTIFY in the writing transaction would serialize all commits of the database. So a thread sends
+it after the commit, on a dedicated connection, at most once per category and interval. If one is
+lost, consumers find the messages by polling.
 """
 
 from __future__ import annotations
@@ -39,67 +39,67 @@ from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wante
 
 __all__ = ["announce"]
 
-_log = logging.getLogger("mdb_sqla.notifying")
+_log = logging.getLogger("mdb_sqla.notifier")
 
-_MOST_CATEGORIES = 100
-_LONGEST_CATEGORY = 2000  # characters; a payload has less than 8,000 bytes
+_MAX_CATEGORIES = 100
+_MAX_CATEGORY_LENGTH = 2000  # characters; a payload has less than 8,000 bytes
 _INTERVAL = 0.02  # seconds between two notifications
-_AFTER_FAILURE = 1.0  # seconds until the next attempt
-_IDLE = 10.0  # seconds after which the connection is closed, and the thread ends
-_LOOK = 0.1  # seconds until it is seen that the engine is disposed of
-_PATIENCE = 2.0  # seconds that the end of the process waits for the last one
+_RETRY_INTERVAL = 1.0  # seconds until the next attempt
+_IDLE = 10.0  # seconds after which the connection is closed and the thread ends
+_CHECK_INTERVAL = 0.1  # seconds between two checks whether the engine was disposed of
+_EXIT_TIMEOUT = 2.0  # seconds that the process waits for the last notifications at its exit
 
 
-class _Told(NamedTuple):
+class _Notification(NamedTuple):
     channel: str
     category: str
 
 
 def announce(connection: Connection, categories: Iterable[str]) -> None:
-    """Wake the consumers of these categories once the connection's transaction has ended."""
+    """Notify the consumers of these categories once the connection's transaction has ended."""
     if not is_wanted(connection):
         return
     try:
         _announce(connection, categories)
     except Exception:
-        # As where no thread can be started. The message is written, whatever happens here.
+        # For example, no thread can be started. The write must succeed nevertheless.
         _log.warning(POLLING, exc_info=True)
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
     note(connection)
     channel = channel_of(connection)
-    told = {_Told(channel, category) for category in categories}
+    notifications = {_Notification(channel, category) for category in categories}
     notifier = _notifier_of(connection.engine)
     transaction = connection.get_transaction()
     if transaction is None or is_autocommit(connection):
-        notifier.tell(told)
-    elif (before := notifier.expected.get(transaction)) is not None:
-        before.update(told)
+        notifier.send(notifications)
+    elif (pending := notifier.pending.get(transaction)) is not None:
+        pending.update(notifications)
     else:
-        notifier.expected[transaction] = told
-        # SQLAlchemy has no event that comes after a commit, but it lets go of the transaction then.
-        # It does so after a rollback as well: consumers then look in vain.
-        finalize(transaction, notifier.tell, told).atexit = False
+        notifier.pending[transaction] = notifications
+        # SQLAlchemy has no event after a commit, but it drops its reference to the transaction.
+        # After a rollback too: consumers then poll in vain.
+        finalize(transaction, notifier.send, notifications).atexit = False
 
 
 class _Notifier:
-    """Sends notifications for a pool, in a thread that ends when there are none for a while.
+    """Sends notifications for a pool, in a thread that ends when it is idle.
 
     Attributes:
-        expected: what is to be told when a transaction has ended.
-        ended: whether the thread has.
+        pending: the notifications to send when a transaction has ended.
+        ended: whether the thread has ended.
     """
 
     def __init__(self, engine: Engine) -> None:
-        # It keeps the engine alive (listeners of its pool refer to it), and so does the thread.
+        # This keeps the engine alive (listeners of its pool refer to it), and so does the thread.
         self._engine = beside(engine)
         self._of, self._pool = ref(engine), ref(engine.pool)
-        self.expected: WeakKeyDictionary[RootTransaction, set[_Told]] = WeakKeyDictionary()
+        self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
         self.ended = False
-        # Not with locks: it may be told something in the middle of a garbage collection.
-        self._told: SimpleQueue[_Told | None] = SimpleQueue()
-        self._waiting: set[_Told] = set()
+        # Without locks: `send` may be called during a garbage collection.
+        self._queue: SimpleQueue[_Notification | None] = SimpleQueue()
+        self._queued: set[_Notification] = set()
         self._closing = threading.Event()
         self.end = finalize(engine.pool, self.close)
         self.end.atexit = False
@@ -107,23 +107,22 @@ class _Notifier:
         self._thread.start()
         _running.add(self)
 
-    def tell(self, told: Iterable[_Told]) -> None:
-        for each in told:
-            if each not in self._waiting:
-                self._waiting.add(each)
-                self._told.put(each)
+    def send(self, notifications: Iterable[_Notification]) -> None:
+        for each in notifications:
+            if each not in self._queued:
+                self._queued.add(each)
+                self._queue.put(each)
 
     def close(self) -> None:
-        """Have what waits sent, and end the thread.
+        """Send what is queued, then end the thread.
 
-        It is not waited for: this may be called by the garbage collector, and there is none other
-        for the whole process meanwhile.
+        Doesn't wait for it: the garbage collector may be the caller, which blocks the process.
         """
         self._closing.set()
-        self._told.put(None)
+        self._queue.put(None)
 
     def wait(self, deadline: float) -> None:
-        """Wait for the end of the thread, though no longer than until this by the clock."""
+        """Wait for the end of the thread, until a deadline by `time.monotonic()`."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
@@ -131,11 +130,11 @@ class _Notifier:
             with closing(own_connection(self._engine)) as connection:
                 self._send_until_idle(connection)
         except Exception:
-            # As where the process has no more sockets. The next message starts another thread.
+            # For example, the process has no more sockets. The next message starts a new thread.
             _log.warning(POLLING, exc_info=True)
         finally:
             self.ended = True
-            # Nothing but the thread is to keep this, and the engine with it.
+            # Only the thread may keep this, and with it the engine, alive.
             self.end.detach()
             pool = self._pool()
             if pool is not None and _notifiers.get(pool) is self:
@@ -143,26 +142,26 @@ class _Notifier:
 
     def _send_until_idle(self, connection: OwnConnection) -> None:
         failures = 0
-        while (following := self._following()) is not None:
+        while (first := self._next()) is not None:
             try:
-                connection.run(partial(_notify, self._due(following)))
+                connection.run(partial(_notify, self._batch(first)))
                 failures = 0
             except Exception:
                 failures += 1
-                # One may be the end of a server, or of an idle connection: the next one is made.
+                # The first may be due to a server restart or an idle connection: reconnect.
                 if failures == 2:
                     _log.warning(POLLING, exc_info=True)
-            self._closing.wait(_AFTER_FAILURE if failures else _INTERVAL)
+            self._closing.wait(_RETRY_INTERVAL if failures else _INTERVAL)
 
-    def _following(self) -> _Told | None:
-        """Wait for the next; None where nothing comes for a while, or the engine is disposed of."""
+    def _next(self) -> _Notification | None:
+        """Wait for a notification; None when idle, closed, or the engine was disposed of."""
         deadline = time.monotonic() + _IDLE
-        while self.expected or time.monotonic() < deadline:
+        while self.pending or time.monotonic() < deadline:
             with suppress(Empty):
-                following = self._told.get(timeout=_LOOK)
-                if following is None:
-                    self._told.put(None)
-                return following
+                notification = self._queue.get(timeout=_CHECK_INTERVAL)
+                if notification is None:
+                    self._queue.put(None)
+                return notification
             if self._is_disposed_of():
                 break
         return None
@@ -170,31 +169,33 @@ class _Notifier:
     def _is_disposed_of(self) -> bool:
         """Whether the engine has another pool now.
 
-        Its end is told by the finalizer, unless a reference to it is left in some traceback.
-        SQLAlchemy's event for it would cost every statement of the application's some time.
+        The finalizer misses it if a traceback still refers to the old pool. SQLAlchemy's event
+        would slow down every statement of the application.
         """
         engine = self._of()
         return engine is not None and engine.pool is not self._pool()
 
-    def _due(self, first: _Told) -> set[_Told]:
-        due = {first}
+    def _batch(self, first: _Notification) -> set[_Notification]:
+        batch = {first}
         try:
-            while (following := self._told.get_nowait()) is not None:
-                due.add(following)
-            self._told.put(None)
+            while (notification := self._queue.get_nowait()) is not None:
+                batch.add(notification)
+            self._queue.put(None)
         except Empty:
             pass
-        # Before they are sent: what is told from now on has to be sent again.
-        self._waiting.difference_update(due)
-        return due
+        # Before they are sent: what is added from now on has to be sent again.
+        self._queued.difference_update(batch)
+        return batch
 
 
-def _notify(due: set[_Told], connection: Connection) -> None:
+def _notify(batch: set[_Notification], connection: Connection) -> None:
     by_channel = defaultdict(list)
-    for told in due:
-        by_channel[told.channel].append(told.category)
+    for notification in batch:
+        by_channel[notification.channel].append(notification.category)
     for channel, categories in by_channel.items():
-        few = len(categories) <= _MOST_CATEGORIES and max(map(len, categories)) < _LONGEST_CATEGORY
+        few = (
+            len(categories) <= _MAX_CATEGORIES and max(map(len, categories)) < _MAX_CATEGORY_LENGTH
+        )
         payloads = categories if few else [ANY_CATEGORY]
         payload = func.pg_catalog.unnest(cast(payloads, ARRAY(Text)))
         connection.execute(select(func.pg_catalog.pg_notify(channel, payload)))
@@ -202,32 +203,32 @@ def _notify(due: set[_Told], connection: Connection) -> None:
 
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
 _running: WeakSet[_Notifier] = WeakSet()
-_making = threading.Lock()
+_creation_lock = threading.Lock()
 
 
 def _notifier_of(engine: Engine) -> _Notifier:
     notifier = _notifiers.get(engine.pool)
     if notifier is None or notifier.ended:
-        with _making:
+        with _creation_lock:
             notifier = _notifiers.get(engine.pool)
             if notifier is None or notifier.ended:
                 notifier = _notifiers[engine.pool] = _Notifier(engine)
     return notifier
 
 
-def _forget() -> None:
-    """Leave the notifiers of the process that this one was forked from to that process."""
-    global _making
-    _making = threading.Lock()
+def _reset_after_fork() -> None:
+    """Leave the parent process's notifiers to it."""
+    global _creation_lock
+    _creation_lock = threading.Lock()
     for notifier in _notifiers.values():
         notifier.end.detach()
     _notifiers.clear()
     _running.clear()
 
 
-def _end() -> None:
-    """Have all that waits sent before the process ends."""
-    deadline = time.monotonic() + _PATIENCE
+def _flush_at_exit() -> None:
+    """Send what is queued before the process ends."""
+    deadline = time.monotonic() + _EXIT_TIMEOUT
     notifiers = list(_running)
     for notifier in notifiers:
         notifier.close()
@@ -235,6 +236,6 @@ def _end() -> None:
         notifier.wait(deadline)
 
 
-atexit.register(_end)
+atexit.register(_flush_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)
