@@ -51,9 +51,9 @@ from mdb_sqla.errors import (
 )
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.host.status import ConsumerStatus, HostStatus
-from mdb_sqla.outbox.held_writes import expect_on_commit, write_on_commit
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from mdb_sqla.outbox.write_on_commit import expect_on_commit, write_on_commit
 from mdb_sqla.relay.inbox import Inbox
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore

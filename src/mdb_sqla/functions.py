@@ -19,7 +19,7 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import NullType
 
 from mdb_sqla.column_types import UUIDText
-from mdb_sqla.server_function import call, message_table
+from mdb_sqla.function_call import call, message_table
 
 __all__ = [
     "acquire_lock",

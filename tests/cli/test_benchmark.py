@@ -5,7 +5,7 @@ from sqlalchemy import URL, Connection, Engine, text
 
 from mdb_sqla import InvalidArgument
 from mdb_sqla.admin import server_benchmark as module
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.admin.server_benchmark import MOST, benchmark
 from tests.cli.running import told, write
 from tests.cli.test_mdb import mdb

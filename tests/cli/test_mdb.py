@@ -13,7 +13,7 @@ from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, RetryPolicy
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from tests.cli.in_process import run
 from tests.folders import open_folder
 

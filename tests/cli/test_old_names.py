@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL, create_engine
 
 from mdb_sqla import MessageStore
-from mdb_sqla.cli.old_names import OLD_NAMES
+from mdb_sqla.cli.legacy_names import OLD_NAMES
 from tests.cli.running import write
 from tests.cli.test_mdb import mdb
 from tests.conftest import Databases
@@ -50,7 +50,7 @@ def run(name: str, *arguments: str, url: URL, code: int = 0, **environment: str)
 
 
 def test_every_name_is_a_script() -> None:
-    scripts = {name for name, where in SCRIPTS.items() if where == "mdb_sqla.cli.old_names:main"}
+    scripts = {name for name, where in SCRIPTS.items() if where == "mdb_sqla.cli.legacy_names:main"}
 
     assert scripts == {*OLD_NAMES, "mdb-print-database-scripts-dir"}
     assert len(scripts) == 19

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from mdb_sqla import InvalidArgument
-from mdb_sqla.admin import sampling
+from mdb_sqla.admin import sampled_counts
 from mdb_sqla.admin.store_summary import summary
 from tests.cli.running import told, write
 from tests.cli.test_mdb import mdb
@@ -70,8 +70,8 @@ def test_a_time_that_python_does_not_have_is_of_no_day(filled: Connection, time:
 
 
 def test_a_large_store_is_estimated(filled: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_MAX_EXACT", 1000)
-    monkeypatch.setattr(sampling, "_SAMPLE_SIZE", 1000)
+    monkeypatch.setattr(sampled_counts, "_MAX_EXACT", 1000)
+    monkeypatch.setattr(sampled_counts, "_SAMPLE_SIZE", 1000)
 
     estimated = summary(filled, days=20)
 
@@ -90,8 +90,8 @@ def test_messages_with_a_rhythm_are_met_all_the_same(
     filled: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every tenth position is one of `account`; a step of 10 would meet it always, or never.
-    monkeypatch.setattr(sampling, "_MAX_EXACT", 1000)
-    monkeypatch.setattr(sampling, "_SAMPLE_SIZE", 990)
+    monkeypatch.setattr(sampled_counts, "_MAX_EXACT", 1000)
+    monkeypatch.setattr(sampled_counts, "_SAMPLE_SIZE", 990)
 
     assert summary(filled).every == 10
     assert {each.category for each in summary(filled).largest} == {"shop", "account"}

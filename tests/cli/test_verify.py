@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
 
 from mdb_sqla import Message, MessageStore, StoreNotInstalled, migrations
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.admin.verification import Verification, schema_structure, verify
 from tests.cli.running import told
 from tests.cli.test_mdb import mdb

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from mdb_sqla import ConsumerAhead, Group, Message, MessageStore
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.admin.verification import data_rules
 from tests.consumers.history import (
     LAST,

@@ -229,7 +229,7 @@ def test_a_stricter_isolation_level_loses_no_update(application: Any, level: str
 
 
 def test_what_conflicts_every_time_fails(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mdb_sqla.consumers.retries._MAX_CONFLICTS", 3)
+    monkeypatch.setattr("mdb_sqla.consumers.retry_loop._MAX_CONFLICTS", 3)
     calls: list[int] = []
 
     def conflict(message: Any, unit: Any) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from mdb_sqla import Message, MessageStore
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from tests.consumers.conftest import Lines
 from tests.consumers.running import Handled, consumer_of, run
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla import Consumer, Group, MemberReplaced, Message, RetryPolicy, migrations, tables
 from mdb_sqla.consumers import dead_letter_queue
 from mdb_sqla.consumers.heartbeat import Heartbeat, run_heartbeat
-from mdb_sqla.consumers.operations import Pause
+from mdb_sqla.consumers.loop_operations import Pause
 from mdb_sqla.consumers.runners import Runner
 from mdb_sqla.wake_up.channel import channel_of
 from mdb_sqla.wake_up.listener import _listeners_lock, subscribe

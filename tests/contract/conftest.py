@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import URL, Connection, CursorResult, Engine, NullPool, Row, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.diagnostics import diagnostics_of
+from mdb_sqla.database.error_fields import diagnostics_of
 
 if TYPE_CHECKING:
     from tests.conftest import Databases

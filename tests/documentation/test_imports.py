@@ -78,7 +78,7 @@ def test_there_is_something_to_look_at() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["from mdb_sqla.store import reads", "from mdb_sqla import nothing"]
+    "code", ["from mdb_sqla.store import read_statements", "from mdb_sqla import nothing"]
 )
 def test_what_is_private_is_found(code: str) -> None:
     with pytest.raises(AssertionError, match="is private"):

@@ -52,7 +52,7 @@ def test_python(
     request: pytest.FixtureRequest,
 ) -> None:
     # The usual retries of a handler that always fails take 51 seconds.
-    monkeypatch.setattr("mdb_sqla.consumers.retries.wait_exponential", lambda **_: wait_none())
+    monkeypatch.setattr("mdb_sqla.consumers.retry_loop.wait_exponential", lambda **_: wait_none())
     url = empty_database.render_as_string(hide_password=False)
     places = {"postgresql+psycopg://localhost/shop": url}
     if any(NATS in source for _, source in blocks(page, "python")):

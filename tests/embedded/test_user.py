@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 import mdb_sqla
-from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError, surroundings
+from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError, environment
 from mdb_sqla.embedded import binaries as binaries_module
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does"
 
 
 def unprivileged_user() -> pwd.struct_passwd:
-    user = surroundings.unprivileged_user()
+    user = environment.unprivileged_user()
     assert user is not None
     return user
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Host, HostStatus, HttpUnavailable, InvalidArgument, Lag
 from mdb_sqla.host import health_endpoint
-from mdb_sqla.host.lag_query import LagReport
+from mdb_sqla.host.lag_collection import LagReport
 from tests.host.conftest import PATIENCE, Supervisor, billing
 
 

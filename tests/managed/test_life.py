@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, DataExists, Group, Message, RetryPolicy, StoredMessage, migrations
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.admin.verification import verify
 from mdb_sqla.consumers import dead_letter_queue
 from mdb_sqla.store.copy_writes import LEAST_TO_COPY

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, text
 
 from mdb_sqla import Message, MessageStore
+from mdb_sqla.consumers.open_transactions import holding_back, open_writers
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.consumers.write_transactions import holding_back, open_writers
 
 
 def pid_of(connection: Connection) -> int:

@@ -11,9 +11,9 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 from mdb_sqla import Message, MessageStore, cli, migrations
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
+from mdb_sqla.consumers.open_transactions import holding_back, open_writers
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.consumers.write_transactions import holding_back, open_writers
 from mdb_sqla.tables import SCHEMA
 from tests.cli.test_mdb import mdb
 from tests.conftest import Databases, Flavour
@@ -267,7 +267,7 @@ def test_commands_show_them(
     pid = found(engine)[0].pid
     assert "pg_terminate_backend" not in run()
 
-    monkeypatch.setattr("mdb_sqla.consumers.write_transactions.LONG", 0.0)
+    monkeypatch.setattr("mdb_sqla.consumers.open_transactions.LONG", 0.0)
     printed, json = run(), run("--json")
 
     assert "Open write transactions\n  held back at position 0 by pid" in printed

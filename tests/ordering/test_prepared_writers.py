@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from mdb_sqla import Message, MessageStore, migrations
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.folders import open_folder

@@ -21,7 +21,7 @@ from mdb_sqla import (
     expect_on_commit,
     write_on_commit,
 )
-from mdb_sqla.outbox.session_block import _entering
+from mdb_sqla.outbox.session_scope import _entering
 from tests.waiting import collect_garbage
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql
 from mdb_sqla import BrokerRejected, InvalidArgument, RetryPolicy, StoredMessage
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.relay import CloudEvents, Relay
+from mdb_sqla.relay.broker_target import Destination, dotted
 from mdb_sqla.relay.confluent import ConfluentKafka
 from mdb_sqla.relay.envelope import Envelope, enveloped
 from mdb_sqla.relay.kafka import Kafka
@@ -31,7 +32,6 @@ from mdb_sqla.relay.nats import JetStream
 from mdb_sqla.relay.publisher import Publisher
 from mdb_sqla.relay.rabbitmq import RabbitMQ
 from mdb_sqla.relay.redis import RedisStreams
-from mdb_sqla.relay.target import Destination, dotted
 from mdb_sqla.relay.topic import category_topic, check_topic
 
 ID = UUID("018f0000-0000-7000-8000-000000000001")

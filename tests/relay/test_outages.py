@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 
 from mdb_sqla import RetryPolicy, StoredMessage, Unavailable
+from mdb_sqla.relay.broker_target import Destination, dotted
 from mdb_sqla.relay.envelope import Envelope
 from mdb_sqla.relay.publisher import Publisher
-from mdb_sqla.relay.target import Destination, dotted
 from tests.relay.conftest import until
 from tests.waiting import collect_garbage
 

@@ -20,7 +20,7 @@ from mdb_sqla import (
     UnitOfWork,
     migrations,
 )
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.migrations import revision_support
 from tests.side_by_side.message_db import conninfo
 

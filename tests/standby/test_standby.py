@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from mdb_sqla import Message, MessageStore, ReadNotExact, migrations
-from mdb_sqla.admin.granularity import set_lock_granularity
+from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.message_tail import Following, ReadError
 from mdb_sqla.transfer.raw_reads import RawReader

@@ -23,7 +23,7 @@ from mdb_sqla import (
     WrongExpectedVersion,
     tables,
 )
-from mdb_sqla.database.server_errors import is_outage, is_passing
+from mdb_sqla.database.sqlstates import is_outage, is_passing
 
 
 def test_what_is_written_is_read_back(flavour: Any) -> None:

@@ -62,7 +62,7 @@ def test_an_import_waits_for_writers(engine: Engine) -> None:
 
 def test_an_import_does_not_wait_for_ever(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """For who writes after it waits for it."""
-    monkeypatch.setattr("mdb_sqla.transfer.history_insert._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("mdb_sqla.transfer.original_position_insert._LOCK_TIMEOUT", 0.1)
     with engine.begin() as writer:
         MessageStore(writer).write("a-1", Message("T"))
         refusal = pytest.raises(StoreBusy, match=r"other transactions wrote .* 0\.1 s")

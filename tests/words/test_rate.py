@@ -6,14 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from mdb_sqla.consumers.rate import Rate
+from mdb_sqla.consumers.throughput import Rate
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that it is, which a test sets forward."""
     now = [1000.25]
-    monkeypatch.setattr("mdb_sqla.consumers.rate.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(
+        "mdb_sqla.consumers.throughput.time", SimpleNamespace(monotonic=lambda: now[0])
+    )
     return now
 
 

@@ -8,7 +8,7 @@ from mdb_sqla.admin.consumer_overview import (
     reset_consumer,
 )
 from mdb_sqla.admin.databases import create_database, delete_database
-from mdb_sqla.admin.granularity import lock_granularity, set_lock_granularity
+from mdb_sqla.admin.granularity_switch import lock_granularity, set_lock_granularity
 from mdb_sqla.admin.message_removal import clear
 from mdb_sqla.admin.reports import REPORTS, Row, columns, report
 from mdb_sqla.admin.server_benchmark import Measured, benchmark
@@ -16,8 +16,8 @@ from mdb_sqla.admin.store_summary import CategorySize, Size, Summary, summary
 from mdb_sqla.admin.verification import Difference, Verification, verify
 from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
+from mdb_sqla.consumers.open_transactions import holding_back, open_writers
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.consumers.write_transactions import holding_back, open_writers
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [

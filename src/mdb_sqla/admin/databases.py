@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, Text, cast, column, create_engine, select, table
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.diagnostics import sqlstate_of
+from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import ddl, quoted
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 

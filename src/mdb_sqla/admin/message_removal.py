@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, check_isolation, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import check_wait, lock_timeout
-from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import PositionsExist
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import dead_letters as letters

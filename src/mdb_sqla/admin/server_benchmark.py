@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, String, cast, func, literal, select, 
 from sqlalchemy.sql.expression import Executable
 
 from mdb_sqla import functions
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA

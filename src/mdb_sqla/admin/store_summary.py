@@ -14,7 +14,7 @@ from sqlalchemy import Executable, cast, func, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from mdb_sqla import functions
-from mdb_sqla.admin.sampling import SETTINGS, Sample
+from mdb_sqla.admin.sampled_counts import SETTINGS, Sample
 from mdb_sqla.database.execution import (
     WRITES,
     Database,

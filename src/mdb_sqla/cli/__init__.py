@@ -22,7 +22,7 @@ from mdb_sqla.cli import (
     verify_commands,
 )
 from mdb_sqla.cli.options import discard_output, fail, prepare_streams
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import MessageStoreError
 

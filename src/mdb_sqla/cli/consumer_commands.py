@@ -11,10 +11,10 @@ import typer
 from mdb_sqla.admin import consumer_overview
 from mdb_sqla.admin.consumer_overview import ConsumerOverview
 from mdb_sqla.admin.consumer_overview import consumers as read_consumers
-from mdb_sqla.cli.open_writer_output import as_dicts, long_open_writers, print_open_writers
+from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, print_json, shown, table
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["consumers", "reset_consumer"]

@@ -15,7 +15,7 @@ from mdb_sqla.admin.databases import delete_database as delete
 from mdb_sqla.admin.message_removal import clear as clear_store
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, fail, output
 from mdb_sqla.cli.printing import Json, print_json
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import PositionsExist
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import messages

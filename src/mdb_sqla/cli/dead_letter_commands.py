@@ -9,7 +9,7 @@ import typer
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, print_json, shown, table
 from mdb_sqla.consumers.dead_letter_queue import dead_letters, replay, skip
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["list_letters", "replay_letters", "skip_letter"]

@@ -14,10 +14,10 @@ from mdb_sqla.admin.reports import REPORTS, columns
 from mdb_sqla.admin.reports import report as read_report
 from mdb_sqla.admin.store_summary import Summary
 from mdb_sqla.admin.store_summary import summary as read_summary
-from mdb_sqla.cli.open_writer_output import as_dicts, long_open_writers, print_open_writers
+from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, output
 from mdb_sqla.cli.printing import Json, format_bytes, print_json, shown, table
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["report", "summary"]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mdb_sqla import migrations
-from mdb_sqla.admin import granularity as locks
+from mdb_sqla.admin import granularity_switch as locks
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, output
 from mdb_sqla.migrations.revision_file import write_revision
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA

@@ -13,7 +13,7 @@ from mdb_sqla.admin.server_benchmark import MOST
 from mdb_sqla.admin.server_benchmark import benchmark as run_benchmark
 from mdb_sqla.admin.verification import Verification
 from mdb_sqla.admin.verification import verify as run_verify
-from mdb_sqla.cli.open_writer_output import as_dicts, long_open_writers, print_open_writers
+from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.consumers.open_writer import OpenWriter

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.consumers.active_run import ActiveRun
 from mdb_sqla.consumers.consumer_lag import Lag, lag
+from mdb_sqla.consumers.consumer_run import ActiveRun
 from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.handlers import Handler, Handlers
 from mdb_sqla.consumers.retry_policy import RetryPolicy

@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers.operations import (
+from mdb_sqla.consumers.loop_operations import (
     ConnectionLost,
     HandlerConflict,
     Interrupted,
     NoTransaction,
 )
 from mdb_sqla.database.execution import WRITES, is_autocommit
-from mdb_sqla.database.server_errors import is_conflict, is_outage, is_passing
+from mdb_sqla.database.sqlstates import is_conflict, is_outage, is_passing
 from mdb_sqla.errors import InvalidArgument
 
 __all__ = ["HandlerTransaction", "interruptions"]

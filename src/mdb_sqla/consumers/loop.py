@@ -9,7 +9,13 @@ from contextlib import suppress
 
 from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.heartbeat import Heartbeat
-from mdb_sqla.consumers.operations import AnchorMissing, Interrupted, Pause, Routine, StateMismatch
+from mdb_sqla.consumers.loop_operations import (
+    AnchorMissing,
+    Interrupted,
+    Pause,
+    Routine,
+    StateMismatch,
+)
 from mdb_sqla.consumers.run_control import Control, Stopped, log, sleep, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_assignment import SlotAssignment

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mdb_sqla.consumers.handler_errors import handler_errors
 from mdb_sqla.consumers.handlers import Handler
-from mdb_sqla.consumers.operations import ConnectionLost, Deliver, Failure
-from mdb_sqla.database.server_errors import is_outage
+from mdb_sqla.consumers.loop_operations import ConnectionLost, Deliver, Failure
+from mdb_sqla.database.sqlstates import is_outage
 from mdb_sqla.errors import Unavailable
 from mdb_sqla.store.message_decoder import decoded
 from mdb_sqla.words.message import StoredMessage

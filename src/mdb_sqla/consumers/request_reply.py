@@ -10,11 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import tables
-from mdb_sqla.consumers.operations import Interrupted, Operation, Pause, Transact
+from mdb_sqla.consumers.loop_operations import Interrupted, Operation, Pause, Transact
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import NoReply
-from mdb_sqla.store import reads, writes
+from mdb_sqla.store import read_statements, writes
 from mdb_sqla.words.argument_checks import instance, seconds
 from mdb_sqla.words.message import Message, StoredMessage
 from mdb_sqla.words.stream_name import StreamName
@@ -123,7 +123,7 @@ def _wait(
     pause = _FIRST_PAUSE
 
     def poll(session: Session) -> list[StoredMessage]:
-        found = reads.read_stream(session, stream_name, 0, 1, None)
+        found = read_statements.read_stream(session, stream_name, 0, 1, None)
         # After a while: a standby that lacks the request may have been promoted.
         if not found and repeat_request is not None and pause == _LONGEST_PAUSE:
             repeat_request(session)

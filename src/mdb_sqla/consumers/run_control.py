@@ -8,8 +8,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mdb_sqla.consumers.operations import Operation, Pause
-from mdb_sqla.consumers.rate import Rate
+from mdb_sqla.consumers.loop_operations import Operation, Pause
+from mdb_sqla.consumers.throughput import Rate
 
 __all__ = ["Control", "Stopped", "log", "sleep", "wait_if_paused"]
 

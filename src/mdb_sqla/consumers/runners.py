@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.consumers.handler_call import call, call_async
+from mdb_sqla.consumers.handler_invocation import call, call_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
+from mdb_sqla.consumers.loop_operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.consumers.messages_in_flight import deliver
-from mdb_sqla.consumers.operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.database.application_connections import note
 from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from

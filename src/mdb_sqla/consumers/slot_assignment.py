@@ -16,14 +16,14 @@ from mdb_sqla.consumers import claims
 from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.group import Membership
 from mdb_sqla.consumers.handlers import Handlers
-from mdb_sqla.consumers.operations import Operation, Routine, Transact
-from mdb_sqla.consumers.positions import ClaimMissing
+from mdb_sqla.consumers.loop_operations import Operation, Routine, Transact
 from mdb_sqla.consumers.registry import Reads, register
 from mdb_sqla.consumers.run_control import Control, log
+from mdb_sqla.consumers.saved_positions import ClaimMissing
 from mdb_sqla.consumers.settings import Settings
-from mdb_sqla.consumers.slot_progress import SlotProgress
+from mdb_sqla.consumers.slot_worker import SlotProgress
 from mdb_sqla.errors import InvalidArgument, SlotLost
-from mdb_sqla.store import reads
+from mdb_sqla.store import read_statements
 from mdb_sqla.store.read_arguments import CategoryFilters
 
 __all__ = ["SlotAssignment"]
@@ -157,7 +157,7 @@ class SlotAssignment:
         stream_name = self._settings.take_over
         if stream_name is None or claims.has_begun(session, self._settings.name, slot):
             return start
-        recorded = reads.last_message(session, stream_name, "Recorded")
+        recorded = read_statements.last_message(session, stream_name, "Recorded")
         if recorded is None:
             return start
         data: Any = recorded.data

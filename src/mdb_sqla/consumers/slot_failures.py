@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.consumers.claims import Claim
-from mdb_sqla.consumers.positions import lock
+from mdb_sqla.consumers.saved_positions import lock
 from mdb_sqla.database.execution import WRITES
 from mdb_sqla.store.message_decoder import fetch, select_messages
 from mdb_sqla.tables import dead_letters as letters

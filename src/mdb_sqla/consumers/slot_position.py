@@ -7,13 +7,13 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any
 
-from mdb_sqla.consumers import positions
+from mdb_sqla.consumers import saved_positions
+from mdb_sqla.consumers.batch_read import Confirmation
 from mdb_sqla.consumers.claims import Claim
-from mdb_sqla.consumers.confirmed_read import Confirmation
-from mdb_sqla.consumers.history_anchor import Anchor
-from mdb_sqla.consumers.operations import AnchorMissing, Operation, StateMismatch, Transact
-from mdb_sqla.consumers.positions import SlotState
+from mdb_sqla.consumers.loop_operations import AnchorMissing, Operation, StateMismatch, Transact
+from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import log
+from mdb_sqla.consumers.saved_positions import SlotState
 from mdb_sqla.errors import ConsumerAhead, SlotLost
 
 __all__ = ["SlotPosition"]
@@ -54,7 +54,7 @@ class SlotPosition:
         if self.reached - self.saved >= at_least:
             assert self.anchor is not None  # noqa: S101 (`advance` has set it)
             yield Transact(
-                partial(positions.save, self._claim, self.saved, self.reached, [self.anchor])
+                partial(saved_positions.save, self._claim, self.saved, self.reached, [self.anchor])
             )
             self.mark_saved()
 
@@ -71,7 +71,9 @@ class SlotPosition:
             ClaimMissing: the database has lost the claim.
             ConsumerAhead: the position is beyond the last message of the store.
         """
-        state: SlotState = yield Transact(partial(positions.load, self._claim, self._saved_anchor))
+        state: SlotState = yield Transact(
+            partial(saved_positions.load, self._claim, self._saved_anchor)
+        )
         position, saved = state.position, self.saved
         is_ahead = state.is_ahead and position != self._start - 1
         if is_ahead or (position == saved and self._is_replaced(state)):

@@ -7,10 +7,10 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
+from mdb_sqla.consumers.loop_operations import Interrupted, Operation, Transact
+from mdb_sqla.consumers.open_transactions import LONG, holding_back
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.consumers.operations import Interrupted, Operation, Transact
 from mdb_sqla.consumers.run_control import log
-from mdb_sqla.consumers.write_transactions import LONG, holding_back
 from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["StallWatch"]

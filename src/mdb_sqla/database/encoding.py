@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.diagnostics import diagnostics_of
+from mdb_sqla.database.error_fields import diagnostics_of
 from mdb_sqla.errors import InvalidArgument
 
 __all__ = ["encodings_translated"]

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla import tables
 from mdb_sqla.database.encoding import encodings_translated
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.words.argument_checks import described, plain
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
-from mdb_sqla.database.diagnostics import sqlstate_of
+from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import InvalidArgument, StoreBusy
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import URL
 
 from mdb_sqla.embedded.binaries import copied, installed_binaries, major_version
+from mdb_sqla.embedded.child_process import end, start
+from mdb_sqla.embedded.environment import notes_of, status_of, temporary_root, unprivileged_user
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
-from mdb_sqla.embedded.supervised_program import end, start
-from mdb_sqla.embedded.surroundings import notes_of, status_of, temporary_root, unprivileged_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mdb_sqla.errors import HttpUnavailable, InvalidArgument
-from mdb_sqla.host.lag_query import STOPPED, TIMEOUT, LagQuery, LagReport, wait_for_report
+from mdb_sqla.host.lag_collection import STOPPED, TIMEOUT, LagQuery, LagReport, wait_for_report
 from mdb_sqla.host.status import HostStatus
 
 if TYPE_CHECKING:

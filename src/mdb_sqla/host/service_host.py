@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.host.health_endpoint import parse_address, serve_health
-from mdb_sqla.host.lag_query import (
+from mdb_sqla.host.lag_collection import (
     TIMEOUT,
     LagQuery,
     LagReport,

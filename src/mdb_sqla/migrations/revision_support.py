@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from alembic import op
 from alembic.util import CommandError
 
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import MessageStoreError, Refusal
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, execute, safe_search_path, statement
 from mdb_sqla.words.lock_granularity import LockGranularity

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Connection, Engine, func, select
 
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import check_driver
-from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.migrations.sql_files import SAFE_SEARCH_PATH
 

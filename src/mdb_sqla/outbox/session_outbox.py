@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Transaction, event
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.orm import Session, SessionTransaction
 
-from mdb_sqla.database.commit_watch import CommitWatch, current_transaction, refuse_commit
+from mdb_sqla.database.commit_guard import CommitWatch, current_transaction, refuse_commit
 from mdb_sqla.database.execution import connection_of, is_autocommit
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.outbox.pending_write import PendingWrite

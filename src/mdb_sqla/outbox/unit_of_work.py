@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from mdb_sqla.database.server_errors import conflicts_translated, raise_conflict
 from mdb_sqla.database.sessions import sync_session_of
+from mdb_sqla.database.sqlstates import conflicts_translated, raise_conflict
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.outbox.session_block import SessionBlock
+from mdb_sqla.outbox.session_scope import SessionBlock
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.words.argument_checks import described

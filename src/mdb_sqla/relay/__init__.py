@@ -4,9 +4,9 @@ Each broker has a module of its own, which needs the extra of the same name: `md
 `rabbitmq`, `redis`, `kafka`, `confluent`.
 """
 
+from mdb_sqla.relay.broker_target import Target
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.envelope import Envelope
 from mdb_sqla.relay.relay import Relay
-from mdb_sqla.relay.target import Target
 
 __all__ = ["CloudEvents", "Envelope", "Relay", "Target"]

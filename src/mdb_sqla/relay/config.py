@@ -12,7 +12,7 @@ from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.settings import OnFailure
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.relay.broker_tables import (
+from mdb_sqla.relay.broker_config import (
     ConfluentTable,
     KafkaTable,
     NatsTable,
@@ -21,8 +21,8 @@ from mdb_sqla.relay.broker_tables import (
     Table,
 )
 from mdb_sqla.relay.cloud_events import CloudEvents
+from mdb_sqla.relay.config_values import Seconds, Text
 from mdb_sqla.relay.relay import Relay
-from mdb_sqla.relay.values import Seconds, Text
 
 __all__ = [
     "CloudEventsTable",

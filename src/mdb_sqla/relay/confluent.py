@@ -12,8 +12,8 @@ from faststream.confluent import KafkaBroker
 from faststream.confluent.helpers.config import ConfluentFastConfig
 
 from mdb_sqla.errors import BrokerRejected, InvalidArgument
+from mdb_sqla.relay.broker_target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.envelope import Envelope
-from mdb_sqla.relay.target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
 
 __all__ = ["ConfluentKafka"]

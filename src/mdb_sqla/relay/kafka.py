@@ -14,8 +14,8 @@ from aiokafka.errors import (
 from faststream.kafka import KafkaBroker
 
 from mdb_sqla.errors import BrokerRejected, InvalidArgument
+from mdb_sqla.relay.broker_target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.envelope import Envelope
-from mdb_sqla.relay.target import Destination, checked_broker, checked_destination
 from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
 
 __all__ = ["Kafka"]

@@ -10,9 +10,9 @@ from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from mdb_sqla.errors import BrokerRejected
+from mdb_sqla.relay.broker_target import Destination, checked_broker, checked_destination, dotted
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
 from mdb_sqla.words.argument_checks import text
 
 __all__ = ["JetStream"]

@@ -8,9 +8,9 @@ from typing import Any
 
 from mdb_sqla.consumers.handler_errors import current_task, ends_consumer
 from mdb_sqla.errors import BrokerRejected, Unavailable
+from mdb_sqla.relay.broker_target import Target
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.envelope import enveloped
-from mdb_sqla.relay.target import Target
 from mdb_sqla.words.argument_checks import plain
 from mdb_sqla.words.message import StoredMessage
 

@@ -12,8 +12,8 @@ from faststream.rabbit import RabbitBroker, RabbitExchange
 from pamqp.commands import Basic
 
 from mdb_sqla.errors import BrokerRejected, InvalidArgument
+from mdb_sqla.relay.broker_target import Destination, checked_broker, checked_destination, dotted
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import Destination, checked_broker, checked_destination, dotted
 from mdb_sqla.words.argument_checks import integer, text
 
 __all__ = ["RabbitMQ"]

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from mdb_sqla.errors import BrokerRejected
+from mdb_sqla.relay.broker_target import Destination, category, checked_broker, checked_destination
 from mdb_sqla.relay.cloud_events import percent_encoded
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import Destination, category, checked_broker, checked_destination
 from mdb_sqla.words.argument_checks import integer
 
 __all__ = ["RedisStreams"]

@@ -11,9 +11,9 @@ from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.settings import OnFailure
 from mdb_sqla.database.execution import dialect_of
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.relay.broker_target import Target
 from mdb_sqla.relay.cloud_events import CloudEvents
 from mdb_sqla.relay.publisher import Publisher
-from mdb_sqla.relay.target import Target
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.words.argument_checks import described, instance, name_of, seconds
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 
 from mdb_sqla.errors import BrokerRejected
+from mdb_sqla.relay.broker_target import category
 from mdb_sqla.relay.envelope import JSON, Envelope
-from mdb_sqla.relay.target import category
 from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["category_topic", "check_topic", "kafka_headers"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.store import reads, writes
+from mdb_sqla.store import read_statements, writes
 from mdb_sqla.store.bulk_load import Load
 from mdb_sqla.store.pages import Pages, category_pages, message_pages, stream_pages
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
@@ -101,7 +101,7 @@ class AsyncMessageStore:
     ) -> list[StoredMessage]:
         """Read messages of a stream. See `MessageStore.read_stream`."""
         return await self._db.run_sync(
-            reads.read_stream, stream_name, position, batch_size, condition
+            read_statements.read_stream, stream_name, position, batch_size, condition
         )
 
     async def read_category(
@@ -113,7 +113,7 @@ class AsyncMessageStore:
     ) -> list[StoredMessage]:
         """Read messages of a category. See `MessageStore.read_category`."""
         return await self._db.run_sync(
-            reads.read_category,
+            read_statements.read_category,
             category,
             position,
             batch_size,
@@ -129,12 +129,12 @@ class AsyncMessageStore:
     ) -> list[StoredMessage]:
         """Read messages of several categories, or of all. See `MessageStore.read_messages`."""
         return await self._db.run_sync(
-            reads.read_messages, categories, position, batch_size, **filters
+            read_statements.read_messages, categories, position, batch_size, **filters
         )
 
     async def settled_position(self, category: str | None = None) -> int:
         """Return the position up to which all is settled. See `MessageStore.settled_position`."""
-        return await self._db.run_sync(reads.settled_position, category)
+        return await self._db.run_sync(read_statements.settled_position, category)
 
     def iterate_stream(
         self,
@@ -173,11 +173,11 @@ class AsyncMessageStore:
         type: str | None = None,  # noqa: A002
     ) -> StoredMessage | None:
         """Return the last message of a stream, or the last of a type in it; None without any."""
-        return await self._db.run_sync(reads.last_message, stream_name, type)
+        return await self._db.run_sync(read_statements.last_message, stream_name, type)
 
     async def version(self, stream_name: str) -> int:
         """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
-        return await self._db.run_sync(reads.version, stream_name)
+        return await self._db.run_sync(read_statements.version, stream_name)
 
     async def _iterate(self, pages: Pages) -> AsyncIterator[StoredMessage]:
         while page := await self._db.run_sync(pages.next):

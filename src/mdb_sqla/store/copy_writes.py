@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions
-from mdb_sqla.database.diagnostics import sqlstate_of
+from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import WRITES, execute, is_autocommit, qualified, schema_of
 from mdb_sqla.store.message_limits import (
     REFUSALS_OF_LENGTH,

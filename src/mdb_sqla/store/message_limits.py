@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.diagnostics import diagnostics_of, sqlstate_of
+from mdb_sqla.database.error_fields import diagnostics_of, sqlstate_of
 from mdb_sqla.errors import InvalidMessage
 from mdb_sqla.words.argument_checks import is_storable, strings_in
 from mdb_sqla.words.message import Message

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mdb_sqla.store import writes
 from mdb_sqla.store.bulk_load import Load
-from mdb_sqla.store.message_reader import MessageReader
+from mdb_sqla.store.read_methods import MessageReader
 from mdb_sqla.words.message import Message, MessagePosition
 
 __all__ = ["MessageStore"]

@@ -13,7 +13,7 @@ from mdb_sqla.store.read_arguments import (
     checked_batch_size,
     checked_position,
 )
-from mdb_sqla.store.reads import read_category, read_messages, read_stream
+from mdb_sqla.store.read_statements import read_category, read_messages, read_stream
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import StreamName
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.loop import ConsumerLoop
-from mdb_sqla.consumers.operations import Deliver, Handle, Interrupted, Operation, Routine
+from mdb_sqla.consumers.loop_operations import Deliver, Handle, Interrupted, Operation, Routine
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.errors import InvalidArgument, MessageStoreError, Unavailable

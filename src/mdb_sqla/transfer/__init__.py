@@ -5,7 +5,7 @@ from mdb_sqla.transfer.message_export import export
 from mdb_sqla.transfer.message_import import Imported, import_lines
 from mdb_sqla.transfer.message_tail import Following
 from mdb_sqla.transfer.raw_reads import RawReader
-from mdb_sqla.transfer.read_marks import Mark
+from mdb_sqla.transfer.rewind_detection import Mark
 
 __all__ = [
     "Following",

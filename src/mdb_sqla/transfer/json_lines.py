@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import JSON
 
 from mdb_sqla.errors import InvalidLine
-from mdb_sqla.transfer.line_format import WRITTEN, Format
+from mdb_sqla.transfer.line_validation import WRITTEN, Format
 from mdb_sqla.words.message import Message
 
 __all__ = ["Line", "RawMessage", "messages_in", "parse"]

@@ -11,9 +11,9 @@ from uuid import UUID
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument, InvalidLine
 from mdb_sqla.transfer.json_lines import RawMessage, parse
-from mdb_sqla.transfer.line_format import EXPORTED
+from mdb_sqla.transfer.line_validation import EXPORTED
 from mdb_sqla.transfer.raw_reads import RawReader
-from mdb_sqla.transfer.read_marks import Mark
+from mdb_sqla.transfer.rewind_detection import Mark
 
 __all__ = ["export", "open_export"]
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from mdb_sqla.database.execution import check_isolation
 from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy, StoreRewound
-from mdb_sqla.transfer.history_insert import Entry, HistoryInsert
 from mdb_sqla.transfer.json_lines import parse
-from mdb_sqla.transfer.line_format import EXPORTED
+from mdb_sqla.transfer.line_validation import EXPORTED
+from mdb_sqla.transfer.original_position_insert import Entry, HistoryInsert
 from mdb_sqla.wake_up.notifier import announce
 
 __all__ = ["Imported", "import_lines"]

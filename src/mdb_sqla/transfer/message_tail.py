@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.server_errors import is_passing
+from mdb_sqla.database.sqlstates import is_passing
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.raw_reads import RawReader

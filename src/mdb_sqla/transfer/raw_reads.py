@@ -22,9 +22,9 @@ from mdb_sqla import functions, tables
 from mdb_sqla.column_types import held_by_python, normalized, time_column
 from mdb_sqla.database.execution import Database, execute, execute_raw
 from mdb_sqla.errors import InvalidArgument, StoreRewound
-from mdb_sqla.store.reads import settled_position, version
+from mdb_sqla.store.read_statements import settled_position, version
 from mdb_sqla.transfer.json_lines import RawMessage
-from mdb_sqla.transfer.read_marks import Mark, marks_up_to, stored
+from mdb_sqla.transfer.rewind_detection import Mark, marks_up_to, stored
 from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["RawReader"]

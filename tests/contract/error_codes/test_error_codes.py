@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mdb_sqla.database.diagnostics import diagnostics_of
+from mdb_sqla.database.error_fields import diagnostics_of
 
 if TYPE_CHECKING:
     from tests.contract.conftest import OpenClient

@@ -18,7 +18,7 @@ from mdb_sqla import (
     StoreNotInstalled,
     migrations,
 )
-from mdb_sqla.admin.granularity import lock_granularity, set_lock_granularity
+from mdb_sqla.admin.granularity_switch import lock_granularity, set_lock_granularity
 from mdb_sqla.admin.verification import verify
 from mdb_sqla.store.copy_writes import LEAST_TO_COPY
 from tests.migrations.catalog import catalog

@@ -16,8 +16,8 @@ from mdb_sqla import tables
 from mdb_sqla.admin.verification import data_rules
 from mdb_sqla.admin.verification.schema_differences import SEQUENCE, Difference, differences
 from mdb_sqla.admin.verification.schema_structure import Structure, expected, found
-from mdb_sqla.database.diagnostics import sqlstate_of
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_fields import sqlstate_of
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import NotPermitted, StoreNotInstalled
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA

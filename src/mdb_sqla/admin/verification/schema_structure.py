@@ -27,7 +27,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from mdb_sqla import migrations
 
-__all__ = ["Grant", "Structure", "expected", "found", "unqualified"]
+__all__ = ["Grant", "Structure", "expected", "found", "in_source", "unqualified"]
 
 _OWN = "mdb_sqla_"  # prefix of the version table and the scratch table
 _namespace = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")

@@ -11,19 +11,19 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers import confirmed_read, positions, slot_failures
+from mdb_sqla.consumers import batch_read, saved_positions, slot_failures
+from mdb_sqla.consumers.batch_read import Confirmation
 from mdb_sqla.consumers.claims import Claim
-from mdb_sqla.consumers.confirmed_read import Confirmation
 from mdb_sqla.consumers.handlers import Handler, Handlers
-from mdb_sqla.consumers.history_anchor import Anchor
-from mdb_sqla.consumers.operations import (
+from mdb_sqla.consumers.loop_operations import (
     Deliver,
     Failure,
     Handle,
     Operation,
     Transact,
 )
-from mdb_sqla.consumers.retries import Retrier
+from mdb_sqla.consumers.retry_loop import Retrier
+from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import Control, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_position import SlotPosition
@@ -104,8 +104,8 @@ class SlotProgress:
             self._blocked = slot_failures.blocked_streams(self.claim, session)
         if self._filters:
             one = settings.categories[0] if len(settings.categories) == 1 else None
-            settled = confirmed_read.settled(session, one)
-        found, messages = confirmed_read.read(
+            settled = batch_read.settled(session, one)
+        found, messages = batch_read.read(
             session,
             self.claim,
             self.position.anchor,
@@ -194,7 +194,7 @@ class SlotProgress:
         # This includes the failed ones, whose rows stay as they are.
         slot_failures.add_blocked(self.claim, blocked, session)
         reached = read[-1].global_position
-        positions.save(self.claim, self.position.saved, reached, read, session)
+        saved_positions.save(self.claim, self.position.saved, reached, read, session)
 
     def _replay(self) -> Generator[Operation, Any, int]:
         """Handle dead letters in streams without failed ones; returns how many there were."""

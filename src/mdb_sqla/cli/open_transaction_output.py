@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 
 from mdb_sqla.cli.options import output
 from mdb_sqla.cli.printing import shown
-from mdb_sqla.consumers import write_transactions as source
+from mdb_sqla.consumers import open_transactions as source
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.database.refusals import translated
+from mdb_sqla.database.error_translation import translated
 
 __all__ = ["as_dicts", "long_open_writers", "print_open_writers"]
 

@@ -106,7 +106,7 @@ def holding_back(
 
 
 class _Found(NamedTuple):
-    """A row of `open_writers.sql`."""
+    """A row of `open_transactions.sql`."""
 
     pid: int | None
     gid: str | None
@@ -151,7 +151,7 @@ def _found(db: Database, at_least: float) -> list[_Found]:
 
 @cache
 def _statement() -> TextClause:
-    file = files("mdb_sqla.consumers").joinpath("write_transactions.sql")
+    file = files("mdb_sqla.consumers").joinpath("open_transactions.sql")
     return text(file.read_text(encoding="utf-8"))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla.database.execution import database
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.store import reads
+from mdb_sqla.store import read_statements
 from mdb_sqla.store.pages import Pages, category_pages, message_pages, stream_pages
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.words.argument_checks import described
@@ -61,7 +61,7 @@ class MessageReader:
             NotAStream: the name is a category's.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
-        return reads.read_stream(self._db, stream_name, position, batch_size, condition)
+        return read_statements.read_stream(self._db, stream_name, position, batch_size, condition)
 
     def read_category(
         self,
@@ -86,7 +86,7 @@ class MessageReader:
             InvalidConsumerGroup: member or size is missing or out of range.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
-        return reads.read_category(
+        return read_statements.read_category(
             self._db,
             category,
             position,
@@ -116,7 +116,7 @@ class MessageReader:
             InvalidConsumerGroup: member or size is missing or out of range.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
-        return reads.read_messages(self._db, categories, position, batch_size, **filters)
+        return read_statements.read_messages(self._db, categories, position, batch_size, **filters)
 
     def settled_position(self, category: str | None = None) -> int:
         """Return the global position up to which no message can appear any more.
@@ -131,7 +131,7 @@ class MessageReader:
             NotACategory: the name is a stream's.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
         """
-        return reads.settled_position(self._db, category)
+        return read_statements.settled_position(self._db, category)
 
     def iterate_stream(
         self,
@@ -169,11 +169,11 @@ class MessageReader:
 
     def last_message(self, stream_name: str, type: str | None = None) -> StoredMessage | None:  # noqa: A002
         """Return the last message of a stream, or the last of a type in it; None without any."""
-        return reads.last_message(self._db, stream_name, type)
+        return read_statements.last_message(self._db, stream_name, type)
 
     def version(self, stream_name: str) -> int:
         """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
-        return reads.version(self._db, stream_name)
+        return read_statements.version(self._db, stream_name)
 
     def _iterate(self, pages: Pages) -> Iterator[StoredMessage]:
         while page := pages.next(self._db):

@@ -23,10 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
 
 from mdb_sqla import functions
-from mdb_sqla.admin.sampling import SETTINGS
+from mdb_sqla.admin.sampled_counts import SETTINGS
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, check_written, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import lock_timeout
-from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import DuplicateMessageId
 from mdb_sqla.tables import messages
 

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_SLOT, Claim
-from mdb_sqla.consumers.history_anchor import Anchor, last_up_to, sequence_file, sequence_of
+from mdb_sqla.consumers.rewind_check import Anchor, last_up_to, sequence_file, sequence_of
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
-from mdb_sqla.store.reads import ReadBeside
+from mdb_sqla.store.read_statements import ReadBeside
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 from mdb_sqla.words.message import StoredMessage

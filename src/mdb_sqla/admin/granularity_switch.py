@@ -7,8 +7,8 @@ from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from mdb_sqla import functions
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.lock_timeout import check_wait, is_lock_timeout
-from mdb_sqla.database.refusals import translated
 from mdb_sqla.errors import StoreBusy
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA

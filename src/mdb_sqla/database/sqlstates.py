@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from mdb_sqla import errors
-from mdb_sqla.database.diagnostics import diagnostics_of, sqlstate_of
+from mdb_sqla.database.error_fields import diagnostics_of, sqlstate_of
 
 __all__ = [
     "conflict_of",

@@ -7,8 +7,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.relay.target import Target
-from mdb_sqla.relay.values import Function, NatsUrl, RabbitUrl, RedisUrl, Servers, Setting, Text
+from mdb_sqla.relay.broker_target import Target
+from mdb_sqla.relay.config_values import (
+    Function,
+    NatsUrl,
+    RabbitUrl,
+    RedisUrl,
+    Servers,
+    Setting,
+    Text,
+)
 
 __all__ = [
     "ConfluentTable",

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla.database.sessions import is_joined, session_from, sync_session_of
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.outbox.held_writes import expect_on_commit, has_pending, write_on_commit
 from mdb_sqla.outbox.pending_write import PendingWrite
+from mdb_sqla.outbox.write_on_commit import expect_on_commit, has_pending, write_on_commit
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.words.message import Message

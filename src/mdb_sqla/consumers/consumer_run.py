@@ -7,7 +7,7 @@ from typing import Literal, Self
 from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.heartbeat import run_heartbeat
 from mdb_sqla.consumers.loop import ConsumerLoop
-from mdb_sqla.consumers.operations import Routine
+from mdb_sqla.consumers.loop_operations import Routine
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.wake_up.listener import subscribe

@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_CLAIMED, IS_SLOT, Claim
-from mdb_sqla.consumers.history_anchor import (
+from mdb_sqla.consumers.loop_operations import StateMismatch
+from mdb_sqla.consumers.rewind_check import (
     Anchor,
     are_stored,
     last_up_to,
@@ -30,7 +31,6 @@ from mdb_sqla.consumers.history_anchor import (
     sequence_of,
     stored_parameters,
 )
-from mdb_sqla.consumers.operations import StateMismatch
 from mdb_sqla.database.execution import WRITES
 from mdb_sqla.errors import SlotLost
 from mdb_sqla.tables import consumer_slots as slots

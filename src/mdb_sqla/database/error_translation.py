@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import errors
-from mdb_sqla.database.diagnostics import Diagnostics, diagnostics_of
-from mdb_sqla.database.server_errors import conflict_of
+from mdb_sqla.database.error_fields import Diagnostics, diagnostics_of
+from mdb_sqla.database.sqlstates import conflict_of
 
 __all__ = ["translated"]
 

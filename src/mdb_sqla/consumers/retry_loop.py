@@ -17,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from mdb_sqla.consumers.operations import (
+from mdb_sqla.consumers.loop_operations import (
     ConnectionLost,
     Deliver,
     Failure,
