@@ -67,7 +67,7 @@ READING = [
 
 @pytest.mark.parametrize("command", READING)
 def test_names_are_shown_and_not_obeyed(store: URL, command: str) -> None:
-    told = run(*command.split(), url=store).stdout.decode()
+    told = mdb(*command.split(), url=store).stdout
 
     assert all(each == "\n" or each.isprintable() for each in told)
     if command in {"print", "report stream-type", "dead-letters list"}:
@@ -125,7 +125,7 @@ def test_a_terminal_that_knows_few_characters(store: URL, command: str, encoding
 
 @pytest.mark.parametrize("command", ["print", "report stream", "summary", "consumers", "verify"])
 def test_json_is_utf_8(store: URL, command: str) -> None:
-    plain = run(*command.split(), "--json", url=store).stdout
+    plain = mdb(*command.split(), "--json", url=store).stdout.encode()
     told = run(*command.split(), "--json", url=store, PYTHONIOENCODING="ascii").stdout
 
     for lines in (plain.splitlines(), told.splitlines()) if command == "print" else [[told]]:
@@ -135,10 +135,12 @@ def test_json_is_utf_8(store: URL, command: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_the_encoding_of_other_clients(store: URL, encoding: str) -> None:
+def test_the_encoding_of_other_clients(
+    store: URL, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
     for command in ("print", "report stream", "export"):
-        done = run(*command.split(), url=store, PGCLIENTENCODING=encoding)
-        assert "café-☃" in done.stdout.decode()
+        assert "café-☃" in mdb(*command.split(), url=store).stdout
 
 
 @needs_full_disk
@@ -206,8 +208,11 @@ def test_a_port_that_is_no_number(port: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_a_default_isolation_level_of_the_role(database: URL, tmp_path: Path, level: str) -> None:
+def test_a_default_isolation_level_of_the_role(
+    database: URL, tmp_path: Path, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"
+    monkeypatch.setenv("PGOPTIONS", options)
     file = tmp_path / "all.jsonl"
     for command in (
         "write account-1 Opened",
@@ -217,15 +222,13 @@ def test_a_default_isolation_level_of_the_role(database: URL, tmp_path: Path, le
         "clear --yes",
         f"import {file}",
     ):
-        done = run(*command.split(), url=database, PGOPTIONS=options)
-        assert (done.returncode, b"mdb:" in done.stderr) == (0, False), command
+        assert "mdb:" not in mdb(*command.split(), url=database).stderr, command
     with subprocess.Popen(
         [*MDB, "tail", "--position", "1"],
         stdout=subprocess.PIPE,
         env={
             **os.environ,
             "MDB_DATABASE_URL": database.render_as_string(hide_password=False),
-            "PGOPTIONS": options,
         },
     ) as process:
         assert process.stdout
