@@ -43,7 +43,7 @@ def test_the_role_of_other_clients_may_tell_it_too(engine: Engine) -> None:
 
 
 def test_it_tells_so_again_only_where_that_has_changed(engine: Engine) -> None:
-    row = text("SELECT ctid::text, changed FROM message_store.consumers")
+    row = text("SELECT ctid::text, updated_at FROM message_store.consumers")
 
     def after(*categories: str) -> object:
         catch_up(engine, "billing", *categories)

@@ -311,7 +311,7 @@ def test_no_server(application: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     done = application.runpytest_subprocess()
 
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(['*install "mdb_sqla?embedded?"*MDB_TEST_DATABASE_URL'])
+    done.stdout.fnmatch_lines(['*install "mdb_sqla?embedded?"*MDB_TEST_DATABASE_URL*'])
     assert "Traceback" not in done.stdout.str()
 
 
