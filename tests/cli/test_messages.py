@@ -66,10 +66,10 @@ def test_the_same_id_is_not_written_again(database: URL) -> None:
     ("arguments", "rule"),
     [
         (("a-1", "T", "--data", "{"), "--data must be JSON, got '{'"),
-        (("a-1", "T", "--data", "NaN"), "the data must be JSON: NaN is no JSON value"),
+        (("a-1", "T", "--data", "NaN"), "the data must be JSON: NaN is not a JSON value"),
         (("a-1", "T", "--metadata", "[1]"), "--metadata must be a JSON object, got '[1]'"),
         (("--", "-1", "T"), "Invalid stream name '-1': the category must not be empty"),
-        (("a-1", ""), "the type must be a string that is not empty"),
+        (("a-1", ""), "the type must be a non-empty string"),
         (("a-1",), "Missing STREAM and TYPE: pass both, or --file."),
         (("a-1", "T", "--file", "x"), "--file can't be combined with STREAM"),
         (("--file", "/none"), "Can't read the file"),
@@ -316,7 +316,7 @@ def test_a_store_that_is_cleared_meanwhile(
         assert positions(next(tail)) == list(range(1, number + 1))
 
     assert [type(each) for each in reports] == [StoreRewound] * 2
-    assert "was read at global position 3, is not there any more" in str(reports[0])
+    assert "was read at global position 3, no longer exists" in str(reports[0])
 
 
 @pytest.mark.parametrize(

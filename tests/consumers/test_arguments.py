@@ -32,25 +32,25 @@ from mdb_sqla.testing.catch_up import catch_up
     [
         ({"name": None}, "None (NoneType)"),
         ({"name": "a\0"}, "'a\\x00' (str)"),
-        ({"group": 4}, "group must be a mdb_sqla.Group: 4 (int)"),
-        ({"retry_policy": 3}, "retry_policy must be a mdb_sqla.RetryPolicy: 3 (int)"),
-        ({"retry_policy": 0}, "retry_policy must be a mdb_sqla.RetryPolicy: 0 (int)"),
+        ({"group": 4}, "group must be a mdb_sqla.Group, got 4 (int)"),
+        ({"retry_policy": 3}, "retry_policy must be a mdb_sqla.RetryPolicy, got 3 (int)"),
+        ({"retry_policy": 0}, "retry_policy must be a mdb_sqla.RetryPolicy, got 0 (int)"),
         ({"poll_interval": 1}, "poll_interval must be two numbers of seconds: 1 (int)"),
         ({"poll_interval": "ab"}, "poll_interval must be two numbers of seconds: 'ab' (str)"),
-        ({"poll_interval": (1, "2")}, "poll_interval must be more than 0 seconds: '2' (str)"),
+        ({"poll_interval": (1, "2")}, "poll_interval must be more than 0 seconds, got '2' (str)"),
         ({"poll_interval": (0.1, float("nan"))}, "nan (float)"),
-        ({"start": "1"}, "start must be an integer of at least 0: '1' (str)"),
+        ({"start": "1"}, "start must be an integer of at least 0, got '1' (str)"),
         ({"start": MessagePosition(0, 1)}, "(mdb_sqla.MessagePosition)"),
         ({"start": 2**63}, "start must be an integer"),
-        ({"batch_size": 1.0}, "batch_size must be an integer of at least 1: 1.0 (float)"),
-        ({"max_in_flight": "1"}, "max_in_flight must be an integer of at least 1: '1' (str)"),
-        ({"strict": "no"}, "strict must be True or False: 'no' (str)"),
+        ({"batch_size": 1.0}, "batch_size must be an integer of at least 1, got 1.0 (float)"),
+        ({"max_in_flight": "1"}, "max_in_flight must be an integer of at least 1, got '1' (str)"),
+        ({"strict": "no"}, "strict must be True or False, got 'no' (str)"),
         ({"on_failure": True}, "on_failure must be one of stop, dead_letter: True (bool)"),
-        ({"take_over": 4}, "it must be a string, not int"),
+        ({"take_over": 4}, "it must be a string, got int"),
         ({"take_over": "order"}, "take_over must be a stream, such as 'order:position-name'"),
-        ({"correlation": "shop-1"}, "it must be a category such as 'shop', not a stream"),
-        ({"correlation": 4}, "it must be a string, not int"),
-        ({"condition": 4}, "condition must be a string without NUL and surrogates: 4 (int)"),
+        ({"correlation": "shop-1"}, "it must be a category, such as 'shop', not a stream"),
+        ({"correlation": 4}, "it must be a string, got int"),
+        ({"condition": 4}, "condition must be a string without NUL or surrogates, got 4 (int)"),
         ({"consumer_group_size": 2}, "consumer_group_member must be an integer"),
         ({"consumer_group_member": 2, "consumer_group_size": 2}, "2 of 2"),
         ({"consumer_group_member": "0", "consumer_group_size": 2}, "'0' (str)"),
@@ -68,9 +68,9 @@ def test_of_a_consumer(arguments: dict[str, Any], named: str) -> None:
 @pytest.mark.parametrize(
     ("category", "named"),
     [
-        ("order-1", "it must be a category such as 'order', not a stream"),
-        (["order"], "it must be a string, not list"),
-        (Group(), "it must be a string, not mdb_sqla.Group"),
+        ("order-1", "it must be a category, such as 'order', not a stream"),
+        (["order"], "it must be a string, got list"),
+        (Group(), "it must be a string, got mdb_sqla.Group"),
         ("", "the category must not be empty"),
     ],
 )
@@ -134,7 +134,7 @@ def test_of_a_request(application: Any, message: Any) -> None:
     with pytest.raises(InvalidArgument, match=f"must be a .*{type(message).__name__}"):
         request(factory, "order:command-1", message)
     with pytest.raises(
-        InvalidArgument, match=re.escape("timeout must be more than 0 seconds: '1'")
+        InvalidArgument, match=re.escape("timeout must be more than 0 seconds, got '1'")
     ):
         request(factory, "order:command-1", Message("Place"), "1")  # type: ignore[arg-type]
 

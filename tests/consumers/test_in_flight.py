@@ -361,7 +361,9 @@ def test_no_transaction_is_open_while_it_is_in_flight(sending: Sending) -> None:
 
 
 def test_what_it_needs(application: Any) -> None:
-    with pytest.raises(InvalidArgument, match="max_in_flight must be an integer of at least 1: 0"):
+    with pytest.raises(
+        InvalidArgument, match="max_in_flight must be an integer of at least 1, got 0"
+    ):
         Consumer("sending", max_in_flight=0)
     with pytest.raises(InvalidArgument, match="omit transaction_size"):
         Consumer("sending", max_in_flight=2, transaction_size=2)

@@ -180,7 +180,7 @@ def test_data_that_is_not_json_commits_nothing(
         with pytest.raises(InvalidMessage, match="the data must be JSON"):
             unit.write("order-2", Message("Opened", object()))
         unit.write("order-2", Message("Opened", float("nan")))
-        with pytest.raises(InvalidMessage, match="NaN is no JSON value"):
+        with pytest.raises(InvalidMessage, match="NaN is not a JSON value"):
             flavour.run(unit.commit())
 
     assert committed.orders() == []

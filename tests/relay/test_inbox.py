@@ -205,7 +205,7 @@ def test_what_can_not_be_kept(engine: Engine) -> None:
             Inbox("shipping").receive(session, {"id": 1})  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidArgument, match="not a stream"):
         Inbox("shipping-1")
-    with pytest.raises(InvalidArgument, match="must be a string, not list"):
+    with pytest.raises(InvalidArgument, match="must be a string, got list"):
         Inbox(["shipping"])  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidStreamName):
         Inbox("")

@@ -236,7 +236,7 @@ def test_a_message_that_can_not_be_sent(
     with engine.connect() as own:
         MessageStore(own).write("a-1", Message("T", "x" * 498))
         with pytest.raises(
-            InvalidMessage, match=r"50[24] bytes, and PostgreSQL takes 500"
+            InvalidMessage, match=r"50[24] bytes, more than PostgreSQL's 500"
         ) as error:
             MessageStore(own).write("a-1", [Message("T"), message])
         # Nothing was sent.

@@ -82,7 +82,7 @@ def test_a_file_of_a_store_that_was_cleared(source: URL, file: Path, number: int
 
     refused = mdb("export", "--file", str(file), url=source, code=1).stderr
 
-    assert "which was read at global position 10, is not there any more" in refused
+    assert "which was read at global position 10, no longer exists" in refused
     assert "Export again to a new file" in refused
     assert file.read_bytes() == whole
 
@@ -138,7 +138,7 @@ def test_a_file_whose_last_message_is_at_another_position(source: URL, file: Pat
 
     refused = mdb("export", "--file", str(file), url=source, code=1).stderr
 
-    assert "is not there any more" in refused
+    assert "no longer exists" in refused
 
 
 def test_an_export_from_a_store_that_is_cleared_meanwhile(engine: Engine) -> None:

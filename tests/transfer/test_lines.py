@@ -101,10 +101,10 @@ def test_a_bad_file_from_the_command_line(database: URL, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"stream_name": "-1"}, 'the stream_name must be .* empty: "-1"'),
-        ({"type": ""}, 'the type must be a string that is not empty: ""'),
-        ({"metadata": [1]}, r"the metadata must be a JSON object: \[1\]"),
-        ({"position": 1}, "the key 'position' must be one of data, id, metadata"),
+        ({"stream_name": "-1"}, 'stream_name must be a stream name with a category, got "-1"'),
+        ({"type": ""}, 'type must be a non-empty string, got ""'),
+        ({"metadata": [1]}, r"metadata must be a JSON object, got \[1\]"),
+        ({"position": 1}, "unknown key 'position': must be one of data, id, metadata"),
     ],
 )
 def test_what_is_written_anew_keeps_the_rules(change: dict[str, Any], rule: str) -> None:

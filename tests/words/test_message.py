@@ -33,7 +33,7 @@ def test_ids_are_ordered_in_time() -> None:
 
 @pytest.mark.parametrize("type_", ["", None, 1, "a\0", "\ud800"])
 def test_a_type_must_be_storable_text(type_: Any) -> None:
-    with pytest.raises(InvalidMessage, match="the type must be a string"):
+    with pytest.raises(InvalidMessage, match="the type must be a non-empty string"):
         Message(type_)
 
 
@@ -51,7 +51,7 @@ def test_a_type_that_is_also_an_enum_is_its_value() -> None:
 
 @pytest.mark.parametrize("name", ["", 4, None, "a\ud800"])
 def test_the_name_of_a_derived_id_is_a_string(name: Any) -> None:
-    with pytest.raises(InvalidArgument, match=f"must be a string.*{type(name).__name__}"):
+    with pytest.raises(InvalidArgument, match=f"must be a non-empty string.*{type(name).__name__}"):
         stored({}).derived_id(name)
 
 
@@ -63,12 +63,12 @@ def test_what_is_followed_is_a_message_that_was_read(method: str, preceding: Any
 
 
 def test_an_id_must_be_a_uuid() -> None:
-    with pytest.raises(InvalidMessage, match=r"the id must be a uuid\.UUID: 'x'"):
+    with pytest.raises(InvalidMessage, match=r"the id must be a uuid\.UUID, got 'x'"):
         Message("T", id="x")  # type: ignore[arg-type]  # what is tested
 
 
 def test_metadata_must_be_a_mapping() -> None:
-    with pytest.raises(InvalidMessage, match=r"the metadata must be a mapping: \[1\]"):
+    with pytest.raises(InvalidMessage, match=r"the metadata must be a mapping, got \[1\]"):
         Message("T", metadata=[1])  # type: ignore[arg-type]  # what is tested
 
 

@@ -14,7 +14,7 @@ from mdb_sqla.consumers.claims import IS_SLOT, Claim
 from mdb_sqla.consumers.rewind_check import Anchor, last_up_to, sequence_file, sequence_of
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
-from mdb_sqla.store.read_statements import ReadBeside
+from mdb_sqla.store.read_statements import JoinedRead
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 from mdb_sqla.words.message import StoredMessage
@@ -40,7 +40,7 @@ class Confirmation(NamedTuple):
 
 
 _one = select(literal_column("1").label("one")).subquery("one")
-_read = ReadBeside(
+_read = JoinedRead(
     select(
         slots.c.token,
         slots.c.position,

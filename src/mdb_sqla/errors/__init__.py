@@ -1,4 +1,4 @@
-"""Every error that the package raises on purpose; what else a driver raises passes through."""
+"""The errors that this package raises; other errors of a driver are not wrapped."""
 
 from mdb_sqla.errors.arguments import (
     InvalidLine,
@@ -83,6 +83,6 @@ __all__ = [
     "WrongExpectedVersion",
 ]
 
-# Applications know them, and tracebacks name them, by this module.
+# Applications import them from here, and tracebacks show this module.
 for _name in __all__:
     globals()[_name].__module__ = __name__

@@ -1,4 +1,4 @@
-"""What an application passes, or has stored, that can't be right."""
+"""Errors for invalid arguments and messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 class InvalidStreamName(InvalidArgument):
-    """A name that is no stream name, or a part that can't be put into one.
+    """An invalid stream name, or an invalid part of one.
 
     Attributes:
         value: the name or the part.
@@ -31,7 +31,7 @@ class InvalidStreamName(InvalidArgument):
 
 
 class InvalidSchemaName(InvalidArgument):
-    """A schema name that is empty, longer than 63 bytes, or has a `$`, a bracket or a NUL in it.
+    """A schema name that is empty, longer than 63 bytes, or contains `$`, a bracket or NUL.
 
     Attributes:
         value: the name.
@@ -39,16 +39,16 @@ class InvalidSchemaName(InvalidArgument):
 
     def __init__(self, value: str) -> None:
         super().__init__(
-            f"Invalid schema name {value!r}: it must have 1 to 63 bytes and no $, [, ] and NUL"
+            f"Invalid schema name {value!r}: it must have 1 to 63 bytes, and no $, [, ] or NUL"
         )
         self.value = value
 
 
 class InvalidLine(InvalidArgument):
-    """A line of a file that is no message; nothing of what is written with it is.
+    """A line of a file that is not a message; its transaction is not committed.
 
     Attributes:
-        number: the line's, from 1.
+        number: the number of the line, from 1.
     """
 
     def __init__(self, number: int, rule: str) -> None:
@@ -57,10 +57,9 @@ class InvalidLine(InvalidArgument):
 
 
 class InvalidMessage(MessageStoreError, ValueError):
-    """A message that can't be stored, for its type, id, data or metadata.
+    """A message that can't be stored because of its type, id, data or metadata.
 
-    Where it comes from a write, nothing is written, and the transaction is as after any failed
-    statement.
+    If a write raises it, nothing was written, and the transaction is as after any failed statement.
 
     Attributes:
         message: the message.
@@ -73,30 +72,30 @@ class InvalidMessage(MessageStoreError, ValueError):
 
 
 class UndecodableMessage(MessageStoreError, ValueError):
-    """Python can't hold a stored message; the `__cause__` says why.
+    """A stored message that can't be decoded; the `__cause__` says why.
 
-    It is an error of the engine's JSON deserializer, or the message's time is infinite or not in
-    the years from 1 to 9999.
+    The engine's JSON deserializer failed, or the message's time is infinite or outside of the years
+    1 to 9999.
 
-    The transaction is as it was. For a consumer it is a failure of the message, like a handler's.
+    The transaction is unaffected. A consumer treats it like a failed handler.
 
     Attributes:
         stream_name: the stream.
         position: the message's position in the stream.
-        global_position: the message's position in the whole store.
-        before: the messages of the same read that come before it.
+        global_position: the message's global position.
+        before: the messages of the same read before it.
     """
 
     def __init__(self, message: Any, error: Exception) -> None:
         remedy = (
-            "the owner of the store has to give it another time"
+            "have the owner of the store correct its time"
             if message.time is None
             else "pass create_engine() a json_deserializer that accepts it"
         )
         super().__init__(
             f"Message {message.global_position} of type {message.type!r}, position "
             f"{message.position} of stream {message.stream_name}, can't be decoded: "
-            f"{type(error).__name__}: {error}. `mdb print` shows it as it is stored; to read it, "
+            f"{type(error).__name__}: {error}. `mdb print` shows it undecoded; to read it, "
             f"{remedy}"
         )
         self.stream_name: str = message.stream_name
@@ -109,12 +108,12 @@ class NoReplyStream(InvalidArgument):
     """A reply to a message whose metadata names no reply stream.
 
     Attributes:
-        message: the message that was to be answered.
+        message: the message to reply to.
     """
 
     def __init__(self, message: Any) -> None:
         super().__init__(
-            f"There is no replyStreamName in the metadata of message {message.position} "
-            f"of stream {message.stream_name}"
+            f"Can't reply to message {message.position} of stream {message.stream_name}: its "
+            "metadata has no replyStreamName"
         )
         self.message = message

@@ -1,4 +1,4 @@
-"""What every error is."""
+"""Base classes of the errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["InvalidArgument", "MessageStoreError"]
 
 
 class MessageStoreError(Exception):
-    """What every error of this package is."""
+    """The base class of all errors of this package."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The constructors take values, not the message that they make of them.
+        # Constructors take values rather than the message.
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -24,4 +24,4 @@ def _restored(
 
 
 class InvalidArgument(MessageStoreError, ValueError):
-    """A value that breaks a rule of the method it was passed to; nothing was sent to the server."""
+    """An invalid argument; nothing was sent to the server."""

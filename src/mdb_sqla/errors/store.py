@@ -1,4 +1,4 @@
-"""What the server refuses, and the state of a store that does not allow what was asked."""
+"""Errors of the server, and of the state of a store."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ __all__ = [
 
 
 class NotCommitted(MessageStoreError):
-    """The position of a message was asked for before its transaction was committed."""
+    """The position of a message was read before its transaction was committed."""
 
     def __init__(self, stream_name: str) -> None:
         super().__init__(
-            f"The position in stream {stream_name} is known once the transaction is committed"
+            f"The position in stream {stream_name} is not known until the transaction is committed"
         )
 
 
 class StoreBusy(MessageStoreError):
-    """Other transactions kept a change from being made; nothing was changed."""
+    """Other transactions blocked a change; nothing was changed."""
 
 
 class StoreRewound(MessageStoreError):
-    """What was read before is not in the store any more, so that reading on would skip messages.
+    """The last message read no longer exists, so that continuing could skip messages.
 
-    The store was cleared, restored from a backup, or replaced by a standby that lacked its end. It
-    may also be another store, or somebody has deleted the message.
+    The store was cleared, restored from a backup, or replaced by a standby that lacked the latest
+    transactions; or it is another store, or the message was deleted.
 
     Attributes:
-        global_position: of the last message that was read.
+        global_position: the global position of the last message read.
         id: its id.
     """
 
     def __init__(self, global_position: int, id: UUID) -> None:  # noqa: A002
         super().__init__(
-            f"Message {id}, which was read at global position {global_position}, is not there any "
-            "more: the store was cleared, restored or replaced since"
+            f"Message {id}, which was read at global position {global_position}, no longer exists: "
+            "the store was cleared, restored or replaced"
         )
         self.global_position = global_position
         self.id = id
 
 
 class Refusal(MessageStoreError):
-    """The server refused a call; the transaction is as after any failed statement."""
+    """The server rejected a call; the transaction is as after any failed statement."""
 
     def __init__(self, message: str, **values: Any) -> None:
         super().__init__(message)
@@ -76,8 +76,8 @@ class WrongExpectedVersion(Refusal):
 
     Attributes:
         stream_name: the stream.
-        expected_version: what the writer expected; `NO_STREAM` (-1) if it expected no stream.
-        stream_version: what the stream is at; `NO_STREAM` (-1) if there is none.
+        expected_version: the version that the writer expected; `NO_STREAM` (-1) for no stream.
+        stream_version: the stream's version; `NO_STREAM` (-1) if there is no stream.
     """
 
     stream_name: str
@@ -86,7 +86,7 @@ class WrongExpectedVersion(Refusal):
 
 
 class NotAStream(Refusal):
-    """The name of a category, where a stream's was needed.
+    """The name of a category where a stream name is required.
 
     Attributes:
         stream_name: the name.
@@ -96,7 +96,7 @@ class NotAStream(Refusal):
 
 
 class NotACategory(Refusal):
-    """The name of a stream, where a category's was needed.
+    """The name of a stream where a category is required.
 
     Attributes:
         category: the name.
@@ -106,7 +106,7 @@ class NotACategory(Refusal):
 
 
 class InvalidCorrelation(Refusal):
-    """The name of a stream for the correlation, where a category's was needed.
+    """The name of a stream as correlation, where a category is required.
 
     Attributes:
         correlation: the name.
@@ -119,8 +119,8 @@ class InvalidConsumerGroup(Refusal):
     """A consumer group's member or size is missing or out of range.
 
     Attributes:
-        member: the member, from 0; None if it was missing.
-        size: the number of members; None if it was missing.
+        member: the member, from 0; None if missing.
+        size: the number of members; None if missing.
     """
 
     member: int | None
@@ -128,23 +128,23 @@ class InvalidConsumerGroup(Refusal):
 
 
 class ConditionNotActivated(Refusal):
-    """A condition was given, but the setting `message_store.sql_condition` is not `on`."""
+    """A condition was given but the setting `message_store.sql_condition` is not `on`."""
 
 
 class DuplicateMessageId(Refusal):
     """Another message has the same id, so nothing was written.
 
-    Where repeats are recognised, it is one with another stream, type, data or metadata.
+    With `idempotent`, it has another stream, type, data or metadata.
 
     Attributes:
-        id: the id; None where row-level security keeps the server from telling it.
+        id: the id; None if row-level security hides it.
     """
 
     id: str | None
 
 
 class TransactionConflict(Refusal):
-    """A concurrent transaction came first, and PostgreSQL asks to run this one again, all of it.
+    """A conflict with a concurrent transaction: retry the whole transaction.
 
     Attributes:
         sqlstate: 40001 for a serialization failure, 40P01 for a deadlock.
@@ -154,45 +154,42 @@ class TransactionConflict(Refusal):
 
 
 class ReadNotExact(Refusal):
-    """Here it can't be told which messages are settled, so that some might be skipped.
-
-    Read at isolation level READ COMMITTED, on the primary server.
-    """
+    """The read could skip messages; read at isolation level READ COMMITTED, on the primary."""
 
 
 class StoreNotInstalled(Refusal):
-    """The schema, a function or the table of the message store is missing in this database."""
+    """The message store's schema, table or a function is missing in this database."""
 
 
 class NotPermitted(Refusal):
-    """The role that is logged in lacks a privilege; the message names on what.
+    """The current role lacks a privilege; the message names the object.
 
-    Members of `message_store_reader`, `message_store_writer` and `message_store_consumer` have what
-    an application needs.
+    The roles `message_store_reader`, `message_store_writer` and `message_store_consumer` have the
+    privileges that applications need.
     """
 
 
 class SequenceBehind(Refusal):
-    """Messages have global positions that the sequence has yet to draw, so nothing can be written.
+    """The sequence is behind the messages' global positions, so that writes fail.
 
-    It comes of what brings rows without the sequence, such as logical replication.
+    It happens when rows are inserted without the sequence, such as by logical replication.
     """
 
 
 class TooManyLocks(Refusal):
-    """PostgreSQL has no room for the locks of what was written in one transaction.
+    """PostgreSQL's lock table is full.
 
-    It is to too many categories, or, one write at a time, to too many streams; or others need as
-    many at the moment.
+    One transaction writes to too many categories, or to too many streams in separate writes; or
+    other transactions hold too many locks.
     """
 
 
 class UnrecognizedStore(Refusal):
-    """The schema can't have a store, or has one that can't be adopted; nothing was changed."""
+    """The schema can't hold a store, or has one that can't be adopted; nothing was changed."""
 
 
 class DataExists(Refusal):
-    """A downgrade would delete messages or what consumers have stored; nothing was changed.
+    """A downgrade would delete messages or consumers' state; nothing was changed.
 
-    The message names what is there, and a note how to say that it may be deleted.
+    The message names what would be deleted, and a note how to allow it.
     """

@@ -1,4 +1,4 @@
-"""Reading and writing messages: `MessageStore`, `AsyncMessageStore` and what both are made of."""
+"""The message store: `MessageStore`, `AsyncMessageStore`, reads and writes."""
 
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore

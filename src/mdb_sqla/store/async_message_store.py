@@ -33,7 +33,8 @@ class AsyncMessageStore:
 
         if not isinstance(db, AsyncSession | async_scoped_session | AsyncConnection):
             raise InvalidArgument(
-                f"An AsyncMessageStore needs an AsyncSession or an AsyncConnection: {described(db)}"
+                "An AsyncMessageStore requires an AsyncSession or an AsyncConnection, got "
+                f"{described(db)}"
             )
         self._given = db
 
@@ -133,7 +134,7 @@ class AsyncMessageStore:
         )
 
     async def settled_position(self, category: str | None = None) -> int:
-        """Return the position up to which all is settled. See `MessageStore.settled_position`."""
+        """Return the settled position. See `MessageStore.settled_position`."""
         return await self._db.run_sync(read_statements.settled_position, category)
 
     def iterate_stream(
@@ -172,11 +173,11 @@ class AsyncMessageStore:
         stream_name: str,
         type: str | None = None,  # noqa: A002
     ) -> StoredMessage | None:
-        """Return the last message of a stream, or the last of a type in it; None without any."""
+        """Return the last message of a stream, optionally of a type; None if there is none."""
         return await self._db.run_sync(read_statements.last_message, stream_name, type)
 
     async def version(self, stream_name: str) -> int:
-        """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
+        """Return the position of a stream's last message; `NO_STREAM` (-1) if there is none."""
         return await self._db.run_sync(read_statements.version, stream_name)
 
     async def _iterate(self, pages: Pages) -> AsyncIterator[StoredMessage]:

@@ -18,7 +18,7 @@ _CHUNK = 10_000  # messages
 
 
 class Load:
-    """Writes messages in chunks, so that only one of them has to be in memory."""
+    """Writes messages in chunks, keeping one chunk in memory."""
 
     def __init__(self, idempotent: bool, progress: Callable[[int], object] | None) -> None:
         self._idempotent = flag("idempotent", idempotent)
@@ -29,21 +29,20 @@ class Load:
         self._serialize: Callable[[Any], str]
 
     def begin(self, db: Database) -> None:
-        """Make ready to write over a session or connection.
+        """Prepare to write over a session or connection.
 
         Raises:
-            InvalidArgument: each statement is a transaction of its own, so that what is written
-                can't be taken back.
+            InvalidArgument: the connection is AUTOCOMMIT, so that a chunk could not be rolled back.
         """
         if is_autocommit(connection_of(db)):
-            raise InvalidArgument("load needs a transaction; the connection is AUTOCOMMIT")
+            raise InvalidArgument("load requires a transaction; the connection is AUTOCOMMIT")
         self._serialize = json_serializer(dialect_of(db))
 
     def add(self, pair: tuple[str, Message]) -> bool:
-        """Take a message; returns whether it is time to write.
+        """Add a message; returns whether the chunk is full.
 
         Raises:
-            InvalidArgument: it is no pair of a stream name and a message.
+            InvalidArgument: it is not a pair of a stream name and a message.
             InvalidMessage: data or metadata is not JSON.
         """
         write = Write.of_pair(pair, self._serialize)
@@ -52,7 +51,7 @@ class Load:
         return len(self._chunk) == _CHUNK or self._length > LONGEST_CALL
 
     def write(self, db: Database) -> int:
-        """Write what was taken; returns the number of messages so far."""
+        """Write the chunk; returns the number of messages written so far."""
         if self._chunk:
             write_all(db, self._chunk, idempotent=self._idempotent)
             self._number += len(self._chunk)

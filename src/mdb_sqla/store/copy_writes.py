@@ -1,4 +1,4 @@
-"""The fastest way to write many messages: COPY, under the locks that every writer takes."""
+"""Writes with COPY, the fastest for many messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mdb_sqla import functions
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import WRITES, execute, is_autocommit, qualified, schema_of
 from mdb_sqla.store.message_limits import (
-    REFUSALS_OF_LENGTH,
+    LENGTH_SQLSTATES,
     Row,
     refused_message,
     refused_messages_named,
@@ -30,22 +30,22 @@ from mdb_sqla.words.message import MessagePosition
 __all__ = ["LEAST_TO_COPY", "copy"]
 
 LEAST_TO_COPY = 200
-"""From how many messages on COPY is not slower than a call of `write_messages`.
+"""The number of messages from which COPY is at least as fast as `write_messages`.
 
-As measured, it draws level at 100 messages to one stream, and at 200 to as many streams.
+The measured break-even is 100 messages to one stream, and 200 to as many streams.
 """
 
-# No row, and nothing is locked or drawn, where the role may write, but not choose a position.
+# Returns no row, and takes no locks, if the role may not set global positions.
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number"))).where(
     func.pg_catalog.has_column_privilege(bindparam("table"), "global_position", "INSERT")
 )
 
 _CHUNK = 64 * 1024  # characters or bytes
 
-# What `write_messages` knows what to do with: JSON that is none (class 22), a repeated id or a
-# position that an old snapshot doesn't see (23), a limit of PostgreSQL's (54), row-level security,
-# which COPY can't do (0A).
-_FOR_THE_FUNCTION = ("22", "23", "54", "0A")
+# SQLSTATE classes that `write_messages` handles: invalid JSON (22), a repeated id, or a position
+# invisible to an old snapshot (23), a limit exceeded (54), row-level security, which COPY does not
+# support (0A).
+_FALLBACK_CLASSES = ("22", "23", "54", "0A")
 
 _COLUMNS = ("global_position", "stream_name", "position", "id", "type", "data", "metadata")
 
@@ -55,15 +55,15 @@ def copy(
 ) -> list[MessagePosition] | None:
     """Write messages with COPY and return their positions.
 
-    It is for the case that nothing is in the way. Where something is, or may be, nothing is written
-    and None is returned: `write_messages` then finds out what it is.
+    It handles only the successful case. Otherwise it writes nothing and returns None, and
+    `write_messages` raises the error.
     """
     copy_chunks = _COPY.get((connection.dialect.driver, connection.dialect.is_async))
     if copy_chunks is None or is_autocommit(connection):
         return None
     streams = list(dict.fromkeys(row[0] for row in rows))
     if not expected_versions.keys() <= set(streams):
-        # Of a stream that is not written to, an old snapshot can't tell that it has moved.
+        # An old snapshot can't see the current version of a stream that is not written to.
         return None
     parameters = {
         "stream_names": streams,
@@ -84,24 +84,24 @@ def copy(
         copied = copy_chunks(connection, _chunks(rows, positions))
     except Exception as error:
         sqlstate = sqlstate_of(error) or ""
-        if sqlstate.startswith(REFUSALS_OF_LENGTH) and (refused := refused_message(error, rows)):
+        if sqlstate.startswith(LENGTH_SQLSTATES) and (refused := refused_message(error, rows)):
             raise refused from error
-        # Where the connection is lost, it is SQLAlchemy that finds out, by this statement.
+        # Lets SQLAlchemy detect a lost connection.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
         if not sqlstate:
             raise
-        if sqlstate.startswith(_FOR_THE_FUNCTION):
+        if sqlstate.startswith(_FALLBACK_CLASSES):
             return None
         raise DBAPIError.instance(
             _statement(connection).decode(), None, error, type(error), dialect=connection.dialect
         ) from error
     except BaseException as error:
-        # Cancelled, or interrupted. As SQLAlchemy does it for its own statements: nobody knows what
-        # state the connection is in, and a COMMIT must not seem to succeed.
+        # Cancelled or interrupted: as SQLAlchemy does for its statements, because the state of the
+        # connection is unknown, and a COMMIT must not appear to succeed.
         connection.invalidate(error)
         raise
     if copied != len(rows):
-        # By a trigger: the positions are not those that COPY was given.
+        # A trigger skipped rows, so that the positions are wrong.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
         return None
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_copy")
@@ -111,7 +111,7 @@ def copy(
 def _positions(
     rows: Sequence[Row], versions: dict[str, int], global_positions: Sequence[int]
 ) -> list[MessagePosition]:
-    # Calls no Python function for each message, as the named tuple's own constructor is one.
+    # Avoids the named tuple's constructor, a Python function, for each message.
     new = tuple.__new__
     positions = []
     for row, global_position in zip(rows, global_positions, strict=True):
@@ -121,8 +121,8 @@ def _positions(
 
 
 def _chunks(rows: Sequence[Row], positions: Sequence[MessagePosition]) -> Iterator[bytes]:
-    """Give the rows as lines of COPY's text format, so that the server works on what it has."""
-    # Many messages have few streams and types.
+    """Yield the rows in COPY's text format, in chunks that the server can process early."""
+    # Many messages share few stream names and types.
     names = {
         name: _escaped(name) for name in {name for row in rows for name in (row[0], row[1].type)}
     }
@@ -144,14 +144,14 @@ def _chunks(rows: Sequence[Row], positions: Sequence[MessagePosition]) -> Iterat
 
 
 def _encoded(lines: Sequence[str]) -> Iterator[bytes]:
-    # A line may be as long as no message of the protocol.
+    # A line may exceed the length of a protocol message.
     text = "".join(lines).encode()
     for first in range(0, len(text), 2 * _CHUNK):
         yield text[first : first + 2 * _CHUNK]
 
 
 def _escaped(text: str | None) -> str:
-    # A quarter of the time that `str.translate` takes.
+    # Four times as fast as `str.translate`.
     return (
         "\\N"
         if text is None
@@ -165,11 +165,11 @@ def _escaped(text: str | None) -> str:
 def _statement(connection: Connection) -> bytes:
     columns = ", ".join(_COLUMNS)
     table = qualified(connection, "messages")
-    # The connection's own encoding may be another.
+    # The connection's encoding may differ.
     return f"COPY {table} ({columns}) FROM STDIN (ENCODING 'UTF8')".encode()
 
 
-# Each returns how many rows the server says that it has stored.
+# Each returns the number of rows that the server reports.
 
 
 def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> int:
@@ -202,7 +202,7 @@ def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> int:
             "messages",
             schema_name=schema,
             columns=_COLUMNS,
-            source=_each(chunks),
+            source=_async_chunks(chunks),
             encoding="utf-8",
         )
         return int(done.removeprefix("COPY "))
@@ -210,7 +210,7 @@ def _copy_asyncpg(connection: Connection, chunks: Iterable[bytes]) -> int:
     return _run_async(connection, run)
 
 
-async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _async_chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
 
@@ -226,4 +226,4 @@ _COPY = {
     ("psycopg", True): _copy_async_psycopg,
     ("asyncpg", True): _copy_asyncpg,
 }
-"""By driver, and whether it is asynchronous; what others offer is left unused."""
+"""COPY by driver and whether it is asynchronous; other drivers use the function."""

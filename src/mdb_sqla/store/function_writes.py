@@ -1,4 +1,4 @@
-"""Writes messages by the server's function: in one call, or in several where they are long."""
+"""Writes with the server function `write_messages`, in one call or, if long, in several."""
 
 from __future__ import annotations
 
@@ -32,34 +32,33 @@ def call(
 ) -> list[MessagePosition]:
     """Write all messages or none, and return their positions.
 
-    Where it takes several calls, they do together what one would: the first locks all streams and
-    compares their versions.
+    Several calls are equivalent to one: the first locks all streams and compares their versions.
 
     Raises:
-        InvalidArgument: it takes several calls, and each would be a transaction of its own.
-        InvalidMessage: PostgreSQL does not take a message.
+        InvalidArgument: it needs several calls, and the connection is AUTOCOMMIT.
+        InvalidMessage: PostgreSQL rejects a message.
     """
-    parts = _parts(rows)
-    if len(parts) == 1:
+    chunks = _chunks(rows)
+    if len(chunks) == 1:
         return _call(db, rows, expected_versions, idempotent)
     connection = connection_of(db)
     if is_autocommit(connection):
         raise InvalidArgument(
-            f"{len(rows)} messages with {length_of(rows):,} characters of JSON are more than the "
-            f"{LONGEST_CALL:,} of one call: they need a transaction; the connection is AUTOCOMMIT"
+            f"{len(rows)} messages with {length_of(rows):,} characters of JSON exceed the "
+            f"{LONGEST_CALL:,} of one call and require a transaction; the connection is AUTOCOMMIT"
         )
     try:
         expected_versions = _lock(db, connection, rows, expected_versions, idempotent)
         return [
             position
-            for part in parts
-            for position in _call(db, part, expected_versions, idempotent)
+            for chunk in chunks
+            for position in _call(db, chunk, expected_versions, idempotent)
         ]
     except (DBAPIError, MessageStoreError):
-        # The server lets nothing be committed any more.
+        # The transaction has failed and can't be committed.
         raise
     except BaseException as error:
-        # Interrupted, or out of memory: what is written by now must not be committed.
+        # Interrupted or out of memory: earlier chunks must not be committed.
         connection.invalidate(error)
         raise
 
@@ -71,7 +70,7 @@ def _lock(
     expected_versions: Mapping[str, int],
     idempotent: bool,
 ) -> Mapping[str, int]:
-    """Lock all streams and compare their versions; returns the versions still to be compared."""
+    """Lock all streams and compare their versions; returns the versions still to compare."""
     versions = dict.fromkeys((row[0] for row in rows), None) | dict(expected_versions)
     connection.exec_driver_sql("SAVEPOINT mdb_sqla_call")
     try:
@@ -79,27 +78,27 @@ def _lock(
     except WrongExpectedVersion:
         if not idempotent:
             raise
-        # If all messages are stored already, versions don't matter: each call finds that out.
+        # Versions are not checked if all messages are already stored, which each call determines.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_call")
         return expected_versions
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_call")
     return {}
 
 
-def _parts(rows: Sequence[Row]) -> list[Sequence[Row]]:
+def _chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
     if length_of(rows) <= LONGEST_CALL:
         return [rows]
-    parts: list[Sequence[Row]] = []
-    part: list[Row] = []
+    chunks: list[Sequence[Row]] = []
+    chunk: list[Row] = []
     length = 0
     for row in rows:
-        of_row = length_of((row,))
-        if part and length + of_row > LONGEST_CALL:
-            parts.append(part)
-            part, length = [], 0
-        part.append(row)
-        length += of_row
-    return [*parts, part]
+        row_length = length_of((row,))
+        if chunk and length + row_length > LONGEST_CALL:
+            chunks.append(chunk)
+            chunk, length = [], 0
+        chunk.append(row)
+        length += row_length
+    return [*chunks, chunk]
 
 
 def _call(
@@ -119,12 +118,12 @@ def _call(
 
 
 def _document(rows: Iterable[Row]) -> str:
-    """Return the array of all messages; data and metadata go into it as the text that they are."""
+    """Return the messages as a JSON array, with data and metadata as their JSON text."""
     names: dict[str, str] = {}
     objects = []
     for stream_name, message, data, metadata in rows:
         name = names.get(stream_name) or names.setdefault(stream_name, json.dumps(stream_name))
-        # A key that is left out is NULL, whereas a JSON null stays one.
+        # An omitted key is NULL, as opposed to JSON null.
         objects.append(
             f'{{"id":"{message.id}","stream_name":{name},"type":{json.dumps(message.type)}'
             + (f',"data":{data}' if data is not None else "")

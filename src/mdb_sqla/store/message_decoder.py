@@ -1,4 +1,4 @@
-"""Messages from the server's rows, each decoded by itself."""
+"""Decoding of the server's rows to messages, each independently."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _Deserialize = Callable[[str], Any]
 
 
 class _Undecoded(StoredMessage):
-    """A message that could not be decoded when it was read: its data and metadata are the text.
+    """A message that could not be decoded: its data and metadata are JSON text.
 
-    Its time is None where Python has no such time.
+    Its time is None if Python can't represent it.
     """
 
     deserialize: _Deserialize
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # It is part of errors, which can be pickled; a deserializer often can't.
+        # Errors that contain it must be picklable, and a deserializer often is not.
         return StoredMessage, tuple(self)
 
 
 def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select[Any]:
-    """Select messages so that the driver's values need nothing done to them, but for the JSON."""
+    """Select messages so that only their JSON needs further decoding."""
     return select(
         *before,
         # Drivers make a UUID faster than Python does.
@@ -62,8 +62,8 @@ def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select
 
 
 def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
-    """The text of a JSON value; for NULL, and for JSON's own, that of an empty object."""
-    # As text, for a driver that decodes JSON by itself would fail for all rows together.
+    """Return the text of a JSON value; that of an empty object for NULL and JSON null."""
+    # As text: a driver that decodes JSON itself would fail for all rows at once.
     value = func.nullif(cast(json, Text), literal_column("'null'"))
     return func.coalesce(value, literal_column("'{}'"))
 
@@ -76,8 +76,8 @@ def fetch(
     *,
     with_undecoded: bool = False,
 ) -> list[StoredMessage]:
-    """Return the messages that a statement made with `select_messages` finds; see `from_rows`."""
-    # It refuses a driver that is not supported.
+    """Return the messages of a `select_messages` statement; see `from_rows`."""
+    # Rejects an unsupported driver.
     dialect = dialect_of(db, bound_as)
     rows = execute_raw(db, statement, parameters, bound_as)
     return from_rows(rows, dialect, with_undecoded=with_undecoded)
@@ -86,19 +86,19 @@ def fetch(
 def from_rows(
     rows: Sequence[Sequence[Any]], dialect: Dialect, *, with_undecoded: bool = False
 ) -> list[StoredMessage]:
-    """Return the messages that rows of `select_messages` are.
+    """Return the messages of the rows of a `select_messages` statement.
 
     Args:
-        rows: the driver's, without the columns before.
-        dialect: the engine's.
-        with_undecoded: whether one that can't be decoded is among them, for `decoded`.
+        rows: the driver's rows, without the columns before the message.
+        dialect: the engine's dialect.
+        with_undecoded: whether to return messages that can't be decoded, for `decoded`.
 
     Raises:
         UndecodableMessage: a message can't be decoded.
     """
     deserialize = json_deserializer(dialect)
     rows = normalized(rows)
-    # Calls no Python function for each message, as the named tuple's own constructor is one.
+    # Avoids the named tuple's constructor, a Python function, for each message.
     new, combine = tuple.__new__, datetime.combine
     try:
         return [
@@ -118,7 +118,7 @@ def from_rows(
             for id_, stream_name, type_, position, global_position, data, metadata, time in rows
         ]
     except Exception:
-        # Which of them it was is found out only now.
+        # Find out which one failed.
         return _one_by_one(rows, deserialize, with_undecoded)
 
 
@@ -141,16 +141,16 @@ def _one_by_one(
 
 
 def decoded(message: StoredMessage) -> StoredMessage:
-    """Return a message; one that could not be decoded when it was read is decoded now.
+    """Return a message, decoding it if it was returned undecoded.
 
     Raises:
-        UndecodableMessage: it can't be decoded now either.
+        UndecodableMessage: it can't be decoded.
     """
     if not isinstance(message, _Undecoded):
         return message
     try:
         if message.time is None:
-            raise ValueError("its time is infinite, or not in the years from 1 to 9999")
+            raise ValueError("its time is infinite or outside of the years 1 to 9999")
         data, metadata = map(message.deserialize, (message.data, message.metadata))
     except Exception as error:
         raise UndecodableMessage(message, error) from error

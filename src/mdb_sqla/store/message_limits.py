@@ -1,4 +1,4 @@
-"""What PostgreSQL takes of messages, and which one it is that it does not take."""
+"""Limits of PostgreSQL for messages, and finding the message that exceeds one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mdb_sqla.words.argument_checks import is_storable, strings_in
 from mdb_sqla.words.message import Message
 
 __all__ = [
+    "LENGTH_SQLSTATES",
     "LONGEST_CALL",
-    "REFUSALS_OF_LENGTH",
     "Row",
     "check_length",
     "length_of",
@@ -32,46 +32,46 @@ Row = tuple[str, Message, str | None, str | None]
 """A stream's name, a message for it, and its data and metadata as JSON text; None for NULL."""
 
 LONGEST_CALL = 32 * 1024 * 1024
-"""How many characters of JSON share a call.
+"""The maximum number of characters of JSON in a call.
 
-PostgreSQL takes 256 MiB of jsonb, in which two characters (`1,`) become twelve bytes at the most.
+PostgreSQL limits jsonb to 256 MiB, and two characters (`1,`) take at most twelve bytes.
 """
 
 _LONGEST_MESSAGE = 1023 * 1024 * 1024
-"""How many bytes of JSON a message may have: the server drops a connection that sends a GiB."""
+"""The maximum bytes of JSON in a message: the server closes a connection that sends a GiB."""
 
-_INTERNAL = "XX000"  # such as that of an array of more elements than there is memory for
+_INTERNAL = "XX000"  # such as an array with too many elements for the memory
 
-REFUSALS_OF_LENGTH = ("54", _INTERNAL)
-"""SQLSTATEs that tell of what is too long: those of "program limit exceeded", and another."""
+LENGTH_SQLSTATES = ("54", _INTERNAL)
+"""SQLSTATEs for a value that is too long: "program limit exceeded", and "internal error"."""
 
 _KEYS = 100  # characters of a message's id and of all keys
 
 _LONG_NAMES = 500
-"""How many bytes compressed names have, if they are those that PostgreSQL had no room for.
+"""The number of compressed bytes from which names are considered too long for an index.
 
-It does not compress as well as zlib, but keeps 2,704 bytes of a name in an index.
+PostgreSQL compresses less than zlib, and has room for 2,704 bytes of a name in an index.
 """
 
 
 def check_length(message: Message, *texts: str | None) -> None:
-    """Check that the server can be sent a message, whose JSON this is.
+    """Check the length of a message's JSON.
 
     Raises:
         InvalidMessage: it is too long.
     """
-    # Only what is long is worth the time, for a character may have four bytes.
+    # Encode only long texts; a character takes at most four bytes.
     if sum(map(len, filter(None, texts))) > _LONGEST_MESSAGE // 4:
         length = sum(len(text.encode()) for text in texts if text)
         if length > _LONGEST_MESSAGE:
             raise InvalidMessage(
                 message,
-                f"its JSON has {length:,} bytes, and PostgreSQL takes {_LONGEST_MESSAGE:,}",
+                f"its JSON has {length:,} bytes, more than PostgreSQL's {_LONGEST_MESSAGE:,}",
             )
 
 
 def length_of(rows: Iterable[Row]) -> int:
-    """Return how many characters of JSON the messages have, as they go into a call."""
+    """Return the number of characters of JSON that the messages add to a call."""
     return sum(
         len(stream_name) + len(message.type) + len(data or "") + len(metadata or "") + _KEYS
         for stream_name, message, data, metadata in rows
@@ -80,7 +80,7 @@ def length_of(rows: Iterable[Row]) -> int:
 
 @contextmanager
 def refused_messages_named(rows: Sequence[Row]) -> Iterator[None]:
-    """Raise `InvalidMessage` where the server or the driver does not take a message of these."""
+    """Raise `InvalidMessage` if the server or the driver rejects one of these messages."""
     try:
         yield
     except (DBAPIError, UnicodeEncodeError) as error:
@@ -91,39 +91,39 @@ def refused_messages_named(rows: Sequence[Row]) -> Iterator[None]:
 
 
 def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage | None:
-    """Find out which message PostgreSQL has refused, and for what; None where it can't be told."""
+    """Return the error for the message that PostgreSQL rejected; None if it can't be determined."""
     if isinstance(error, UnicodeEncodeError):
         refused = error.object[error.start]
-        return _without_form(rows, lambda text: refused in text, "connection's client_encoding")
+        return _unencodable(rows, lambda text: refused in text, "connection's client_encoding")
     sqlstate = sqlstate_of(error) or ""
     if sqlstate.startswith("22"):
-        return _no_json(rows) or _untranslatable(error, rows)
-    if not sqlstate.startswith(REFUSALS_OF_LENGTH) or not rows:
+        return _invalid_json(rows) or _untranslatable(error, rows)
+    if not sqlstate.startswith(LENGTH_SQLSTATES) or not rows:
         return None
     is_limit = not sqlstate.startswith(_INTERNAL)
-    row = max(rows, key=_room_for_names)
-    if is_limit and _room_for_names(row) > _LONG_NAMES:
+    row = max(rows, key=_names_length)
+    if is_limit and _names_length(row) > _LONG_NAMES:
         names = " and ".join(
             f"{reprlib.repr(name)}, {len(name.encode()):,} bytes" for name in _names(row)
         )
         return InvalidMessage(
             row[1],
-            f"PostgreSQL's indexes have no room for its stream name and correlation, {names}; they "
-            "take 2,704 bytes, compressed",
+            f"its stream name and correlation are too long for PostgreSQL's indexes, {names}; the "
+            "maximum is 2,704 bytes, compressed",
         )
-    # No other is long enough for that.
-    alone = is_limit and len(rows) == 1
-    long = [row for row in rows if alone or length_of((row,)) > LONGEST_CALL]
+    # Otherwise only a message longer than a call can be the cause.
+    is_single = is_limit and len(rows) == 1
+    long = [row for row in rows if is_single or length_of((row,)) > LONGEST_CALL]
     if len(long) == 1:
-        said = diagnostics_of(error)
+        fields = diagnostics_of(error)
         length = f"{length_of(long):,} characters"
-        why = f"{said.message}. {said.detail}".rstrip()
-        return InvalidMessage(long[0][1], f"PostgreSQL does not store its JSON of {length}: {why}")
-    return _no_json(rows) if is_limit and not long else None
+        why = f"{fields.message}. {fields.detail}".rstrip()
+        return InvalidMessage(long[0][1], f"PostgreSQL can't store its JSON of {length}: {why}")
+    return _invalid_json(rows) if is_limit and not long else None
 
 
 def _names(row: Row) -> list[str]:
-    """Return what an index has of a message: the stream name and the correlation."""
+    """Return the names of a message that are indexed: stream name and correlation."""
     stream_name, _, _, metadata = row
     known = None
     if "correlationStreamName" in (metadata or ""):
@@ -133,31 +133,31 @@ def _names(row: Row) -> list[str]:
     return [stream_name, correlation] if isinstance(correlation, str) else [stream_name]
 
 
-def _room_for_names(row: Row) -> int:
+def _names_length(row: Row) -> int:
     return sum(len(zlib.compress(name.encode(), 1)) for name in _names(row))
 
 
-def _no_json(rows: Iterable[Row]) -> InvalidMessage | None:
+def _invalid_json(rows: Iterable[Row]) -> InvalidMessage | None:
     for _, message, data, metadata in rows:
         for name, text in (("data", data), ("metadata", metadata)):
             try:
-                value = _loaded(text, parse_constant=_refuse_constant)
+                value = _loaded(text, parse_constant=_reject_constant)
             except (ValueError, RecursionError) as error:
                 return InvalidMessage(message, f"the {name} must be JSON: {error}")
             if not all(is_storable(string) for string in strings_in(value)):
                 return InvalidMessage(
-                    message, f"PostgreSQL stores no NUL and no surrogates in JSON: {name}"
+                    message, f"PostgreSQL can't store NUL or surrogate characters in its {name}"
                 )
     return None
 
 
 def _untranslatable(error: BaseException, rows: Iterable[Row]) -> InvalidMessage | None:
-    """Find the message with a character that the database's encoding has not got."""
-    said = diagnostics_of(error)
-    names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", f"{said.message} {said.detail}")
-    if said.sqlstate != "22P05" or not names:
+    """Find the message with a character that the database's encoding lacks."""
+    fields = diagnostics_of(error)
+    names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", f"{fields.message} {fields.detail}")
+    if fields.sqlstate != "22P05" or not names:
         return None
-    # Where Python does not know it, as a few, it has at least ASCII.
+    # Every encoding that Python does not know includes ASCII.
     codec = "ascii"
     with suppress(LookupError):
         codec = codecs.lookup(names[-1].replace("WIN", "cp")).name
@@ -169,24 +169,24 @@ def _untranslatable(error: BaseException, rows: Iterable[Row]) -> InvalidMessage
             return True
         return False
 
-    return _without_form(rows, is_refused, f"encoding {names[-1]} of the database")
+    return _unencodable(rows, is_refused, f"encoding {names[-1]} of the database")
 
 
-def _without_form(
+def _unencodable(
     rows: Iterable[Row], is_refused: Callable[[str], bool], encoding: str
 ) -> InvalidMessage | None:
     for stream_name, message, data, metadata in rows:
-        parts = {
+        strings = {
             "stream name": [stream_name],
             "type": [message.type],
             "data": _strings_of(data),
             "metadata": _strings_of(metadata),
         }
-        for name, texts in parts.items():
+        for name, texts in strings.items():
             for text in filter(is_refused, texts):
                 return InvalidMessage(
                     message,
-                    f"the {encoding} has not all characters of its {name}: {reprlib.repr(text)}",
+                    f"the {encoding} lacks characters of its {name}: {reprlib.repr(text)}",
                 )
     return None
 
@@ -196,12 +196,12 @@ def _loaded(text: str | None, **options: Any) -> Any:
 
 
 def _strings_of(text: str | None) -> Iterable[str]:
-    """Return the strings in JSON; where Python can't decode it, the text stands for them."""
+    """Return the strings in JSON; if Python can't decode it, the whole text."""
     try:
         return strings_in(_loaded(text))
     except (ValueError, RecursionError):
         return [text or ""]
 
 
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON value")
+def _reject_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON value")

@@ -13,10 +13,10 @@ __all__ = ["MessageStore"]
 class MessageStore(MessageReader):
     """Writes and reads messages over a session or connection, in its transaction.
 
-    Every method may raise a `Refusal` of the server. The transaction is then in the state that any
-    failed statement leaves it in: nothing more can be done in it until it is rolled back, or rolled
-    back to a savepoint (`with session.begin_nested():`) around the call. An `InvalidArgument` is
-    raised before anything is sent, and leaves the transaction as it was.
+    Every method may raise a `Refusal` of the server. As after any failed statement, the transaction
+    must then be rolled back, or rolled back to a savepoint (`with session.begin_nested():`) around
+    the call. An `InvalidArgument` is raised before anything is sent, and does not affect the
+    transaction.
 
     Args:
         db: a `Session`, a `scoped_session` or a `Connection`.
@@ -30,16 +30,16 @@ class MessageStore(MessageReader):
         expected_version: int | None = None,
         idempotent: bool = True,
     ) -> int:
-        """Write one message or several to a stream, all or none.
+        """Write one or several messages to a stream atomically.
 
-        It locks the stream, or its category, until the transaction ends, so it belongs near the
-        end; a unit of work takes care of that.
+        It locks the stream, or its category, until the transaction ends, so call it late in the
+        transaction; a unit of work does so.
 
         Args:
             stream_name: the stream.
-            messages: what to write, in this order.
-            expected_version: the position that the stream's last message must have; `NO_STREAM` for
-                a stream that must not exist yet; None for any.
+            messages: the messages, in this order.
+            expected_version: the required position of the stream's last message; `NO_STREAM` if the
+                stream must not exist; None for any version.
             idempotent: see `write_messages`.
 
         Returns:
@@ -49,7 +49,7 @@ class MessageStore(MessageReader):
             WrongExpectedVersion: the stream is at another version.
             DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON.
-            TransactionConflict: run the whole transaction again.
+            TransactionConflict: retry the whole transaction.
         """
         return writes.write(self._db, stream_name, messages, expected_version, idempotent)
 
@@ -60,20 +60,19 @@ class MessageStore(MessageReader):
         expected_versions: Mapping[str, int] | None = None,
         idempotent: bool = True,
     ) -> list[MessagePosition]:
-        """Write messages to any streams, all or none.
+        """Write messages to any streams atomically.
 
-        All locks are taken at once, in one order for all writers. Up to some hundred messages are
-        one round trip; more, and more than 32 MiB, are copied, for which a savepoint is set. Where
-        COPY does not serve, as for messages that are stored already, 32 MiB are a round trip.
+        All locks are acquired at once, in the same order by all writers. Fewer than 200 messages
+        take one round trip; more, or more than 32 MiB, are written by COPY in a savepoint. If COPY
+        can't be used, such as for messages already stored, it takes a round trip per 32 MiB.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
-            expected_versions: the position that the last message of a stream must have before
-                anything is written, also of streams that are only read; `NO_STREAM` for one that
-                must not exist.
-            idempotent: a message that is stored already, with the same id, stream, type, data and
-                metadata, is not written again, and its positions are returned. If all of them are,
-                the expected versions don't matter. With False, a repeated id is an error.
+            expected_versions: the required position of a stream's last message before anything is
+                written, also for streams that are only read; `NO_STREAM` if it must not exist.
+            idempotent: whether a message already stored with the same id, stream, type, data and
+                metadata is skipped, and its positions returned. If all are, expected versions are
+                not checked. With False, a repeated id is an error.
 
         Returns:
             The positions of each message.
@@ -81,11 +80,11 @@ class MessageStore(MessageReader):
         Raises:
             WrongExpectedVersion: a stream is at another version.
             DuplicateMessageId: another message has the same id.
-            InvalidMessage: data or metadata is not JSON, or more than PostgreSQL takes; or an index
-                has no room for the stream name and the correlation.
-            InvalidArgument: what is handed in are no such pairs, or there are several round trips
-                to make, and the connection is AUTOCOMMIT.
-            TransactionConflict: run the whole transaction again.
+            InvalidMessage: data or metadata is not JSON or too long; or the stream name and the
+                correlation are too long for an index.
+            InvalidArgument: the messages are not such pairs, or need several round trips on an
+                AUTOCOMMIT connection.
+            TransactionConflict: retry the whole transaction.
         """
         return writes.write_messages(self._db, messages, expected_versions, idempotent)
 
@@ -96,24 +95,24 @@ class MessageStore(MessageReader):
         idempotent: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Write any number of messages, all or none; holds ten thousand or 32 MiB at a time.
+        """Write any number of messages atomically, in chunks of at most 10,000 or 32 MiB.
 
-        It is done in a savepoint: an error, of the iterator too, takes back what was written. The
-        streams are locked as they turn up, so that two such transactions may deadlock.
+        It uses a savepoint: any error, including those of the iterator, rolls back all messages.
+        Streams are locked as they appear, so that two such transactions may deadlock.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
             idempotent: see `write_messages`.
-            progress: is told, again and again, how many messages have been written so far.
+            progress: called after each chunk with the number of messages written so far.
 
         Returns:
             The number of messages.
 
         Raises:
-            InvalidArgument: what is handed in are no such pairs, or the connection is AUTOCOMMIT.
+            InvalidArgument: the messages are not such pairs, or the connection is AUTOCOMMIT.
             DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON.
-            TransactionConflict: run the whole transaction again.
+            TransactionConflict: retry the whole transaction.
         """
         load, db = Load(idempotent, progress), self._db
         load.begin(db)

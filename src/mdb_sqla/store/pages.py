@@ -1,4 +1,4 @@
-"""Reads of all there is, a page at a time."""
+"""Paged reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Pages", "category_pages", "message_pages", "stream_pages"]
 
 
 class Pages:
-    """A read that continues where the last batch ended; it holds one batch at a time."""
+    """A read in pages, each of which continues after the previous one."""
 
     def __init__(
         self,
@@ -34,23 +34,23 @@ class Pages:
         batch_size: int,
     ) -> None:
         if batch_size == -1:
-            raise InvalidArgument("batch_size must be at least 1 for an iterator: -1")
+            raise InvalidArgument("batch_size must be at least 1 for an iterator, got -1")
         self._read = read
         self._position_of = position_of
         self._position = checked_position(position)
         self._batch_size = checked_batch_size(batch_size)
-        self._ended = False
+        self._is_done = False
         self._error: UndecodableMessage | None = None
 
     def next(self, db: Database) -> list[StoredMessage]:
-        """Return the next batch; it is empty when there is nothing more.
+        """Return the next page; empty at the end.
 
         Raises:
             UndecodableMessage: the next message can't be decoded; all before it were returned.
         """
         if self._error is not None:
             raise self._error
-        if self._ended:
+        if self._is_done:
             return []
         try:
             page = self._read(db, self._position)
@@ -59,7 +59,7 @@ class Pages:
                 raise
             self._error = error
             return error.before
-        self._ended = len(page) < self._batch_size
+        self._is_done = len(page) < self._batch_size
         if page:
             self._position = self._position_of(page[-1]) + 1
         return page

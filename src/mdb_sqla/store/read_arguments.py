@@ -1,4 +1,4 @@
-"""What reads are called with: checks, and what the server's functions take."""
+"""Arguments of reads: validation, and conversion for the server functions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _GROUP = {"consumer_group_member", "consumer_group_size"}
 
 
 class CategoryFilters(TypedDict, total=False):
-    """What narrows the messages that are read of a category, of several, or of all.
+    """Filters for reads of a category, of several, or of all.
 
     - `correlation`: only messages whose `correlationStreamName` is of this category.
-    - `consumer_group_member`, from 0, and `consumer_group_size`: only messages that fall to this
+    - `consumer_group_member`, from 0, and `consumer_group_size`: only messages assigned to this
       member of a group of this size, by the cardinal id of their stream.
     - `condition`: only messages for which this SQL expression over the columns of `messages` is
       true; the setting `message_store.sql_condition` must be `on`.
@@ -46,10 +46,10 @@ class CategoryFilters(TypedDict, total=False):
 
 
 def checked_filters(filters: CategoryFilters) -> CategoryFilters:
-    """Return filters as the server takes them, for what reads with them later.
+    """Return validated filters.
 
     Raises:
-        InvalidArgument: a value breaks its rule.
+        InvalidArgument: a value is invalid.
         TypeError: there is no such filter.
     """
     for name in filters.keys() - CategoryFilters.__annotations__.keys():
@@ -62,8 +62,8 @@ def checked_filters(filters: CategoryFilters) -> CategoryFilters:
         member, size = (values.get(name) for name in sorted(_GROUP))
         if member is None or size is None or not 0 <= member < size:
             raise InvalidArgument(
-                "consumer_group_member must be an integer from 0 to less than consumer_group_size: "
-                f"{member!r} of {size!r}"
+                "consumer_group_member must be an integer from 0 to less than consumer_group_size, "
+                f"got {member!r} of {size!r}"
             )
     return values  # type: ignore[return-value]  # by their names
 
@@ -98,7 +98,7 @@ def category_names(categories: Iterable[str] | None) -> list[str] | None:
         return None
     if isinstance(categories, str) or not isinstance(categories, Iterable):
         raise InvalidArgument(
-            f"categories must be names of categories, or None for all: {described(categories)}"
+            f"categories must be a list of categories, or None for all, got {described(categories)}"
         )
     return [StreamName(category) for category in categories]
 
@@ -106,27 +106,30 @@ def category_names(categories: Iterable[str] | None) -> list[str] | None:
 def checked_text(name: str, value: str | None) -> str | None:
     if value is not None and (not isinstance(value, str) or not is_storable(value)):
         raise InvalidArgument(
-            f"{name} must be a string without NUL and surrogates: {described(value)}"
+            f"{name} must be a string without NUL or surrogates, got {described(value)}"
         )
     return None if value is None else plain(value)
 
 
 def _int64(name: str, value: int | None) -> int | None:
     if value is not None and not (_is_integer(value) and -(2**63) <= value < 2**63):
-        raise InvalidArgument(f"{name} must be a 64-bit integer: {described(value)}")
+        raise InvalidArgument(f"{name} must be a 64-bit integer, got {described(value)}")
     return None if value is None else int(value)
 
 
 def checked_position(value: int) -> int:
     if not (_is_integer(value) and 0 <= value < 2**63):
-        raise InvalidArgument(f"position must be an integer from 0 to 2^63 - 1: {described(value)}")
+        raise InvalidArgument(
+            f"position must be an integer from 0 to 2^63 - 1, got {described(value)}"
+        )
     return int(value)
 
 
 def checked_batch_size(value: int) -> int:
     if not (_is_integer(value) and (value == -1 or 1 <= value < 2**63)):
         raise InvalidArgument(
-            f"batch_size must be an integer of at least 1, or -1 for no limit: {described(value)}"
+            "batch_size must be an integer of at least 1, or -1 for no limit, got "
+            f"{described(value)}"
         )
     return int(value)
 

@@ -21,9 +21,7 @@ __all__ = ["MessageReader"]
 
 
 class MessageReader:
-    """Reads messages over a session or connection, in its transaction.
-
-    It is what a `MessageStore` does besides writing.
+    """The read methods of `MessageStore`.
 
     Args:
         db: a `Session`, a `scoped_session` or a `Connection`.
@@ -32,7 +30,7 @@ class MessageReader:
     def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
         if not isinstance(db, Session | scoped_session | Connection):
             raise InvalidArgument(
-                f"A {type(self).__name__} needs a Session or a Connection: {described(db)}"
+                f"A {type(self).__name__} requires a Session or a Connection, got {described(db)}"
             )
         self._given = db
 
@@ -52,13 +50,13 @@ class MessageReader:
 
         Args:
             stream_name: the stream.
-            position: where to start; that position is included.
-            batch_size: how many at most; -1 for no limit.
-            condition: an SQL expression over the columns of `messages`, where the setting
-                `message_store.sql_condition` is `on`.
+            position: the first position.
+            batch_size: the maximum number of messages; -1 for no limit.
+            condition: an SQL expression over the columns of `messages`; requires the setting
+                `message_store.sql_condition` to be `on`.
 
         Raises:
-            NotAStream: the name is a category's.
+            NotAStream: the name is a category.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
         return read_statements.read_stream(self._db, stream_name, position, batch_size, condition)
@@ -74,15 +72,15 @@ class MessageReader:
 
         Args:
             category: the category.
-            position: the global position to start at; it is included.
-            batch_size: how many at most; -1 for no limit.
+            position: the first global position.
+            batch_size: the maximum number of messages; -1 for no limit.
             filters: see `CategoryFilters`.
 
         Raises:
-            NotACategory: the name is a stream's.
+            NotACategory: the name is a stream.
             ReadNotExact: the lock granularity is `stream`, and the isolation level is not READ
-                COMMITTED, or the server is a standby.
-            InvalidCorrelation: the correlation is a stream's name.
+                COMMITTED or the server is a standby.
+            InvalidCorrelation: the correlation is a stream.
             InvalidConsumerGroup: member or size is missing or out of range.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
@@ -104,31 +102,31 @@ class MessageReader:
         """Read messages of several categories, or of all, from a global position on, in order.
 
         Args:
-            categories: the categories; None for all there are.
-            position: the global position to start at; it is included.
-            batch_size: how many at most; -1 for no limit.
+            categories: the categories; None for all.
+            position: the first global position.
+            batch_size: the maximum number of messages; -1 for no limit.
             filters: see `CategoryFilters`.
 
         Raises:
-            NotACategory: a name is a stream's.
+            NotACategory: a name is a stream.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
-            InvalidCorrelation: the correlation is a stream's name.
+            InvalidCorrelation: the correlation is a stream.
             InvalidConsumerGroup: member or size is missing or out of range.
             ConditionNotActivated: there is a condition, but the setting is not `on`.
         """
         return read_statements.read_messages(self._db, categories, position, batch_size, **filters)
 
     def settled_position(self, category: str | None = None) -> int:
-        """Return the global position up to which no message can appear any more.
+        """Return the settled position: the global position up to which no message can still appear.
 
-        A read that comes after it in the same transaction goes at least up to there, so that who
-        reads with a filter, and finds less than a batch, may go on from there.
+        A later read in the same transaction reads at least up to it. So if a read with a filter
+        returns less than a batch, the next read may start after it.
 
         Args:
-            category: the category; None for all there are.
+            category: the category; None for all.
 
         Raises:
-            NotACategory: the name is a stream's.
+            NotACategory: the name is a stream.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
         """
         return read_statements.settled_position(self._db, category)
@@ -163,16 +161,16 @@ class MessageReader:
     ) -> Iterator[StoredMessage]:
         """Iterate over several categories, or all; holds one batch at a time. See `read_messages`.
 
-        It ends with the message that was settled when it got there.
+        It ends at the settled position as of the last page.
         """
         return self._iterate(message_pages(categories, position, batch_size, filters))
 
     def last_message(self, stream_name: str, type: str | None = None) -> StoredMessage | None:  # noqa: A002
-        """Return the last message of a stream, or the last of a type in it; None without any."""
+        """Return the last message of a stream, optionally of a type; None if there is none."""
         return read_statements.last_message(self._db, stream_name, type)
 
     def version(self, stream_name: str) -> int:
-        """Return the position of a stream's last message; `NO_STREAM` (-1) where there is none."""
+        """Return the position of a stream's last message; `NO_STREAM` (-1) if there is none."""
         return read_statements.version(self._db, stream_name)
 
     def _iterate(self, pages: Pages) -> Iterator[StoredMessage]:

@@ -1,4 +1,4 @@
-"""The reads of a message store, written once for the sync and the async store."""
+"""The reads of the sync and the async message store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [
-    "ReadBeside",
+    "JoinedRead",
     "last_message",
     "read_category",
     "read_messages",
@@ -121,11 +121,11 @@ def read_messages(
     return fetch(db, _MESSAGES, parameters, tables.messages)
 
 
-class ReadBeside:
-    """Reads messages, and in the same statement one row of something else.
+class JoinedRead:
+    """Reads messages, joined with one other row in the same statement.
 
     Args:
-        row: what has exactly one row; its parameters are passed to each read.
+        row: a subquery that returns exactly one row; its parameters are passed to each read.
     """
 
     def __init__(self, row: Subquery) -> None:
@@ -144,10 +144,9 @@ class ReadBeside:
         batch_size: int,
         **filters: Unpack[CategoryFilters],
     ) -> tuple[Sequence[Any], list[StoredMessage]]:
-        """Return the row, and the messages of these categories, or of all where there is none.
+        """Return the row, and the messages of these categories, or of all if there are none.
 
-        Those that can't be decoded are among them, for `decoded`. The engine is the one that
-        messages are written with.
+        They include undecoded ones, for `decoded`. It uses the engine for writes.
         """
         values = {**parameters, **common_arguments(position, batch_size, **filters)}
         if len(categories) == 1:

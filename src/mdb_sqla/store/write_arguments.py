@@ -1,4 +1,4 @@
-"""What an application hands in to be written, checked and serialized."""
+"""Arguments of writes: validation and serialization."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mdb_sqla.words.stream_name import NO_STREAM, StreamName
 
 __all__ = ["Write"]
 
-# Iterating over one would show its keys or characters, and not what was passed.
-_NO_MESSAGES = (str, bytes, Mapping, StoredMessage)
+# Not iterated over, so that errors show the value rather than its keys or characters.
+_NOT_MESSAGES = (str, bytes, Mapping, StoredMessage)
 
 _Entry = tuple[Message, str | None, str | None]
 """A message with its data and metadata as JSON text; None for NULL."""
 
 
 class Write(NamedTuple):
-    """Messages for one stream, checked and serialized; without any, it is an expected version."""
+    """Messages for one stream, validated and serialized; without messages, an expected version."""
 
     stream_name: StreamName
     entries: Sequence[_Entry]
@@ -39,10 +39,10 @@ class Write(NamedTuple):
         messages: Message | Iterable[Message],
         expected_version: int | None,
     ) -> Write:
-        """Check what an application hands in, and serialize it as its engine does.
+        """Validate messages, and serialize them with the engine's serializer.
 
         Raises:
-            InvalidStreamName: the stream name is none.
+            InvalidStreamName: the stream name is invalid.
             InvalidArgument: there is no message, something else among the messages, or the expected
                 version is no integer from -1 on.
             InvalidMessage: data or metadata is not JSON.
@@ -50,28 +50,28 @@ class Write(NamedTuple):
         name = StreamName(stream_name)
         if isinstance(messages, Message):
             messages = (messages,)
-        elif isinstance(messages, _NO_MESSAGES) or not isinstance(messages, Iterable):
+        elif isinstance(messages, _NOT_MESSAGES) or not isinstance(messages, Iterable):
             _checked(messages, messages)
         if expected_version is not None:
             expected_version = _version(expected_version)
         serialize = json_serializer(dialect_of(db))
         entries = [_entry_of(_checked(message, messages), serialize) for message in messages]
         if not entries:
-            raise InvalidArgument(f"There must be at least one message to write to {name!r}")
+            raise InvalidArgument(f"No messages to write to {name!r}: pass at least one")
         return cls(name, entries, expected_version)
 
     @classmethod
     def of_pair(cls, pair: object, serialize: Callable[[Any], str]) -> Write:
-        """Check one of many pairs of a stream name and a message.
+        """Validate and serialize a pair of a stream name and a message.
 
         Raises:
-            InvalidStreamName: the stream name is none.
-            InvalidArgument: it is no such pair.
+            InvalidStreamName: the stream name is invalid.
+            InvalidArgument: it is not such a pair.
             InvalidMessage: data or metadata is not JSON.
         """
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InvalidArgument(
-                f"What is written must be a stream name and a Message: {described(pair)}"
+                f"messages must be pairs of a stream name and a Message, got {described(pair)}"
             )
         stream_name, message = pair
         entry = _entry_of(_checked(message, message), serialize)
@@ -79,11 +79,11 @@ class Write(NamedTuple):
 
     @classmethod
     def expecting(cls, stream_name: str, version: int) -> Write:
-        """Return what writes nothing, and is refused where the stream has another version.
+        """Return a write without messages, which only expects a version.
 
         Raises:
-            InvalidStreamName: the stream name is none.
-            InvalidArgument: the version is no integer from -1 on.
+            InvalidStreamName: the stream name is invalid.
+            InvalidArgument: the version is not an integer of at least -1.
         """
         return cls(StreamName(stream_name), (), _version(version))
 
@@ -95,7 +95,7 @@ def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:
         name = "metadata"
         metadata = _text_of(message.metadata, serialize)
     except Exception as error:
-        # A serializer may have errors of its own.
+        # A serializer may raise any error.
         raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
     check_length(message, data, metadata)
     return message, data, metadata
@@ -110,10 +110,10 @@ def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:
 def _checked(message: object, among: object) -> Message:
     if isinstance(message, Message):
         return message
-    # What is no list of messages may be a single one, of a kind that can be iterated over.
+    # Names the container: it may be a wrong single value that is iterable.
     where = "" if among is message else f", in a {name_of(type(among))}"
     raise InvalidArgument(
-        f"What is written must be a {name_of(Message)}: {described(message)}{where}"
+        f"A message must be a {name_of(Message)}, got {described(message)}{where}"
     )
 
 
@@ -124,7 +124,7 @@ def _version(version: object) -> int:
         or not NO_STREAM <= version < 2**63
     ):
         raise InvalidArgument(
-            f"expected_version must be an integer from {NO_STREAM} (NO_STREAM) on, or None: "
-            f"{described(version)}"
+            f"expected_version must be an integer of at least {NO_STREAM} (NO_STREAM), or None, "
+            f"got {described(version)}"
         )
     return int(version)

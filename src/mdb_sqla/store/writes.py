@@ -1,4 +1,4 @@
-"""The writes of a message store, written once for the sync and the async store."""
+"""The writes of the sync and the async message store."""
 
 from __future__ import annotations
 
@@ -48,11 +48,12 @@ def write_messages(
     flag("idempotent", idempotent)
     if not isinstance(messages, Iterable):
         raise InvalidArgument(
-            f"What is written must be pairs of a name and a Message: {described(messages)}"
+            f"messages must be pairs of a stream name and a Message, got {described(messages)}"
         )
     if not isinstance(expected_versions, Mapping | None):
         raise InvalidArgument(
-            f"expected_versions must be versions by stream name: {described(expected_versions)}"
+            "expected_versions must be a mapping of stream names to versions, got "
+            f"{described(expected_versions)}"
         )
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
@@ -69,10 +70,10 @@ def write_all(
 
     Raises:
         WrongExpectedVersion: a stream is at another version.
-        DuplicateMessageId: a message with the same id, and, if `idempotent`, with other content, is
-            stored already.
-        InvalidMessage: PostgreSQL does not take the JSON of a message.
-        TransactionConflict: run the whole transaction again.
+        DuplicateMessageId: a message with the same id is already stored; if `idempotent`, with
+            other content.
+        InvalidMessage: PostgreSQL rejects the JSON of a message.
+        TransactionConflict: retry the whole transaction.
     """
     expectations = _expectations(writes)
     versions = {name: version for name, (version, _) in expectations.items()}
@@ -99,13 +100,13 @@ def write_all(
 
 
 def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
-    """Return the version that each stream is expected to have before anything is written.
+    """Return the expected version of each stream before anything is written.
 
-    With it stands how many messages come before the write that expects it: that one expects as
-    much more.
+    The second value is the number of messages that earlier writes of the same call add to the
+    stream before the write that has the expectation.
 
     Raises:
-        WrongExpectedVersion: of two writes to one stream, one can't be right.
+        WrongExpectedVersion: the expectations of two writes to one stream contradict each other.
     """
     before: Counter[str] = Counter()
     ids: set[UUID] = set()
@@ -113,14 +114,14 @@ def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
     for write in writes:
         name = write.stream_name
         if write.expected_version is not None:
-            # What is only expected was read before anything is written.
+            # A mere expectation refers to the version before anything is written.
             written = before[name] if write.entries else 0
             version = write.expected_version - written
             known, _ = expectations.setdefault(name, (version, written))
             if known != version:
                 raise _wrong_version(name, write.expected_version, known + written)
         for message, *_ in write.entries:
-            # A repeat is not written again.
+            # A repeated message is written once.
             if message.id not in ids:
                 ids.add(message.id)
                 before[name] += 1

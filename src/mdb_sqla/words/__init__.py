@@ -1,3 +1,3 @@
-"""What everything else is about: messages, stream names, and how arguments are checked."""
+"""Messages, stream names, and validation of arguments."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Checks of the values that an application passes; each error names the value and its type."""
+"""Validation of arguments; each error shows the value and its type."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-_MOST = 2**63 - 1
-_LONGEST_KEY = 1_000  # bytes; a primary key has room for two, such as consumer and member
+_MAX_INTEGER = 2**63 - 1
+_MAX_KEY_LENGTH = 1_000  # bytes; two fit into a primary key, such as consumer and member
 
 
 def plain(text: str) -> str:
-    """Return the characters of a string as a `str` itself.
+    """Return the characters of a string, which may be of a subclass, as a plain `str`.
 
-    What `str()` and an f-string make of a subclass may be anything else: of a member of
-    `class Color(str, Enum)` it is its name. Drivers and `json` take the characters.
+    `str()` and f-strings may return something else, such as the name of a member of
+    `class Color(str, Enum)`; drivers and `json` use the characters.
     """
     return str.__str__(text)
 
 
 def is_storable(text: str) -> bool:
-    """Whether PostgreSQL stores this text: there is no NUL in it and it has a UTF-8 form."""
+    """Whether PostgreSQL can store this text: it has no NUL, and can be encoded as UTF-8."""
     if "\0" in text:
         return False
     if text.isascii():
@@ -51,13 +51,13 @@ def is_storable(text: str) -> bool:
 
 
 def instance(what: str, value: object, kind: type[_T]) -> _T:
-    """Return a value of a class.
+    """Return the value if it is an instance of a class.
 
     Raises:
-        InvalidArgument: it is of another.
+        InvalidArgument: it is not.
     """
     if not isinstance(value, kind):
-        raise InvalidArgument(f"{what} must be a {name_of(kind)}: {described(value)}")
+        raise InvalidArgument(f"{what} must be a {name_of(kind)}, got {described(value)}")
     return value
 
 
@@ -65,12 +65,11 @@ def text(what: str, value: object) -> str:
     """Return a text as a plain string.
 
     Raises:
-        InvalidArgument: it is no string, is empty, or can't be stored.
+        InvalidArgument: it is not a string, is empty, or can't be stored.
     """
     if not isinstance(value, str) or not value or not is_storable(value):
         raise InvalidArgument(
-            f"{what} must be a string that is not empty, without NUL and surrogates: "
-            f"{described(value)}"
+            f"{what} must be a non-empty string without NUL or surrogates, got {described(value)}"
         )
     return plain(value)
 
@@ -83,9 +82,9 @@ def key(what: str, value: object) -> str:
     """
     checked = text(what, value)
     length = len(checked.encode())
-    if length > _LONGEST_KEY:
+    if length > _MAX_KEY_LENGTH:
         raise InvalidArgument(
-            f"{what} must have at most {_LONGEST_KEY:,} bytes, and not {length:,}: "
+            f"{what} must have at most {_MAX_KEY_LENGTH:,} bytes, got {length:,}: "
             f"{described(checked)}"
         )
     return checked
@@ -95,21 +94,23 @@ def integer(what: str, value: object, least: int) -> int:
     """Return an integer.
 
     Raises:
-        InvalidArgument: it is none, less than `least`, or has more than 64 bits.
+        InvalidArgument: it is not an integer, less than `least`, or has more than 64 bits.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
-        raise InvalidArgument(f"{what} must be an integer of at least {least}: {described(value)}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MAX_INTEGER:
+        raise InvalidArgument(
+            f"{what} must be an integer of at least {least}, got {described(value)}"
+        )
     return int(value)
 
 
 def flag(what: str, value: object) -> bool:
-    """Return a truth value.
+    """Return a boolean.
 
     Raises:
-        InvalidArgument: it is none.
+        InvalidArgument: it is not a boolean.
     """
     if not isinstance(value, bool):
-        raise InvalidArgument(f"{what} must be True or False: {described(value)}")
+        raise InvalidArgument(f"{what} must be True or False, got {described(value)}")
     return value
 
 
@@ -117,15 +118,15 @@ def seconds(what: str, value: object) -> float:
     """Return a number of seconds.
 
     Raises:
-        InvalidArgument: it is no number, or not more than 0.
+        InvalidArgument: it is not a number greater than 0.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-        raise InvalidArgument(f"{what} must be more than 0 seconds: {described(value)}")
+        raise InvalidArgument(f"{what} must be more than 0 seconds, got {described(value)}")
     return value
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """Iterate over the strings in a value of JSON, and its keys, however deep they are nested."""
+    """Iterate over the strings and keys in a JSON value, at any depth."""
     values: list[object] = [value]
     for each in values:
         if isinstance(each, str):

@@ -1,4 +1,4 @@
-"""What a writer locks until its transaction ends."""
+"""Lock granularity."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["LockGranularity"]
 class LockGranularity(enum.StrEnum):
     """What a writer locks until its transaction ends.
 
-    - `STREAM`, which a new store has: writers wait for each other only in the same stream.
-    - `CATEGORY`, which an adopted store has: one transaction at a time writes to a category.
+    - `STREAM`, the default of a new store: writers of one stream wait for each other.
+    - `CATEGORY`, that of an adopted store: writers of one category wait for each other.
     """
 
     CATEGORY = "category"
@@ -23,5 +23,5 @@ class LockGranularity(enum.StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> LockGranularity:
         raise InvalidArgument(
-            f"The lock granularity must be category or stream: {described(value)}"
+            f"The lock granularity must be category or stream, got {described(value)}"
         )

@@ -19,14 +19,11 @@ else:
 __all__ = ["Message", "MessagePosition", "Metadata", "StoredMessage"]
 
 
-_TAKEN_OVER = ("correlationStreamName", "replyStreamName", "properties")
+_PROPAGATED = ("correlationStreamName", "replyStreamName", "properties")
 
 
 class Metadata(TypedDict, total=False):
-    """What is known about a message beside its data, under the keys that are stored.
-
-    Keys beyond these are allowed, and are stored and read as they are.
-    """
+    """The metadata of a message, with the keys as stored. Other keys are allowed."""
 
     causationMessageStreamName: str
     causationMessagePosition: int
@@ -39,11 +36,11 @@ class Metadata(TypedDict, total=False):
 
 
 class StoredMessage(NamedTuple):
-    """A message as it is read.
+    """A message that was read.
 
-    `position` counts from 0 in the stream without gaps, `global_position` orders the whole store
-    and may have gaps. `time` is when the writing transaction began, in UTC. A NULL
-    reads as an empty object, in `data` and in `metadata`.
+    `position` counts from 0 in the stream without gaps; `global_position` orders the whole store
+    and may have gaps. `time` is the start of the writing transaction, in UTC. NULL `data` and
+    `metadata` are read as an empty object.
     """
 
     id: UUID
@@ -56,20 +53,20 @@ class StoredMessage(NamedTuple):
     time: datetime
 
     def derived_id(self, name: str) -> UUID:
-        """Return an id for something that this message causes: the same for the same name, always.
+        """Return an id for an effect of this message; it is always the same for the same name.
 
-        For what a handler does outside of this database, where it may be done again: whoever
-        receives a message with such an id knows whether it has it already. It is a UUID of version
-        5, in the namespace of this message's id.
+        Use it for effects outside of this database, which a handler may repeat: the receiver
+        recognises a duplicate by the id. It is a version 5 UUID in the namespace of this message's
+        id.
 
         Raises:
-            InvalidArgument: the name is no string, or is empty.
+            InvalidArgument: the name is not a string, or is empty.
         """
         return uuid5(self.id, text("The name of a derived id", name))
 
 
 class MessagePosition(NamedTuple):
-    """Where a message was written: its position in the stream, from 0, and in the whole store."""
+    """The position of a written message in its stream, from 0, and its global position."""
 
     position: int
     global_position: int
@@ -77,16 +74,15 @@ class MessagePosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to be written.
+    """A message to write.
 
-    `data` and `metadata` are whatever the engine's JSON serializer takes; metadata is an object.
-    The id is a time-ordered UUID (version 7) unless one is given: consecutive ids touch
-    neighbouring pages of the unique index. A message is told by its id, so an object that is
-    written again to the same stream is a repeat, and not stored twice: make one for each time that
-    something happens.
+    `data` and `metadata` may be anything that the engine's JSON serializer accepts; metadata must
+    be an object. The default id is a time-ordered UUID (version 7), which keeps inserts into the
+    unique index local. A message is identified by its id: writing the same object to the same
+    stream again is idempotent, so create a `Message` for each occurrence.
 
     Raises:
-        InvalidMessage: the type is empty, the id is no UUID, or the metadata no mapping.
+        InvalidMessage: the type is empty, the id is not a UUID, or the metadata is not a mapping.
     """
 
     type: str
@@ -98,29 +94,29 @@ class Message:
         if not isinstance(self.type, str) or not self.type or not is_storable(self.type):
             raise InvalidMessage(
                 self,
-                "the type must be a string that is not empty, without NUL and surrogates: "
+                "the type must be a non-empty string without NUL or surrogates, got "
                 f"{described(self.type)}",
             )
         object.__setattr__(self, "type", plain(self.type))
         if not isinstance(self.id, UUID):
-            raise InvalidMessage(self, f"the id must be a uuid.UUID: {described(self.id)}")
+            raise InvalidMessage(self, f"the id must be a uuid.UUID, got {described(self.id)}")
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidMessage(
-                self, f"the metadata must be a mapping: {described(self.metadata)}"
+                self, f"the metadata must be a mapping, got {described(self.metadata)}"
             )
 
     def follow(self, preceding: StoredMessage) -> Message:
-        """Return this message as one that was caused by another.
+        """Return a copy of this message that follows another one, which caused it.
 
-        The causation keys name the preceding message; the correlation, reply stream and properties
-        that it has replace this message's own. Its local properties are left behind.
+        The causation keys name the preceding message. Its correlation, reply stream and properties
+        replace those of this message; its local properties are not propagated.
 
         Raises:
-            InvalidArgument: the preceding message is none that was read.
+            InvalidArgument: the preceding message is not a `StoredMessage`.
         """
         if not isinstance(preceding, StoredMessage):
             raise InvalidArgument(
-                f"A message follows a StoredMessage, one that was read: {described(preceding)}"
+                f"The preceding message must be a StoredMessage, got {described(preceding)}"
             )
         metadata = {
             **(self.metadata or {}),
@@ -128,38 +124,38 @@ class Message:
             "causationMessagePosition": preceding.position,
             "causationMessageGlobalPosition": preceding.global_position,
         }
-        # Metadata that another client wrote may be any JSON.
+        # Other clients may write any JSON as metadata.
         known = preceding.metadata if isinstance(preceding.metadata, dict) else {}
-        taken = {key: known.get(key) for key in _TAKEN_OVER}
-        metadata.update({key: value for key, value in taken.items() if value is not None})
+        propagated = {key: known.get(key) for key in _PROPAGATED}
+        metadata.update({key: value for key, value in propagated.items() if value is not None})
         return replace(self, metadata=metadata)
 
     def with_correlation(self, stream_name: str) -> Message:
-        """Return this message as one whose consequences are correlated with a stream.
+        """Return a copy of this message that is correlated with a stream.
 
-        What follows it takes that over, and who reads with a `correlation` of the stream's category
-        gets what this message has caused.
+        Messages that follow it inherit the correlation, so that a read with a `correlation` of the
+        stream's category returns them.
 
         Raises:
-            InvalidStreamName: it is no stream name.
+            InvalidStreamName: the stream name is invalid.
         """
         return self._with(correlationStreamName=StreamName(stream_name))
 
     def with_reply_stream(self, stream_name: str) -> Message:
-        """Return this message as one that asks for a reply in a stream. See `reply`.
+        """Return a copy of this message that requests a reply in a stream. See `reply`.
 
         Raises:
-            InvalidStreamName: it is no stream name.
+            InvalidStreamName: the stream name is invalid.
         """
         return self._with(replyStreamName=StreamName(stream_name))
 
     def reply(self, preceding: StoredMessage) -> tuple[StreamName, Message]:
-        """Return the stream that a preceding message asks to be answered in, and the answer.
+        """Return the reply stream of a preceding message, and this message as the reply.
 
-        The answer follows the preceding message, without its reply stream.
+        The reply follows the preceding message, without its reply stream.
 
         Raises:
-            NoReplyStream: the preceding message names none.
+            NoReplyStream: the preceding message has no reply stream.
         """
         metadata = {**(self.follow(preceding).metadata or {})}
         stream_name = metadata.pop("replyStreamName", None)

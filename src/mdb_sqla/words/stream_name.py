@@ -8,47 +8,47 @@ from mdb_sqla.words.argument_checks import is_storable, name_of, plain
 __all__ = ["NO_STREAM", "StreamName", "category_name", "ordering_key"]
 
 NO_STREAM = -1
-"""The version of a stream without messages; as expected version: the stream must not exist yet."""
+"""The version of a stream without messages; as expected version: the stream must not exist."""
 
 
 class StreamName(str):
     """The name of a stream or category: `category[:type[+type…]][-id[+id…]]`.
 
-    It is a string, so it goes wherever a string goes. The first `-` parts the category from the id;
-    dashes after it belong to the id. A name without `-` is a category.
+    It is a `str`. The first `-` separates the category from the id; further dashes belong to the
+    id. A name without `-` is a category.
 
     Raises:
-        InvalidStreamName: the category is empty, or the name can't be stored: NUL, surrogates.
+        InvalidStreamName: the category is empty, or the name contains NUL or surrogates.
     """
 
     __slots__ = ()
 
     def __new__(cls, name: str) -> StreamName:
-        """Check the name; a stream name is returned as it is."""
+        """Validate the name; a `StreamName` is returned unchanged."""
         if type(name) is cls:
             return name
         if not isinstance(name, str):
-            raise InvalidStreamName(name, f"it must be a string, not {name_of(type(name))}")
+            raise InvalidStreamName(name, f"it must be a string, got {name_of(type(name))}")
         if not name or name[0] == "-":
             raise InvalidStreamName(name, "the category must not be empty")
         if not is_storable(name):
-            raise InvalidStreamName(name, "it must not contain NUL and surrogates")
+            raise InvalidStreamName(name, "it must not contain NUL or surrogates")
         return super().__new__(cls, plain(name))
 
     @classmethod
     def build(cls, category: str, *ids: object, types: tuple[str, ...] | str = ()) -> StreamName:
-        """Put a name together: `build("account", 1, 2, types="command")` is `account:command-1+2`.
+        """Build a name: `build("account", 1, 2, types="command")` is `account:command-1+2`.
 
-        Without ids it is a category's name. The parts must be free of the separators around them.
+        Without ids it is a category. The parts must not contain the separators around them.
 
         Args:
             category: the category, without types.
-            ids: strings, integers, UUIDs, or whatever else has a `__str__` of its own; a member of
-                an Enum stands for its value.
+            ids: strings, integers, UUIDs, or other objects that define `__str__`; for a member of
+                an Enum, its value.
             types: one type or several.
 
         Raises:
-            InvalidStreamName: a part is empty, contains a separator, or has no text of its own.
+            InvalidStreamName: a part is empty, contains a separator, or does not define `__str__`.
         """
         types = (types,) if isinstance(types, str) else types
         parts = [_id_of(part) for part in ids]
@@ -66,7 +66,7 @@ class StreamName(str):
 
     @property
     def category(self) -> StreamName:
-        """What stands before the first `-`, types included."""
+        """The part before the first `-`, including types."""
         return StreamName(self.partition("-")[0])
 
     @property
@@ -76,13 +76,13 @@ class StreamName(str):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The types of the category, such as `command`; empty where there are none."""
+        """The types of the category, such as `command`; may be empty."""
         types = self.category.partition(":")[2]
         return tuple(types.split("+")) if types else ()
 
     @property
     def id(self) -> str | None:
-        """What stands behind the first `-`; None for a category."""
+        """The part after the first `-`; None for a category."""
         _, separator, id_ = self.partition("-")
         return id_ if separator else None
 
@@ -93,7 +93,7 @@ class StreamName(str):
 
     @property
     def cardinal_id(self) -> str | None:
-        """The first part of the id, by which consumer groups share work; None for a category."""
+        """The first part of the id, which partitions consumer groups; None for a category."""
         return None if self.id is None else self.ids[0]
 
     @property
@@ -106,20 +106,20 @@ def category_name(name: str) -> StreamName:
     """Return the name of a category.
 
     Raises:
-        InvalidStreamName: it is a stream's, or none.
+        InvalidStreamName: it is invalid, or the name of a stream.
     """
     checked = StreamName(name)
     if not checked.is_category:
         raise InvalidStreamName(
-            checked, f"it must be a category such as {checked.category!r}, not a stream"
+            checked, f"it must be a category, such as {checked.category!r}, not a stream"
         )
     return checked
 
 
 def ordering_key(stream_name: str) -> str:
-    """Return whose messages stay in order: the cardinal id, or the name of a stream without an id.
+    """Return the key within which messages stay in order: the cardinal id, or else the whole name.
 
-    It takes whatever is stored, also what another client has written, such as `-7`.
+    It accepts any stored name, including those that other clients write, such as `-7`.
     """
     _, separator, id_ = stream_name.partition("-")
     return id_.partition("+")[0] if separator else stream_name
@@ -133,11 +133,11 @@ def _id_of(part: object) -> str:
         try:
             return int.__repr__(value)
         except ValueError as error:
-            raise InvalidStreamName(part, f"an id can't be so long: {error}") from error
-    # What is inherited from `object` names a place in memory, or shows a value to a programmer.
+            raise InvalidStreamName(part, f"the id is too long: {error}") from error
+    # `object.__str__` returns a memory address or a `repr`.
     if type(value).__str__ is object.__str__ or isinstance(value, bytes | bytearray):
         raise InvalidStreamName(
-            part, f"an id must be a string, an integer or a UUID, not {name_of(type(part))}"
+            part, f"an id must be a string, an integer or a UUID, got {name_of(type(part))}"
         )
     return str(value)
 
@@ -145,7 +145,7 @@ def _id_of(part: object) -> str:
 def _check(part: str, what: str, separators: str) -> None:
     if not isinstance(part, str) or not part:
         raise InvalidStreamName(
-            part, f"a {what} must be a string that is not empty, not {name_of(type(part))}"
+            part, f"a {what} must be a non-empty string, got {name_of(type(part))}"
         )
     for separator in separators:
         if separator in part:

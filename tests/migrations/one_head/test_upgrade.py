@@ -217,7 +217,7 @@ def test_a_later_step_that_fails_takes_the_store_back(application: OneHead) -> N
     [
         ("", r"The version .* must be '0001' in this release of mdb_sqla: '0002'"),
         (", schema='a$b'", r"a\$b"),
-        (", lock_granularity='table'", "must be category or stream: 'table'"),
+        (", lock_granularity='table'", "must be category or stream, got 'table'"),
     ],
 )
 def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: str) -> None:
