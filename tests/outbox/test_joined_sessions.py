@@ -90,7 +90,7 @@ def test_rows_of_a_session_that_was_closed_are_not_committed_without_its_message
         if outer.is_active:
             flavour.run(outer.commit())
     else:
-        with pytest.raises(InvalidArgument, match=r"closed with messages to order-1 held back"):
+        with pytest.raises(InvalidArgument, match=r"closed with pending messages to order-1"):
             flavour.run(outer.commit())
     if connection.in_transaction():
         flavour.run(connection.commit())

@@ -83,7 +83,9 @@ def test_an_async_one_is_refused(use: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("use", ASYNC_USES)
 def test_a_sync_one_is_refused(use: Callable[[], Any]) -> None:
     async def run() -> None:
-        with pytest.raises(InvalidArgument, match=r"needs a .*AsyncSession, and its .*\.Session"):
+        with pytest.raises(
+            InvalidArgument, match=r"requires a .*AsyncSession, but its .*\.Session"
+        ):
             await use()
 
     asyncio.run(run())

@@ -21,7 +21,7 @@ from mdb_sqla import (
     expect_on_commit,
     write_on_commit,
 )
-from mdb_sqla.outbox.session_scope import _entering
+from mdb_sqla.outbox.session_scope import _lock
 from tests.waiting import collect_garbage
 
 
@@ -53,7 +53,7 @@ def leave(flavour: Any, unit: Any) -> None:
 def test_it_is_entered_once_at_a_time(flavour: Any, factory: Any, committed: Any) -> None:
     with flavour.unit_of_work(factory) as unit:
         unit.write("outer-1", Message("A"))
-        with pytest.raises(InvalidArgument, match="UnitOfWork is entered already"):
+        with pytest.raises(InvalidArgument, match="UnitOfWork is already entered"):
             enter(flavour, unit)
         flavour.run(unit.commit())
 
@@ -86,14 +86,14 @@ def test_a_session_has_one_at_a_time(
         outer.session.add(order(state="outer"))
         outer.write("outer-1", Message("A"))
         with (
-            pytest.raises(InvalidArgument, match="has a unit of work already"),
+            pytest.raises(InvalidArgument, match="already has a unit of work"),
             flavour.unit_of_work(source),
         ):
             pass
         flavour.run(outer.commit())
         # Also between two of its transactions.
         with (
-            pytest.raises(InvalidArgument, match="has a unit of work already"),
+            pytest.raises(InvalidArgument, match="already has a unit of work"),
             flavour.unit_of_work(source),
         ):
             pass
@@ -108,7 +108,7 @@ def test_a_session_has_one_at_a_time(
 
 def test_a_sync_one_within_an_async_one(flavour: Any, factory: Any, committed: Any) -> None:
     def work(session: Session) -> None:
-        with pytest.raises(InvalidArgument, match="has a unit of work already"):
+        with pytest.raises(InvalidArgument, match="already has a unit of work"):
             UnitOfWork(session).__enter__()
 
     with flavour.unit_of_work(factory) as outer:
@@ -141,7 +141,7 @@ def test_messages_that_were_handed_in_before_are_not_rolled_back_with_it(
     with flavour.session() as session:
         hand_in(session, "order-1", -1 if hand_in is expect_on_commit else Message("A"))
         with (
-            pytest.raises(InvalidArgument, match="handed in before this unit of work"),
+            pytest.raises(InvalidArgument, match="pending messages from before this unit of work"),
             flavour.unit_of_work(session),
         ):
             pass
@@ -216,7 +216,7 @@ def test_one_within_a_transaction_of_others_has_no_block(
     with sync_factory() as session:
         unit = UnitOfWork.of(session)
         unit.write("order-1", Message("A"))
-        with pytest.raises(InvalidArgument, match="entered already"), unit:
+        with pytest.raises(InvalidArgument, match="already entered"), unit:
             pass
         session.commit()
 
@@ -257,7 +257,7 @@ def test_of_threads_that_share_it_one_gets_in(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_fork_enters_while_another_thread_did(sync_factory: sessionmaker[Session]) -> None:
-    with _entering:
+    with _lock:
         child = os.fork()
         if not child:
             status = 1
@@ -273,7 +273,7 @@ def test_a_fork_enters_while_another_thread_did(sync_factory: sessionmaker[Sessi
 
 
 def test_a_signal_handler_enters_while_its_thread_does(sync_factory: sessionmaker[Session]) -> None:
-    with _entering:
+    with _lock:
         enter_and_leave(sync_factory)
 
 

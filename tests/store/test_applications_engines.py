@@ -248,5 +248,5 @@ def test_a_session_with_several_databases_is_refused() -> None:
         lambda: MessageStore(session).read_stream("a-1"),
         lambda: MessageStore(session).version("a-1"),
     ):
-        with pytest.raises(InvalidArgument, match="which of its databases"):
+        with pytest.raises(InvalidArgument, match="which database of"):
             call()

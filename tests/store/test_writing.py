@@ -23,7 +23,7 @@ from mdb_sqla import (
     WrongExpectedVersion,
     tables,
 )
-from mdb_sqla.database.sqlstates import is_outage, is_passing
+from mdb_sqla.database.sqlstates import is_outage, is_transient
 
 
 def test_what_is_written_is_read_back(flavour: Any) -> None:
@@ -328,7 +328,7 @@ def test_more_categories_than_postgresql_can_lock(flavour: Any) -> None:
         flavour.run(session.rollback())
     # A consumer waits for it, as others may need as many.
     assert is_outage(e.value)
-    assert is_passing(e.value)
+    assert is_transient(e.value)
 
 
 @pytest.mark.parametrize(
@@ -336,5 +336,5 @@ def test_more_categories_than_postgresql_can_lock(flavour: Any) -> None:
 )
 def test_errors_that_sqlalchemy_lets_through_pass_as_well(error: Exception) -> None:
     """SQLAlchemy 2.0 does, for those of asyncpg's while it connects."""
-    assert is_passing(error)
-    assert not is_passing(asyncpg.InvalidPasswordError("not that"))
+    assert is_transient(error)
+    assert not is_transient(asyncpg.InvalidPasswordError("not that"))

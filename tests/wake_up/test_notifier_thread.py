@@ -127,7 +127,7 @@ def test_the_applications_own_connection_is_left_alone(
         assert not only.autocommit
         logged = str(caplog.records[0].exc_info)
 
-    assert "have it connect each time that it is called" in logged
+    assert "make it open a new connection on each call" in logged
 
 
 def test_an_engine_that_is_only_dropped_is_let_go(

@@ -16,7 +16,7 @@ from mdb_sqla.consumers.loop_operations import (
     NoTransaction,
 )
 from mdb_sqla.database.execution import WRITES, is_autocommit
-from mdb_sqla.database.sqlstates import is_conflict, is_outage, is_passing
+from mdb_sqla.database.sqlstates import is_conflict, is_outage, is_transient
 from mdb_sqla.errors import InvalidArgument
 
 __all__ = ["HandlerTransaction", "interruptions"]
@@ -88,8 +88,8 @@ class HandlerTransaction:
             if self._connection.invalidated:
                 raise ConnectionLost(str(error)) from error
             if is_conflict(error):
-                raise HandlerConflict(str(error)) from error
-            if is_passing(error):
+                raise Conflicted(str(error)) from error
+            if is_transient(error):
                 raise Interrupted(str(error)) from error
             raise
 
@@ -103,6 +103,6 @@ def interruptions() -> Iterator[None]:
         # asyncpg can't connect, or the pool is exhausted.
         raise Interrupted(str(error)) from error
     except Exception as error:
-        if is_passing(error):
+        if is_transient(error):
             raise Interrupted(str(error)) from error
         raise

@@ -1,3 +1,3 @@
-"""Executing statements over what an application works with, and what the server says to them."""
+"""Execution of statements over sessions and connections, and the server's errors."""
 
 __all__: list[str] = []

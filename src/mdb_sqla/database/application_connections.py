@@ -1,4 +1,4 @@
-"""Which of a driver's connections are the application's, and so not for a thread of ours."""
+"""The application's driver connections, which background threads must not use."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from sqlalchemy import Connection, Pool
 
 from mdb_sqla.errors import InvalidArgument
 
-__all__ = ["keep_apart", "note"]
+__all__ = ["note", "reject_application_connections"]
 
-_applications: WeakSet[Any] = WeakSet()
+_application_connections: WeakSet[Any] = WeakSet()
 
 
 def note(connection: Connection | None) -> None:
-    """Remember that a connection is the application's."""
-    # What can't be referred to weakly is not remembered.
+    """Register a connection as the application's."""
+    # A connection without weak references is not registered.
     with suppress(TypeError):
         if connection is not None:
-            _applications.add(connection.connection.driver_connection)
+            _application_connections.add(connection.connection.driver_connection)
 
 
-def keep_apart(pool: Pool, dialect: Any) -> None:
-    """Have a pool refuse connections of the application's, as a `creator` may return them again.
+def reject_application_connections(pool: Pool, dialect: Any) -> None:
+    """Make a pool reject connections of the application, which a `creator` may return again.
 
-    Before anything is sent, and without closing them: SQLAlchemy would roll back the application's
-    transaction first, and set the isolation level.
+    It does so before anything is sent and without closing them: SQLAlchemy would otherwise roll
+    back the application's transaction and set the isolation level.
     """
     create = pool._invoke_creator
 
     def create_another(connection_record: Any) -> Any:
         connection = create(connection_record)
-        if dialect.get_driver_connection(connection) in _applications:
+        if dialect.get_driver_connection(connection) in _application_connections:
             raise InvalidArgument(
-                "The engine's creator has returned a connection that the application uses, where a "
-                "new one was needed beside it: have it connect each time that it is called, or "
-                "turn this off with the execution option message_store_wake_up=False"
+                "The engine's creator returned a connection that the application already uses: "
+                "make it open a new connection on each call, or disable notifications with the "
+                "execution option message_store_wake_up=False"
             )
         return connection
 
-    # Not a listener of `connect`: SQLAlchemy closes the connection for which that fails. This is
-    # what pools that are made of this one inherit.
+    # Not a `connect` listener: SQLAlchemy closes the connection if that raises. Pools recreated
+    # from this one inherit the creator.
     pool._creator = cast(Any, create_another)

@@ -1,4 +1,4 @@
-"""Looks at the commits of a connection, where no event of its session's comes in time."""
+"""Hooks for the commits of a connection, for cases in which its session's events are too late."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ __all__ = ["CommitWatch", "current_transaction", "refuse_commit"]
 
 
 class CommitWatch:
-    """Has something done before a connection commits, or prepares to, until it is ended.
+    """Calls a function before a connection commits or prepares a commit.
 
     Args:
-        connection: which one.
-        work: what is done. If it fails, nothing is committed.
+        connection: the connection.
+        work: the function. If it raises, nothing is committed.
     """
 
     def __init__(self, connection: Connection, work: Callable[[Connection], object]) -> None:
         self.connection = connection
         self._work = work
-        event.listen(connection, "commit", self._commits)
-        event.listen(connection, "prepare_twophase", self._prepares)
+        event.listen(connection, "commit", self._on_commit)
+        event.listen(connection, "prepare_twophase", self._on_prepare)
 
     def end(self) -> None:
-        """Look no longer."""
-        event.remove(self.connection, "commit", self._commits)
-        event.remove(self.connection, "prepare_twophase", self._prepares)
+        """Remove the hooks."""
+        event.remove(self.connection, "commit", self._on_commit)
+        event.remove(self.connection, "prepare_twophase", self._on_prepare)
 
-    def _commits(self, connection: Connection) -> None:
+    def _on_commit(self, connection: Connection) -> None:
         try:
             self._work(connection)
         except BaseException:
-            # SQLAlchemy takes the transaction for ended, whatever happens in this event.
+            # SQLAlchemy considers the transaction ended even if this event raises.
             connection.connection.rollback()
             raise
 
-    def _prepares(self, connection: Connection, _xid: object) -> None:
+    def _on_prepare(self, connection: Connection, _xid: object) -> None:
         self._work(connection)
 
 
@@ -49,28 +49,28 @@ def current_transaction(connection: Connection) -> Transaction | None:
 
 
 def refuse_commit(connection: Connection, rows_in: Transaction, streams: Iterable[str]) -> None:
-    """Let a connection not commit rows without their messages; a rollback forgets both.
+    """Prevent a connection from committing rows without their messages; it may roll back.
 
     Args:
-        connection: whose transaction goes on with the rows.
+        connection: the connection whose transaction continues with the rows.
         rows_in: that transaction, or the savepoint in it.
-        streams: the names of the messages' streams.
+        streams: the stream names of the messages.
     """
     names = ", ".join(sorted(set(streams)))
-    # That it ends is told by its object being let go of.
-    known = ref(rows_in)
+    # Weak: the transaction has ended once its object is garbage.
+    reference = ref(rows_in)
 
     def refuse(_connection: Connection) -> None:
-        transaction = known()
+        transaction = reference()
         if transaction is not None and transaction.is_active:
             raise InvalidArgument(
-                f"A session that is joined to this transaction was closed with messages to {names} "
-                "held back: its rows would be committed without them. Commit the session before it "
-                "is closed, or roll it back"
+                f"A session joined to this transaction was closed with pending messages to {names}:"
+                " its rows would be committed without them. Commit the session before closing it, "
+                "or roll back"
             )
 
     def release(connection: Connection, _name: str, _context: object) -> None:
-        transaction = known()
+        transaction = reference()
         if transaction is not None and current_transaction(connection) is transaction:
             try:
                 refuse(connection)
@@ -78,7 +78,7 @@ def refuse_commit(connection: Connection, rows_in: Transaction, streams: Iterabl
                 transaction.rollback()
                 raise
 
-    # They stay with the connection: an event that is under way has to leave its listeners alone.
+    # Never removed: listeners can't be removed during an event.
     CommitWatch(connection, refuse)
     if isinstance(rows_in, NestedTransaction):
         event.listen(connection, "release_savepoint", release)

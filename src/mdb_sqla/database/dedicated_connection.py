@@ -1,4 +1,4 @@
-"""A connection beside an application's pool, for a thread of ours."""
+"""A dedicated connection for a background thread, outside of the application's pool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine
 
-from mdb_sqla.database.application_connections import keep_apart
+from mdb_sqla.database.application_connections import reject_application_connections
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,18 +20,18 @@ __all__ = ["OwnConnection", "beside", "can_listen", "own_connection"]
 
 _T = TypeVar("_T")
 
-_PATIENCE = 10.0  # seconds until a connection has to be there
-_GRACE = 0.5  # seconds for it to be there after all, for drivers leave open what is cancelled
+_CONNECT_TIMEOUT = 10.0  # seconds
+_GRACE = 0.5  # seconds for an interrupted attempt: drivers leak cancelled connections
 
 
 class _Interrupted(Exception):
-    """The connection is not needed any more."""
+    """The connection is no longer needed."""
 
 
 class OwnConnection(Protocol):
-    """Opened when it is first used, and again after an error.
+    """A connection that is opened on first use, and again after an error.
 
-    All but `interrupt` is for one thread.
+    It is not thread-safe, except for `interrupt`.
     """
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
@@ -40,39 +40,39 @@ class OwnConnection(Protocol):
     def listen(
         self, channel: str, ready: Callable[[], object], take: Callable[[str], object]
     ) -> None:
-        """Receive notifications until it is interrupted.
+        """Receive notifications until interrupted.
 
         Args:
-            channel: what to listen on.
-            ready: is called once it listens.
-            take: is called with the payload of each notification.
+            channel: the channel.
+            ready: called after LISTEN.
+            take: called with the payload of each notification.
         """
 
     def interrupt(self) -> None:
-        """Have `listen` return, now and whenever it is called, and an attempt to connect fail.
+        """Make `listen` return, now and on later calls, and abort a connection attempt.
 
-        From any thread. An attempt that does not leave its thread is not ended.
+        Call it from any thread. It can't abort a blocking connection attempt of a sync driver.
         """
 
     def close(self) -> None:
-        """Close the connection, for good."""
+        """Close the connection permanently."""
 
 
 def beside(engine: Engine) -> Engine:
-    """Return an engine that connects as another does, with a pool of its own.
+    """Return an engine that connects like another one, with a separate pool and AUTOCOMMIT.
 
-    The other must have connected before, or two threads initialize its dialect at a time. It is
-    kept alive: listeners of its pool, SQLAlchemy's own among them, refer to it. Each statement is a
-    transaction. Where its connections are the application's own after all, it fails to connect.
+    The other engine must have connected before, or two threads could initialize its dialect at the
+    same time. The new engine keeps it alive, because listeners of its pool refer to it. It refuses
+    to use connections of the application, which a `creator` may return.
     """
     pool = engine.pool.recreate()
-    keep_apart(pool, engine.dialect)
+    reject_application_connections(pool, engine.dialect)
     options: dict[str, Any] = {
         "pool": pool,
         "execution_options": {
             **engine.get_execution_options(),
             "isolation_level": "AUTOCOMMIT",
-            # A cursor on the server needs a transaction.
+            # A server-side cursor requires a transaction.
             "stream_results": False,
             "yield_per": None,
         },
@@ -85,12 +85,12 @@ def beside(engine: Engine) -> Engine:
 
 
 def own_connection(engine: Engine) -> OwnConnection:
-    """Return a connection for one thread over an engine that nobody else uses; see `beside`."""
+    """Return a dedicated connection over an engine returned by `beside`."""
     return _AsyncConnection(engine) if engine.dialect.is_async else _SyncConnection(engine)
 
 
 def can_listen(engine: Engine) -> bool:
-    """Whether notifications are received with the engine's driver."""
+    """Whether the engine's driver can receive notifications."""
     return engine.dialect.driver in {"psycopg", "asyncpg"}
 
 
@@ -145,14 +145,14 @@ class _SyncConnection:
 
 
 class _AsyncConnection:
-    """In an event loop of its own, so that the application's may be held up or closed."""
+    """Runs in a separate event loop, independent of the application's."""
 
     def __init__(self, engine: Engine) -> None:
         from sqlalchemy.ext.asyncio import AsyncEngine
 
         self._engine = AsyncEngine(engine)
         self._connection: AsyncConnection | None = None
-        # By a factory: the loop is not to become that of the thread that is here now.
+        # With a factory, the loop does not become the current thread's.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
         self._interrupted = asyncio.Event()
@@ -175,13 +175,13 @@ class _AsyncConnection:
                 await connection.exec_driver_sql(_listen(channel, connection.dialect))
                 ready()
                 await self._unless_interrupted(_take_each(driver, take))
-            raise ConnectionError("The connection was lost")
+            raise ConnectionError("Connection lost")
 
         with suppress(_Interrupted):
             self._run(listen)
 
     def interrupt(self) -> None:
-        # The loop is closed where the connection is.
+        # The loop is closed with the connection.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._interrupted.set)
 
@@ -193,8 +193,8 @@ class _AsyncConnection:
         async def run() -> _T:
             try:
                 if self._connection is None:
-                    # A connector that is bound to another loop may wait for that indefinitely.
-                    async with asyncio.timeout(_PATIENCE):
+                    # A connector bound to another loop may wait indefinitely.
+                    async with asyncio.timeout(_CONNECT_TIMEOUT):
                         self._connection = await self._unless_interrupted(self._connect(), _GRACE)
                 return await work(self._connection)
             except BaseException:
@@ -207,7 +207,7 @@ class _AsyncConnection:
         return await self._engine.connect()
 
     async def _unless_interrupted(self, waiting: Coroutine[Any, Any, _T], grace: float = 0) -> _T:
-        """Return what comes of waiting, for some seconds more where it is interrupted.
+        """Return the result of a coroutine, waiting `grace` seconds more if interrupted.
 
         Raises:
             _Interrupted: it was interrupted first.
@@ -225,7 +225,7 @@ class _AsyncConnection:
             raise (
                 _Interrupted()
                 if self._interrupted.is_set()
-                else ConnectionError("Connecting was cancelled")
+                else ConnectionError("Connection attempt cancelled")
             )
         return waited.result()
 

@@ -1,4 +1,4 @@
-"""Characters that the encoding of a connection, or of its database, has not got."""
+"""Errors for characters that the encoding of a connection or database lacks."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ _UNTRANSLATABLE = "22P05"
 
 @contextmanager
 def encodings_translated() -> Iterator[None]:
-    """Raise our own error where an encoding lacks a character of what is read, or asked for.
+    """Raise `InvalidArgument` if an encoding lacks a character of a read.
 
-    For reads only: what is written is named with its message, see `refused_message`.
+    For writes, `refused_message` names the message.
     """
     try:
         yield
     except (DBAPIError, UnicodeEncodeError) as error:
-        said = diagnostics_of(error)
-        if said.sqlstate != _UNTRANSLATABLE and not isinstance(error, UnicodeEncodeError):
+        fields = diagnostics_of(error)
+        if fields.sqlstate != _UNTRANSLATABLE and not isinstance(error, UnicodeEncodeError):
             raise
         raise InvalidArgument(
-            "The encodings of the connection and of the database have not the same characters: "
-            f"{said.message}. Set that of the connection with "
-            "connect_args={'client_encoding': 'utf8'}; "
-            "a database in another encoding has no names with characters that are not in it"
+            "The encodings of the connection and the database are not compatible: "
+            f"{fields.message}. Set connect_args={{'client_encoding': 'utf8'}}; a database whose "
+            "encoding is not UTF8 can't store or look up other characters"
         ) from error

@@ -47,27 +47,26 @@ __all__ = [
 Database = Session | Connection
 
 WRITES = insert(tables.messages)
-"""What a session that has several engines picks the one for a write by."""
+"""The statement by which a session with several engines selects the one for writes."""
 
 _DRIVERS = ("psycopg", "asyncpg", "psycopg2")
 
-# A cursor on the server, which the application may have asked for, would run a function only as far
-# as its rows are fetched.
+# With a server-side cursor, a function would run only as far as its rows are fetched.
 _OPTIONS = {"stream_results": False}
 
 
 def database(db: object) -> Database:
-    """Return what statements are executed with.
+    """Return the session or connection to execute statements with.
 
     Raises:
-        InvalidArgument: it is neither a session nor a connection, or one that has to be awaited.
+        InvalidArgument: it is neither, or it is async.
     """
     if isinstance(db, scoped_session):
         db = db()
     if not isinstance(db, Session | Connection):
         raise InvalidArgument(
-            "A Session or a Connection is needed (an AsyncSession and an AsyncConnection have "
-            f"run_sync): {described(db)}"
+            f"db must be a Session or a Connection, got {described(db)}; with an AsyncSession or "
+            "an AsyncConnection, use run_sync"
         )
     return db
 
@@ -75,10 +74,9 @@ def database(db: object) -> Database:
 def execute(
     db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
 ) -> Sequence[ResultRow[Any]]:
-    """Execute a statement, fetch its rows and raise the server's refusals as our errors.
+    """Execute a statement, return its rows, and translate the server's errors.
 
-    A session that has several engines picks the one for `bound_as`: a write goes where an insert
-    into `messages` goes.
+    A session with several engines selects one by `bound_as`.
     """
     check_driver(bind_of(db, bound_as).dialect)
     with translated():
@@ -88,10 +86,10 @@ def execute(
 def execute_raw(
     db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
 ) -> Sequence[Sequence[Any]]:
-    """Read messages, as the driver's own rows: SQLAlchemy's around them cost their time."""
+    """Read messages as the driver's rows, which is faster than SQLAlchemy's."""
     with translated(), encodings_translated():
         result = _result(db, statement, parameters, bound_as)
-        # Something else is what an application's listener has put in its place.
+        # A `do_orm_execute` listener may return another result.
         if not isinstance(result, CursorResult):
             return result.all()
         with closing(result):
@@ -113,7 +111,7 @@ def _result(
 
 
 def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
-    """Return the dialect of the engine that messages are written with, or something else is.
+    """Return the dialect of the engine for writes, or for another statement.
 
     Raises:
         InvalidArgument: its driver is not supported.
@@ -124,95 +122,94 @@ def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
 
 
 def bind_of(db: Database, bound_as: ClauseElement = WRITES) -> Engine | Connection:
-    """Return what a session picks for the writing of messages, or for something else.
+    """Return the engine or connection that a session uses for writes, or for another statement.
 
     Raises:
-        InvalidArgument: it needs an object of the application's to pick one by.
+        InvalidArgument: the session is sharded.
     """
     if not isinstance(db, Session):
         return db
     try:
         return db.get_bind(clause=bound_as)
     except AssertionError as error:
-        # SQLAlchemy's ShardedSession, which has no other way to say so.
+        # Raised by SQLAlchemy's ShardedSession.
         raise InvalidArgument(
-            "The session does not tell which of its databases has the messages: use a session, or "
-            f"a connection, of that database alone: {described(db)}"
+            f"Can't determine which database of {described(db)} has the messages: use a session or "
+            "a connection of that database only"
         ) from error
 
 
 def check_driver(dialect: Dialect) -> None:
-    """Check that what the server refuses can be found out with this driver.
+    """Check that the driver is supported.
 
     Raises:
-        InvalidArgument: it is another, or that of another database.
+        InvalidArgument: it is not.
     """
     if dialect.driver not in _DRIVERS:
         raise InvalidArgument(
-            f"The store needs PostgreSQL over {', '.join(_DRIVERS)}, and not "
-            f"{dialect.name}+{dialect.driver}"
+            f"Unsupported driver {dialect.name}+{dialect.driver}: the store requires PostgreSQL "
+            f"with {', '.join(_DRIVERS)}"
         )
 
 
 def connection_of(db: Database) -> Connection:
-    """Return the connection that messages are written over."""
+    """Return the connection for writes."""
     return db.connection(bind_arguments={"clause": WRITES}) if isinstance(db, Session) else db
 
 
 def is_intercepted(db: Database) -> bool:
-    """Whether the application changes statements of the session's before they are executed."""
+    """Whether listeners of the application may change the session's statements."""
     return isinstance(db, Session) and bool(db.dispatch.do_orm_execute)
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Whether each statement is a transaction of its own."""
+    """Whether each statement is a separate transaction."""
     return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
 
 
 def check_isolation(connection: Connection, what: str) -> None:
-    """Refuse a transaction that does not see what others commit while it waits for them.
+    """Check that the isolation level is READ COMMITTED.
+
+    Other levels would not see what transactions commit while it waits for their locks.
 
     Raises:
-        InvalidArgument: its isolation level is not READ COMMITTED, or the connection is AUTOCOMMIT.
+        InvalidArgument: it is another level, or the connection is AUTOCOMMIT.
     """
     if is_autocommit(connection):
-        raise InvalidArgument(f"{what} needs a transaction; the connection is AUTOCOMMIT")
+        raise InvalidArgument(f"{what} requires a transaction; the connection is AUTOCOMMIT")
     level = connection.get_isolation_level()
     if level != "READ COMMITTED":
-        raise InvalidArgument(f"{what} needs the isolation level READ COMMITTED, and not {level}")
+        raise InvalidArgument(f"{what} requires isolation level READ COMMITTED, got {level}")
 
 
 def check_written(written: int, messages: int) -> None:
-    """Refuse a write of which the server has left something out.
+    """Check that all messages were written.
 
     Raises:
-        MessageStoreError: fewer messages were written than there are.
+        MessageStoreError: some were not.
     """
     if written != messages:
         raise MessageStoreError(
-            f"{written} of {messages} messages were written: a trigger has left some out"
+            f"{written} of {messages} messages were written: a trigger skipped some; roll back"
         )
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL's identifier.
-
-    SQLAlchemy's own doubles a `%`, and so does its `DDL` once more.
-    """
+    """Return a name as a quoted identifier; unlike SQLAlchemy's, it does not double a `%`."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def ddl(statement: str, **identifiers: str) -> Executable:
-    """Return a statement in which `%(name)s` stands for an identifier, as it is to be sent."""
-    # SQLAlchemy has no types for its constructor.
-    made: Executable = DDL(statement, context=identifiers)  # type: ignore[no-untyped-call]
-    return made
+    """Return a statement with identifiers, quoted already, in place of `%(name)s`."""
+    # SQLAlchemy's constructor is untyped.
+    result: Executable = DDL(statement, context=identifiers)  # type: ignore[no-untyped-call]
+    return result
 
 
 def schema_of(db: Engine | Connection) -> str:
-    """Return the name of the store's schema, as the application has it translated.
+    """Return the store's schema, after `schema_translate_map`.
 
-    None stands for the schema that is first in the search path when the engine first connects.
+    None means the first schema of the search path when the engine first connects.
     """
     schemas = db.get_execution_options().get("schema_translate_map") or {}
     schema = schemas.get(tables.SCHEMA, tables.SCHEMA) or db.dialect.default_schema_name
@@ -220,5 +217,5 @@ def schema_of(db: Engine | Connection) -> str:
 
 
 def qualified(connection: Connection, name: str) -> str:
-    """Return the identifier of something in the schema of the store."""
+    """Return the qualified name of an object in the store's schema."""
     return f"{quoted(schema_of(connection))}.{name}"

@@ -1,4 +1,4 @@
-"""Waits for the locks of others, but not for ever: whoever comes after it waits as well."""
+"""Lock time-outs: a waiting lock request blocks those behind it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,28 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def check_wait(wait: float) -> None:
-    """Refuse a time that is none to wait.
+    """Validate a time-out.
 
     Raises:
-        InvalidArgument: it is not more than 0.
+        InvalidArgument: it is not greater than 0.
     """
     if not wait > 0:
-        raise InvalidArgument(f"wait must be more than 0 seconds: {wait!r}")
+        raise InvalidArgument(f"wait must be more than 0 seconds, got {wait!r}")
 
 
 @contextmanager
-def lock_timeout(connection: Connection, seconds: float, refusal: str) -> Iterator[None]:
-    """Wait for each lock so long at most; the limit holds until the transaction ends.
+def lock_timeout(connection: Connection, seconds: float, message: str) -> Iterator[None]:
+    """Set the lock time-out until the transaction ends.
+
+    Args:
+        connection: in a transaction.
+        seconds: the time-out for each lock.
+        message: the message of `StoreBusy`.
 
     Raises:
-        StoreBusy: others have not let go of a lock in that time.
+        StoreBusy: a lock was not acquired in time.
     """
-    # At least a millisecond: 0 would be for ever.
+    # At least a millisecond: 0 would disable the time-out.
     timeout = f"{max(1, round(1000 * seconds))}ms"
     execute(
         connection, select(func.pg_catalog.set_config("lock_timeout", timeout, True)), {}, WRITES
@@ -44,9 +49,9 @@ def lock_timeout(connection: Connection, seconds: float, refusal: str) -> Iterat
     except OperationalError as error:
         if not is_lock_timeout(error):
             raise
-        raise StoreBusy(refusal) from error
+        raise StoreBusy(message) from error
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a lock was waited for too long."""
+    """Whether a lock was not acquired in time."""
     return sqlstate_of(error) == _LOCK_NOT_AVAILABLE

@@ -1,4 +1,4 @@
-"""The sessions that applications work with, and what they are bound to."""
+"""The sessions of applications."""
 
 from __future__ import annotations
 
@@ -19,43 +19,47 @@ _S = TypeVar("_S")
 
 
 def sync_session_of(session: Any) -> Session:
-    """Return the `Session` behind what an application works with.
+    """Return the `Session` of any kind of session.
 
     Raises:
-        InvalidArgument: it is no session.
+        InvalidArgument: it is not a session.
     """
-    # What is a session may have a `registry` of the application's.
+    # A subclass of Session may have an attribute `registry`.
     if not isinstance(session, Session) and hasattr(session, "registry"):
         session = session()
     session = getattr(session, "sync_session", session)
     if not isinstance(session, Session):
         raise InvalidArgument(
-            f"Messages are handed in to a Session or an AsyncSession: {described(session)}"
+            f"session must be a Session or an AsyncSession, got {described(session)}"
         )
     return session
 
 
 def session_from(source: Any, kind: type[_S], user: str, **options: Any) -> _S:
-    """Return the session that a factory or a registry makes, or the source if it is one itself.
+    """Return the session that a factory or registry creates, or the source if it is a session.
 
-    Options are for what is made.
+    Args:
+        source: a factory, a registry or a session.
+        kind: the required type.
+        user: who requires it, for the error.
+        options: passed to the factory.
 
     Raises:
-        InvalidArgument: it is of another kind; `user` says who needs it.
+        InvalidArgument: the session is of another type.
     """
     session = source(**options) if callable(source) else source
     if not isinstance(session, kind):
         raise InvalidArgument(
-            f"{user} needs a {name_of(kind)}, and its {name_of(type(source))} makes something "
-            f"else: {described(session)}"
+            f"{user} requires a {name_of(kind)}, but its {name_of(type(source))} returned "
+            f"{described(session)}"
         )
     return session
 
 
 def is_joined(session: Session) -> bool:
-    """Whether a connection of the application's has the session's transaction.
+    """Whether the session has joined the transaction of an external connection.
 
-    That one may go on with what the session has done, also when the session is closed.
+    That transaction may continue after the session is closed.
     """
     with suppress(UnboundExecutionError):
         return isinstance(bind_of(session), Connection)

@@ -1,4 +1,4 @@
-"""Errors of the server by SQLSTATE: conflicts, outages, and what passes by itself."""
+"""Classification of the server's errors: conflicts, outages and other transient errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
     "conflicts_translated",
     "is_conflict",
     "is_outage",
-    "is_passing",
+    "is_transient",
     "raise_conflict",
 ]
 
@@ -26,24 +26,24 @@ _CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 # By class (the first two characters), or by one state of a class.
 _OUTAGES = (
     "08",  # connection exception
-    "25006",  # read-only: a standby, a primary that is switched over, a full disk at some providers
-    "25P03",  # idle in transaction for too long
+    "25006",  # read-only: a standby, a switchover, a full disk at some providers
+    "25P03",  # idle-in-transaction time-out
     "53",  # insufficient resources: disk, memory, connections
-    "57P",  # shutting down, crashed, starting, idle for too long
-    "58",  # an error outside of PostgreSQL, such as of its disk
+    "57P",  # shutdown, crash, start-up, idle-session time-out
+    "58",  # system error, such as of the disk
 )
-_PASSING = (
+_TRANSIENT = (
     *_OUTAGES,
-    "40",  # rolled back for the sake of others
-    "55000",  # not in this state: recovery is in progress
-    "55P03",  # a lock was not available in time
-    "57014",  # cancelled, by a time-out or by somebody
+    "40",  # transaction rollback, because of a concurrent transaction
+    "55000",  # not in prerequisite state: recovery is in progress
+    "55P03",  # lock not available
+    "57014",  # query cancelled, by a time-out or a user
 )
 
 
 @contextmanager
 def conflicts_translated() -> Iterator[None]:
-    """Raise `TransactionConflict` for what PostgreSQL asks to run again; around any statements."""
+    """Raise `TransactionConflict` for conflicts with concurrent transactions."""
     try:
         yield
     except DBAPIError as error:
@@ -52,55 +52,55 @@ def conflicts_translated() -> Iterator[None]:
 
 
 def raise_conflict(error: BaseException | None) -> None:
-    """Raise `TransactionConflict` if this is PostgreSQL asking to run the transaction again."""
+    """Raise `TransactionConflict` if the error is a conflict with a concurrent transaction."""
     if isinstance(error, DBAPIError) and (conflict := conflict_of(error)):
         raise conflict from error
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether PostgreSQL asks to run the transaction again."""
+    """Whether the error is a conflict with a concurrent transaction."""
     if isinstance(error, DBAPIError):
         return conflict_of(error) is not None
     return isinstance(error, errors.TransactionConflict)
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the server can't do something at the moment, so that it may be tried again later.
+def is_transient(error: BaseException) -> bool:
+    """Whether the error is transient, so that a retry may succeed.
 
-    It is not reached, shuts down, starts, is read-only or a standby, has no room, no memory or no
-    connection left, a lock is held for too long, a statement was cancelled or took too long, or
-    PostgreSQL asks to run the transaction again.
+    The server is unreachable, shutting down, starting, read-only or a standby; it lacks disk space,
+    memory or connections; a lock or statement timed out, a statement was cancelled, or the
+    transaction conflicted with another one.
     """
     sqlstate = sqlstate_of(error) or ""
     if not isinstance(error, DBAPIError):
-        passing = errors.ReadNotExact | errors.TooManyLocks | errors.TransactionConflict
-        # SQLAlchemy 2.0 lets through what asyncpg raises while it connects.
-        return isinstance(error, passing) or sqlstate.startswith(_PASSING)
+        transient = errors.ReadNotExact | errors.TooManyLocks | errors.TransactionConflict
+        # SQLAlchemy 2.0 does not wrap errors of asyncpg's connect().
+        return isinstance(error, transient) or sqlstate.startswith(_TRANSIENT)
     return (
         error.connection_invalidated
-        or sqlstate.startswith(_PASSING)
-        # A driver that can't connect has no SQLSTATE to tell, or has that of the server's refusal.
+        or sqlstate.startswith(_TRANSIENT)
+        # A driver that can't connect reports no SQLSTATE, or that of the server's rejection.
         or (not sqlstate and isinstance(error, OperationalError | InterfaceError))
     )
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the server as a whole is in such a state: it is no lock, no time-out, no conflict."""
+    """Whether the whole server is unavailable, as opposed to locks, time-outs and conflicts."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, errors.TooManyLocks)
     return (sqlstate_of(error) or "").startswith(_OUTAGES)
 
 
 def conflict_of(error: DBAPIError) -> errors.TransactionConflict | None:
-    """Return the error for PostgreSQL asking to run the transaction again; None where it is not."""
-    said = diagnostics_of(error)
-    sqlstate = said.sqlstate
-    if sqlstate == "23505" and said.constraint == _STREAM_INDEX and said.table == "messages":
-        # By a writer without the lock.
+    """Return the error for a conflict with a concurrent transaction; None for other errors."""
+    fields = diagnostics_of(error)
+    sqlstate = fields.sqlstate
+    if sqlstate == "23505" and fields.constraint == _STREAM_INDEX and fields.table == "messages":
+        # From a writer that did not take the lock.
         sqlstate = "40001"
     if sqlstate not in _CONFLICTS:
         return None
     return errors.TransactionConflict(
-        f"PostgreSQL asks to run the transaction again ({_CONFLICTS[sqlstate]}): {said.message}",
+        f"Retry the whole transaction ({_CONFLICTS[sqlstate]}): {fields.message}",
         sqlstate=sqlstate,
     )

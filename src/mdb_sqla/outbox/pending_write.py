@@ -1,4 +1,4 @@
-"""What was handed in to be written at commit."""
+"""Writes pending until commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PendingWrite"]
 
 
 class PendingWrite:
-    """What was handed in to be written at commit."""
+    """A write pending until commit."""
 
     __slots__ = ("_positions", "write")
 
@@ -23,12 +23,12 @@ class PendingWrite:
 
     @property
     def stream_name(self) -> StreamName:
-        """The stream."""
+        """The stream name."""
         return self.write.stream_name
 
     @property
     def position(self) -> int:
-        """The position of the last message, once the transaction is committed.
+        """The position of the last message, after the commit.
 
         Raises:
             NotCommitted: it isn't committed, or was rolled back.
@@ -37,7 +37,7 @@ class PendingWrite:
 
     @property
     def positions(self) -> Sequence[MessagePosition]:
-        """The positions of each message, once the transaction is committed.
+        """The positions of the messages, after the commit.
 
         Raises:
             NotCommitted: it isn't committed, or was rolled back.

@@ -1,4 +1,4 @@
-"""Messages that are held back until just before COMMIT."""
+"""The outbox of a session: messages held back until COMMIT."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mdb_sqla.words.message import MessagePosition
 __all__ = ["Outbox"]
 
 _ATTRIBUTE = "_mdb_sqla_outbox"
-_MOST_FLUSHES = 100  # as many as SQLAlchemy itself tries in a commit
+_MAX_FLUSHES = 100  # SQLAlchemy's own limit in a commit
 
 
 class Outbox:
-    """The messages that a session holds back, for as long as its transaction lasts.
+    """The pending messages of a session's transaction.
 
-    It is an attribute of the outermost transaction, which belongs to SQLAlchemy: `session.info` is
-    the application's, to be emptied, copied and handed on. It goes with the transaction, also where
-    a session is forgotten without being closed.
+    It is an attribute of the session's outermost `SessionTransaction`, so that it is discarded with
+    the transaction, even of a session that is never closed. (`session.info` belongs to the
+    application.)
     """
 
     @classmethod
@@ -36,18 +36,18 @@ class Outbox:
         assert transaction is not None  # noqa: S101 (begun before)
         outbox = cls.existing(transaction)
         if outbox is None:
-            # It was begun before this module was imported, perhaps within an event of its commit,
-            # so that no further one comes to our listeners.
+            # The transaction began before this module was imported, perhaps in an event of its
+            # commit, after which our listeners get no other.
             outbox = cls(session)
             setattr(transaction, _ATTRIBUTE, outbox)
-            # Without a greenlet there is no event of an async session's.
+            # An async session outside of a greenlet is not in an event.
             with suppress(MissingGreenlet):
                 outbox.watch()
         return outbox
 
     @classmethod
     def existing(cls, transaction: SessionTransaction | None) -> Outbox | None:
-        """Return the outbox of a transaction, or of that around a savepoint, if it has one."""
+        """Return the outbox of the outermost transaction, if it has one."""
         while transaction is not None and transaction.parent is not None:
             transaction = transaction.parent
         outbox: Outbox | None = getattr(transaction, _ATTRIBUTE, None)
@@ -61,10 +61,10 @@ class Outbox:
         self._committed = False
         self._ending_savepoint: SessionTransaction | None = None
         self._watch: CommitWatch | None = None
-        # The transactions of connections that the session's rows are in.
+        # The transactions of the connections that the session has used.
         self._rows_in: list[tuple[Connection, Transaction]] = []
-        # How long both lists were when each open savepoint was set. Savepoints end last in, first
-        # out, so a rollback cuts the lists to that length.
+        # The lengths of both lists when each open savepoint was set, to truncate them to on a
+        # rollback. Savepoints end in LIFO order.
         self._lengths: dict[SessionTransaction, tuple[int, int]] = {}
         transaction = session.get_nested_transaction()
         while transaction is not None:
@@ -72,24 +72,24 @@ class Outbox:
             transaction = transaction.parent
 
     def add(self, pending: PendingWrite) -> None:
-        """Hold a write back, or write it where the commit is under way.
+        """Hold a write back, or write it immediately during a commit.
 
         Raises:
-            InvalidArgument: the transaction is committed already.
+            InvalidArgument: the transaction is already committed.
         """
         if self._committed:
             raise InvalidArgument(
-                f"The transaction is committed already: messages to {pending.stream_name} must be "
-                "handed in before that"
+                f"Can't add messages to {pending.stream_name}: the transaction is already "
+                "committed. Add them before the commit"
             )
         if not self._session.is_active:
             raise InvalidArgument(
-                "The session's transaction is rolled back or prepared, or has to be rolled back: "
-                f"messages to {pending.stream_name} must be handed in to the next one"
+                f"Can't add messages to {pending.stream_name}: the session's transaction was "
+                "rolled back, was prepared, or must be rolled back. Add them in the next one"
             )
         self.pending.append(pending)
         if self._writes_at_once:
-            # Handed in by an event handler that runs after ours did: there is no later moment.
+            # Added by an event handler that ran after ours; there is no later event.
             try:
                 self._write(self._session)
             except BaseException:
@@ -97,17 +97,17 @@ class Outbox:
                 raise
 
     def before_commit(self) -> None:
-        """Write what is held back, where the session itself commits."""
+        """Write the pending messages if the session itself commits."""
         session = self._session
         savepoint = session.get_nested_transaction()
         if savepoint is not None:
-            # A savepoint is released, or an outer transaction is committed while it is open: that
-            # brings this event twice, and none for the outer one, before its connection commits.
+            # A savepoint is released, or the outer transaction is committed while it is open. In
+            # the latter case this event comes twice, and none for the outer transaction.
             if self.pending or savepoint is self._ending_savepoint:
                 self.watch()
             self._ending_savepoint = savepoint
             return
-        for _ in range(_MOST_FLUSHES):
+        for _ in range(_MAX_FLUSHES):
             if not (session.new or session.dirty or session.deleted):
                 break
             session.flush()
@@ -115,7 +115,7 @@ class Outbox:
         self._writes_at_once = True
 
     def after_commit(self) -> None:
-        """Give the positions of what was written to whoever has handed it in."""
+        """Set the positions of the written messages."""
         savepoint = self._session.get_nested_transaction()
         if savepoint is not None:
             self._lengths.pop(savepoint, None)
@@ -127,29 +127,29 @@ class Outbox:
             pending._positions = positions
 
     def after_begin(self, transaction: SessionTransaction, connection: Connection) -> None:
-        """Note a connection that the session works with from here on."""
+        """Register a connection that the session uses."""
         current = current_transaction(connection)
         if current is not None and not transaction.nested:
             self._rows_in.append((connection, current))
 
     def began(self, transaction: SessionTransaction) -> None:
-        """Note what is held back when a savepoint is set."""
+        """Record the state when a savepoint is set."""
         if transaction.nested:
             self._lengths[transaction] = (len(self.pending), len(self._written))
 
     def ended(self, transaction: SessionTransaction) -> None:
-        """Forget what was handed in since a savepoint, or all of it at the end."""
+        """Discard writes added since a savepoint, or all of them at the end."""
         if transaction.parent is None:
             self._unwatch()
             if self.pending and not self._committed:
-                self._forget()
+                self._refuse_commits()
         elif transaction in self._lengths:
             pending, written = self._lengths.pop(transaction)
             del self.pending[pending:]
             del self._written[written:]
 
     def watch(self) -> None:
-        """Write what is pending when the connection commits."""
+        """Write pending messages when the connection commits."""
         if self._watch is None:
             self._watch = CommitWatch(connection_of(self._session), self._write)
 
@@ -163,22 +163,22 @@ class Outbox:
             return
         if is_autocommit(connection_of(db)):
             raise InvalidArgument(
-                "The session's isolation level is AUTOCOMMIT: it has no transaction that its "
-                "rows and messages could share"
+                "The session's isolation level is AUTOCOMMIT: write_on_commit requires a "
+                "transaction for rows and messages"
             )
         positions = write_all(db, [pending.write for pending in self.pending])
         self._written.extend(zip(self.pending, positions, strict=True))
         self.pending.clear()
 
     def _write_late(self) -> None:
-        """Write after the session's commit: a joined one leaves COMMIT to its connection."""
+        """Write after the commit of a joined session, whose connection commits later."""
         connection = self._watch.connection if self._watch else None
         current = current_transaction(connection) if connection else None
         if connection is None or current is None:
             names = ", ".join(sorted({pending.stream_name for pending in self.pending}))
             raise MessageStoreError(
-                f"The session was committed without its messages to {names}: they were handed in "
-                "when it was too late to write them"
+                f"The session was committed without its messages to {names}: they were added too "
+                "late in the commit"
             )
         try:
             self._write(connection)
@@ -186,16 +186,16 @@ class Outbox:
             current.rollback()
             raise
 
-    def _forget(self) -> None:
-        """See to it that what is left of a session that was closed has not lost its messages."""
+    def _refuse_commits(self) -> None:
+        """Prevent external transactions from committing the rows of a session without messages."""
         for connection, transaction in self._rows_in:
             if transaction.is_active:
                 streams = [pending.stream_name for pending in self.pending]
                 refuse_commit(connection, transaction, streams)
 
 
-# On the class, and not on sessions that have been handed a message: the first may be handed in by a
-# handler of the application's while the session commits, when it is too late to begin listening.
+# Registered for all sessions: the first message may be added by an event handler during a commit,
+# when it is too late to register a listener.
 
 
 @event.listens_for(Session, "before_commit")

@@ -1,4 +1,4 @@
-"""The block of a unit of work, which has a session for itself from entering to leaving."""
+"""The block of a unit of work, with exclusive use of a session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Store = TypeVar("_Store", MessageStore, AsyncMessageStore)
 
 
 class SessionBlock(Generic[_S, _Store]):
-    """What a unit of work is, whether it is awaited or not."""
+    """The base class of the sync and the async unit of work."""
 
     _source: Any
     _owns_session: bool
@@ -40,12 +40,12 @@ class SessionBlock(Generic[_S, _Store]):
         """The session, within the block.
 
         Raises:
-            InvalidArgument: the block is not entered yet, or was left.
+            InvalidArgument: used outside of the block.
         """
         if self._session is None:
             raise InvalidArgument(
-                f"This {type(self).__name__} is used outside of its block: nothing would commit "
-                "what is done there"
+                f"This {type(self).__name__} is used outside of its block, where nothing would be "
+                "committed: use it within `with`"
             )
         return self._session
 
@@ -61,66 +61,64 @@ class SessionBlock(Generic[_S, _Store]):
         *,
         expected_version: int | None = None,
     ) -> PendingWrite:
-        """Hand in messages that `commit` writes. See `write_on_commit`."""
+        """Add messages that `commit` writes. See `write_on_commit`."""
         return write_on_commit(
             self.session, stream_name, messages, expected_version=expected_version
         )
 
     def expect(self, stream_name: str, version: int) -> None:
-        """Have `commit` refused if a stream is not at this version. See `expect_on_commit`."""
+        """Let `commit` fail if a stream is not at this version. See `expect_on_commit`."""
         expect_on_commit(self.session, stream_name, version)
 
     def _enter(self, kind: type[_S]) -> Self:
-        # Whoever keeps the unit's own session, or a store over it, would begin transactions that
-        # nothing commits.
+        # Makes the session unusable after the block: nothing would commit later transactions.
         options = {"close_resets_only": False} if self._owns_session else {}
         user = f"The block of this {type(self).__name__}"
         session = session_from(self._source, kind, user, **options)
         sync_session = sync_session_of(session)
-        # Of two threads, only one gets in.
-        with _entering:
+        with _lock:
             if self._session is not None:
                 raise InvalidArgument(
-                    f"This {type(self).__name__} is entered already: what is handed in within the "
-                    "inner block would end with it. Make one for each block"
+                    f"This {type(self).__name__} is already entered: the inner block would end the "
+                    "outer one. Create one for each block"
                 )
-            if sync_session.hash_key in _of_session:
+            if sync_session.hash_key in _units_by_session:
                 raise InvalidArgument(
-                    "The session has a unit of work already: leaving an inner one would roll back "
-                    "the outer one's work. Pass the outer one on, or use another session"
+                    "The session already has a unit of work: leaving an inner one would roll back "
+                    "the outer one. Pass the outer one on, or use another session"
                 )
             if has_pending(sync_session):
                 raise InvalidArgument(
-                    "The session holds back messages that were handed in before this unit of work: "
-                    "leaving it would roll them back. Commit them first, or hand them in through it"
+                    "The session has pending messages from before this unit of work: leaving it "
+                    "could roll them back. Commit them first, or add them within the unit of work"
                 )
-            _of_session[sync_session.hash_key] = self
+            _units_by_session[sync_session.hash_key] = self
             self._session = session
         return self
 
     def _rolls_back(self, session: Session) -> bool:
-        # Closing rolls back and leaves loaded objects as they are, unless a connection of the
-        # application's goes on with the transaction.
+        # Closing a session rolls back without expiring objects, unless the session has joined an
+        # external transaction.
         return not self._owns_session or is_joined(session)
 
     def _leave(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            _of_session.pop(sync_session_of(session).hash_key, None)
+            _units_by_session.pop(sync_session_of(session).hash_key, None)
 
 
-# By the number that SQLAlchemy gives to each session: an application's subclass need not be
-# hashable. A unit that is forgotten within its block leaves no trace.
-_of_session: WeakValueDictionary[int, SessionBlock[Any, Any]] = WeakValueDictionary()
-# To be entered again by a signal handler.
-_entering = RLock()
+# By SQLAlchemy's number of the session, because a subclass of Session may not be hashable. Weak,
+# for units of work abandoned within their block.
+_units_by_session: WeakValueDictionary[int, SessionBlock[Any, Any]] = WeakValueDictionary()
+# Reentrant, for signal handlers.
+_lock = RLock()
 
 
-def _forget() -> None:
-    """Leave a lock that another thread held to the process that this one was forked from."""
-    global _entering
-    _entering = RLock()
+def _reset_lock() -> None:
+    """Replace the lock after a fork: another thread of the parent may have held it."""
+    global _lock
+    _lock = RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_lock)

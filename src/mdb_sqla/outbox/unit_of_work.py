@@ -20,25 +20,24 @@ __all__ = ["AsyncUnitOfWork", "UnitOfWork"]
 
 
 class UnitOfWork(SessionBlock[Session, MessageStore]):
-    """One transaction for the application's own tables and its messages.
+    """One transaction for the application's tables and messages; a context manager.
 
-    Work with `session`, hand in messages with `write`, then `commit`: the session is flushed, the
-    messages are written as the last statements, and all of it is committed. What isn't committed is
-    rolled back when the block is left, after which the unit can be entered again. A session has one
-    unit of work at a time.
+    Use `session`, add messages with `write`, then call `commit`: it flushes the session, writes the
+    messages as the last statements, and commits. Leaving the block without `commit()` rolls back;
+    then the unit of work can be entered again. A session has one unit of work at a time.
 
-    Where PostgreSQL asks to run the transaction again, at any statement of the session's, the block
-    raises `TransactionConflict`.
+    If any statement of the session conflicts with a concurrent transaction, the block raises
+    `TransactionConflict`.
 
     Args:
-        source: a `sessionmaker`, whose session is closed when the block is left, or a `Session` or
-            `scoped_session` of the application's, which stays open; what that has begun before
-            belongs to the unit of work, and is committed or rolled back with it.
+        source: a `sessionmaker`, whose session is closed at the end of the block, or a `Session` or
+            `scoped_session`, which stays open; a transaction that it has already begun becomes part
+            of the unit of work.
 
     Raises:
-        InvalidArgument: the source is none of these. From entering the block: it is entered
-            already, or the session has another unit of work, or messages that were handed in
-            before. From its methods: they are called outside of the block.
+        InvalidArgument: the source is none of these. When the block is entered: it is already
+            entered, or the session has another unit of work or pending messages. From methods:
+            called outside of the block.
     """
 
     _store = MessageStore
@@ -46,16 +45,16 @@ class UnitOfWork(SessionBlock[Session, MessageStore]):
     def __init__(self, source: sessionmaker[Session] | scoped_session[Session] | Session) -> None:
         if not isinstance(source, sessionmaker | scoped_session | Session):
             raise InvalidArgument(
-                f"A UnitOfWork needs a sessionmaker or a Session: {described(source)}"
+                f"A UnitOfWork requires a sessionmaker or a Session, got {described(source)}"
             )
         self._source = source
         self._owns_session = isinstance(source, sessionmaker)
 
     @classmethod
     def of(cls, session: Session) -> Self:
-        """Return a unit of work within the session's transaction, which others commit.
+        """Return a unit of work within the session's transaction, which its owner commits.
 
-        It has no block: it can be used as long as the session can.
+        It needs no block, and can be used as long as the session.
         """
         unit = cls(session)
         unit._session = sync_session_of(session)
@@ -86,23 +85,23 @@ class UnitOfWork(SessionBlock[Session, MessageStore]):
         """Write the messages and commit.
 
         Raises:
-            Refusal: the server refused a message; nothing was committed.
-            TransactionConflict: a concurrent transaction came first; run the unit of work again.
+            Refusal: the server rejected a message; nothing was committed.
+            TransactionConflict: a conflict with a concurrent transaction; retry the unit of work.
         """
         with conflicts_translated():
             self.session.commit()
 
     def rollback(self) -> None:
-        """Roll back, and forget the messages handed in."""
+        """Roll back, and discard pending messages."""
         self.session.rollback()
 
 
 class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
-    """The `UnitOfWork` of an async application: the same, with `async with` and `await`.
+    """The async `UnitOfWork`, used with `async with` and `await`.
 
     Args:
-        source: an `async_sessionmaker`, whose session is closed when the block is left, or an
-            `AsyncSession` or `async_scoped_session` of the application's, which stays open.
+        source: an `async_sessionmaker`, whose session is closed at the end of the block, or an
+            `AsyncSession` or `async_scoped_session`, which stays open.
     """
 
     _store = AsyncMessageStore
@@ -117,7 +116,7 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
 
         if not isinstance(source, async_sessionmaker | async_scoped_session | AsyncSession):
             raise InvalidArgument(
-                "An AsyncUnitOfWork needs an async_sessionmaker or an AsyncSession: "
+                "An AsyncUnitOfWork requires an async_sessionmaker or an AsyncSession, got "
                 f"{described(source)}"
             )
         self._source = source
@@ -152,5 +151,5 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
             await self.session.commit()
 
     async def rollback(self) -> None:
-        """Roll back, and forget the messages handed in."""
+        """Roll back, and discard pending messages."""
         await self.session.rollback()

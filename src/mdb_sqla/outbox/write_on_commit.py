@@ -1,4 +1,4 @@
-"""What applications hand in, to be written when their session commits."""
+"""Writes that are held back until a session commits."""
 
 from __future__ import annotations
 
@@ -32,60 +32,58 @@ def write_on_commit(
     *,
     expected_version: int | None = None,
 ) -> PendingWrite:
-    """Hand in messages that the session writes as the last statements before its next COMMIT.
+    """Add messages that the session writes as its last statements before COMMIT.
 
-    Nothing else changes for the session: `session.commit()` flushes it, writes the messages and
-    commits all of it; a rollback forgets them, and so does a rollback to a savepoint for those that
-    were handed in since it was set. If the write is refused, `session.commit()` raises the refusal,
-    nothing is committed, and the session is to be rolled back. Like `session.add()` it begins the
-    session's transaction. Data and metadata are serialized now: later changes to them don't count.
+    Use the session as usual: `session.commit()` flushes it, writes the messages and commits; a
+    rollback discards them, as does a rollback to a savepoint those added since. If the server
+    rejects the write, `session.commit()` raises the error, nothing is committed, and the session
+    must be rolled back. Like `session.add()` it begins a transaction. Data and metadata are
+    serialized immediately.
 
     Args:
         session: a `Session` or an `AsyncSession`, or a scoped one.
         stream_name: the stream.
-        messages: one message or several, in this order.
-        expected_version: the position that the stream's last message must have at commit;
-            `NO_STREAM` for a stream that must not exist yet; None for any.
+        messages: one or several messages, in this order.
+        expected_version: the required position of the stream's last message at commit; `NO_STREAM`
+            if the stream must not exist; None for any version.
 
     Raises:
-        InvalidArgument: the session is none, or its transaction is committed or rolled back
-            already; the stream name is none; there is no message.
+        InvalidArgument: the session is invalid, or its transaction was already committed or rolled
+            back; the stream name is invalid; there is no message.
         InvalidMessage: data or metadata is not JSON.
     """
     sync_session = sync_session_of(session)
-    return _hand_in(
-        sync_session, Write.checked(sync_session, stream_name, messages, expected_version)
-    )
+    return _add(sync_session, Write.checked(sync_session, stream_name, messages, expected_version))
 
 
 def expect_on_commit(session: AnySession, stream_name: str, version: int) -> None:
-    """Have the session commit only if a stream that it has read is still at this version.
+    """Let the session commit only if a stream that it has read is still at a version.
 
-    The stream is locked and compared with those that are written to, before anything is written.
-    All else is as with `write_on_commit`.
+    The stream is locked and its version checked before anything is written. Otherwise it works like
+    `write_on_commit`.
 
     Args:
         session: a `Session` or an `AsyncSession`, or a scoped one.
         stream_name: the stream.
-        version: the position that the stream's last message must have at commit; `NO_STREAM` for a
-            stream that must not exist.
+        version: the required position of the stream's last message at commit; `NO_STREAM` if the
+            stream must not exist.
 
     Raises:
-        InvalidArgument: the session is none, or its transaction is committed or rolled back
-            already; the stream name is none; the version is no integer from -1 on.
+        InvalidArgument: the session is invalid, or its transaction was already committed or rolled
+            back; the stream name is invalid; the version is not an integer of at least -1.
     """
     sync_session = sync_session_of(session)
     dialect_of(sync_session)
-    _hand_in(sync_session, Write.expecting(stream_name, version))
+    _add(sync_session, Write.expecting(stream_name, version))
 
 
 def has_pending(session: Session) -> bool:
-    """Whether the session's transaction holds back messages, or expected versions."""
+    """Whether the session's transaction has pending messages or expected versions."""
     outbox = Outbox.existing(session.get_transaction())
     return outbox is not None and bool(outbox.pending)
 
 
-def _hand_in(session: Session, write: Write) -> PendingWrite:
+def _add(session: Session, write: Write) -> PendingWrite:
     if not session.in_transaction():
         if not session.autobegin:
             raise InvalidArgument("The session has autobegin=False: begin a transaction first")

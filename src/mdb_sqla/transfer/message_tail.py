@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from mdb_sqla.database.sqlstates import is_passing
+from mdb_sqla.database.sqlstates import is_transient
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.raw_reads import RawReader
@@ -68,7 +68,7 @@ class Following:
                         connection.execution_options(isolation_level="READ COMMITTED")
                     )
             except (DBAPIError, ReadNotExact, TransactionConflict) as error:
-                if not has_connected or not is_passing(error):
+                if not has_connected or not is_transient(error):
                     raise
                 self._woken.clear()
                 self._report(error)
