@@ -1,4 +1,4 @@
-"""Column types for what the server's functions return as text or without a time zone."""
+"""Column types for values that the server functions return as text or without a time zone."""
 
 from __future__ import annotations
 
@@ -34,51 +34,55 @@ __all__ = [
 
 _TIMESTAMP = TIMESTAMP(timezone=False)
 
-# SQLAlchemy keeps the engine's `json_serializer` and `json_deserializer` under these names. Its own
-# type JSON does not serve here: it leaves to psycopg what psycopg reads by itself, not text.
+# SQLAlchemy stores the engine's `json_serializer` and `json_deserializer` under these names. Its
+# type JSON can't be used for text columns with psycopg, which it expects to decode JSON.
 
 
 def json_serializer(dialect: Dialect) -> Callable[[Any], str]:
-    """Return what serializes JSON as the engine does, to text that PostgreSQL can store.
+    """Return the engine's JSON serializer, with checks that PostgreSQL can store the text.
 
-    Besides the serializer's own errors it raises `ValueError` for NUL and surrogates, and
-    `TypeError` where the serializer returns neither text nor bytes.
+    Besides the serializer's errors it raises `ValueError` for NUL and surrogates, and `TypeError`
+    if the serializer returns neither text nor bytes.
     """
     serialize: Callable[[Any], Any] = getattr(dialect, "_json_serializer", None) or json.dumps
 
     def text_of(value: Any) -> str:
         text = serialize(value)
-        # Some serializers, orjson's among them, return bytes.
+        # Some serializers, such as orjson's, return bytes.
         if isinstance(text, bytes | bytearray | memoryview):
             text = str(text, "utf-8")
         elif not isinstance(text, str):
-            raise TypeError(f"the engine's json_serializer returned no text: {described(text)}")
+            raise TypeError(
+                "the engine's json_serializer must return a string or bytes, returned "
+                f"{described(text)}"
+            )
         if not is_storable(text):
-            raise ValueError("PostgreSQL stores no NUL and no surrogates")
+            raise ValueError("PostgreSQL can't store NUL or surrogate characters")
         return plain(text)
 
     return text_of
 
 
 def json_deserializer(dialect: Dialect) -> Callable[[str], Any]:
-    """Return the function that the engine deserializes JSON with."""
+    """Return the engine's JSON deserializer."""
     deserializer: Callable[[str], Any] | None = getattr(dialect, "_json_deserializer", None)
     return deserializer or json.loads
 
 
 _CODEC = (
-    "The driver must return {} as {} or ISO text; a codec or loader of the application's has: {!r}"
+    "The driver must return {} as {} or ISO text, but a codec or loader of the application "
+    "returned {!r}"
 )
 
 
 class JSONText(TypeDecorator[Any]):
-    """JSON that the server returns as text, read by the engine's own deserializer."""
+    """JSON that the server returns as text, decoded by the engine's deserializer."""
 
     impl = Text
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Any]:
-        """Return what turns the text into a value; None stays None."""
+        """Return the function that decodes the text; None stays None."""
         deserialize = json_deserializer(dialect)
 
         def process(value: str | None) -> Any:
@@ -94,7 +98,7 @@ class UUIDText(TypeDecorator[UUID]):
     cache_ok = True
 
     def process_bind_param(self, value: UUID | None, dialect: Dialect) -> str | None:
-        """Return the text that the server would print."""
+        """Return the UUID as text."""
         return None if value is None else str(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> UUID | None:
@@ -103,7 +107,7 @@ class UUIDText(TypeDecorator[UUID]):
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A timestamp without time zone that holds UTC, as an aware `datetime`."""
+    """A timestamp without time zone in UTC, as an aware `datetime`."""
 
     impl = TIMESTAMP(timezone=False)
     cache_ok = True
@@ -112,12 +116,12 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Return the time in UTC, without its zone.
 
         Raises:
-            ValueError: the time has no zone, so that it could be any.
+            ValueError: the time has no zone.
         """
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"The time must have a time zone: {value!r}")
+            raise ValueError(f"The time must have a time zone, got {value!r}")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -128,14 +132,14 @@ class UTCDateTime(TypeDecorator[datetime]):
 class Instant(TypeDecorator[datetime]):
     """A timestamp with time zone, as an aware `datetime` in UTC.
 
-    psycopg reads one only where the server's `DateStyle` is ISO, and one without time zone always.
+    It is selected without time zone, because psycopg decodes one only with an ISO `DateStyle`.
     """
 
     impl = TIMESTAMP(timezone=True)
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return what is selected in place of the column."""
+        """Return the expression to select."""
         return type_coerce(func.pg_catalog.timezone(literal_column("'utc'"), column), self)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -144,7 +148,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 def held_by_python(time: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether Python's `datetime` has such a time: PostgreSQL has infinity, and more years."""
+    """Whether a time fits into `datetime`: PostgreSQL also has infinity, and more years."""
     first, last = (
         f"timestamp '{day}'" for day in ("0001-01-01 00:00", "9999-12-31 23:59:59.999999")
     )
@@ -153,19 +157,17 @@ def held_by_python(time: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def time_column(time: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a time as drivers read it; NULL where they would fail for all rows together."""
+    """Return a time as drivers can decode it; NULL for one on which they would fail."""
     return case((held_by_python(time), type_coerce(time, _TIMESTAMP)))
 
 
 def normalized(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-    """Return rows whose first column is a UUID, and whose last is a `datetime` without zone.
-
-    None stays None.
+    """Return rows with a UUID as first column, and a `datetime` without zone or None as last.
 
     Raises:
-        InvalidArgument: an application has the driver return something that can't be made these.
+        InvalidArgument: a codec of the application returns values that can't be converted.
     """
-    # All are of one kind.
+    # All rows have the same types.
     row = next((row for row in rows if row[-1] is not None), None)
     if row is None:
         return [(uuid_of(id_), *others) for id_, *others in rows]
@@ -184,17 +186,17 @@ def _utc(value: Any) -> datetime:
             value = datetime.fromisoformat(value)
         if value.tzinfo is not None:
             value = value.astimezone(UTC)
-        # `value.replace(tzinfo=UTC)` takes several times as long.
+        # Several times as fast as `value.replace(tzinfo=UTC)`.
         return datetime.combine(value, value.time(), UTC)
     except (AttributeError, TypeError, ValueError) as error:
         raise InvalidArgument(_CODEC.format("timestamps", "datetime", value)) from error
 
 
 def uuid_of(value: Any) -> UUID:
-    """Return a UUID as which a driver has returned one.
+    """Return the UUID of a value that a driver returned.
 
     Raises:
-        InvalidArgument: an application has it return something that can't be made one.
+        InvalidArgument: a codec of the application returns values that can't be converted.
     """
     try:
         return value if isinstance(value, UUID) else UUID(value)

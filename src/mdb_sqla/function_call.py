@@ -1,4 +1,4 @@
-"""How a function of the server is called in a statement of SQLAlchemy's."""
+"""Calls of server functions in SQLAlchemy statements."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _T = TypeVar("_T")
 
 
 class _ServerFunction(Function[_T]):
-    """A function in the schema that the table `messages` is in."""
+    """A function in the schema of the table `messages`."""
 
     inherit_cache = True
 
 
 @compiles(_ServerFunction)
 def _compile(element: _ServerFunction[Any], compiler: SQLCompiler, **kw: Any) -> str:
-    # What follows `schema_translate_map` is the schema of a table, so the table is asked.
+    # Only the schema of a table follows `schema_translate_map`.
     qualified = element._clone()
     qualified.packagenames = (compiler.preparer.schema_for_object(tables.messages),)
     return compiler.visit_function(qualified, **kw)

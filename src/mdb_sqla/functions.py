@@ -1,11 +1,11 @@
-"""A typed construct for every function of the server, for use in any statement.
+"""A typed construct for every server function, for use in any statement.
 
-Arguments are values, bind parameters or SQL expressions. The functions that return messages are
-tables: select from them, join them with the application's own tables, use them `.lateral()`. Their
-columns are those of the composite type `message`.
+Arguments are values, bind parameters or SQL expressions. Functions that return messages are
+table-valued: select from them, join them with other tables, or use `.lateral()`. Their columns are
+those of the composite type `message`.
 
-    told = get_stream_messages("order-1")
-    select(orders, told.c.type).join(told, told.c.position == orders.c.version)
+    history = get_stream_messages("order-1")
+    select(orders, history.c.type).join(history, history.c.position == orders.c.version)
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _JSON = JSONB(none_as_null=True)
 
 
 def category(stream_name: Any) -> Function[str]:
-    """The category of a stream name: what stands before the first `-`."""
+    """The category of a stream name: the part before the first `-`."""
     return call("category", _TEXT, (stream_name, _TEXT))
 
 
 def id(stream_name: Any) -> Function[str | None]:  # noqa: A001
-    """The id of a stream name: what stands behind the first `-`; NULL for a category."""
+    """The id of a stream name: the part after the first `-`; NULL for a category."""
     return call("id", _TEXT, (stream_name, _TEXT))
 
 
@@ -85,7 +85,7 @@ def acquire_lock(stream_name: Any) -> Function[int]:
 
 
 def stream_version(stream_name: Any) -> Function[int | None]:
-    """The position of a stream's last message; NULL where there is none."""
+    """The position of a stream's last message; NULL if there is none."""
     return call("stream_version", _BIGINT, (stream_name, _TEXT))
 
 
@@ -113,11 +113,11 @@ def write_message(
 def write_messages(
     messages: Any, expected_versions: Any = None, idempotent: Any = None
 ) -> TableValuedAlias:
-    """Write the messages of a JSON document; a row for each, with its positions.
+    """Write the messages of a JSON document; returns a row for each, with its positions.
 
     `messages` is `[{"id", "stream_name", "type", "data", "metadata"}, ...]`, `expected_versions`
-    `{"stream name": version, ...}`. Unless `idempotent` is false, a message that is stored already
-    is not written again.
+    `{"stream name": version, ...}`. Unless `idempotent` is false, a message already stored is
+    skipped.
     """
     idempotent = True if idempotent is None else idempotent
     return call(
@@ -134,9 +134,10 @@ def write_messages(
 
 
 def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
-    """Lock streams and draw global positions for who inserts messages into the table by itself.
+    """Lock streams and draw global positions, for inserting messages into the table directly.
 
-    A row of two arrays: the streams' versions, in the order of the names, and the positions.
+    Returns a row of two arrays: the streams' versions, in the order of the names, and the
+    positions.
     """
     return call("prepare_copy", _TEXT, (stream_names, _TEXTS), (number, _BIGINT)).table_valued(
         column("versions", ARRAY(BigInteger)),
@@ -151,17 +152,17 @@ def lock_granularity() -> Function[str]:
 
 
 def set_lock_granularity(granularity: Any) -> Function[None]:
-    """Have writers lock the `category` or the `stream`; waits for those that are writing."""
+    """Set the lock granularity to `category` or `stream`; waits for open write transactions."""
     return call("set_lock_granularity", NullType(), (granularity, _TEXT))
 
 
 def last_global_position() -> Function[int]:
-    """The global position that was drawn last, by a transaction that has ended or not."""
+    """The last global position drawn, whether its transaction has ended or not."""
     return call("last_global_position", _BIGINT)
 
 
 def settled_position(category: Any = None) -> Function[int]:
-    """The global position up to which nothing can appear any more, in a category or in all."""
+    """The global position up to which no message can still appear, in a category or in all."""
     return call("settled_position", _BIGINT, (category, _TEXT))
 
 
@@ -223,5 +224,5 @@ def get_messages(
 
 
 def get_last_stream_message(stream_name: Any, type: Any = None) -> TableValuedAlias:  # noqa: A002
-    """The last message of a stream, or the last of a type in it; no row where there is none."""
+    """The last message of a stream, optionally of a type; no row if there is none."""
     return message_table("get_last_stream_message", (stream_name, _TEXT), (type, _TEXT))

@@ -1,9 +1,9 @@
-"""The table and the report views, for use in any statement.
+"""The tables and report views, for use in any statement.
 
-They are in a `MetaData` of their own, which belongs to the store's revisions: an application leaves
-it out of its own `target_metadata`. Another schema is chosen as for every SQLAlchemy table, with
-`schema_translate_map={"message_store": "events"}` on the engine; the functions follow it. None
-stands for the schema that is first in the search path.
+They have a separate `MetaData`, which is managed by the store's revisions: do not add it to your
+`target_metadata`. Choose another schema with the execution option
+`schema_translate_map={"message_store": "events"}`, which also applies to the functions. None means
+the first schema of the search path.
 """
 
 from __future__ import annotations

@@ -99,19 +99,22 @@ def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 WRONG: list[Any] = [
     ("", "relays: Field required"),
     ("url = 7\n" + NATS, "url: Input should be a valid string"),
-    ("colour = 1\n" + NATS, "colour: there is no such key"),
-    (NATS + "durable = 1", "relays.orders.nats.durable: there is no such key"),
+    ("colour = 1\n" + NATS, "colour: unknown key"),
+    (NATS + "durable = 1", "relays.orders.nats.durable: unknown key"),
     (
         "[relays.orders]\nmax_in_flight = 0\n" + NATS,
-        "relays.orders.max_in_flight: .*greater than 0, not 0",
+        "relays.orders.max_in_flight: .*greater than 0, got 0",
     ),
-    ("[relays.orders]\nmax_in_flight = '9'\n" + NATS, "max_in_flight: .*valid integer, not '9'"),
-    ("[relays.orders]\ncategories = 'order'\n" + NATS, "categories: .*valid list, not 'order'"),
-    ("[relays.orders]\n", "relays.orders: needs exactly one broker: a table nats, rabbitmq"),
-    (NATS + "[relays.orders.redis]\nurl = 'redis://x'", "relays.orders: needs exactly one broker"),
+    ("[relays.orders]\nmax_in_flight = '9'\n" + NATS, "max_in_flight: .*valid integer, got '9'"),
+    ("[relays.orders]\ncategories = 'order'\n" + NATS, "categories: .*valid list, got 'order'"),
+    ("[relays.orders]\n", "relays.orders: must have exactly one broker table: nats, rabbitmq"),
+    (
+        NATS + "[relays.orders.redis]\nurl = 'redis://x'",
+        "relays.orders: must have exactly one broker",
+    ),
     ("[relays.orders.nats]\nurl = 'nats://x'", "relays.orders.nats.stream: Field required"),
     ("[relays.orders.nats]\nurl = '$NOWHERE'\nstream = 'S'", "no variable NOWHERE"),
-    (NATS + "subject = 'json:nothing'", "subject: must be MODULE:FUNCTION .*, not 'json:nothing'"),
+    (NATS + "subject = 'json:nothing'", "subject: must be MODULE:FUNCTION .*, got 'json:nothing'"),
     (NATS + "subject = 'json:__name__'", "subject: must be a function that takes a message"),
     *(
         (
@@ -141,7 +144,7 @@ WRONG: list[Any] = [
         "[relays.a.confluent]\nbootstrap_servers = 'a'\nconfig = { a = 1.5 }",
         "config.a: must be a str",
     ),
-    ("[relays", "can't be read: "),
+    ("[relays", "Can't read "),
 ]
 
 
@@ -184,7 +187,9 @@ def test_no_password_is_told(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
-    with pytest.raises(InvalidRelayConfig, match=r"no address|address or settings can't") as error:
+    with pytest.raises(
+        InvalidRelayConfig, match=r"no address|invalid address or settings"
+    ) as error:
         read(tmp_path, f'[relays.orders.{broker}]\nurl = "{url}"').relays["orders"].relay("orders")
     assert "secret" not in str(error.value)
 
@@ -201,8 +206,8 @@ def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
         ('"acks" = "0"', "could be lost with acks = 0"),
         ('"request.required.acks" = 0', "could be lost with request.required.acks = 0"),
         ('"enable.idempotence" = "false", "acks" = 1', "could be lost with acks = 1"),
-        ('"delivery.report.only.error" = true', "no message would be confirmed"),
-        ('"transactional.id" = "x"', "transactional.id = x no message would be confirmed"),
+        ('"delivery.report.only.error" = true', "No message would be confirmed"),
+        ('"transactional.id" = "x"', "No message would be confirmed with transactional.id = x"),
     ],
 )
 def test_settings_that_librdkafka_does_not_take(tmp_path: Path, settings: str, why: str) -> None:

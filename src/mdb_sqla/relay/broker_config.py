@@ -1,4 +1,4 @@
-"""The tables for brokers in the file of `mdb relay`."""
+"""The broker tables of a relay configuration file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = [
 
 
 class Table(BaseModel):
-    """A table of the file; what it does not know, or of another type, is refused."""
+    """A table of the file; unknown keys and values of the wrong type are rejected."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     def given(self, *names: str) -> dict[str, Any]:
-        """Return what the file says of these; the rest is as the class has it."""
+        """Return the values that the file sets, of these keys."""
         return {name: getattr(self, name) for name in names if name in self.model_fields_set}
 
 
@@ -87,8 +87,7 @@ class RedisTable(Table):
         from mdb_sqla.relay.redis import RedisStreams
 
         try:
-            # What a connection does not know is told by the first one that is made, for which
-            # redis-py has no types.
+            # Raises for unknown options; redis-py does not type it.
             ConnectionPool.from_url(self.url).make_connection()  # type: ignore[no-untyped-call]
         except TypeError as error:
             raise InvalidArgument(f"Redis: {error}") from error
@@ -127,7 +126,7 @@ class ConfluentTable(Table):
         from mdb_sqla.relay.confluent import ConfluentKafka
 
         settings: Any = dict(self.config)
-        # FastStream has it in lower case, and the world has not.
+        # FastStream requires lower case, contrary to convention.
         if isinstance(protocol := settings.get("security.protocol"), str):
             settings["security.protocol"] = protocol.lower()
         broker = KafkaBroker(

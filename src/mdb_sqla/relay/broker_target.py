@@ -13,44 +13,45 @@ __all__ = ["Destination", "Target", "category", "checked_broker", "checked_desti
 _B = TypeVar("_B")
 
 Destination = Callable[[StoredMessage], str]
-"""Tells where a message goes: a subject, routing key, topic or stream."""
+"""Returns where to publish a message: a subject, routing key, topic or stream."""
 
 
 @runtime_checkable
 class Target(Protocol):
-    """What a relay publishes to; `mdb_sqla.relay.nats` and its siblings have one each.
+    """The broker that a relay publishes to; `mdb_sqla.relay.nats` and its siblings have one each.
 
     Attributes:
-        destination: tells where a message goes. What it raises is that message's failure.
+        destination: returns where to publish a message. An error that it raises is a failure of
+            that message.
     """
 
     destination: Destination
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """The display name."""
         ...
 
     async def connect(self, timeout: float) -> None:
-        """Connect, unless it is connected.
+        """Connect unless connected.
 
         Raises:
-            Exception: within about `timeout` seconds; whatever it is, the broker is away. `close`
-                is called then, as where it is cancelled.
+            Exception: the broker is unavailable; raised within about `timeout` seconds. `close` is
+                then called, as after a cancellation.
         """
         ...
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
-        """Publish, and return when the broker has confirmed that it keeps the message.
+        """Publish, and return when the broker has confirmed that it stored the message.
 
         Raises:
-            BrokerRejected: the broker does not take this message.
-            Exception: anything else, within about `timeout` seconds, where the broker is away.
+            BrokerRejected: the broker rejects this message because of its content.
+            Exception: the broker is unavailable; raised within about `timeout` seconds.
         """
         ...
 
     async def close(self) -> None:
-        """Disconnect; it may be connected again."""
+        """Disconnect; `connect` may be called again."""
         ...
 
 
@@ -60,29 +61,29 @@ def category(message: StoredMessage) -> str:
 
 
 def dotted(message: StoredMessage) -> str:
-    """Return `category.type`: where a message goes unless another function is given."""
+    """Return `category.type`, the default destination."""
     return f"{category(message)}.{message.type}"
 
 
 def checked_broker(broker: object, kind: type[_B]) -> _B:
-    """Return a broker of FastStream's, which is shown by its type: its address has a password.
+    """Return a FastStream broker; errors show only its type, because its URL has a password.
 
     Raises:
-        InvalidArgument: it is none of this kind.
+        InvalidArgument: it is of another type.
     """
     if not isinstance(broker, kind):
-        raise InvalidArgument(f"The broker must be a {name_of(kind)}, not {name_of(type(broker))}")
+        raise InvalidArgument(f"broker must be a {name_of(kind)}, got {name_of(type(broker))}")
     return broker
 
 
 def checked_destination(name: str, destination: Destination) -> Destination:
-    """Return the function that decides where a message goes.
+    """Return the function that determines the destination of a message.
 
     Raises:
-        InvalidArgument: it can't be called.
+        InvalidArgument: it is not callable.
     """
     if not callable(destination):
         raise InvalidArgument(
-            f"{name} must be a function that takes a message: {described(destination)}"
+            f"{name} must be a function that takes a message, got {described(destination)}"
         )
     return destination

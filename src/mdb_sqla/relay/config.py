@@ -1,4 +1,4 @@
-"""Relays from a file in TOML; needs the extra of a broker, which brings pydantic."""
+"""Relays from a TOML file; requires a broker's extra, which installs pydantic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class InvalidRelayConfig(InvalidArgument):
-    """A file that relays can't be made from."""
+    """An invalid relay configuration file."""
 
 
 class GroupTable(Table):
@@ -67,7 +67,7 @@ _TABLES = {(name,) for name in _BROKERS}
 
 
 class RelayTable(Table):
-    """A relay, and the one broker that it publishes to. See `Relay`."""
+    """A relay with its broker. See `Relay`."""
 
     categories: list[Text] = Field(default_factory=list)
     types: list[Text] = Field(default_factory=list)
@@ -88,7 +88,7 @@ class RelayTable(Table):
     @model_validator(mode="after")
     def _one_broker(self) -> RelayTable:
         if len(self._brokers()) != 1:
-            raise ValueError(f"needs exactly one broker: a table {', '.join(_BROKERS)}")
+            raise ValueError(f"must have exactly one broker table: {', '.join(_BROKERS)}")
         return self
 
     def _brokers(self) -> list[Any]:
@@ -98,37 +98,37 @@ class RelayTable(Table):
         """Return the relay.
 
         Raises:
-            InvalidRelayConfig: a value breaks a rule of `Relay`, or of the broker's client.
+            InvalidRelayConfig: a value is rejected by `Relay` or by the broker's client.
             ImportError: the broker's extra is not installed.
         """
         (broker,) = self._brokers()
         given = self.given("types", "start", "max_in_flight", "batch_size", "timeout", "on_failure")
-        made = {
+        tables = {
             "group": (Group, self.group),
             "retry_policy": (RetryPolicy, self.retry_policy),
             "cloud_events": (CloudEvents, self.cloud_events),
         }
         try:
-            for argument, (kind, table) in made.items():
+            for argument, (kind, table) in tables.items():
                 if table is not None:
                     given[argument] = kind(**table.model_dump())
             return Relay(name, *self.categories, to=broker.target(), **given)
         except InvalidArgument as error:
             raise InvalidRelayConfig(f"relays.{name}: {error}") from error
         except ValueError as error:
-            # What it says may have a part of the address in it, and that a password.
+            # The error may contain the URL, and thus a password.
             raise InvalidRelayConfig(
-                f"relays.{name}: the broker's address or settings can't be used"
+                f"relays.{name}: invalid address or settings of the broker"
             ) from error
 
 
 class RelayConfig(Table):
-    """What `mdb relay` runs.
+    """The configuration of `mdb relay`.
 
     Attributes:
-        url: of the database; None where the environment or the command line has it.
+        url: the database URL; None if it comes from the environment or the command line.
         schema_name: the schema of the store.
-        relays: by their names.
+        relays: the relays by name.
     """
 
     url: Text | None = None
@@ -140,33 +140,33 @@ def read_config(file: Path) -> RelayConfig:
     """Read relays from a file.
 
     Raises:
-        InvalidRelayConfig: it can't be read, is no TOML, or has a value that breaks its rule.
+        InvalidRelayConfig: it can't be read, is not TOML, or has an invalid value.
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidRelayConfig(f"{file} can't be read: {error}") from error
+        raise InvalidRelayConfig(f"Can't read {file}: {error}") from error
     try:
         return RelayConfig.model_validate(values)
     except ValidationError as error:
-        told = "\n".join(_told(each) for each in error.errors(include_url=False))
-        raise InvalidRelayConfig(f"{file} is no configuration of relays:\n{told}") from error
+        lines = "\n".join(_line(each) for each in error.errors(include_url=False))
+        raise InvalidRelayConfig(f"{file} is not a valid relay configuration:\n{lines}") from error
 
 
-def _told(error: Any) -> str:
+def _line(error: Any) -> str:
     where = ".".join(map(str, error["loc"])) or "the file"
     if error["type"] == "extra_forbidden":
-        return f"  {where}: there is no such key"
+        return f"  {where}: unknown key"
     rule = error["msg"].removeprefix("Value error, ")
     value = error["input"]
-    return f"  {where}: {rule}" if _is_hidden(error) else f"  {where}: {rule}, not {value!r}"
+    return f"  {where}: {rule}" if _is_hidden(error) else f"  {where}: {rule}, got {value!r}"
 
 
 def _is_hidden(error: Any) -> bool:
-    """Whether a value may have passwords in it, or is nothing that one wants to read."""
+    """Whether to omit a value, because it may contain passwords or is a table."""
     where, value = error["loc"], error["input"]
     values = value if isinstance(value, list) else [value]
-    # What is there in place of a table is often its address.
+    # A URL may have been given in place of a table.
     return (
         not all(isinstance(each, str | int | float) for each in values)
         or not _SECRETS.isdisjoint(map(str, where))

@@ -1,4 +1,4 @@
-"""Publishes to Kafka over librdkafka; needs the extra `confluent`."""
+"""A relay target for Kafka, with librdkafka; requires the extra `confluent`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["ConfluentKafka"]
 
 _ACKS = {"acks", "request.required.acks"}
 _SERVERS = {"bootstrap.servers", "metadata.broker.list"}
-_IMPOSSIBLE = {"delivery.report.only.error", "transactional.id"}
+_UNSUPPORTED = {"delivery.report.only.error", "transactional.id"}
 _OFF = {"", "none", "false", "f", "0"}
-_REFUSALS = {
+_REJECTIONS = {
     KafkaError.INVALID_MSG,
     KafkaError.INVALID_MSG_SIZE,
     KafkaError.MSG_SIZE_TOO_LARGE,
@@ -32,15 +32,16 @@ _REFUSALS = {
 
 
 class ConfluentKafka:
-    """Topics of Kafka, over librdkafka. See `mdb_sqla.relay.kafka.Kafka`.
+    """Kafka topics, with librdkafka. See `mdb_sqla.relay.kafka.Kafka`.
 
     Args:
-        broker: FastStream's, best made with `enable_idempotence=True`; this relay's own.
-        topic: tells the topic of a message; its category unless it is given.
+        broker: a FastStream broker used by this relay only, preferably with
+            `enable_idempotence=True`.
+        topic: returns the topic for a message; default: its category.
 
     Raises:
-        InvalidArgument: the broker waits for fewer replicas than all that are in sync, or has other
-            settings with which nothing could be confirmed, or that librdkafka does not take.
+        InvalidArgument: the broker does not wait for all in-sync replicas, or has settings that
+            prevent confirms or that librdkafka rejects.
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
@@ -52,11 +53,11 @@ class ConfluentKafka:
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """The display name."""
         return "Kafka"
 
     async def connect(self, timeout: float) -> None:
-        """Connect, unless it is connected. See `Target`."""
+        """Connect unless connected. See `Target`."""
         async with asyncio.timeout(timeout):
             if self._is_broken:
                 await self._broker.stop()
@@ -64,10 +65,10 @@ class ConfluentKafka:
             await self._broker.connect()
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
-        """Publish, and wait for the acknowledgement of all replicas in sync. See `Target`."""
+        """Publish, and wait for the acknowledgement of all in-sync replicas. See `Target`."""
         check_topic(destination, envelope.message)
         try:
-            # What is too large is refused before it is sent.
+            # The client rejects a message that is too large before sending it.
             confirm = await self._broker.publish(
                 envelope.body,
                 destination,
@@ -76,13 +77,13 @@ class ConfluentKafka:
                 correlation_id=envelope.id,
                 no_confirm=True,
             )
-            # When nobody waits any more, librdkafka goes on with it, and tells of the end.
-            confirm.add_done_callback(_look_at)
+            # After a time-out, librdkafka continues and completes the future later.
+            confirm.add_done_callback(_retrieve_exception)
             await asyncio.wait_for(asyncio.shield(confirm), timeout)
         except KafkaException as error:
-            if error.args[0].code() in _REFUSALS:
+            if error.args[0].code() in _REJECTIONS:
                 raise BrokerRejected(envelope.message, error.args[0].str()) from error
-            # Not where it is only slow: a new producer would begin anew, again and again.
+            # A slow producer is kept: a new one would start over each time.
             if error.args[0].code() == KafkaError._FATAL:
                 self._is_broken = True
             raise
@@ -90,7 +91,7 @@ class ConfluentKafka:
     async def close(self) -> None:
         """Disconnect. See `Target`."""
         self._is_broken = True
-        # Nobody waits any more for what it still sends, and the process would, to flush it.
+        # Discard the queue: otherwise the process would wait to flush it.
         state: Any = self._broker.config.broker_config.producer
         if state:
             state._producer.producer.producer.purge()
@@ -99,7 +100,7 @@ class ConfluentKafka:
 
 
 def _check_settings(config: ConfluentFastConfig) -> None:
-    """Check what would look like an outage otherwise, or lose messages."""
+    """Check settings that would lose messages, or look like an outage."""
     try:
         settings = config.producer_config
     except ValueError as error:
@@ -109,15 +110,17 @@ def _check_settings(config: ConfluentFastConfig) -> None:
             raise InvalidArgument(
                 f"Messages could be lost with {name} = {settings[name]}: it must be all"
             )
-    for name in _IMPOSSIBLE & settings.keys():
+    for name in _UNSUPPORTED & settings.keys():
         if str(settings[name]).lower() not in _OFF:
-            raise InvalidArgument(f"With {name} = {settings[name]} no message would be confirmed")
-    _make(Producer, settings)
-    _make(AdminClient, config.admin_config)
+            raise InvalidArgument(
+                f"No message would be confirmed with {name} = {settings[name]}: remove it"
+            )
+    _check_client(Producer, settings)
+    _check_client(AdminClient, config.admin_config)
 
 
-def _make(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> None:
-    # It has no servers to connect to, and nothing to say of that.
+def _check_client(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> None:
+    # Without servers it does not connect.
     rest = {name: value for name, value in settings.items() if name not in _SERVERS}
     try:
         client({**rest, "log_level": 0})
@@ -127,7 +130,7 @@ def _make(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> 
         raise InvalidArgument(f"librdkafka: {error}") from error
 
 
-def _look_at(confirm: asyncio.Future[Any]) -> None:
-    """Look at what nobody waits for any more, so that it is not reported as lost."""
+def _retrieve_exception(confirm: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a future, so that asyncio does not log it as never retrieved."""
     if not confirm.cancelled():
         confirm.exception()

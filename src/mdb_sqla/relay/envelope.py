@@ -14,19 +14,19 @@ __all__ = ["JSON", "Envelope", "enveloped"]
 JSON = "application/json"
 
 _TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
-_METADATA = json.JSONEncoder(default=str)  # made once: json.dumps() makes one for each call
+_METADATA = json.JSONEncoder(default=str)  # json.dumps() would create one for each call
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 class Envelope(NamedTuple):
-    """A message as it travels, whatever the broker.
+    """A message in a broker-independent format.
 
     Attributes:
-        message: what is sent.
+        message: the message.
         id: its id, as text.
         body: the data, as JSON.
-        headers: what is known about the message, in printable ASCII; see docs/relay.md.
-        attributes: those of CloudEvents by name, without a protocol's prefix.
+        headers: the headers, in printable ASCII; see docs/relay.md.
+        attributes: CloudEvents attributes by name, without a protocol's prefix.
     """
 
     message: StoredMessage
@@ -37,19 +37,19 @@ class Envelope(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Whose messages stay in order."""
+        """The key within which messages stay in order."""
         return ordering_key(self.message.stream_name)
 
 
 def enveloped(
     message: StoredMessage, serialize: Callable[[Any], str], cloud_events: CloudEvents | None
 ) -> Envelope:
-    """Return a message as it travels.
+    """Return the envelope of a message.
 
     Args:
-        message: what is to be sent.
-        serialize: the engine's JSON serializer, which has written the data once.
-        cloud_events: whether to add their attributes.
+        message: the message.
+        serialize: the engine's JSON serializer.
+        cloud_events: the CloudEvents attributes to add, if any.
     """
     id_ = str(message.id)
     return Envelope(
@@ -63,7 +63,7 @@ def enveloped(
 
 def _headers(message: StoredMessage, id_: str) -> dict[str, str]:
     headers = {
-        # FastStream's own parsers look for this one.
+        # FastStream's parsers expect this one.
         "message_id": id_,
         "message_type": _ascii(message.type),
         "stream_name": _ascii(message.stream_name),
@@ -71,19 +71,19 @@ def _headers(message: StoredMessage, id_: str) -> dict[str, str]:
         "global_position": str(message.global_position),
         "time": message.time.isoformat(timespec="microseconds"),
     }
-    # Another client may have written any JSON as metadata.
+    # Other clients may write any JSON as metadata.
     if isinstance(message.metadata, dict) and message.metadata:
-        # One header: keys of metadata need not be names of headers, nor values text.
+        # In one header: keys may not be valid header names, nor values text.
         headers["metadata"] = _METADATA.encode(message.metadata)
         headers |= _trace_context(message.metadata)
     return headers
 
 
 def _trace_context(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers of W3C's trace context, from the metadata or its properties."""
+    """Return the W3C trace context headers, from the metadata or its properties."""
     properties = metadata.get("properties")
     known = {**(properties if isinstance(properties, dict) else {}), **metadata}
-    # They have an encoding with `%` of their own, which tracing decodes once.
+    # Their values are already percent-encoded.
     return {
         name: quote(known[name], safe=f"{_PRINTABLE}%").strip()
         for name in _TRACE_CONTEXT
@@ -92,8 +92,8 @@ def _trace_context(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _ascii(value: str) -> str:
-    # `%` is encoded too, so that whoever decodes gets what was there; and spaces where there are
-    # some around it, which clients leave out.
+    # Encodes `%` too, so that decoding is exact; and spaces if there are leading or trailing ones,
+    # which clients strip.
     is_stripped = value.strip(" ") == value
     if is_stripped and value.isascii() and value.isprintable() and "%" not in value:
         return value

@@ -1,4 +1,4 @@
-"""Publishes to Kafka over aiokafka; needs the extra `kafka`."""
+"""A relay target for Kafka, with aiokafka; requires the extra `kafka`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mdb_sqla.relay.topic import category_topic, check_topic, kafka_headers
 
 __all__ = ["Kafka"]
 
-_REFUSALS = (
+_REJECTIONS = (
     InvalidMessageError,
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -29,32 +29,34 @@ _REFUSALS = (
 
 
 class Kafka:
-    """Topics of Kafka, over aiokafka.
+    """Kafka topics, with aiokafka.
 
-    A message's key is its cardinal id. An idempotent producer does not repeat what it sends again
-    by itself; what a new one sends again is recognised by the header `message_id`.
+    A message's key is its cardinal id. The retries of an idempotent producer cause no duplicates;
+    consumers recognise those of a new producer by the header `message_id`.
 
     Args:
-        broker: FastStream's, made with `enable_idempotence=True`, or at least with `acks="all"`;
-            this relay's own.
-        topic: tells the topic of a message; its category unless it is given.
+        broker: a FastStream broker used by this relay only, with `enable_idempotence=True`, or at
+            least `acks="all"`.
+        topic: returns the topic for a message; default: its category.
 
     Raises:
-        InvalidArgument: the broker waits for fewer replicas than all that are in sync, or has a
-            transactional id.
+        InvalidArgument: the broker does not wait for all in-sync replicas, or has a transactional
+            id.
     """
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
         checked_broker(broker, KafkaBroker)
-        # It has no public attribute that tells.
-        told = broker._connection_kwargs
-        if not told.get("enable_idempotence") and told.get("acks") not in {"all", -1}:
+        # There is no public attribute.
+        settings = broker._connection_kwargs
+        if not settings.get("enable_idempotence") and settings.get("acks") not in {"all", -1}:
             raise InvalidArgument(
-                "Messages could be lost: KafkaBroker(..., enable_idempotence=True) waits for all"
+                f"Messages could be lost with acks={settings.get('acks')!r}: use "
+                "KafkaBroker(..., enable_idempotence=True)"
             )
-        if told.get("transactional_id"):
+        if settings.get("transactional_id"):
             raise InvalidArgument(
-                f"A relay has no transactions in Kafka: transactional_id {told['transactional_id']}"
+                "A relay does not support Kafka transactions: remove transactional_id "
+                f"{settings['transactional_id']}"
             )
         self.destination = checked_destination("topic", topic)
         self._broker = broker
@@ -62,23 +64,23 @@ class Kafka:
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """The display name."""
         return "Kafka"
 
     async def connect(self, timeout: float) -> None:
-        """Connect, unless it is connected. See `Target`."""
+        """Connect unless connected. See `Target`."""
         async with asyncio.timeout(timeout):
             if self._is_broken:
-                # A producer may have failed for good. One that is only slow must stay, or would
-                # never come to an end.
+                # The producer may have failed permanently. A slow one is kept, so that it makes
+                # progress.
                 await self._broker.stop()
-            # An attempt that is cut short leaves half a producer behind.
+            # An interrupted attempt leaves an incomplete producer.
             self._is_broken = True
             await self._broker.connect()
             self._is_broken = False
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
-        """Publish, and wait for the acknowledgement of all replicas in sync. See `Target`."""
+        """Publish, and wait for the acknowledgement of all in-sync replicas. See `Target`."""
         check_topic(destination, envelope.message)
         try:
             async with asyncio.timeout(timeout):
@@ -89,7 +91,7 @@ class Kafka:
                     headers=kafka_headers(envelope),
                     correlation_id=envelope.id,
                 )
-        except _REFUSALS as error:
+        except _REJECTIONS as error:
             raise BrokerRejected(envelope.message, str(error)) from error
         except KafkaError:
             self._is_broken = True

@@ -1,4 +1,4 @@
-"""Publishes to NATS JetStream; needs the extra `nats`."""
+"""A relay target for NATS JetStream; requires the extra `nats`."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from mdb_sqla.words.argument_checks import text
 __all__ = ["JetStream"]
 
 _COMMANDS = {"$JS", "$SYS"}
-_LONGEST_SUBJECT = 3_000  # bytes; it is in one line, of 4,096, with the address of the reply
-_HEADERS_AROUND = 500  # bytes; what FastStream, the client and the protocol add
+_MAX_SUBJECT = 3_000  # bytes; a protocol line of 4,096 contains it and the reply subject
+_HEADER_OVERHEAD = 500  # bytes added by FastStream, the client and the protocol
 
 
 class JetStream:
     """A stream of NATS JetStream.
 
-    A message's id is its `Nats-Msg-Id`: a repeat within the stream's `duplicate_window` is dropped
-    by the server.
+    A message's id is its `Nats-Msg-Id`: the server drops duplicates within the stream's
+    `duplicate_window`.
 
     Args:
-        broker: FastStream's; this relay's own.
-        stream: the name of the stream, which must keep the subjects.
-        subject: tells the subject of a message; `category.type` unless it is given.
+        broker: a FastStream broker used by this relay only.
+        stream: the name of the stream, which must be bound to the subjects.
+        subject: returns the subject for a message; default: `category.type`.
 
     Raises:
-        InvalidArgument: an argument is of another type.
+        InvalidArgument: an argument has the wrong type.
     """
 
     def __init__(self, broker: NatsBroker, *, stream: str, subject: Destination = dotted) -> None:
@@ -45,15 +45,16 @@ class JetStream:
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """The display name."""
         return f"JetStream {self._stream}"
 
     async def connect(self, timeout: float) -> None:
-        """Connect, unless it is connected. See `Target`."""
+        """Connect unless connected. See `Target`."""
         client = self._client = self._client or self._broker._connection
         if client is None or not (client.is_connected or client.is_reconnecting):
             client = await self._connected(timeout)
-        # However the broker was made: a client that has given up can't be connected again.
+        # Reconnect indefinitely, whatever the broker's settings: a client that has given up can't
+        # be reused.
         client.options["max_reconnect_attempts"] = -1
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
@@ -66,12 +67,12 @@ class JetStream:
             "Nats-Msg-Id": envelope.id,
             **_cloud_event(envelope),
         }
-        # With headers it is more than the client checks, and the server would end the connection.
+        # The client's check ignores headers, and the server would close the connection.
         size = len(envelope.body) + sum(map(len, headers)) + sum(map(len, headers.values()))
-        if size + _HEADERS_AROUND > self._client.max_payload:
+        if size + _HEADER_OVERHEAD > self._client.max_payload:
             raise BrokerRejected(
                 envelope.message,
-                f"it has {size} bytes, and NATS takes {self._client.max_payload}",
+                f"it has {size} bytes, more than max_payload of NATS, {self._client.max_payload}",
             )
         try:
             await self._broker.publish(
@@ -88,7 +89,7 @@ class JetStream:
             await self._check_subject(destination, envelope)
             raise
         except APIError as error:
-            # 503 is a server, or a stream, that can't for now.
+            # 503: a server or stream is temporarily unavailable.
             if error.code is None or error.code >= 500:
                 raise
             raise BrokerRejected(envelope.message, str(error.description)) from error
@@ -97,11 +98,11 @@ class JetStream:
         """Disconnect. See `Target`."""
         client, self._client = self._client or self._broker._connection, None
         try:
-            # FastStream drains it, which a client refuses that is not connected for now.
+            # FastStream drains it, which fails for a disconnected client.
             if client is not None:
                 await client.close()
         finally:
-            # Or one that could not be closed in time would be taken for connected.
+            # A client that could not be closed in time must not be considered connected.
             self._broker._connection = None
             await self._broker.stop()
 
@@ -110,15 +111,15 @@ class JetStream:
         client = Client()
         try:
             async with asyncio.timeout(timeout):
-                # What the server has refused once closes a client for good.
+                # A client that the server rejected can't be reused.
                 await self.close()
-                # FastStream would hide it until it is connected, and it could not be closed before.
+                # Not by FastStream, which would not allow closing it before it is connected.
                 self._client = client
                 await client.connect(**self._broker._connection_kwargs)
         except TimeoutError as error:
-            # It tries again until its time is up, whatever is wrong.
-            if told := str(client.last_error or ""):
-                raise ConnectionError(told) from error
+            # The client retries until the time-out after any error.
+            if reason := str(client.last_error or ""):
+                raise ConnectionError(reason) from error
             raise
         self._broker._connection = client
         self._broker.config.connect(client)
@@ -126,34 +127,38 @@ class JetStream:
         return client
 
     async def _check_subject(self, subject: str, envelope: Envelope) -> None:
-        """Check that a subject nobody listens to is one of a stream which is away for now.
+        """Check, after no response for a subject, that it belongs to a stream.
 
         Raises:
-            BrokerRejected: it is of no stream.
+            BrokerRejected: it belongs to no stream.
         """
         assert self._client is not None  # noqa: S101 (connected before)
         stream = self._client.jetstream()
-        # Where this one is missing, it is not the message.
+        # If the stream itself is missing, the message is not at fault.
         await stream.stream_info(self._stream)
         try:
             await stream.find_stream_name_by_subject(subject)
         except NotFoundError as error:
-            raise BrokerRejected(envelope.message, f"no stream keeps {subject!r}") from error
+            raise BrokerRejected(
+                envelope.message, f"no stream has the subject {subject!r}"
+            ) from error
 
 
 def _check(subject: str, envelope: Envelope) -> None:
-    """Check what the client lets through: the server would take it otherwise, or not answer.
+    """Check a subject, beyond the client's checks.
 
     Raises:
-        BrokerRejected: it is no subject, or one with which to command the server.
+        BrokerRejected: it is not a valid subject, or a command to the server.
     """
     first, *rest = tokens = subject.split(".")
     if {"", "*", ">"} & {*tokens}:
-        raise BrokerRejected(envelope.message, f"{subject!r} is no subject to publish to")
-    if len(subject.encode()) > _LONGEST_SUBJECT:
-        raise BrokerRejected(envelope.message, f"its subject is too long: {subject!r}")
+        raise BrokerRejected(envelope.message, f"{subject!r} is not a valid subject")
+    if len(subject.encode()) > _MAX_SUBJECT:
+        raise BrokerRejected(
+            envelope.message, f"its subject exceeds {_MAX_SUBJECT:,} bytes: {subject!r}"
+        )
     if first in _COMMANDS and rest:
-        # Whoever may write a message could have the relay delete streams.
+        # Otherwise any writer of messages could make the relay delete streams.
         raise BrokerRejected(envelope.message, f"{subject!r} is a command")
 
 

@@ -18,12 +18,12 @@ __all__ = ["Publisher"]
 
 
 class Publisher:
-    """A handler that publishes a message, and returns when that is confirmed.
+    """A handler that publishes a message and waits for the confirm.
 
     Args:
-        target: where to.
-        cloud_events: whether to add their attributes.
-        timeout: for how many seconds to wait for a confirm.
+        target: where to publish.
+        cloud_events: the CloudEvents attributes to add, if any.
+        timeout: how many seconds to wait for a confirm.
     """
 
     def __init__(self, target: Target, cloud_events: CloudEvents | None, timeout: float) -> None:
@@ -32,14 +32,14 @@ class Publisher:
         self._timeout = timeout
         self._serialize: Callable[[Any], str] = json.dumps
         self._connecting: asyncio.Task[None] | None = None
-        self.__qualname__ = target.name  # what is shown as the handler
+        self.__qualname__ = target.name  # shown as the name of the handler
 
     @contextlib.asynccontextmanager
     async def publishing(self, serialize: Callable[[Any], str]) -> AsyncIterator[None]:
-        """Publish within this, and disconnect in the end.
+        """Allow publishing within the block, and disconnect at the end.
 
         Args:
-            serialize: the engine's JSON serializer, which has written the data once.
+            serialize: the engine's JSON serializer.
         """
         self._serialize = serialize
         try:
@@ -51,16 +51,18 @@ class Publisher:
         """Publish a message.
 
         Raises:
-            BrokerRejected: it could not be published, for its own sake.
-            Unavailable: the broker is away.
+            BrokerRejected: the broker rejects the message because of its content.
+            Unavailable: the broker is unavailable.
         """
         destination = self._target.destination(message)
         if not isinstance(destination, str) or not destination:
-            raise BrokerRejected(message, f"its destination is {destination!r}")
+            raise BrokerRejected(
+                message, f"its destination must be a non-empty string, got {destination!r}"
+            )
         destination = plain(destination)
         envelope = enveloped(message, self._serialize, self._cloud_events)
         task = current_task()
-        # Whatever is not the message's own fault is taken for an outage.
+        # Any error other than a rejection is treated as an outage.
         try:
             if self._connecting is None or not self._connecting.done():
                 await self._connected()
@@ -70,30 +72,29 @@ class Publisher:
         except BaseException as error:
             if ends_consumer(error, task):
                 raise
-            # Clients cancel what they wait for, too, where a connection is lost. It is to be
-            # connected before the next attempt, should that be what is missing.
+            # Includes a CancelledError: clients cancel futures when a connection is lost. The next
+            # attempt reconnects first.
             self._connecting = None
-            is_late = isinstance(error, TimeoutError)
             what = (
-                " has not answered in time"
-                if is_late
-                else f": {str(error) or type(error).__name__}"
+                f"no confirm within {self._timeout:g} s"
+                if isinstance(error, TimeoutError)
+                else str(error) or type(error).__name__
             )
-            raise Unavailable(f"{self._target.name}{what}") from error
+            raise Unavailable(f"{self._target.name}: {what}") from error
 
     async def _connected(self) -> None:
-        """Connect when first needed; all who publish meanwhile wait for the same attempt."""
+        """Connect on first use; concurrent calls wait for the same attempt."""
         connecting = self._connecting
         if connecting is None:
             connecting = self._connecting = asyncio.create_task(self._connect())
-        # Whoever no longer waits leaves the others their attempt.
+        # A cancelled waiter must not cancel the attempt of the others.
         await asyncio.shield(connecting)
 
     async def _connect(self) -> None:
         try:
             await self._target.connect(self._timeout)
         except BaseException:
-            # What was begun would go on, beside the attempts that come after it.
+            # The failed attempt could continue in parallel with later ones.
             try:
                 await self._close_target()
             finally:
@@ -108,7 +109,7 @@ class Publisher:
         await self._close_target()
 
     async def _close_target(self) -> None:
-        # What is closed may be broken.
+        # The connection may be broken.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._timeout):
                 await self._target.close()

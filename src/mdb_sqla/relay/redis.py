@@ -1,4 +1,4 @@
-"""Publishes to streams of Redis; needs the extra `redis`."""
+"""A relay target for Redis streams; requires the extra `redis`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mdb_sqla.words.argument_checks import integer
 
 __all__ = ["RedisStreams"]
 
-_CONNECTIONS = 32  # each command takes one, and a pool that has no more raises an error
-_LONGEST_HEADER = 65_535  # bytes, in FastStream's format
+_MAX_CONNECTIONS = 32  # one per command; an exhausted pool raises an error
+_MAX_HEADER = 65_535  # bytes, in FastStream's format
 
 
 class RedisStreams:
-    """Streams of Redis.
+    """Redis streams.
 
-    Redis itself recognises no repeats: whoever reads does, by the header `message_id`.
+    Redis does not deduplicate: consumers recognise duplicates by the header `message_id`.
 
     Args:
-        broker: FastStream's; this relay's own.
-        stream: tells the name of the stream for a message; its category unless it is given.
-        maxlen: about how many messages a stream keeps; all of them unless it is given.
+        broker: a FastStream broker used by this relay only.
+        stream: returns the stream for a message; default: its category.
+        maxlen: the approximate number of messages that a stream keeps; default: all.
 
     Raises:
-        InvalidArgument: an argument is of another type.
+        InvalidArgument: an argument has the wrong type.
     """
 
     def __init__(
@@ -41,30 +41,32 @@ class RedisStreams:
         self._broker = checked_broker(broker, RedisBroker)
         self._maxlen = None if maxlen is None else integer("maxlen", maxlen, 1)
         self._client: Redis | None = None
-        self._connections = asyncio.Semaphore(_CONNECTIONS)
+        self._connections = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """The display name."""
         return "Redis"
 
     async def connect(self, timeout: float) -> None:
-        """Connect, unless it is connected. See `Target`."""
+        """Connect unless connected. See `Target`."""
         async with asyncio.timeout(timeout):
             client = await self._broker.connect()
         if client is not self._client:
             self._client = client
-            most = min(_CONNECTIONS, client.connection_pool.max_connections)
-            self._connections = asyncio.Semaphore(most)
+            maximum = min(_MAX_CONNECTIONS, client.connection_pool.max_connections)
+            self._connections = asyncio.Semaphore(maximum)
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the reply to XADD. See `Target`."""
         attributes = envelope.attributes.items()
-        # There is no binding of CloudEvents for Redis: as in NATS.
+        # CloudEvents has no binding for Redis; use that of NATS.
         cloud_event = {f"ce-{name}": percent_encoded(value) for name, value in attributes}
         headers = {**envelope.headers, "content-type": JSON, **cloud_event}
-        if max(map(len, headers.values())) > _LONGEST_HEADER:
-            raise BrokerRejected(envelope.message, "its metadata is too large")
+        if max(map(len, headers.values())) > _MAX_HEADER:
+            raise BrokerRejected(
+                envelope.message, f"its metadata exceeds the {_MAX_HEADER:,} bytes of a header"
+            )
         try:
             async with asyncio.timeout(timeout), self._connections:
                 await self._broker.publish(
@@ -75,12 +77,12 @@ class RedisStreams:
                     maxlen=self._maxlen,
                 )
         except ResponseError as error:
-            # Others, as where its memory is full, are the server's and will pass.
+            # Other errors, such as out of memory, are transient.
             if str(error).startswith("WRONGTYPE"):
                 raise BrokerRejected(
-                    envelope.message, f"in Redis, {destination!r} is no stream"
+                    envelope.message, f"the Redis key {destination!r} is not a stream"
                 ) from error
-            # Such as that it is another's replica by now: the next attempt looks who is there.
+            # The server may have become a replica: reconnect on the next attempt.
             if self._client is not None:
                 await self._client.connection_pool.disconnect(inuse_connections=False)
             raise

@@ -27,11 +27,11 @@ _RETRY_POLICY = RetryPolicy(max_attempts=5, initial_interval=0.1, max_interval=5
 
 
 class Relay(Consumer):
-    """A consumer that publishes what it reads to a broker, in order, and waits for the confirms.
+    """A consumer that publishes messages to a broker, in order, and waits for the confirms.
 
-    Its position moves when all before it is confirmed: every message arrives at least once. Those
-    of one cardinal id are published one after the other, those of others beside them. While the
-    broker is away it waits. A message that the broker refuses is one that can't be handled.
+    Its position advances when all messages up to it are confirmed: at-least-once delivery. Messages
+    of one cardinal id are published sequentially, others concurrently. While the broker is
+    unavailable it retries. A message that the broker rejects is handled as a failure.
 
         broker = NatsBroker("nats://localhost")
         relay = Relay("orders", "order", to=JetStream(broker, stream="ORDERS"))
@@ -40,20 +40,19 @@ class Relay(Consumer):
     It is async: `run_async`, `catch_up_async`, or a `Host` with an `async_sessionmaker`.
 
     Args:
-        name: under which its position is kept.
-        categories: what it reads, in global order; none of them means all there are.
-        to: where it publishes to, such as `mdb_sqla.relay.nats.JetStream`; its broker is connected
-            and closed by this relay alone.
-        types: what it publishes; none of them means every type. Others are left out.
+        name: the name of the consumer.
+        categories: the categories to read, in global order; all if none are given.
+        to: the target, such as `mdb_sqla.relay.nats.JetStream`; only this relay may use its broker.
+        types: the message types to publish; all if none are given.
         cloud_events: adds the attributes of CloudEvents to the headers.
-        max_in_flight: how many messages at most are published before the position moves.
-        timeout: for how many seconds to wait for a confirm; then the broker counts as unavailable.
+        max_in_flight: the maximum number of messages published but not covered by the position.
+        timeout: how many seconds to wait for a confirm; then the broker is considered unavailable.
         start, batch_size, retry_policy, on_failure, poll_interval, group, filters: as for
             `Consumer`; without a retry policy, a message that the broker rejects is published five
             times within two seconds.
 
     Raises:
-        InvalidArgument: an argument breaks its rule.
+        InvalidArgument: an argument is invalid.
     """
 
     def __init__(
@@ -87,11 +86,11 @@ class Relay(Consumer):
         )
         if not isinstance(to, Target):
             raise InvalidArgument(
-                "A relay publishes to a target, such as JetStream(broker, stream=...), "
-                f"not {name_of(type(to))}"
+                "to must be a target, such as JetStream(broker, stream=...), "
+                f"got {name_of(type(to))}"
             )
         if not isinstance(types, tuple | list):
-            raise InvalidArgument(f"types must be a tuple or a list: {described(types)}")
+            raise InvalidArgument(f"types must be a tuple or a list, got {described(types)}")
         if cloud_events is not None:
             instance("cloud_events", cloud_events, CloudEvents)
         self._publisher = Publisher(to, cloud_events, seconds("timeout", timeout))

@@ -9,23 +9,23 @@ from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["category_topic", "check_topic", "kafka_headers"]
 
-_LONGEST = 249
-_LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
+_MAX_LENGTH = 249
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]+")
 
 
 def category_topic(message: StoredMessage) -> str:
-    """Return the category as a topic of Kafka's: `account:command+new` is `account.command-new`."""
+    """Return the category as a Kafka topic: `account:command+new` becomes `account.command-new`."""
     return category(message).replace(":", ".").replace("+", "-")
 
 
 def check_topic(topic: str, message: StoredMessage) -> None:
-    """Check what Kafka would refuse, and clients take for a topic that is not there yet.
+    """Check a topic name: clients mistake an invalid one for a topic that does not exist yet.
 
     Raises:
-        BrokerRejected: it is no name of a topic.
+        BrokerRejected: it is not a valid topic name.
     """
-    if len(topic) > _LONGEST or topic in {".", ".."} or not _LEGAL.fullmatch(topic):
-        raise BrokerRejected(message, f"Kafka has no topics of the name {topic!r}")
+    if len(topic) > _MAX_LENGTH or topic in {".", ".."} or not _TOPIC.fullmatch(topic):
+        raise BrokerRejected(message, f"{topic!r} is not a valid Kafka topic name")
 
 
 def kafka_headers(envelope: Envelope) -> dict[str, str]:
