@@ -73,7 +73,7 @@ def test_a_data_folder_below_a_closed_one(folder: Path) -> None:
     (folder / "closed").mkdir(mode=0o700)
     with pytest.raises(
         EmbeddedPostgresError,
-        match=rf"^{folder}/closed is closed to the user .*a folder for its data that this user ",
+        match=rf"^{folder}/closed is not accessible to the user .*a data directory that this user ",
     ):
         EmbeddedPostgres(folder / "closed" / "data").start()
     assert not list((folder / "closed").iterdir())

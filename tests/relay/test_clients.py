@@ -136,7 +136,7 @@ def test_a_channel_without_confirms_publishes_nothing(shop: Any, rabbitmq: Any, 
             await until(lambda: len(waits()) >= 2)
 
     shop.run(scenario())
-    assert "publisher_confirms=False confirms nothing" in waits()[-1]
+    assert "must have publisher_confirms=True" in waits()[-1]
     assert shop.run(rabbitmq.received()) == []
 
 

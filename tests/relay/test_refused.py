@@ -117,7 +117,7 @@ def test_larger_than_rabbitmq_says(shop: Any, rabbitmq: Any) -> None:
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
-    assert "2002 bytes, and RabbitMQ takes 1000" in (failed.error or "")
+    assert "2002 bytes, more than max_message_size, 1000" in (failed.error or "")
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_larger_than_rabbitmq_takes(shop: Any, strict_rabbitmq: Any) -> None:
     )
 
     (failed,) = shop.dead_letters()
-    assert "6002 bytes, and RabbitMQ takes 5000" in (failed.error or "")
+    assert "6002 bytes, more than max_message_size, 5000" in (failed.error or "")
     found = shop.run(strict_rabbitmq.received())
     assert {json.loads(told.body) for told in found} == set(range(20))
 

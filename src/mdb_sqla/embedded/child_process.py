@@ -1,4 +1,4 @@
-"""Programs that end with the process that has started them, however that ends."""
+"""Programs that end with the process that started them, however it ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from weakref import WeakSet
 
 __all__ = ["end", "start"]
 
-# Becomes a program, beside which a watcher waits for a line that says that the program has ended.
-# If there's no line, but nobody holds the other end of the standard input any more, the process at
-# that end is dead, however it died: the watcher interrupts the program, and removes two folders.
-# The watcher is no child of the program, for PostgreSQL minds what becomes of its children.
+# Replaces itself with the program, and leaves a watcher that waits for a line on standard input,
+# which means that the program has ended. End of file without a line means that the process that
+# started it is dead: the watcher then interrupts the program and removes two folders. The watcher
+# is not a child of the program, because PostgreSQL monitors its children.
 _SUPERVISE = """
 folder=$1 other=$2; shift 2
 exec 3<&0 </dev/null
@@ -33,21 +33,21 @@ exec "$@" 3<&-
 _supervised: WeakSet[subprocess.Popen[bytes]] = WeakSet()
 
 
-def _let_go() -> None:
+def _close_pipes() -> None:
     for process in _supervised:
         if process.stdin:
             process.stdin.close()
 
 
 if hasattr(os, "register_at_fork"):
-    # A fork would hold that end beyond the life of the process that started the server.
-    os.register_at_fork(after_in_child=_let_go)
+    # A child would keep the pipe open after the process that started the server has ended.
+    os.register_at_fork(after_in_child=_close_pipes)
 
 
 def start(
-    folder: Path, other: Path, command: list[str], surroundings: dict[str, Any]
+    folder: Path, other: Path, command: list[str], options: dict[str, Any]
 ) -> subprocess.Popen[bytes]:
-    """Start a program, which logs into a folder; with this process, it and both folders go."""
+    """Start a program that logs to a folder; when this process ends, so do it and both folders."""
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _SUPERVISE, "sh", str(folder), str(other), *command],
@@ -55,8 +55,8 @@ def start(
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Control-C is for this process alone to handle
-            **surroundings,
+            start_new_session=True,  # Ctrl-C must reach only this process
+            **options,
         )
     _supervised.add(process)
     return process
@@ -64,8 +64,8 @@ def start(
 
 def end(process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
-        # Both initdb and postgres take it as the order to end quickly and cleanly; again and again,
-        # because it may come before they listen.
+        # initdb and postgres shut down fast and cleanly on SIGINT. Repeated, because the first may
+        # arrive before they handle it.
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(1)

@@ -1,4 +1,4 @@
-"""What a server finds around itself: the user it runs as, folders, and what it notes in its own."""
+"""The server's user, temporary directory and lock file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mdb_sqla.embedded.errors import EmbeddedPostgresError
 if TYPE_CHECKING:
     import pwd
 
-__all__ = ["notes_of", "status_of", "temporary_root", "unprivileged_user"]
+__all__ = ["lock_file_of", "status_of", "temporary_root", "unprivileged_user"]
 
 
 def unprivileged_user() -> pwd.struct_passwd | None:
-    """Return the user that root runs the server as; None if this process isn't root's."""
+    """Return the user to run the server as if this process is root's, else None."""
     if sys.platform == "win32":
-        raise EmbeddedPostgresError("On Windows there is no embedded server; WSL has one")
+        raise EmbeddedPostgresError("The embedded server does not support Windows: use WSL")
     if os.geteuid() != 0:
         return None
-    import pwd  # Windows has none, and can import this module all the same
+    import pwd  # not available on Windows, where this module can still be imported
 
     try:
         return pwd.getpwnam("postgres")
@@ -32,24 +32,24 @@ def unprivileged_user() -> pwd.struct_passwd | None:
 
 def temporary_root() -> Path:
     root = Path(tempfile.gettempdir())
-    # The path of a socket has at most 103 bytes on macOS, 107 on Linux; 32 are added to this.
+    # A socket path has at most 103 bytes on macOS, 107 on Linux; 32 are appended to this.
     return root if len(os.fsencode(root)) <= 71 else Path("/tmp")  # noqa: S108
 
 
-def notes_of(data: Path) -> list[str]:
-    """Return what the server in a data folder has noted down about itself, if there is one."""
+def lock_file_of(data: Path) -> list[str]:
+    """Return the lines of the server's lock file in a data directory, if there is one."""
     try:
-        notes = (data / "postmaster.pid").read_bytes()
+        content = (data / "postmaster.pid").read_bytes()
     except FileNotFoundError:
         return []
-    return [line.strip() for line in os.fsdecode(notes).split("\n")]
+    return [line.strip() for line in os.fsdecode(content).split("\n")]
 
 
 def status_of(data: Path) -> str:
-    """Return what a living server in a data folder says that it does; nothing if there is none."""
-    notes = notes_of(data)
+    """Return the status of a running server in a data directory; empty if there is none."""
+    lines = lock_file_of(data)
     try:
-        os.kill(int(notes[0]), 0)
-        return notes[7]
+        os.kill(int(lines[0]), 0)
+        return lines[7]
     except (OSError, IndexError, ValueError):
         return ""

@@ -1,4 +1,4 @@
-"""What keeps an embedded server from running."""
+"""Errors of the embedded server."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["EmbeddedPostgresError"]
 
 
 class EmbeddedPostgresError(Exception):
-    """The server can't be started; where PostgreSQL said why, the message ends with its words."""
+    """The server can't be started; the message ends with PostgreSQL's log, if there is any."""

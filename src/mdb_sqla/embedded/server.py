@@ -1,4 +1,4 @@
-"""The server itself: starting it on a cluster, and stopping it."""
+"""The embedded server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from sqlalchemy import URL
 
 from mdb_sqla.embedded.binaries import copied, installed_binaries, major_version
 from mdb_sqla.embedded.child_process import end, start
-from mdb_sqla.embedded.environment import notes_of, status_of, temporary_root, unprivileged_user
+from mdb_sqla.embedded.environment import (
+    lock_file_of,
+    notes_of,
+    status_of,
+    temporary_root,
+    unprivileged_user,
+)
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
@@ -26,30 +32,31 @@ if TYPE_CHECKING:
 __all__ = ["TIMEOUT", "EmbeddedPostgres"]
 
 TIMEOUT = 60.0
-"""How many seconds a server may take to start."""
+"""Seconds that a server may take to start."""
 
-_PORT = 5432  # no more than a part of the socket's name
+_PORT = 5432  # only part of the socket's name
 
-_FIND_CLOSED = 'for folder; do test -x "$folder" || { printf %s "$folder"; exit 1; }; done'
+_FIND_INACCESSIBLE = 'for folder; do test -x "$folder" || { printf %s "$folder"; exit 1; }; done'
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server that this process starts and that ends with it.
+    """A PostgreSQL server whose lifetime is that of this process.
 
-    However the process ends, the server shuts down, and a temporary data folder is removed. It
-    listens on a unix socket only, in a private folder, and trusts whoever can reach that: its own
-    user, and root. Started by root it runs as the user `postgres`, or `nobody` if there is none.
+    However the process ends, the server shuts down, and a temporary data directory is removed. It
+    listens only on a Unix socket in a private directory, accessible to its user and root, with
+    `trust` authentication. If this process is root's, the server runs as the user `postgres`, or
+    `nobody` if there is none.
 
     Args:
-        data_directory: the folder of the cluster, which is made where it's missing or empty, and
-            stays after `stop()`; None for a temporary one.
-        binaries: a folder with `postgres` and `initdb`, version 14 or later; None for those of the
-            extra `embedded`.
-        settings: as in `postgresql.conf`, units and all, except that address, port and socket stay
-            as they are. Without settings, what is committed is durable.
+        data_directory: the data directory, which is created if missing or empty, and kept after
+            `stop()`; None for a temporary one.
+        binaries: a directory with `postgres` and `initdb`, version 14 or later; None for those of
+            the extra `embedded`.
+        settings: settings as in `postgresql.conf`; address, port and socket can't be changed. With
+            the default settings, commits are durable.
 
     Raises:
-        EmbeddedPostgresError: no binaries were given, and the extra isn't installed; or this is
+        EmbeddedPostgresError: no binaries were given and the extra isn't installed, or this is
             Windows.
     """
 
@@ -78,10 +85,10 @@ class EmbeddedPostgres:
         return major_version(self._binaries)
 
     def start(self) -> Self:
-        """Start the server and return once it accepts connections; if it was started, do nothing.
+        """Start the server, unless started, and wait until it accepts connections.
 
         Raises:
-            EmbeddedPostgresError: it can't be started; nothing is left running.
+            EmbeddedPostgresError: it can't be started; no process is left running.
         """
         if self._folder is not None:
             return self
@@ -104,10 +111,10 @@ class EmbeddedPostgres:
         return self
 
     def stop(self) -> None:
-        """Shut the server down and wait for that; remove the data folder if it's a temporary one.
+        """Shut down the server, wait for it, and remove a temporary data directory.
 
-        Transactions that are under way are rolled back. A server that isn't started is left alone,
-        and so is one that the parent of this process started.
+        Open transactions are rolled back. It does nothing if the server isn't started, or was
+        started by the parent of this process.
         """
         if self._folder is not None and self._starter == os.getpid():
             self._folder = None
@@ -115,17 +122,17 @@ class EmbeddedPostgres:
             self._running.close()
 
     def url(self, database: str = "postgres", driver: str = "psycopg") -> URL:
-        """Return where SQLAlchemy reaches a database of the running server, as its superuser.
+        """Return the URL of a database of the running server, as its superuser.
 
         Raises:
             EmbeddedPostgresError: the server isn't started.
         """
         if self._folder is None:
-            raise EmbeddedPostgresError("The server isn't started")
+            raise EmbeddedPostgresError("The server isn't started: call start() first")
         return URL.create(
             f"postgresql+{driver}",
             username="postgres",
-            port=_PORT,  # the drivers would take a missing one from PGPORT
+            port=_PORT,  # drivers default to PGPORT
             database=database,
             query={"host": str(self._folder)},
         )
@@ -136,29 +143,29 @@ class EmbeddedPostgres:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _surroundings(self) -> dict[str, Any]:
-        """Return the arguments of `Popen` that every program of the server is run with."""
-        # PGCLIENTENCODING and its like would become settings, and are meant for another server.
+    def _popen_options(self) -> dict[str, Any]:
+        """Return the options of `Popen` for every program of the server."""
+        # Variables such as PGCLIENTENCODING are meant for other servers.
         environment = {name: os.environ[name] for name in os.environ if not name.startswith("PG")}
-        surroundings: dict[str, Any] = {"cwd": "/", "env": environment}
+        options: dict[str, Any] = {"cwd": "/", "env": environment}
         if self._user:
-            surroundings["user"] = self._user.pw_uid
-            surroundings["group"] = self._user.pw_gid
-            surroundings["extra_groups"] = []
-        return surroundings
+            options["user"] = self._user.pw_uid
+            options["group"] = self._user.pw_gid
+            options["extra_groups"] = []
+        return options
 
-    def _ask(self, *command: str | Path) -> str:
-        answer: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, **self._surroundings()
+    def _output_of(self, *command: str | Path) -> str:
+        completed: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, **self._popen_options()
         )
-        return answer.stdout
+        return completed.stdout
 
     def _spawn(
         self, stack: ExitStack, folder: Path, other: Path, program: str, *arguments: str
     ) -> subprocess.Popen[bytes]:
-        """Start a program that ends with the stack; with this process, the folders go as well."""
+        """Start a program that ends with the stack or this process, which also removes the folders."""
         command = [str(self._binaries / program), *arguments]
-        process = start(folder, other, command, self._surroundings())
+        process = start(folder, other, command, self._popen_options())
         stack.callback(end, process)
         return process
 
@@ -169,24 +176,24 @@ class EmbeddedPostgres:
         return folder
 
     def _make_reachable(self, *folders: Path) -> None:
-        """See that the server's user gets everywhere, to a copy of the binaries if need be."""
+        """Make folders and binaries accessible to the server's user, copying binaries if needed."""
         name = f"postgresql-{self.version}"
         if self._user is None:
             return
         try:
-            self._ask(self._binaries / "initdb", "--version")
+            self._output_of(self._binaries / "initdb", "--version")
         except PermissionError:
             self._binaries = copied(self._binaries, name)
-        way = [step for folder in folders for step in (*reversed(folder.parents), folder)]
-        closed = self._ask("/bin/sh", "-c", _FIND_CLOSED, "sh", *way)
-        if closed:
+        paths = [path for folder in folders for path in (*reversed(folder.parents), folder)]
+        inaccessible = self._output_of("/bin/sh", "-c", _FIND_INACCESSIBLE, "sh", *paths)
+        if inaccessible:
             raise EmbeddedPostgresError(
-                f"{closed} is closed to the user {self._user.pw_name}, as whom PostgreSQL "
-                "runs when root starts it: it needs a folder for its data that this user can reach"
+                f"{inaccessible} is not accessible to the user {self._user.pw_name}, as whom "
+                "PostgreSQL runs if root starts it: use a data directory that this user can access"
             )
 
     def _initialize(self, data: Path, folder: Path) -> None:
-        """Make a cluster beside the data folder, which it replaces once it's complete."""
+        """Create a cluster in a temporary folder, and rename it to the data directory."""
         with ExitStack() as stack:
             unfinished = self._make_folder(f".{data.name}-", data.parent)
             stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
@@ -196,11 +203,11 @@ class EmbeddedPostgres:
                 if self._spawn(stack, folder, unfinished, *command, locale).wait() == 0:
                     break
             else:
-                raise EmbeddedPostgresError(f"The cluster can't be made:\n{_tail(folder)}")
+                raise EmbeddedPostgresError(f"initdb failed:\n{_tail(folder)}")
             try:
                 unfinished.rename(data)
             except OSError:
-                # Another process may have been faster, and its cluster is as good.
+                # Another process may have created it.
                 if not (data / "PG_VERSION").exists():
                     raise
 
@@ -209,11 +216,12 @@ class EmbeddedPostgres:
             major = int((data / "PG_VERSION").read_text())
         except FileNotFoundError:
             raise EmbeddedPostgresError(
-                f"{data} is neither empty nor the data folder of a PostgreSQL server"
+                f"{data} is neither empty nor a PostgreSQL data directory"
             ) from None
         if major != self.version:
             raise EmbeddedPostgresError(
-                f"{data} was made by PostgreSQL {major}, the binaries are PostgreSQL {self.version}"
+                f"{data} was created by PostgreSQL {major}, but the binaries are PostgreSQL "
+                f"{self.version}"
             )
 
     def _serve(self, data: Path, folder: Path, running: ExitStack) -> None:
@@ -224,15 +232,15 @@ class EmbeddedPostgres:
             "unix_socket_directories": str(folder),
         }
         options = [word for item in settings.items() for word in ("-c", "=".join(item))]
-        # A killed process's server may have yet to hear of it, and then to shut down.
-        patience = {"": 0.0, "stopping": TIMEOUT}
+        # The server of a killed process may still be running or shutting down.
+        max_wait = {"": 0.0, "stopping": TIMEOUT}
         begin = time.monotonic()
-        while time.monotonic() - begin < patience.get(status_of(data), 1.0):
-            time.sleep(0.01)  # between two looks at its files, for it is no child of this process
+        while time.monotonic() - begin < max_wait.get(status_of(data), 1.0):
+            time.sleep(0.01)
         deadline = time.monotonic() + TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
-        # The folder tells this server's notes from those of one that crashed.
-        while (notes := notes_of(data))[4:5] != [str(folder)] or notes[7:8] != ["ready"]:
+        # The folder distinguishes this server's lock file from that of a crashed one.
+        while (lines := lock_file_of(data))[4:5] != [str(folder)] or lines[7:8] != ["ready"]:
             with suppress(subprocess.TimeoutExpired):
                 server.wait(0.01)
             if server.returncode is not None or time.monotonic() > deadline:

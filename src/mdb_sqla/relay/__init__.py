@@ -1,6 +1,6 @@
-"""Relays: consumers that publish what they read to a broker.
+"""Relays: consumers that publish messages to a broker.
 
-Each broker has a module of its own, which needs the extra of the same name: `mdb_sqla.relay.nats`,
+Each broker has a module, which requires the extra of the same name: `mdb_sqla.relay.nats`,
 `rabbitmq`, `redis`, `kafka`, `confluent`.
 """
 

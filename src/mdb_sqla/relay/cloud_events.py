@@ -14,17 +14,17 @@ _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in
 
 @dataclass(frozen=True)
 class CloudEvents:
-    """Has a relay add the attributes of CloudEvents 1.0, in binary mode, to what it publishes.
+    """CloudEvents 1.0 attributes, in binary mode, that a relay adds to its messages.
 
-    `id`, `source`, `type`, `subject` (the stream's name), `time` and `partitionkey` (the cardinal
-    id), as headers whose prefix is what CloudEvents' binding for the protocol says.
+    `id`, `source`, `type`, `subject` (the stream name), `time` and `partitionkey` (the cardinal
+    id), as headers with the prefix of CloudEvents' protocol binding.
 
     Args:
-        source: who publishes, a URI reference, such as `/shop` or `https://shop.example/orders`.
-        type_prefix: what is put before the type of a message, such as `com.example.`.
+        source: the publisher, a URI reference, such as `/shop` or `https://shop.example/orders`.
+        type_prefix: a prefix for message types, such as `com.example.`.
 
     Raises:
-        InvalidArgument: the source is empty, or one of them is no string.
+        InvalidArgument: the source is empty, or an argument is not a string.
     """
 
     source: str
@@ -37,7 +37,7 @@ class CloudEvents:
             object.__setattr__(self, "type_prefix", prefix)
 
     def attributes(self, message: StoredMessage) -> dict[str, str]:
-        """Return the attributes of a message by name, without those about its content."""
+        """Return the attributes of a message by name, without those of its content."""
         attributes = {
             "specversion": "1.0",
             "id": str(message.id),
@@ -52,5 +52,5 @@ class CloudEvents:
 
 
 def percent_encoded(value: str) -> str:
-    """Return a value as a header holds it whose text is ASCII, by CloudEvents' rule for HTTP."""
+    """Return a value encoded in ASCII, by the rule of CloudEvents' HTTP binding."""
     return quote(value, safe=_PRINTABLE)

@@ -1,4 +1,7 @@
-"""Values in the file of `mdb relay`; what can't be right is refused, or it would be waited for."""
+"""Types of values in a relay configuration file.
+
+Invalid values are rejected early; otherwise they would look like an outage.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 __all__ = ["Function", "NatsUrl", "RabbitUrl", "RedisUrl", "Seconds", "Servers", "Setting", "Text"]
 
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:(?P<port>[0-9]+))?")
-_LARGEST_PORT = 65_535
+_MAX_PORT = 65_535
 
 
 def _from_environment(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith("$"):
         return value
     if value[1:] not in os.environ:
-        raise ValueError(f"the environment has no variable {value[1:]}")
+        raise ValueError(f"environment variable {value[1:]} is not set")
     return os.environ[value[1:]]
 
 
@@ -55,7 +58,7 @@ def _servers(value: Any) -> list[str]:
         for server in (each.split(",") if isinstance(each, str) else [each])
     ]
     if not found or not all(isinstance(server, str) and _is_server(server) for server in found):
-        raise ValueError("must be HOST:PORT, or several")
+        raise ValueError("must be one or several HOST:PORT")
     return found
 
 
@@ -63,63 +66,63 @@ def _is_server(server: str) -> bool:
     match = _SERVER.fullmatch(server)
     if match is None:
         return False
-    return match["port"] is None or 0 < int(match["port"]) <= _LARGEST_PORT
+    return match["port"] is None or 0 < int(match["port"]) <= _MAX_PORT
 
 
 def _split(url: str) -> SplitResult:
-    """Split an URL; what is wrong with it is told without any of it, as it may have a password."""
+    """Split a URL; errors do not show it, because it may have a password."""
     try:
         parts = urlsplit(url)
-        is_right = parts.port != 0 and not re.search(r"\s", url)
+        is_valid = parts.port != 0 and not re.search(r"\s", url)
     except ValueError:
-        is_right = False
-    if not is_right:
-        raise ValueError("is no address")
+        is_valid = False
+    if not is_valid:
+        raise ValueError("must be a valid URL")
     return parts
 
 
 def _nats_url(url: str) -> str:
     parts = _split(url if "://" in url else f"nats://{url}")
     if parts.scheme not in {"nats", "tls", "ws", "wss"} or not parts.hostname:
-        raise ValueError("must be as in nats://HOST:PORT; several are a list")
+        raise ValueError("must be a URL such as nats://HOST:PORT, or a list of them")
     return url
 
 
 def _rabbitmq_url(url: str) -> str:
     parts = _split(url)
     if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
-        raise ValueError("must be as in amqp://USER:PASSWORD@HOST:PORT/VHOST")
+        raise ValueError("must be a URL such as amqp://USER:PASSWORD@HOST:PORT/VHOST")
     return url
 
 
 def _redis_url(url: str) -> str:
     parts = _split(url)
     if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", parts.path):
-        # The client would take database 0 for it.
-        raise ValueError("must be as in redis://HOST:PORT/DATABASE, with a number")
+        # The client would use database 0.
+        raise ValueError("must be a URL such as redis://HOST:PORT/DATABASE, with a number")
     return url
 
 
 Text = Annotated[str, BeforeValidator(_from_environment), Field(min_length=1)]
-"""A string; `$NAME` is taken from the environment, so that secrets need not be in the file."""
+"""A string; `$NAME` is read from the environment, to keep secrets out of the file."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A number of seconds."""
 
 Function = Annotated[Any, BeforeValidator(_imported), AfterValidator(_callable)]
-"""A function, by `MODULE:FUNCTION`."""
+"""A function, as `MODULE:FUNCTION`."""
 
 Setting = Annotated[Any, BeforeValidator(_from_environment), AfterValidator(_setting)]
-"""A setting of librdkafka's."""
+"""A librdkafka setting."""
 
 Servers = Annotated[list[str], BeforeValidator(_servers)]
-"""Servers of Kafka, as a list, or with commas as its own tools have them."""
+"""Kafka servers, as a list or separated by commas."""
 
 NatsUrl = Annotated[Text, AfterValidator(_nats_url)]
-"""The address of a server of NATS."""
+"""The URL of a NATS server."""
 
 RabbitUrl = Annotated[Text, AfterValidator(_rabbitmq_url)]
-"""The address of a virtual host of RabbitMQ."""
+"""The URL of a RabbitMQ virtual host."""
 
 RedisUrl = Annotated[Text, AfterValidator(_redis_url)]
-"""The address of a database of Redis."""
+"""The URL of a Redis database."""

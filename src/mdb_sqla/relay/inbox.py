@@ -28,9 +28,9 @@ _TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
 
 
 class Inbox:
-    """Keeps what a subscriber of FastStream receives, and recognises what it has received before.
+    """Stores messages that a FastStream subscriber receives, and recognises duplicates.
 
-    It is written within the transaction of the application's own rows: both are there, or neither,
+    A message is stored in the transaction of the application's rows: both commit or neither, once,
     however often the broker delivers it.
 
         inbox = Inbox("shipping:order")
@@ -41,40 +41,40 @@ class Inbox:
                 if await inbox.receive_async(session, message):
                     session.add(Shipment(...))
 
-    What a relay has published keeps its type, its data and the id of its stream; it follows the
-    message that was published, with its correlation, as if that were in this store. So do events of
-    CloudEvents, as far as they tell. Other messages need the header `message_id`, `Nats-Msg-Id`, or
-    AMQP's property.
+    A message published by a relay keeps its type, data and stream id, and follows the published
+    message, including its correlation. So does a CloudEvent, as far as its attributes allow. Other
+    messages require a header `message_id` or `Nats-Msg-Id`, or AMQP's property `message_id`.
 
     Args:
-        category: where it is written: to `category-id`, with the id of the stream that it was
-            published from, or, where there is none, that of the message.
+        category: the category to write to: the stream is `category-id`, with the id of the
+            original stream or, if there is none, of the message.
 
     Raises:
-        InvalidArgument: it is no category.
+        InvalidArgument: it is not a category.
     """
 
     def __init__(self, category: str) -> None:
         self.category = category_name(category)
 
     def receive(self, session: Session, received: StreamMessage[Any]) -> bool:
-        """Keep what was received, in the session's transaction, unless it is there already.
+        """Store a received message in the session's transaction, unless it is already stored.
 
         Args:
             session: in a transaction, which the application commits.
-            received: what FastStream hands to a subscriber: `NatsMessage`, `RabbitMessage`, ….
+            received: the message that FastStream passes to a subscriber, such as `NatsMessage` or
+                `RabbitMessage`.
 
         Returns:
-            Whether it is new. A repeat of what another transaction is receiving waits for that.
+            Whether it is new. A duplicate waits for a concurrent transaction that stores it.
 
         Raises:
-            InvalidArgument: it has no id by which a repeat would be recognised, or no JSON; or it
-                is a batch, whose messages a subscriber without `batch` gets one by one.
-            InvalidMessage: PostgreSQL can't store it, as where it has NUL in it.
+            InvalidArgument: it has no id to recognise duplicates by, is not JSON, or is a batch;
+                use a subscriber without `batch`.
+            InvalidMessage: PostgreSQL can't store it, such as because it contains NUL.
         """
-        stream_name, message = self._message(_Received(received))
+        stream_name, message = self._message(_ReceivedMessage(received))
         try:
-            # Recognised by the id alone: another attempt may have another trace.
+            # Recognised by the id alone: a redelivery may have another trace.
             with session.begin_nested():
                 MessageStore(session).write_messages([(stream_name, message)], idempotent=False)
         except DuplicateMessageId:
@@ -82,12 +82,12 @@ class Inbox:
         return True
 
     async def receive_async(self, session: AsyncSession, received: StreamMessage[Any]) -> bool:
-        """Do the same in an async application. See `receive`."""
+        """Store a received message with an `AsyncSession`. See `receive`."""
         return await session.run_sync(self.receive, received)
 
-    def _message(self, received: _Received) -> tuple[str, Message]:
-        # Not the id itself: the store may have the message that was published, too, and messages
-        # with ids that are derived from its id.
+    def _message(self, received: _ReceivedMessage) -> tuple[str, Message]:
+        # Not the id itself: the store may also contain the published message, and messages whose
+        # ids are derived from it.
         id_ = uuid5(uuid5(received.id, _DERIVED), self.category)
         message = Message(received.type, received.data, id=id_)
         if (published := received.published()) is None:
@@ -97,22 +97,25 @@ class Inbox:
         return stream_name, _traced(message.follow(published), received)
 
 
-def _traced(message: Message, received: _Received) -> Message:
+def _traced(message: Message, received: _ReceivedMessage) -> Message:
     trace = {name: received.headers[name] for name in _TRACE_CONTEXT if name in received.headers}
     metadata = {**(message.metadata or {}), **trace}
     return Message(message.type, message.data, metadata or None, message.id)
 
 
-class _Received:
-    """A message of FastStream's, and what its headers tell."""
+class _ReceivedMessage:
+    """A FastStream message with its decoded headers."""
 
     def __init__(self, received: StreamMessage[Any]) -> None:
         if not hasattr(received, "batch_headers"):
             raise InvalidArgument(
-                f"An inbox receives what FastStream hands to a subscriber: {described(received)}"
+                "received must be a message that FastStream passes to a subscriber, got "
+                f"{described(received)}"
             )
         if received.batch_headers or isinstance(received.body, list):
-            raise InvalidArgument("An inbox receives messages one by one, not as a batch")
+            raise InvalidArgument(
+                "An inbox can't receive a batch: use a subscriber that receives messages one by one"
+            )
         self.headers = {
             str(name).lower(): _text(value)
             for name, value in received.headers.items()
@@ -120,29 +123,30 @@ class _Received:
         }
         self._cloud_event = _attributes(self.headers)
         self._body = received.body
-        # AMQP has a property for it; elsewhere FastStream makes one up.
-        self._of_raw = getattr(received.raw_message, "message_id", None)
+        # AMQP's property; for other protocols, FastStream generates an id.
+        self._raw_id = getattr(received.raw_message, "message_id", None)
 
     @property
     def id(self) -> UUID:
-        message_id, of_event = self.headers.get("message_id"), self._cloud_event.get("id")
-        told = message_id or of_event or self.headers.get("nats-msg-id") or self._of_raw
-        if not isinstance(told, str) or not told:
+        message_id, event_id = self.headers.get("message_id"), self._cloud_event.get("id")
+        id_ = message_id or event_id or self.headers.get("nats-msg-id") or self._raw_id
+        if not isinstance(id_, str) or not id_:
             raise InvalidArgument(
-                "What was received has no id by which to recognise a repeat: no message_id, id of "
-                f"CloudEvents or Nats-Msg-Id among its headers ({', '.join(self.headers)})"
+                "The received message has no id to recognise duplicates by: its headers "
+                f"({', '.join(self.headers)}) must include message_id, a CloudEvents id or "
+                "Nats-Msg-Id"
             )
         source = self._cloud_event.get("source", "")
-        # The id of an event is its source's alone, whatever it looks like.
-        if message_id or not (of_event and source):
+        # The id of a CloudEvent is unique only within its source.
+        if message_id or not (event_id and source):
             with suppress(ValueError):
-                return UUID(told)
-        return uuid5(uuid5(NAMESPACE_URL, source), told)
+                return UUID(id_)
+        return uuid5(uuid5(NAMESPACE_URL, source), id_)
 
     @property
     def type(self) -> str:
-        told = self.headers.get("message_type")
-        return unquote(told) if told else self._cloud_event.get("type") or "Received"
+        type_ = self.headers.get("message_type")
+        return unquote(type_) if type_ else self._cloud_event.get("type") or "Received"
 
     @property
     def data(self) -> Any:
@@ -151,10 +155,10 @@ class _Received:
         try:
             return json.loads(self._body)
         except (ValueError, RecursionError) as error:
-            raise InvalidArgument(f"What was received is not JSON: {error}") from error
+            raise InvalidArgument(f"The received message is not JSON: {error}") from error
 
     def published(self) -> StoredMessage | None:
-        """Return what a relay has published, as it was stored there; None from somebody else."""
+        """Return the message that a relay published; None if it was published otherwise."""
         headers = self.headers
         try:
             return StoredMessage(
@@ -172,12 +176,12 @@ class _Received:
 
 
 def _text(value: Any) -> str:
-    # Somebody else's header may be anything, and is nothing to refuse the message for.
+    # An undecodable header is no reason to reject the message.
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the attributes of CloudEvents by name; HTTP's rule encodes them in two protocols."""
+    """Return the CloudEvents attributes by name; those with the prefix `ce-` are encoded."""
     return {
         name.removeprefix(prefix): unquote(value) if prefix == "ce-" else value
         for prefix in _CLOUD_EVENTS

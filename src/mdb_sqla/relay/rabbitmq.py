@@ -1,4 +1,4 @@
-"""Publishes to RabbitMQ; needs the extra `rabbitmq`."""
+"""A relay target for RabbitMQ; requires the extra `rabbitmq`."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ from mdb_sqla.words.argument_checks import integer, text
 
 __all__ = ["RabbitMQ"]
 
-_LONGEST_ROUTING_KEY = 255  # bytes, a short string of AMQP
+_MAX_ROUTING_KEY = 255  # bytes, an AMQP short string
 _MAX_SIZE = re.compile(r"max size (\d+)")
-_LARGEST_HEADERS = 120_000  # bytes; they must fit into one frame, of 131,072
+_MAX_HEADERS = 120_000  # bytes; they must fit into one frame, of 131,072
 
 
 class RabbitMQ:
-    """An exchange of RabbitMQ.
+    """A RabbitMQ exchange.
 
-    Messages are persistent and mandatory: what no queue is bound for is refused. A message's id is
-    the property `message_id`; RabbitMQ itself recognises no repeats.
+    Messages are persistent and mandatory: an unroutable message is rejected. A message's id is the
+    property `message_id`; RabbitMQ does not deduplicate.
 
     Args:
-        broker: FastStream's; this relay's own. Its channel has publisher confirms, or nothing is
-            published.
-        exchange: where to publish, which must exist; the default exchange, with the name of a queue
-            as routing key, unless it is given.
-        routing_key: tells the routing key of a message; `category.type` unless it is given.
-        max_message_size: in bytes, the server's setting of that name; beyond it the server ends the
-            channel, and with it what else is in flight, which is published again. Where the
-            server's is less, that is learned from it.
+        broker: a FastStream broker used by this relay only, with publisher confirms.
+        exchange: the exchange, which must exist; default: the default exchange, whose routing key
+            is the name of a queue.
+        routing_key: returns the routing key for a message; default: `category.type`.
+        max_message_size: the server's setting of that name, in bytes. For a larger message the
+            server closes the channel, and all messages in flight are published again. If the
+            server's limit is lower, the relay adopts it.
 
     Raises:
-        InvalidArgument: an argument is of another type.
+        InvalidArgument: an argument has the wrong type.
     """
 
     def __init__(
@@ -62,23 +61,23 @@ class RabbitMQ:
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """The display name."""
         name = self._exchange.name if isinstance(self._exchange, RabbitExchange) else self._exchange
         return f"RabbitMQ {name}" if name else "RabbitMQ"
 
     async def connect(self, timeout: float) -> None:
-        """Connect, unless it is connected. See `Target`."""
+        """Connect unless connected. See `Target`."""
         connection, channel = self._connection, self._broker._channel
         is_connected = connection is not None and connection.connected.is_set()
         async with asyncio.timeout(timeout):
             if is_connected and channel is not None and channel.is_closed:
-                # It is opened again only where what was declared on it is there at once. Where the
-                # connection is lost, both come back by themselves.
+                # The client reopens it only if everything declared on it exists immediately. After
+                # a lost connection, both are restored automatically.
                 await self.close()
             self._connection = await self._broker.connect()
         channel = self._broker._channel
         if channel is not None and not channel.publisher_confirms:
-            raise InvalidArgument("A channel with publisher_confirms=False confirms nothing")
+            raise InvalidArgument("The broker's channel must have publisher_confirms=True")
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the publisher confirm. See `Target`."""
@@ -86,7 +85,7 @@ class RabbitMQ:
         headers = {**envelope.headers, **attributes}
         _check(destination, headers, envelope, self._max_message_size)
         try:
-            # Its own time-out does not hold for the confirm.
+            # FastStream's time-out does not cover the confirm.
             async with asyncio.timeout(timeout):
                 confirm = await self._broker.publish(
                     envelope.body,
@@ -102,13 +101,13 @@ class RabbitMQ:
                     timestamp=envelope.message.time,
                 )
         except ChannelPreconditionFailed as error:
-            # It ends what else is in flight, too. None is refused for another's size: all are
-            # published again, and which are too large is known by then.
-            if told := _MAX_SIZE.search(str(error)):
-                self._max_message_size = min(self._max_message_size, int(told[1]))
+            # All messages in flight fail, and any of them may be too large: retry all, with the
+            # limit known.
+            if match := _MAX_SIZE.search(str(error)):
+                self._max_message_size = min(self._max_message_size, int(match[1]))
             raise
         except PublishError as error:
-            # As `on_return_raises` of a channel has it.
+            # Raised by a channel with `on_return_raises`.
             raise _unroutable(destination, envelope) from error
         if not isinstance(confirm, Basic.Ack):
             raise _unroutable(destination, envelope)
@@ -120,12 +119,12 @@ class RabbitMQ:
             if connection is not None:
                 await connection.close()
         finally:
-            # Or one that could not be closed in time would be taken for connected.
+            # A connection that could not be closed in time must not be considered connected.
             self._broker._connection = self._broker._channel = None
             await self._broker.stop()
 
     def _make_connection(self, *arguments: Any, **options: Any) -> RobustConnection:
-        """Make a connection that can be closed before it is one; else it would go on trying."""
+        """Create a connection that can be closed while it is connecting."""
         self._connection = RobustConnection(*arguments, **options)
         return self._connection
 
@@ -134,17 +133,23 @@ def _unroutable(destination: str, envelope: Envelope) -> BrokerRejected:
     return BrokerRejected(envelope.message, f"no queue is bound for {destination!r}")
 
 
-def _check(destination: str, headers: dict[str, str], envelope: Envelope, largest: int) -> None:
-    """Check what the server would end the channel for, or the client could not send."""
-    if len(destination.encode()) > _LONGEST_ROUTING_KEY:
-        raise BrokerRejected(envelope.message, f"its routing key is too long: {destination!r}")
-    if len(envelope.headers["message_type"]) > _LONGEST_ROUTING_KEY:
-        raise BrokerRejected(envelope.message, "its type is too long")
-    if sum(len(name) + len(value.encode()) + 8 for name, value in headers.items()) > (
-        _LARGEST_HEADERS
-    ):
-        raise BrokerRejected(envelope.message, "its metadata is too large")
-    if len(envelope.body) > largest:
+def _check(destination: str, headers: dict[str, str], envelope: Envelope, max_size: int) -> None:
+    """Check limits for which the server would close the channel, or the client fail."""
+    if len(destination.encode()) > _MAX_ROUTING_KEY:
         raise BrokerRejected(
-            envelope.message, f"it has {len(envelope.body)} bytes, and RabbitMQ takes {largest}"
+            envelope.message,
+            f"its routing key is too long, more than {_MAX_ROUTING_KEY} bytes: {destination!r}",
+        )
+    if len(envelope.headers["message_type"]) > _MAX_ROUTING_KEY:
+        raise BrokerRejected(
+            envelope.message, f"its type is too long, more than {_MAX_ROUTING_KEY} bytes"
+        )
+    if sum(len(name) + len(value.encode()) + 8 for name, value in headers.items()) > _MAX_HEADERS:
+        raise BrokerRejected(
+            envelope.message, f"its metadata and headers exceed {_MAX_HEADERS:,} bytes"
+        )
+    if len(envelope.body) > max_size:
+        raise BrokerRejected(
+            envelope.message,
+            f"it has {len(envelope.body)} bytes, more than max_message_size, {max_size}",
         )
