@@ -188,7 +188,7 @@ def test_a_cluster_of_another_version(folder: Path) -> None:
     (folder / "data" / "PG_VERSION").write_text("9\n")
     server = EmbeddedPostgres(folder / "data")
     with pytest.raises(
-        EmbeddedPostgresError, match=rf"PostgreSQL 9, the binaries are PostgreSQL {server.version}"
+        EmbeddedPostgresError, match=rf"PostgreSQL 9, but the binaries are PostgreSQL {server.version}"
     ):
         server.start()
 

@@ -163,7 +163,7 @@ class EmbeddedPostgres:
     def _spawn(
         self, stack: ExitStack, folder: Path, other: Path, program: str, *arguments: str
     ) -> subprocess.Popen[bytes]:
-        """Start a program that ends with the stack or this process, which also removes the folders."""
+        """Start a program that ends with the stack or with this process, as do the folders."""
         command = [str(self._binaries / program), *arguments]
         process = start(folder, other, command, self._popen_options())
         stack.callback(end, process)
