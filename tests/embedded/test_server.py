@@ -187,9 +187,8 @@ def test_a_cluster_of_another_version(folder: Path) -> None:
     (folder / "data").mkdir()
     (folder / "data" / "PG_VERSION").write_text("9\n")
     server = EmbeddedPostgres(folder / "data")
-    with pytest.raises(
-        EmbeddedPostgresError, match=rf"PostgreSQL 9, but the binaries are PostgreSQL {server.version}"
-    ):
+    why = rf"PostgreSQL 9, but the binaries are PostgreSQL {server.version}"
+    with pytest.raises(EmbeddedPostgresError, match=why):
         server.start()
 
 

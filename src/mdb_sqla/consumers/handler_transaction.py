@@ -88,7 +88,7 @@ class HandlerTransaction:
             if self._connection.invalidated:
                 raise ConnectionLost(str(error)) from error
             if is_conflict(error):
-                raise Conflicted(str(error)) from error
+                raise HandlerConflict(str(error)) from error
             if is_transient(error):
                 raise Interrupted(str(error)) from error
             raise

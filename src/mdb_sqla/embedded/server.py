@@ -19,7 +19,6 @@ from mdb_sqla.embedded.binaries import copied, installed_binaries, major_version
 from mdb_sqla.embedded.child_process import end, start
 from mdb_sqla.embedded.environment import (
     lock_file_of,
-    notes_of,
     status_of,
     temporary_root,
     unprivileged_user,
