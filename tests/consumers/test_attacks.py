@@ -31,7 +31,7 @@ def leave(message: Any, unit: Any) -> None:
 
 
 def consumer_of(application: Any, **arguments: Any) -> Consumer:
-    consumer = Consumer("billing", "order", **{"retries": FAST, **arguments})
+    consumer = Consumer("billing", "order", **{"retry_policy": FAST, **arguments})
     consumer.on("T")(leave)
     return consumer
 
