@@ -36,7 +36,7 @@ class Sending:
         self.meanwhile: Effect | None = None
         arguments.setdefault("max_in_flight", 4)
         arguments.setdefault(
-            "retries", RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
+            "retry_policy", RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
         )
         arguments.setdefault("poll_interval", (0.001, 0.01))
         self.consumer = Consumer("sending", "order", **arguments)
