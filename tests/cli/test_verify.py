@@ -51,7 +51,7 @@ BROKEN = {
     "a table that a crash empties": (
         "ALTER TABLE messages SET UNLOGGED",
         "Table messages",
-        "Make it: table",
+        "Create it: table",
     ),
     "a default": ("ALTER TABLE messages ALTER id DROP DEFAULT", "Column messages.id", "DEFAULT"),
     "a column that may be null": (
@@ -106,7 +106,7 @@ BROKEN = {
         "DROP INDEX messages_id; UPDATE messages SET id = gen_random_uuid();"
         "UPDATE messages SET id = '5f4ffd9f-7ba5-4ae4-b7ef-9d5b4b1a30d5' WHERE position = 0",
         "Id 5f4ffd9f-7ba5-4ae4-b7ef-9d5b4b1a30d5",
-        "Remove all but one",
+        "Delete all but one",
     ),
     "a consumer from another time": (
         "INSERT INTO consumer_slots (consumer, slot, slots, position) VALUES ('billing', 0, 1, 7)",

@@ -89,7 +89,9 @@ def test_a_filter_that_there_is_not() -> None:
 
 def test_a_decorator_without_parentheses() -> None:
     consumer = Consumer("billing", "order")
-    with pytest.raises(InvalidArgument, match=r"A message type must be a string.*function"):
+    with pytest.raises(
+        InvalidArgument, match=r"A message type must be a non-empty string.*function"
+    ):
 
         @consumer.on  # type: ignore[arg-type]  # what is tested
         def handle(message: Any, unit: Any) -> None: ...
@@ -150,7 +152,7 @@ def test_of_dead_letters(application: Any) -> None:
             (dead_letters, (session, 4), {}, "4 (int)"),
             (replay, (application.engine, "billing"), {}, "Engine"),
             (replay, (session, ["billing"]), {}, "['billing'] (list)"),
-            (replay, (session, "billing", 7), {}, "stream_name must be a string"),
+            (replay, (session, "billing", 7), {}, "stream_name must be a non-empty string"),
             (skip, (session, "billing", "7"), {}, "global_position must be an integer"),
             (skip, (session, 7, "billing"), {}, "'billing' (str)"),
             (lag, (factory, "billing"), {}, "sessionmaker"),

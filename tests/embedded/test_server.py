@@ -207,7 +207,7 @@ def test_on_windows_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     missing_there = "import os, sys; sys.modules['pwd'] = None; del os.register_at_fork, os.fork"
     subprocess.run([sys.executable, "-c", f"{missing_there}; import mdb_sqla.embedded"], check=True)
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(EmbeddedPostgresError, match="On Windows"):
+    with pytest.raises(EmbeddedPostgresError, match="Windows"):
         EmbeddedPostgres()
 
 

@@ -161,8 +161,8 @@ def test_truncation_waits_for_a_writer_that_knows_the_last_position(stage_databa
 def test_locks_pass_to_a_prepared_transaction_while_they_are_looked_at(stage_database: URL) -> None:
     pause: Edit = (
         "read_bound(varchar[])",
-        "  -- All locks at one moment",
-        "  PERFORM public.pause('locks');\n  -- All locks at one moment",
+        "  -- MATERIALIZED, to read all locks at one moment",
+        "  PERFORM public.pause('locks');\n  -- MATERIALIZED, to read all locks at one moment",
     )
     with stage(stage_database) as steps:
         steps.edit([pause])

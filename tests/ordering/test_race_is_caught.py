@@ -62,7 +62,7 @@ _DRAW_COPY = """\
     FROM generate_series(1, number)
   );
 """
-_LOOK = "  -- Most often nobody else holds a floor"
+_LOOK = "  -- Usually nobody else holds a floor"
 _LOOKED = "      SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"
 _QUERY = "    IF _command IS NOT NULL THEN"

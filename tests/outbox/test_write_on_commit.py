@@ -82,7 +82,7 @@ def test_a_session_that_has_to_be_rolled_back_takes_no_more(
         session.add_all([order(state="same"), order(state="same")])
         with pytest.raises(Exception, match="orders_state_key"):
             flavour.run(session.flush())
-        with pytest.raises(InvalidArgument, match="has to be rolled back"):
+        with pytest.raises(InvalidArgument, match="must be rolled back"):
             write_on_commit(session, "order-1", Message("A"))
         flavour.run(session.rollback())
         write_on_commit(session, "order-1", Message("B"))

@@ -179,7 +179,7 @@ def test_arguments_of_targets_of_another_type() -> None:
     number: Any = 4
     calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
         (JetStream, (secret,), {"stream": "S"}, "must be a .*NatsBroker, got .*RabbitBroker$"),
-        (JetStream, (nats,), {"stream": number}, r"stream must be a string .* 4 \(int\)"),
+        (JetStream, (nats,), {"stream": number}, r"stream must be a non-empty string .* 4 \(int\)"),
         (JetStream, (nats,), {"stream": "S", "subject": "s"}, r"takes a message, got 's' \(str\)"),
         (RabbitMQ, (nats,), {}, "must be a .*RabbitBroker, got .*NatsBroker$"),
         (RabbitMQ, (rabbit,), {"exchange": number}, r"4 \(int\)"),

@@ -166,7 +166,7 @@ def test_what_is_no_message_is_named_with_its_type(flavour: Any, what: Any, name
     with flavour.session() as session:
         store = flavour.store(session)
         for write in (store.write, lambda *a: write_on_commit(session, *a)):
-            with pytest.raises(InvalidArgument, match=f"must be a .*Message: .*{named}"):
+            with pytest.raises(InvalidArgument, match=f"must be a .*Message, got .*{named}"):
                 flavour.run(write("order-1", what))
         with pytest.raises(InvalidArgument, match="must be a"):
             flavour.run(store.write_messages([("order-1", what)]))
@@ -176,7 +176,7 @@ def test_arguments_that_are_swapped(flavour: Any) -> None:
     message: Any = Message("T")
     with flavour.session() as session:
         for write in (flavour.store(session).write, lambda *a: write_on_commit(session, *a)):
-            with pytest.raises(InvalidArgument, match=r"a string, not mdb_sqla\.Message"):
+            with pytest.raises(InvalidArgument, match=r"a string, got mdb_sqla\.Message"):
                 flavour.run(write(message, "order-1"))
         with pytest.raises(InvalidArgument, match="Message"):
             flavour.run(flavour.store(session).write_messages([(message, "order-1")]))
