@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import URL, MetaData
 
-from mdb_sqla import migrations
+from mdb_sqla import MessageStore, StoreNotInstalled, migrations
+from mdb_sqla.migrations.store_history import LATEST
 from tests.conftest import Databases
 from tests.migrations.catalog import Catalog, catalog
 from tests.migrations.conftest import Originals, connected, contents, engine_of
@@ -276,3 +279,34 @@ def test_several_databases(application: OneHead, databases: Databases) -> None:
             command.downgrade(config, "base")
 
         assert catalog(other) == before
+
+
+def test_what_was_stamped_back_is_left_as_it_is(application: OneHead) -> None:
+    """A history that was stamped to an older revision runs the store's again."""
+    application.upgrade("app_0002")
+    with connected(application.database) as connection:
+        connection.execute(WRITE)
+        connection.execute("DROP VIEW public.written")
+    before = store_of(application.database), contents(application.database)
+
+    command.stamp(application.config(), "app_0001")
+    application.upgrade()
+
+    assert (store_of(application.database), contents(application.database)) == before
+
+
+def test_what_was_only_stamped_is_not_there(application: OneHead) -> None:
+    command.stamp(application.config(), "head")
+
+    with (
+        engine_of(application.database).connect() as connection,
+        pytest.raises(StoreNotInstalled, match=r'call migrations\.upgrade\("0001"\)'),
+    ):
+        MessageStore(connection).version("a-1")
+
+
+def test_the_page_has_a_row_for_each_version() -> None:
+    page = Path(__file__).parents[3] / "docs" / "migrations.md"
+    rows = re.findall(r"(?m)^\| `(\d{4})` \| \d", page.read_text(encoding="utf-8"))
+
+    assert rows == [LATEST]
