@@ -132,7 +132,7 @@ def test_what_people_read(filled_database: Engine) -> None:
     printed = mdb("summary", "--days", "2", "--categories", "1", url=filled_database.url).stdout
 
     lines = [line.split() for line in printed.splitlines()]
-    assert ["lock", "granularity", "category"] in lines
+    assert ["lock", "granularity", "stream"] in lines
     assert ["messages", "5,000"] in lines
     assert ["streams", "401"] in lines
     assert ["shop", "4,000", "400", "█" * 30] in lines

@@ -98,6 +98,7 @@ def test_only_readers_that_wait_are_held_back(engine: Engine, write: Write) -> N
 
 def test_writers_that_wait(engine: Engine, write: Write) -> None:
     """Under `category`: a reader of the category has no lag, for nobody can write to it."""
+    set_lock_granularity(engine, "category")
     commit(engine, "account-1")
     writer = write("account-2")
     pid = pid_of(writer)
@@ -154,7 +155,8 @@ def test_who_locks_a_category_without_writing(engine: Engine, write: Write) -> N
 def test_neither_another_store_nor_another_database(
     engine: Engine, write: Write, databases: Databases, template: URL
 ) -> None:
-    migrations.upgrade(engine, schema="other")
+    migrations.upgrade(engine, schema="other", lock_granularity="category")
+    set_lock_granularity(engine, "category")
     of_other = engine.execution_options(schema_translate_map={SCHEMA: "other"})
     commit(engine, "account-1")
     commit(of_other, "account-1")

@@ -41,6 +41,7 @@ def test_a_prepared_transaction(engine: Engine) -> None:
     with engine.connect() as connection:
         if connection.scalar(text("SHOW max_prepared_transactions")) == "0":
             pytest.skip("The server prepares no transactions")
+    set_lock_granularity(engine, "category")
     prepare(engine, "account-1")
     commit(engine, "shop-1")
 

@@ -32,6 +32,7 @@ def servers(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Engi
 
 @pytest.fixture
 def primary(servers: tuple[Engine, Engine]) -> Iterator[Engine]:
+    set_lock_granularity(servers[0], "category")
     yield servers[0]
     set_lock_granularity(servers[0], "category")
     with servers[0].begin() as connection:

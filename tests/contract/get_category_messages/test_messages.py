@@ -59,6 +59,8 @@ def test_types_belong_to_the_category(client: Client) -> None:
 
 
 def test_messages_come_in_the_order_of_their_global_positions(client: Client) -> None:
+    # Under `stream`, positions that the sequence has not drawn are not read.
+    client.call("set_lock_granularity", "category")
     # Not in the order in which they are stored, which is the one of a scan of the table.
     client.set_local("enable_indexscan", "off")
     client.set_local("enable_bitmapscan", "off")
