@@ -83,7 +83,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, database: URL) -> None:
     file = tmp_path / "relay.toml"
     file.write_text("[relays.a]\nmax_in_flight = 0")
     told = mdb("relay", str(file), url=database, code=1).stderr
-    assert "relays.a.max_in_flight: Input should be greater than 0, not 0" in told
+    assert "relays.a.max_in_flight: Input should be greater than 0, got 0" in told
     assert "Traceback" not in told
 
 

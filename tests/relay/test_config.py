@@ -158,7 +158,7 @@ def test_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRelayConfig, match="can't be read"):
+    with pytest.raises(InvalidRelayConfig, match="Can't read"):
         read_config(tmp_path / "none.toml")
 
 

@@ -186,13 +186,13 @@ def test_metadata_that_can_not_be_decoded(engine: Engine, metadata: str) -> None
 def test_a_batch_is_not_taken_for_its_first_message(engine: Engine, body: Any) -> None:
     headers = [{"message_id": str(uuid4())} for _ in range(2)]
     batch = StreamMessage(None, body, headers=headers[0], batch_headers=headers)
-    with Session(engine) as session, pytest.raises(InvalidArgument, match="not as a batch"):
+    with Session(engine) as session, pytest.raises(InvalidArgument, match="can't receive a batch"):
         Inbox("shipping").receive(session, batch)
 
 
 def test_what_can_not_be_kept(engine: Engine) -> None:
     with Session(engine) as session:
-        with pytest.raises(InvalidArgument, match=r"no message_id, .* its headers \(a, b\)"):
+        with pytest.raises(InvalidArgument, match=r"no id .* its headers \(a, b\)"):
             Inbox("shipping").receive(session, received(a="1", b="2"))
         deep = StreamMessage(None, b"[" * 100_000, headers={"message_id": str(uuid4())})
         with pytest.raises(InvalidArgument, match="is not JSON"):
