@@ -94,11 +94,11 @@ sqlalchemy-2.0: $(VENV)-sqlalchemy-2.0/installed
 	  $(patsubst %,--ignore=%,$(filter tests/migrations/%,$(LONG_TESTS)))
 
 python-3.11.2:
-	@if $(OLDEST_PYTHON) -c 'import sys; sys.exit(sys.version_info[:3] != (3, 11, 2))' 2>/dev/null; then \
+	@if $(OLDEST_PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info[:3] != (3, 11, 2))' 2>/dev/null; then \
 	  $(MAKE) $(VENV)-3.11.2/installed PYTHON=$(OLDEST_PYTHON) && \
 	  $(VENV)-3.11.2/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS) tests/embedded tests/side_by_side; \
 	else \
-	  echo '$(OLDEST_PYTHON) is not Python 3.11.2; its tests are left out'; \
+	  echo '$(OLDEST_PYTHON) is not Python 3.11.2 with venv; its tests are left out'; \
 	fi
 
 python-%:
