@@ -27,6 +27,7 @@ def install() -> None:
     """Wrap the methods, once in a process."""
     from alembic.script import ScriptDirectory
 
+    # Types know neither the function of a classmethod nor that a method is replaced.
     load = ScriptDirectory.from_config.__func__  # type: ignore[attr-defined]
     generate = ScriptDirectory.generate_revision
 

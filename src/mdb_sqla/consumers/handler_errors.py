@@ -28,6 +28,7 @@ def handler_errors() -> Iterator[None]:
         # The first would end a generator. The other comes from a consumer that the handler ran.
         raise RuntimeError(f"The handler raised {error!r}") from error
     except Exception as error:
+        # Whatever a handler raises: a library may have wrapped the cancellation of its task.
         if cancels(task) > before and any(isinstance(each, _CANCELLED) for each in _chain(error)):
             raise asyncio.CancelledError from error
         raise

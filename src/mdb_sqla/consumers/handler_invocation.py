@@ -23,6 +23,7 @@ def call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
         InvalidArgument: it returned an awaitable.
     """
     with handler_errors():
+        # Types can't express which kind of handler this is.
         _refuse_awaitable(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
 
 
@@ -33,6 +34,7 @@ async def call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOf
         await unit.session.run_sync(lambda session: call(handler, message, UnitOfWork.of(session)))
         return
     with handler_errors():
+        # Likewise.
         await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
 
 

@@ -85,6 +85,7 @@ class HandlerTransaction:
         try:
             yield
         except Exception as error:
+            # Drivers and SQLAlchemy have no common class; what is neither is raised again.
             if self._connection.invalidated:
                 raise ConnectionLost(str(error)) from error
             if is_conflict(error):
@@ -103,6 +104,7 @@ def interruptions() -> Iterator[None]:
         # asyncpg can't connect, or the pool is exhausted.
         raise Interrupted(str(error)) from error
     except Exception as error:
+        # Of any class, see above.
         if is_transient(error):
             raise Interrupted(str(error)) from error
         raise

@@ -110,6 +110,7 @@ class _Sender:
                     except MemberReplaced:
                         self._ended.set()
                     except Exception as error:
+                        # The other thread notices that none gets through, and logs this.
                         self._problem = error
         except Exception as error:
             # For example, the process has no more sockets.

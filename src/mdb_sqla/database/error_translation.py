@@ -108,7 +108,8 @@ def _raised(said: Diagnostics) -> errors.Refusal | None:
     if said.sqlstate != _RAISED:
         return None
     kind = _KINDS.get(said.constraint) if said.schema else None
-    if kind is not None:
+    # A trigger of the application's may name a constraint, too; its detail is no JSON object.
+    if kind is not None and said.detail[:1] in {"", "{"}:
         refusal = kind(said.message, **json.loads(said.detail or "{}"))
         if said.hint:
             refusal.add_note(said.hint)

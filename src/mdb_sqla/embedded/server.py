@@ -235,7 +235,7 @@ class EmbeddedPostgres:
         max_wait = {"": 0.0, "stopping": TIMEOUT}
         begin = time.monotonic()
         while time.monotonic() - begin < max_wait.get(status_of(data), 1.0):
-            time.sleep(0.01)
+            time.sleep(0.01)  # its status is a file, which nothing announces
         deadline = time.monotonic() + TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
         # The folder distinguishes this server's lock file from that of a crashed one.

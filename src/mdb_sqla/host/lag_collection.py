@@ -100,6 +100,7 @@ def _measure(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> L
             session.connection(**_CONNECT)
             return LagReport([consumer.lag(session) for consumer in consumers])
     except Exception as error:
+        # A health check answers whatever is wrong, and says what.
         return LagReport(problem=_problem(error))
 
 
@@ -112,6 +113,7 @@ async def _measure_async(
             await session.connection(**_CONNECT)
             return LagReport([await session.run_sync(consumer.lag) for consumer in consumers])
     except Exception as error:
+        # Likewise.
         return LagReport(problem=_problem(error))
 
 

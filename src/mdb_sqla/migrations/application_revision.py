@@ -17,16 +17,16 @@ __all__ = ["downgrade", "upgrade"]
 
 
 def upgrade(
-    version: str, schema: str | None, roles: bool, lock_granularity: LockGranularity | None
+    version: str, schema: str | None, roles: bool, lock_granularity: LockGranularity | str | None
 ) -> list[str]:
     """Bring the store to a version; see `migrations.upgrade`."""
     with _under_way(schema) as migration:
         store_history.check_version(version, store_history.LATEST)
-        options: Any = {
-            "version": version,
-            "roles": roles,
-            "lock_granularity": lock_granularity or migration.lock_granularity,
-        }
+        if lock_granularity is None:
+            granularity = migration.lock_granularity
+        else:
+            granularity = LockGranularity(lock_granularity)
+        options: Any = {"version": version, "roles": roles, "lock_granularity": granularity}
         bind = migration.context.connection
         if migration.context.as_sql or bind is None:
             # The application's own script has the transaction.

@@ -46,7 +46,7 @@ def upgrade(
 
     In a revision of your own, name a version: `migrations.upgrade("0001")`. It becomes part of the
     transaction that Alembic runs the revision in, or of the script of `--sql`. A store that has the
-    version already, or a later one, stays as it is, whoever installed it.
+    version already, or a later one, is left unchanged, no matter what installed it.
 
     Anywhere else, pass an engine or a connection; the store gets the latest version, in one
     transaction. On a connection that is in one already it becomes part of that. Several processes
@@ -77,9 +77,9 @@ def upgrade(
         InvalidArgument: this release has no such version, or another argument is invalid.
         CommandError: any of these, in a revision; Alembic prints it without a traceback.
     """
-    granularity = None if lock_granularity is None else LockGranularity(lock_granularity)
     if isinstance(target, str):
-        return application_revision.upgrade(target, schema, roles, granularity)
+        return application_revision.upgrade(target, schema, roles, lock_granularity)
+    granularity = None if lock_granularity is None else LockGranularity(lock_granularity)
     schema = _schema(schema)
     with store_transaction(target, schema) as connection:
         return store_history.upgrade(connection, schema, roles=roles, lock_granularity=granularity)

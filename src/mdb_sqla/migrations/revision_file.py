@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 from alembic.config import Config
@@ -45,7 +46,7 @@ def write_revision(
         upgrade.append(f'lock_granularity="{lock_granularity}"')
     call = f"migrations.upgrade({', '.join(upgrade)})"
     try:
-        options = Config(ini, toml_file=toml, attributes={"quiet": True})
+        options = Config(ini, toml_file=toml, cmd_opts=Namespace(quiet=True))
         script = ScriptDirectory.from_config(options).generate_revision(
             rev_id(),
             message,

@@ -73,15 +73,22 @@ def running(migration: Migration) -> Iterator[None]:
 
 
 def configured() -> Migration:
-    """Return what the application's Alembic environment says of the migration under way."""
+    """Return the migration that the application's Alembic environment is running.
+
+    Raises:
+        CommandError: an argument of `-x` is none of its values.
+        NameError: Alembic is running none.
+    """
     context = op.get_context()
     environment = context.environment_context
     arguments = environment.get_x_argument(as_dictionary=True) if environment else {}
     granularity = arguments.get("lock_granularity")
+    with command_error():
+        lock_granularity = None if granularity is None else LockGranularity(granularity)
     return Migration(
         context,
         configured_schema(context),
-        None if granularity is None else LockGranularity(granularity),
+        lock_granularity,
         frozenset(kind for kind in DELETABLE if arguments.get(f"delete_{kind}") == "yes"),
     )
 
@@ -147,7 +154,7 @@ def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
 def run(revision: str, *names: str) -> None:
     """Run SQL files of a revision, each one statement, in the schema that is configured.
 
-    The text reaches the server, or the script of `--sql`, exactly as it stands in the file.
+    The server, or the script of `--sql`, gets the text of the file unchanged.
     """
     migration = _current.get() or configured()
     granularity = migration.lock_granularity

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from mdb_sqla.database.execution import quoted
 from mdb_sqla.errors import InvalidSchemaName
 from mdb_sqla.words.argument_checks import is_storable, plain
 
@@ -107,7 +108,7 @@ def statement(revision: str, name: str, schema: str, **literals: str | list[str]
         InvalidSchemaName: the name of the schema can't be one.
     """
     schema = checked_schema(schema)
-    identifier = '"' + schema.replace('"', '""') + '"'
+    identifier = quoted(schema)
     file = files("mdb_sqla.versions").joinpath("sql", revision, f"{name}.sql")
     sql = file.read_text(encoding="utf-8")
     values = {"schema_name": schema, **literals}

@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 
+from mdb_sqla.database.execution import quoted
 from mdb_sqla.errors import InvalidArgument, StoreNotInstalled
 from mdb_sqla.migrations import revision_support
 from mdb_sqla.migrations.sql_files import execute, statement
@@ -34,7 +35,6 @@ VERSION_TABLE = "mdb_sqla_version"
 LATEST = "0001"
 """The newest version of the store's schema that this release of the package has."""
 
-_VERSIONS = ("0001",)
 _STORE = "message_store_"
 _ROLES = "message_store_role_"
 _FIRST = "message_store_0001"
@@ -152,8 +152,7 @@ def write_downgrade(
         starting_rev=at,
         transactional_ddl=False,
     )
-    identifier = '"' + schema.replace('"', '""') + '"'
-    output.write(f"DROP TABLE {identifier}.{VERSION_TABLE};\n\n")
+    output.write(f"DROP TABLE {quoted(schema)}.{VERSION_TABLE};\n\n")
     output.write(statement(_FIRST, "steps/drop_schema", schema))
 
 
@@ -182,8 +181,8 @@ def _downgrade_steps(script: ScriptDirectory, current: Any) -> Any:
 
 
 def _recorded_version(connection: Connection, schema: str) -> str | None:
-    """Return the version that the store itself says it has, whoever ran the revisions."""
-    name = '"' + schema.replace('"', '""') + '".messages'
+    """Return the version in the comment on the table, which does not depend on a history."""
+    name = f"{quoted(schema)}.messages"
     comment = connection.scalar(select(func.obj_description(func.to_regclass(name), "pg_class")))
     match = re.fullmatch(r"Messages, managed by mdb_sqla: version (\d{4})", comment or "")
     return match[1] if match else None

@@ -43,8 +43,8 @@ def store_transaction(bind: Engine | Connection, schema: str) -> Iterator[Connec
             stack.enter_context(connection.begin())
         if getattr(connection.connection.dbapi_connection, "autocommit", False):
             raise InvalidArgument("A migration needs a transaction; the connection is AUTOCOMMIT")
-        # Whoever may create functions and operators in the schema `public` is not to have them run
-        # by this, often the most powerful role. An error takes the search path back as well.
+        # Functions and operators that others have created in the schema `public` must not be run by
+        # this role, often the most powerful one. An error restores the search path as well.
         with connection.begin_nested():
             path = connection.scalar(select(func.pg_catalog.current_setting("search_path")))
             safe = func.pg_catalog.set_config("search_path", SAFE_SEARCH_PATH, True)

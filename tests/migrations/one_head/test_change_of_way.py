@@ -90,18 +90,31 @@ def test_a_branch_becomes_part_of_the_one_head(
     assert [row[0] for row in catalog(empty_database)["schemas"]] == ["public"]
 
 
-def test_the_one_head_becomes_two(application: OneHead) -> None:
+@pytest.mark.usefixtures("no_store_role")
+@pytest.mark.parametrize("roles", [False, True], ids=["", "roles"])
+def test_the_one_head_becomes_two(application: OneHead, databases: Databases, roles: bool) -> None:
+    if roles:
+        application.call(", roles=True", ", roles=True")
     application.upgrade()
     write(application.database)
-    before = contents(application.database)
+    before = contents(application.database), catalog(application.database)["functions"]
 
-    application.locations = [STORE]
-    command.stamp(application.config(), "message_store@head")
+    application.locations = [STORE, ROLE] if roles else [STORE]
+    revision = application.folder / "migrations" / "versions" / "app_0002.py"
+    text = revision.read_text().replace("depends_on = None", 'depends_on = "message_store_0001"')
+    revision.write_text(re.sub(r"migrations\.(up|down)grade\(.*\)", "pass", text))
+    with connected(application.database) as connection:
+        connection.execute("DROP TABLE message_store.mdb_sqla_version")
     command.upgrade(application.config(), "heads")
     application.check()
 
-    assert contents(application.database) == before
-    assert recorded(application.database) == ["app_0003", "message_store_0001"]
+    assert (contents(application.database), catalog(application.database)["functions"]) == before
+    with databases.create() as fresh:
+        application.database = fresh
+        command.upgrade(application.config(), "heads")
+        assert catalog(fresh)["functions"] == before[1]
+        application.downgrade()
+        assert [row[0] for row in catalog(fresh)["schemas"]] == ["public"]
 
 
 def test_alembic_merges_into_the_folder_of_the_application(

@@ -229,8 +229,13 @@ def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: s
         revision = application.folder / "migrations" / "versions" / "app_0002.py"
         revision.write_text(revision.read_text().replace('"0001"', '"0002"'))
 
-    with pytest.raises(Exception, match=why):
+    with pytest.raises(CommandError, match=why):
         application.upgrade()
+
+
+def test_an_argument_of_the_command_that_is_invalid(application: OneHead) -> None:
+    with pytest.raises(CommandError, match="must be category or stream, got .table."):
+        command.upgrade(application.config(lock_granularity="table"), "head")
 
 
 def test_without_a_transaction_it_is_refused(application: OneHead) -> None:

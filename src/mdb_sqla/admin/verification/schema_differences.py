@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from mdb_sqla.admin.verification.schema_structure import Grant, Structure, in_source, unqualified
+from mdb_sqla.database.execution import quoted
 
 __all__ = ["SEQUENCE", "Difference", "differences"]
 
@@ -37,7 +38,7 @@ class Difference(NamedTuple):
 
 def differences(store: Structure, reference: Structure, schema: str) -> Iterator[Difference]:
     """Compare a schema with what the revisions create."""
-    identifier = '"' + schema.replace('"', '""') + '"'
+    identifier = quoted(schema)
     if store.revisions is not None and (reference.revisions or set()) - store.revisions:
         yield Difference("Revisions", f"{_list(store)} instead of {_list(reference)}", _UPGRADE)
     old_name = _old_name(store)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ProgrammingError
 
 from mdb_sqla import migrations
+from mdb_sqla.database.execution import quoted
 
 __all__ = ["Grant", "Structure", "expected", "found", "in_source", "unqualified"]
 
@@ -102,7 +103,7 @@ def _rolled_back(connection: Connection) -> Iterator[None]:
 
 def _read(connection: Connection, schema: str) -> Structure:
     identifier = connection.scalar(select(func.quote_ident(schema)))
-    source = '"' + schema.replace('"', '""') + '".'
+    source = f"{quoted(schema)}."
     written = [source, f"{identifier}.", *(["pg_temp."] if schema.startswith("pg_temp_") else [])]
     parts = {}
     for part in connection.execute(_sql("structure"), {"schema": schema}):
@@ -125,9 +126,8 @@ def _read(connection: Connection, schema: str) -> Structure:
 
 def in_source(schema: str) -> list[str]:
     """Return how the source of a function names its schema: as a qualifier, and in its errors."""
-    identifier = '"' + schema.replace('"', '""') + '"'
     literal = "'" + schema.replace("'", "''") + "'"
-    return [f"{identifier}.", f"SCHEMA = {literal}"]
+    return [f"{quoted(schema)}.", f"SCHEMA = {literal}"]
 
 
 def unqualified(definition: str, qualifiers: list[str]) -> str:
