@@ -79,7 +79,7 @@ class Orders:
 def application_transactions(server: Server, size: Size) -> Iterator[Comparison]:
     number = 16
     with (
-        server.ours("stream") as ours,
+        server.ours() as ours,
         server.original() as original,
         server.setting(commit_delay="2000", commit_siblings="0"),
         Crew.hired() as crew,
@@ -102,8 +102,8 @@ def application_transactions(server: Server, size: Size) -> Iterator[Comparison]
 @contextmanager
 def _writers(server: Server, size: Size, number: int) -> Iterator[Comparison]:
     with (
-        server.ours("stream") as ours,
-        server.ours("stream") as apart,
+        server.ours() as ours,
+        server.ours() as apart,
         server.original() as original,
         Crew.hired() as crew,
     ):

@@ -59,7 +59,7 @@ def _experiment(name: str) -> Experiment:
 
         with ExitStack() as stack:
             databases: dict[str, AbstractContextManager[URL]] = {
-                OURS: server.ours("stream"),
+                OURS: server.ours(),
                 "original": server.original(),
             }
             yield Comparison(

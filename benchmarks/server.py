@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Literal
 
 import psycopg
 from sqlalchemy import URL, NullPool, create_engine
 
 from benchmarks import packages
-from mdb_sqla import functions, migrations
+from mdb_sqla import migrations
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.side_by_side.message_db import MessageDB, conninfo
 
@@ -62,13 +61,10 @@ class Server:
             self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
-    def ours(self, granularity: Literal["category", "stream"] = "category") -> Iterator[URL]:
+    def ours(self) -> Iterator[URL]:
         """Create a database with our store in it."""
         with self.database() as url:
-            engine = create_engine(url, poolclass=NullPool)
-            migrations.upgrade(engine)
-            with engine.begin() as connection:
-                connection.execute(functions.set_lock_granularity(granularity).select())
+            migrations.upgrade(create_engine(url, poolclass=NullPool))
             yield url
 
     @contextmanager

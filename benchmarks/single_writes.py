@@ -171,7 +171,7 @@ def writers_of_packages(server: Server, size: Size) -> Iterator[Comparison]:
     with ExitStack() as stack:
         crew = stack.enter_context(Crew.hired())
         writers: dict[str, Writer] = {
-            OURS: StoreOverSession(stack.enter_context(server.ours("stream"))),
+            OURS: StoreOverSession(stack.enter_context(server.ours())),
             packages.MESSAGE_DB_PY: MessageDBPy(stack.enter_context(server.original())),
             packages.EVENTSOURCING: Eventsourcing(stack.enter_context(server.eventsourcing())),
         }

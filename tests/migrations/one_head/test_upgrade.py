@@ -234,7 +234,7 @@ def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: s
 
 
 def test_an_argument_of_the_command_that_is_invalid(application: OneHead) -> None:
-    with pytest.raises(CommandError, match="must be category or stream, got .table."):
+    with pytest.raises(CommandError, match="must be category or stream, got 'table'"):
         command.upgrade(application.config(lock_granularity="table"), "head")
 
 
