@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import URL
 
 from mdb_sqla import Message
+from mdb_sqla.wake_up import notifier
 from tests.side_by_side.message_db import conninfo
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, collect_garbage
 
 
 def message() -> Message:
@@ -50,5 +51,8 @@ def listening(database: URL, channel: str = "message_store") -> Iterator[Ear]:
 
 @pytest.fixture
 def ear(clean_database: URL) -> Iterator[Ear]:
+    # An earlier test's notifications come late where its engine or transaction is still there.
+    collect_garbage()
+    notifier._flush_at_exit()
     with listening(clean_database) as ear:
         yield ear
