@@ -1,9 +1,11 @@
-"""The commands of `mdb` in the documentation are what the command line takes."""
+"""The commands of `mdb` in the documentation, of unit files and containers too, are accepted."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,23 @@ import mdb_sqla.cli
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
 COMMAND = re.compile(r"^(?:    |\$ )(mdb .+)$", re.MULTILINE)
+BASH = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMAND_IN_BASH = re.compile(r"^(mdb .+)$", re.MULTILINE)
+UNIT = re.compile(r"^ExecStart=/.*/(mdb .+)$", re.MULTILINE)
+CONTAINER = re.compile(r'command:?\s+`?(\["mdb", [^\]]+\])')
+
+
+def commands_in(text: str) -> Iterator[str]:
+    yield from COMMAND.findall(text)
+    for block in BASH.findall(text):
+        yield from COMMAND_IN_BASH.findall(block)
+    yield from UNIT.findall(text)
+    for words in CONTAINER.findall(text):
+        yield shlex.join(json.loads(words))
 
 
 def commands() -> list[str]:
-    return sorted({each for page in PAGES for each in COMMAND.findall(page.read_text("utf-8"))})
+    return sorted({each for page in PAGES for each in commands_in(page.read_text("utf-8"))})
 
 
 def test_there_are_some() -> None:
