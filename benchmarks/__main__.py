@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import chart, page, results, table
+from benchmarks import charts, page, results, table
 from benchmarks.batches import batches
 from benchmarks.comparison import Experiment, Outcome
 from benchmarks.concurrency import application_transactions, writers_16, writers_64
@@ -19,7 +19,7 @@ from benchmarks.filters import category_filters
 from benchmarks.growth import growth
 from benchmarks.reads import category_reads
 from benchmarks.relays import relay_to_jetstream, relay_to_rabbitmq
-from benchmarks.server import Server
+from benchmarks.server import SETTINGS, Server
 from benchmarks.server_functions import consumer_group, single_reads, writes
 from benchmarks.single_writes import (
     writers_of_packages,
@@ -28,6 +28,7 @@ from benchmarks.single_writes import (
 )
 from benchmarks.size import FULL, SMALL, Size
 from benchmarks.wake_up import cost_of_wake_up, wake_up_99th, wake_up_median
+from tests.side_by_side.message_db import PACKAGES
 
 EXPERIMENTS: Sequence[Experiment] = (
     writes,
@@ -53,7 +54,7 @@ EXPERIMENTS: Sequence[Experiment] = (
 )
 
 ROUNDS = 7
-DOCUMENTATION = Path(__file__).parents[1] / "docs"
+DOCUMENTATION = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 output = Console(highlight=False)
@@ -67,7 +68,7 @@ def main(
         Path | None,
         typer.Option(
             file_okay=False,
-            help="Where results.json and chart.svg go. Without one, a run at full size with as "
+            help="Where results.json and the charts go. Without one, a run at full size with as "
             "many rounds as by default goes into the documentation; others are only printed.",
         ),
     ] = None,
@@ -83,13 +84,20 @@ def main(
     chosen = [item for item in EXPERIMENTS if not only or item.__name__ in only]
     with TemporaryDirectory() as temporary, Server.running(Path(temporary, "original")) as server:
         outcomes = [_run(experiment, server, size, rounds) for experiment in chosen]
-        document = results.document(outcomes, size, rounds, server.version())
+        document = results.document(
+            outcomes,
+            size,
+            rounds,
+            postgresql=server.version(),
+            original=PACKAGES["1.3.0"],
+            settings=SETTINGS,
+        )
     output.print(table.of(outcomes))
     if folder is not None:
         _write(folder, document, outcomes)
     elif size is FULL and rounds == ROUNDS and not only:
-        _write(DOCUMENTATION / "benchmarks", document, outcomes)
-        page.update(DOCUMENTATION / "benchmarks.md", document, outcomes)
+        _write(DOCUMENTATION, document, outcomes)
+        page.update(document, outcomes)
 
 
 def _run(experiment: Experiment, server: Server, size: Size, rounds: int) -> Outcome:
@@ -100,7 +108,7 @@ def _run(experiment: Experiment, server: Server, size: Size, rounds: int) -> Out
 def _write(folder: Path, document: results.Document, outcomes: Sequence[Outcome]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json", document)
-    chart.write(folder / "chart.svg", outcomes)
+    charts.draw(folder, charts.charts_of(outcomes))
 
 
 if __name__ == "__main__":

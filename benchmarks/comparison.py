@@ -97,16 +97,18 @@ class Outcome:
     measured: Mapping[str, Sequence[float]]
     bars: Sequence[Bar]
 
+    def median(self, side: str) -> float:
+        return median(self.measured[side])
+
     def rows(self) -> Iterator[Row]:
-        medians = {name: median(rounds) for name, rounds in self.measured.items()}
         for bar in self.bars:
             yield Row(
                 bar.label,
                 self.what,
                 bar.against,
                 self.unit,
-                medians[OURS],
-                medians[bar.against],
+                self.median(OURS),
+                self.median(bar.against),
                 bar.target,
             )
 

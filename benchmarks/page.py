@@ -1,28 +1,95 @@
-"""The documentation's page about benchmarks, of which a run renews its part."""
+"""The pages about benchmarks, each of which has a part that a run renews."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from benchmarks import table
+from benchmarks.charts import Chart, charts_of
 from benchmarks.comparison import Outcome
 from benchmarks.results import Document
 
-__all__ = ["update"]
+__all__ = ["PAGE", "README", "update", "with_results", "with_targets"]
+
+README = Path(__file__).with_name("README.md")
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 _PART = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- end of results -->)", re.DOTALL)
 
+_HEADINGS = {
+    "message-db": "Compared with Message DB",
+    "libraries": "Compared with other Python libraries",
+    "latency": "From commit to handler",
+}
+_EXPLAINED = {
+    "message-db": (
+        "Message DB comes from its own npm package and runs on the same server, in a database of "
+        "its own."
+    ),
+    "libraries": (
+        "message-db-py is a client for Message DB. eventsourcing keeps events in its own table; "
+        "it has no categories, so it reads the notifications of all events. faststream-outbox "
+        "publishes the rows of an outbox table."
+    ),
+    "latency": (
+        "An idle consumer waits for a message that another process commits. The latency is the "
+        "time from the end of `commit()` to the call of the handler. A bar shows how often that "
+        "latency fits into one second, so a longer bar is a shorter wait."
+    ),
+}
 
-def update(page: Path, document: Document, outcomes: Sequence[Outcome]) -> None:
-    """Put chart and table of a run between the two marks in the page."""
-    versions = ", ".join(f"{name} {value}" for name, value in document["versions"].items())
-    part = (
-        "\n## Results\n\n![Ratios and targets](benchmarks/chart.svg)\n\n"
-        f"Measured on {document['date']} with {document['cores']} cores; medians of "
-        f"{document['rounds']} rounds, all of which are in "
-        f"[results.json](benchmarks/results.json).\n{versions}.\n\n{table.markdown(outcomes)}\n\n"
+
+def update(document: Document, outcomes: Sequence[Outcome]) -> None:
+    """Renew both pages."""
+    for page, text in (
+        (PAGE, with_results(PAGE.read_text("utf-8"), document, outcomes)),
+        (README, with_targets(README.read_text("utf-8"), outcomes)),
+    ):
+        page.write_text(text, encoding="utf-8")
+
+
+def with_results(page: str, document: Document, outcomes: Sequence[Outcome]) -> str:
+    """Return the users' page with the charts of a run."""
+    parts = ["## Results", *_measured(document), *map(_section, charts_of(outcomes))]
+    return _replaced(page, "\n\n".join(parts))
+
+
+def with_targets(page: str, outcomes: Sequence[Outcome]) -> str:
+    """Return the contributors' page with every row of a run."""
+    return _replaced(page, table.markdown(outcomes))
+
+
+def _replaced(page: str, part: str) -> str:
+    return _PART.sub(lambda _: f"\n{part}\n\n", page)
+
+
+def _measured(document: Document) -> list[str]:
+    versions = dict(document["versions"])
+    ours, postgresql, python = (versions.pop(name) for name in ("mdb_sqla", "PostgreSQL", "Python"))
+    original = versions.pop("original")
+    commit = f" (commit {document['commit']})" if "commit" in document else ""
+    others = ", ".join(f"{name} {version}" for name, version in versions.items())
+    settings = ", ".join(f"`{name} = {value}`" for name, value in document["settings"].items())
+    measured = (
+        f"Measured on {document['date']} with mdb_sqla {ours}{commit}, PostgreSQL {postgresql}, "
+        f"Python {python} and Message DB `{original}`, on {document['machine']} with "
+        f"{document['cores']} cores. The bars show medians of {document['rounds']} rounds; "
+        "[results.json](benchmarks/results.json) has every round."
     )
-    text = page.read_text(encoding="utf-8")
-    page.write_text(_PART.sub(lambda _: part, text), encoding="utf-8")
+    configured = f"PostgreSQL runs with {settings}, and its defaults for everything else."
+    libraries = f"Library versions: {others}."
+    paragraphs = [measured, *document.get("notes", []), f"{configured} {libraries}"]
+    return [_wrapped(paragraph) for paragraph in paragraphs]
+
+
+def _section(chart: Chart) -> str:
+    picture = f"![{chart.description}](benchmarks/{chart.name}-light.svg)"
+    parts = (f"### {_HEADINGS[chart.name]}", _wrapped(_EXPLAINED[chart.name]), _wrapped(picture))
+    return "\n\n".join(parts)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(wrap(text, 120, break_long_words=False, break_on_hyphens=False))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.comparison import Outcome
-from benchmarks.server import SETTINGS
+from benchmarks.comparison import Bar, Outcome
 from benchmarks.size import Size
-from tests.side_by_side.message_db import PACKAGES
 
-__all__ = ["Document", "document", "write"]
+__all__ = ["Document", "document", "outcomes_of", "read", "write"]
 
 Document = dict[str, Any]
 
@@ -27,10 +26,19 @@ _PACKAGES = (
 )
 
 
-def document(outcomes: Sequence[Outcome], size: Size, rounds: int, postgresql: str) -> Document:
+def document(
+    outcomes: Sequence[Outcome],
+    size: Size,
+    rounds: int,
+    *,
+    postgresql: str,
+    original: str,
+    settings: Mapping[str, str],
+) -> Document:
     """Return everything of a run, each round of each side with it."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
+        "commit": _commit(),
         "size": size.name,
         "rounds": rounds,
         "cores": os.cpu_count(),
@@ -39,15 +47,38 @@ def document(outcomes: Sequence[Outcome], size: Size, rounds: int, postgresql: s
             "PostgreSQL": postgresql,
             "Python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
-            "original": PACKAGES["1.3.0"],
+            "original": original,
         },
-        "settings": SETTINGS,
+        "settings": {**settings},
         "comparisons": [_comparison(outcome) for outcome in outcomes],
     }
 
 
+def read(file: Path) -> Document:
+    content: Document = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def outcomes_of(content: Document) -> list[Outcome]:
+    """Return what was measured, from a document."""
+    return [
+        Outcome(
+            comparison["what"],
+            comparison["unit"],
+            {name: side["rounds"] for name, side in comparison["sides"].items()},
+            [Bar(row["label"], row["against"], row["target"]) for row in comparison["rows"]],
+        )
+        for comparison in content["comparisons"]
+    ]
+
+
 def write(file: Path, content: Document) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _comparison(outcome: Outcome) -> Document:
