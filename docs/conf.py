@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from html import escape
+from importlib.metadata import version as version_of
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import typer
+from docutils import nodes
 from docutils.nodes import Node
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -17,17 +22,24 @@ import mdb_sqla.cli
 from mdb_sqla import tables
 
 project = "mdb_sqla"
+version = release = version_of("mdb_sqla")
 root_doc = "docs/index"
 include_patterns = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "benchmarks/README.md",
     "docs/*.md",
     "docs/*/*.md",
     "examples/*/README.md",
 ]
-exclude_patterns = [".*", "build", "src", "tests", "benchmarks"]
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = [".*", "build", "src", "tests"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
 
 myst_enable_extensions = ["tasklist"]
 myst_heading_anchors = 3
@@ -51,6 +63,29 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_extra_path = ["_site"]
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/version.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+html_theme_options = {
+    "source_repository": "https://github.com/mdb-sqla/mdb_sqla",
+    "source_branch": "main",
+    "source_directory": "",
+    "top_of_page_buttons": ["view", "edit"],
+}
+
+# Copied without the prompts, and without what a command prints.
+copybutton_exclude = ".linenos, .gp, .go"
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
@@ -116,6 +151,44 @@ def without_fields(
     return True if str(obj.__doc__).startswith("Alias for field number") else None
 
 
+PICTURE = re.compile(r'<picture>.*?<img\s+src="([^"]+)"\s+alt="([^"]*)".*?</picture>', re.DOTALL)
+
+
+def with_dark_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Show `…-light.svg` on light pages, and its dark twin on dark ones.
+
+    For GitHub, a page may have both in an element `picture`.
+    """
+    for raw in list(doctree.findall(nodes.raw)):
+        if found := PICTURE.search(raw.astext()):
+            raw.parent.replace(raw, nodes.image(uri=found[1], alt=" ".join(found[2].split())))
+    for light in list(doctree.findall(nodes.image)):
+        if light["uri"].endswith("-light.svg"):
+            dark = light.deepcopy()
+            dark["uri"] = light["uri"].removesuffix("-light.svg") + "-dark.svg"
+            light["classes"] += ["picture", "only-light"]
+            dark["classes"] += ["picture", "only-dark"]
+            light.parent.insert(light.parent.index(light) + 1, dark)
+
+
+def with_description(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Node | None
+) -> None:
+    """Describe a page, by its first paragraph, to search engines and where it is linked."""
+    paragraphs = doctree.findall(nodes.paragraph) if doctree else ()
+    for text in (" ".join(paragraph.astext().split()) for paragraph in paragraphs):
+        if text and not text.startswith("<"):
+            description = escape(shorten(text, 200, placeholder=" …"))
+            title = escape(nodes.Text(context["title"]).astext())
+            context["metatags"] += (
+                f'<meta name="description" content="{description}">'
+                f'<meta property="og:title" content="{title}">'
+                f'<meta property="og:description" content="{description}">'
+                f'<meta property="og:site_name" content="{project}">'
+            )
+            return
+
+
 def with_all_pages(app: Sphinx, docname: str, content: list[str]) -> None:
     """Put pages that the navigation does not name where it says `all-others` of their folder."""
     if docname != root_doc:
@@ -137,3 +210,6 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", in_restructured_text, priority=400)
     app.connect("autodoc-skip-member", without_fields)
     app.connect("source-read", with_all_pages)
+    app.connect("html-page-context", with_description)
+    # Before Sphinx collects the images.
+    app.connect("doctree-read", with_dark_pictures, priority=100)
