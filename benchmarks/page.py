@@ -54,7 +54,7 @@ def update(document: Document, outcomes: Sequence[Outcome]) -> None:
 def with_results(page: str, document: Document, outcomes: Sequence[Outcome]) -> str:
     """Return the users' page with the charts of a run."""
     parts = ["## Results", *_measured(document), *map(_section, charts_of(outcomes))]
-    return _replaced(page, "\n\n".join(parts))
+    return _replaced(page, "\n\n".join([*parts, "### Versions and settings", *_versions(document)]))
 
 
 def with_targets(page: str, outcomes: Sequence[Outcome]) -> str:
@@ -67,21 +67,25 @@ def _replaced(page: str, part: str) -> str:
 
 
 def _measured(document: Document) -> list[str]:
-    versions = dict(document["versions"])
-    ours, postgresql, python = (versions.pop(name) for name in ("mdb_sqla", "PostgreSQL", "Python"))
-    original = versions.pop("original")
     commit = f" (commit {document['commit']})" if "commit" in document else ""
-    others = ", ".join(f"{name} {version}" for name, version in versions.items())
-    settings = ", ".join(f"`{name} = {value}`" for name, value in document["settings"].items())
     measured = (
-        f"Measured on {document['date']} with mdb_sqla {ours}{commit}, PostgreSQL {postgresql}, "
-        f"Python {python} and Message DB `{original}`, on {document['machine']} with "
-        f"{document['cores']} cores. The bars show medians of {document['rounds']} rounds; "
+        f"Measured on {document['date']} with mdb_sqla {document['versions']['mdb_sqla']}{commit}. "
+        f"The bars show medians of {document['rounds']} rounds; "
         "[results.json](benchmarks/results.json) has every round."
     )
-    configured = f"PostgreSQL runs with {settings}, and its defaults for everything else."
-    libraries = f"Library versions: {others}."
-    paragraphs = [measured, *document.get("notes", []), f"{configured} {libraries}"]
+    return [_wrapped(paragraph) for paragraph in (measured, *document.get("notes", []))]
+
+
+def _versions(document: Document) -> list[str]:
+    versions = {**document["versions"]}
+    del versions["mdb_sqla"]
+    versions["Message DB"] = f"`{versions.pop('original')}`"
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    settings = ", ".join(f"`{name} = {value}`" for name, value in document["settings"].items())
+    paragraphs = (
+        f"The machine is {document['machine']} with {document['cores']} cores. Versions: {listed}.",
+        f"PostgreSQL runs with {settings}, and its defaults for everything else.",
+    )
     return [_wrapped(paragraph) for paragraph in paragraphs]
 
 
