@@ -27,7 +27,7 @@ SECONDS ?= 600
 # Without it, each process of a run compiles the package and its tests again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs pictures bench clean
+.PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs serve-docs pictures bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
@@ -40,6 +40,7 @@ help:
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       mend formatting and lint'
 	@echo 'make docs         build the documentation; it is in build/docs/index.html'
+	@echo 'make serve-docs   serve it on http://localhost:8000, where the search also shows excerpts'
 	@echo 'make pictures     draw the pictures and charts of the documentation from their sources'
 	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'
 	@echo 'make clean        remove what the targets above made'
@@ -74,6 +75,9 @@ format: $(INSTALLED)
 docs: $(DOCS_INSTALLED)
 	rm -rf build/docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
+
+serve-docs: docs
+	$(BIN)/python -m http.server --bind localhost --directory build/docs 8000
 
 pictures: $(PICTURES_INSTALLED)
 	$(BIN)/python -m docs.pictures.draw

@@ -175,6 +175,8 @@ def with_description(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Node | None
 ) -> None:
     """Describe a page, by its first paragraph, to search engines and where it is linked."""
+    if context.get("title") == project and pagename != root_doc:
+        context["title"] = pagename  # the README
     paragraphs = doctree.findall(nodes.paragraph) if doctree else ()
     for text in (" ".join(paragraph.astext().split()) for paragraph in paragraphs):
         if text and not text.startswith("<"):
