@@ -38,7 +38,7 @@ def document(
     """Return everything of a run, each round of each side with it."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
+        **_commit(),
         "size": size.name,
         "rounds": rounds,
         "cores": os.cpu_count(),
@@ -76,9 +76,14 @@ def write(file: Path, content: Document) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _commit() -> str:
+def _commit() -> dict[str, str]:
+    """Return the checkout's commit; nothing where there is no checkout."""
     command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": done.stdout.strip()}
 
 
 def _comparison(outcome: Outcome) -> Document:
