@@ -50,6 +50,7 @@ def document(
             "original": original,
         },
         "settings": {**settings},
+        "notes": ["Stores use the default lock granularity, `stream`."],
         "comparisons": [_comparison(outcome) for outcome in outcomes],
     }
 
