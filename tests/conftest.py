@@ -19,7 +19,12 @@ from sqlalchemy.orm import Session
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
 from tests.waiting import CLEANER
 
-pytest_plugins = ["tests.brokers.fixtures", "tests.repeated_failures", "tests.temporary_files"]
+pytest_plugins = [
+    "tests.brokers.fixtures",
+    "tests.left_connections",
+    "tests.repeated_failures",
+    "tests.temporary_files",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -75,7 +75,7 @@ def test_a_connection_that_is_lost_is_replaced(clean_database: URL, ear: Ear) ->
             return backends(connection, "pg_notify") not in ([], [lost])
 
     wait_until(told)
-    assert ear.next() == ["a"]
+    assert set(ear.next()) == {"a"}
     engine.dispose()
 
 
@@ -168,7 +168,7 @@ def test_the_garbage_collector_does_not_wait_for_it(clean_database: URL) -> None
     collect_garbage()
 
     assert pool() is None
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < PATIENCE / 2
     release.set()
 
 
