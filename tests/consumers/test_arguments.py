@@ -32,12 +32,21 @@ from mdb_sqla.testing.catch_up import catch_up
     [
         ({"name": None}, "None (NoneType)"),
         ({"name": "a\0"}, "'a\\x00' (str)"),
-        ({"group": 4}, "group must be a mdb_sqla.Group, got 4 (int)"),
-        ({"retry_policy": 3}, "retry_policy must be a mdb_sqla.RetryPolicy, got 3 (int)"),
-        ({"retry_policy": 0}, "retry_policy must be a mdb_sqla.RetryPolicy, got 0 (int)"),
+        ({"group": 4}, "group must be an instance of mdb_sqla.Group, got 4 (int)"),
+        (
+            {"retry_policy": 3},
+            "retry_policy must be an instance of mdb_sqla.RetryPolicy, got 3 (int)",
+        ),
+        (
+            {"retry_policy": 0},
+            "retry_policy must be an instance of mdb_sqla.RetryPolicy, got 0 (int)",
+        ),
         ({"poll_interval": 1}, "poll_interval must be two numbers of seconds: 1 (int)"),
         ({"poll_interval": "ab"}, "poll_interval must be two numbers of seconds: 'ab' (str)"),
-        ({"poll_interval": (1, "2")}, "poll_interval must be more than 0 seconds, got '2' (str)"),
+        (
+            {"poll_interval": (1, "2")},
+            "poll_interval must be a positive number of seconds, got '2' (str)",
+        ),
         ({"poll_interval": (0.1, float("nan"))}, "nan (float)"),
         ({"start": "1"}, "start must be an integer of at least 0, got '1' (str)"),
         ({"start": MessagePosition(0, 1)}, "(mdb_sqla.MessagePosition)"),
@@ -119,7 +128,7 @@ def test_of_a_host_and_of_those_that_run_consumers(application: Any) -> None:
     anything: Any = "billing"
     with pytest.raises(InvalidArgument, match=re.escape("'billing' (str)")):
         Host(application.factory, anything)
-    with pytest.raises(InvalidArgument, match=r"a mdb_sqla\.Consumer.*list"):
+    with pytest.raises(InvalidArgument, match=r"an instance of mdb_sqla\.Consumer.*list"):
         Host(application.factory, [consumer])  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidArgument, match=r"sessionmaker or an async_sessionmaker.*Engine"):
         Host(application.engine, consumer)
@@ -133,10 +142,10 @@ def test_of_a_host_and_of_those_that_run_consumers(application: Any) -> None:
 @pytest.mark.parametrize("message", [{"type": "Place"}, "Place"])
 def test_of_a_request(application: Any, message: Any) -> None:
     factory = sessionmaker(application.engine)
-    with pytest.raises(InvalidArgument, match=f"must be a .*{type(message).__name__}"):
+    with pytest.raises(InvalidArgument, match=f"must be an instance of .*{type(message).__name__}"):
         request(factory, "order:command-1", message)
     with pytest.raises(
-        InvalidArgument, match=re.escape("timeout must be more than 0 seconds, got '1'")
+        InvalidArgument, match=re.escape("timeout must be a positive number of seconds, got '1'")
     ):
         request(factory, "order:command-1", Message("Place"), "1")  # type: ignore[arg-type]
 

@@ -165,7 +165,7 @@ def test_a_lost_connection_does_not_end_the_wait(application: Application) -> No
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_a_time_that_is_none(application: Application, seconds: float) -> None:
     with pytest.raises(
-        InvalidArgument, match=f"timeout must be more than 0 seconds, got {seconds}"
+        InvalidArgument, match=f"timeout must be a positive number of seconds, got {seconds}"
     ):
         ask(application, "order:command-7", Message("Place"), seconds)
 

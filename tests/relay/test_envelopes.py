@@ -149,7 +149,7 @@ class Nowhere:
 def test_arguments_of_a_relay() -> None:
     relay = Relay("a", to=Nowhere(), types=["T"], retry_policy=RetryPolicy(max_attempts=1))
     assert relay.handlers.names == {"T": "nowhere"}
-    with pytest.raises(InvalidArgument, match="timeout must be more than 0"):
+    with pytest.raises(InvalidArgument, match="timeout must be a positive number"):
         Relay("a", to=Nowhere(), timeout=0)
     with pytest.raises(InvalidArgument, match="at least 1"):
         Relay("a", to=Nowhere(), max_in_flight=0)

@@ -1,3 +1,3 @@
-"""Messages, stream names, and validation of arguments."""
+"""Messages, stream names and argument validation."""
 
 __all__: list[str] = []

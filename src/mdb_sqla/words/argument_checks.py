@@ -1,4 +1,7 @@
-"""Validation of arguments; each error shows the value and its type."""
+"""Argument validation.
+
+All errors have the form `<name> must be <rule>, got <value> (<type>)`.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,16 @@ _MAX_KEY_LENGTH = 1_000  # bytes; two fit into a primary key, such as consumer a
 
 
 def plain(text: str) -> str:
-    """Return the characters of a string, which may be of a subclass, as a plain `str`.
+    """Convert an instance of a `str` subclass to a plain `str` with the same characters.
 
-    `str()` and f-strings may return something else, such as the name of a member of
-    `class Color(str, Enum)`; drivers and `json` use the characters.
+    `str()` and f-strings can return other text, such as the member's name for
+    `class Color(str, Enum)`, whereas drivers and `json` use the characters.
     """
     return str.__str__(text)
 
 
 def is_storable(text: str) -> bool:
-    """Whether PostgreSQL can store this text: it has no NUL, and can be encoded as UTF-8."""
+    """Return whether PostgreSQL can store a text: it has no NUL and can be encoded as UTF-8."""
     if "\0" in text:
         return False
     if text.isascii():
@@ -51,13 +54,15 @@ def is_storable(text: str) -> bool:
 
 
 def instance(what: str, value: object, kind: type[_T]) -> _T:
-    """Return the value if it is an instance of a class.
+    """Return a value after checking that it is an instance of a class.
 
     Raises:
-        InvalidArgument: it is not.
+        InvalidArgument: it is not an instance of the class.
     """
     if not isinstance(value, kind):
-        raise InvalidArgument(f"{what} must be a {name_of(kind)}, got {described(value)}")
+        raise InvalidArgument(
+            f"{what} must be an instance of {name_of(kind)}, got {described(value)}"
+        )
     return value
 
 
@@ -65,7 +70,7 @@ def text(what: str, value: object) -> str:
     """Return a text as a plain string.
 
     Raises:
-        InvalidArgument: it is not a string, is empty, or can't be stored.
+        InvalidArgument: the value is not a string, is empty, or can't be stored.
     """
     if not isinstance(value, str) or not value or not is_storable(value):
         raise InvalidArgument(
@@ -75,16 +80,16 @@ def text(what: str, value: object) -> str:
 
 
 def key(what: str, value: object) -> str:
-    """Return a text that can be part of a primary key, as a plain string.
+    """Return a text that fits into a primary key, as a plain string.
 
     Raises:
-        InvalidArgument: see `text`, or it is too long.
+        InvalidArgument: the value is not a valid `text`, or is too long.
     """
     checked = text(what, value)
     length = len(checked.encode())
     if length > _MAX_KEY_LENGTH:
         raise InvalidArgument(
-            f"{what} must have at most {_MAX_KEY_LENGTH:,} bytes, got {length:,}: "
+            f"{what} must be at most {_MAX_KEY_LENGTH:,} bytes, got {length:,}: "
             f"{described(checked)}"
         )
     return checked
@@ -94,7 +99,7 @@ def integer(what: str, value: object, least: int) -> int:
     """Return an integer.
 
     Raises:
-        InvalidArgument: it is not an integer, less than `least`, or has more than 64 bits.
+        InvalidArgument: the value is not an integer, is less than `least`, or exceeds 64 bits.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MAX_INTEGER:
         raise InvalidArgument(
@@ -107,7 +112,7 @@ def flag(what: str, value: object) -> bool:
     """Return a boolean.
 
     Raises:
-        InvalidArgument: it is not a boolean.
+        InvalidArgument: the value is not a boolean.
     """
     if not isinstance(value, bool):
         raise InvalidArgument(f"{what} must be True or False, got {described(value)}")
@@ -118,15 +123,17 @@ def seconds(what: str, value: object) -> float:
     """Return a number of seconds.
 
     Raises:
-        InvalidArgument: it is not a number greater than 0.
+        InvalidArgument: the value is not a number greater than 0.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-        raise InvalidArgument(f"{what} must be more than 0 seconds, got {described(value)}")
+        raise InvalidArgument(
+            f"{what} must be a positive number of seconds, got {described(value)}"
+        )
     return value
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """Iterate over the strings and keys in a JSON value, at any depth."""
+    """Yield the strings and object keys in a JSON value, at any depth."""
     values: list[object] = [value]
     for each in values:
         if isinstance(each, str):

@@ -11,10 +11,10 @@ __all__ = ["LockGranularity"]
 
 
 class LockGranularity(enum.StrEnum):
-    """What a writer locks until its transaction ends.
+    """The scope of the lock that a writer holds until its transaction ends.
 
-    - `STREAM`, the default of a new store: writers of one stream wait for each other.
-    - `CATEGORY`, that of an adopted store: writers of one category wait for each other.
+    - `STREAM`, the default for a new store: writers to the same stream wait for each other.
+    - `CATEGORY`, kept by an adopted store: writers to the same category wait for each other.
     """
 
     CATEGORY = "category"
@@ -23,5 +23,5 @@ class LockGranularity(enum.StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> LockGranularity:
         raise InvalidArgument(
-            f"The lock granularity must be category or stream, got {described(value)}"
+            f"lock_granularity must be 'category' or 'stream', got {described(value)}"
         )

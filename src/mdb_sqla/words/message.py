@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 from uuid import UUID, uuid5
 
-from mdb_sqla.errors import InvalidArgument, InvalidMessage, NoReplyStream
-from mdb_sqla.words.argument_checks import described, is_storable, plain, text
+from mdb_sqla.errors import InvalidMessage, NoReplyStream
+from mdb_sqla.words.argument_checks import described, instance, is_storable, plain, text
 from mdb_sqla.words.stream_name import StreamName
 
 if sys.version_info >= (3, 14):
@@ -23,7 +23,7 @@ _PROPAGATED = ("correlationStreamName", "replyStreamName", "properties")
 
 
 class Metadata(TypedDict, total=False):
-    """The metadata of a message, with the keys as stored. Other keys are allowed."""
+    """Message metadata, with the keys as they are stored. Other keys are allowed."""
 
     causationMessageStreamName: str
     causationMessagePosition: int
@@ -36,11 +36,11 @@ class Metadata(TypedDict, total=False):
 
 
 class StoredMessage(NamedTuple):
-    """A message that was read.
+    """A message read from the store.
 
-    `position` counts from 0 in the stream without gaps; `global_position` orders the whole store
-    and may have gaps. `time` is the start of the writing transaction, in UTC. NULL `data` and
-    `metadata` are read as an empty object.
+    `position` is the offset in the stream, from 0 and without gaps. `global_position` orders all
+    messages of the store and may have gaps. `time` is when the writing transaction started, in UTC.
+    `data` and `metadata` stored as NULL are read as an empty object.
     """
 
     id: UUID
@@ -53,20 +53,20 @@ class StoredMessage(NamedTuple):
     time: datetime
 
     def derived_id(self, name: str) -> UUID:
-        """Return an id for an effect of this message; it is always the same for the same name.
+        """Return a deterministic id for an effect of this message.
 
-        Use it for effects outside of this database, which a handler may repeat: the receiver
-        recognises a duplicate by the id. It is a version 5 UUID in the namespace of this message's
-        id.
+        Use it as the idempotency key of effects outside this database, which a handler may repeat:
+        the receiver recognizes a duplicate by its id. The same name always gives the same id, a
+        version 5 UUID in the namespace of this message's id.
 
         Raises:
             InvalidArgument: the name is not a string, or is empty.
         """
-        return uuid5(self.id, text("The name of a derived id", name))
+        return uuid5(self.id, text("name", name))
 
 
 class MessagePosition(NamedTuple):
-    """The position of a written message in its stream, from 0, and its global position."""
+    """The position of a written message: in its stream, from 0, and in the whole store."""
 
     position: int
     global_position: int
@@ -76,10 +76,10 @@ class MessagePosition(NamedTuple):
 class Message:
     """A message to write.
 
-    `data` and `metadata` may be anything that the engine's JSON serializer accepts; metadata must
-    be an object. The default id is a time-ordered UUID (version 7), which keeps inserts into the
-    unique index local. A message is identified by its id: writing the same object to the same
-    stream again is idempotent, so create a `Message` for each occurrence.
+    `data` can be any value that the engine's JSON serializer accepts, `metadata` any such mapping.
+    The default id is a time-ordered UUID (version 7), which keeps inserts into the unique index
+    local. The id identifies the message: writing the same `Message` to the same stream again is
+    idempotent, so create a new one for each occurrence.
 
     Raises:
         InvalidMessage: the type is empty, the id is not a UUID, or the metadata is not a mapping.
@@ -106,18 +106,16 @@ class Message:
             )
 
     def follow(self, preceding: StoredMessage) -> Message:
-        """Return a copy of this message that follows another one, which caused it.
+        """Return a copy of this message that follows the message that caused it.
 
-        The causation keys name the preceding message. Its correlation, reply stream and properties
-        replace those of this message; its local properties are not propagated.
+        The causation keys of its metadata identify the preceding message. The correlation stream,
+        reply stream and properties of the preceding message replace those of this message; local
+        properties are not propagated.
 
         Raises:
             InvalidArgument: the preceding message is not a `StoredMessage`.
         """
-        if not isinstance(preceding, StoredMessage):
-            raise InvalidArgument(
-                f"The preceding message must be a StoredMessage, got {described(preceding)}"
-            )
+        preceding = instance("preceding", preceding, StoredMessage)
         metadata = {
             **(self.metadata or {}),
             "causationMessageStreamName": preceding.stream_name,
@@ -133,8 +131,8 @@ class Message:
     def with_correlation(self, stream_name: str) -> Message:
         """Return a copy of this message that is correlated with a stream.
 
-        Messages that follow it inherit the correlation, so that a read with a `correlation` of the
-        stream's category returns them.
+        Messages that follow it inherit the correlation, so a category read whose `correlation` is
+        the category of that stream returns them.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
@@ -142,7 +140,7 @@ class Message:
         return self._with(correlationStreamName=StreamName(stream_name))
 
     def with_reply_stream(self, stream_name: str) -> Message:
-        """Return a copy of this message that requests a reply in a stream. See `reply`.
+        """Return a copy of this message that requests a reply in a given stream. See `reply`.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
@@ -150,9 +148,9 @@ class Message:
         return self._with(replyStreamName=StreamName(stream_name))
 
     def reply(self, preceding: StoredMessage) -> tuple[StreamName, Message]:
-        """Return the reply stream of a preceding message, and this message as the reply.
+        """Return the reply stream of a preceding message (the request), and this message as reply.
 
-        The reply follows the preceding message, without its reply stream.
+        The reply follows the request, but doesn't inherit its reply stream.
 
         Raises:
             NoReplyStream: the preceding message has no reply stream.

@@ -8,14 +8,14 @@ from mdb_sqla.words.argument_checks import is_storable, name_of, plain
 __all__ = ["NO_STREAM", "StreamName", "category_name", "ordering_key"]
 
 NO_STREAM = -1
-"""The version of a stream without messages; as expected version: the stream must not exist."""
+"""The version of a stream without messages. As an expected version: the stream must not exist."""
 
 
 class StreamName(str):
     """The name of a stream or category: `category[:type[+type…]][-id[+id…]]`.
 
-    It is a `str`. The first `-` separates the category from the id; further dashes belong to the
-    id. A name without `-` is a category.
+    It is a `str`. The first `-` separates the category from the id; later dashes are part of the
+    id. A name without a `-` is a category.
 
     Raises:
         InvalidStreamName: the category is empty, or the name contains NUL or surrogates.
@@ -37,15 +37,16 @@ class StreamName(str):
 
     @classmethod
     def build(cls, category: str, *ids: object, types: tuple[str, ...] | str = ()) -> StreamName:
-        """Build a name: `build("account", 1, 2, types="command")` is `account:command-1+2`.
+        """Build a name from its parts.
 
-        Without ids it is a category. The parts must not contain the separators around them.
+        `build("account", 1, 2, types="command")` returns `account:command-1+2`. Without ids, the
+        result is a category. A part must not contain the separators next to it.
 
         Args:
             category: the category, without types.
-            ids: strings, integers, UUIDs, or other objects that define `__str__`; for a member of
-                an Enum, its value.
-            types: one type or several.
+            ids: strings, integers, UUIDs, or other objects that define `__str__`. An Enum member
+                stands for its value.
+            types: one or more types.
 
         Raises:
             InvalidStreamName: a part is empty, contains a separator, or does not define `__str__`.
@@ -76,7 +77,7 @@ class StreamName(str):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The types of the category, such as `command`; may be empty."""
+        """The types of the category, such as `command`; empty if it has none."""
         types = self.category.partition(":")[2]
         return tuple(types.split("+")) if types else ()
 
@@ -93,7 +94,7 @@ class StreamName(str):
 
     @property
     def cardinal_id(self) -> str | None:
-        """The first part of the id, which partitions consumer groups; None for a category."""
+        """The first part of the id, the partition key of consumer groups; None for a category."""
         return None if self.id is None else self.ids[0]
 
     @property
@@ -103,10 +104,10 @@ class StreamName(str):
 
 
 def category_name(name: str) -> StreamName:
-    """Return the name of a category.
+    """Return a validated category name.
 
     Raises:
-        InvalidStreamName: it is invalid, or the name of a stream.
+        InvalidStreamName: the name is invalid, or is that of a stream.
     """
     checked = StreamName(name)
     if not checked.is_category:
@@ -117,9 +118,10 @@ def category_name(name: str) -> StreamName:
 
 
 def ordering_key(stream_name: str) -> str:
-    """Return the key within which messages stay in order: the cardinal id, or else the whole name.
+    """Return the ordering key of a stream: the cardinal id, or the whole name if there is none.
 
-    It accepts any stored name, including those that other clients write, such as `-7`.
+    Messages with the same key are handled in order. Accepts any stored name, including those that
+    other clients write, such as `-7`.
     """
     _, separator, id_ = stream_name.partition("-")
     return id_.partition("+")[0] if separator else stream_name

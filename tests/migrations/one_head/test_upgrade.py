@@ -220,7 +220,7 @@ def test_a_later_step_that_fails_takes_the_store_back(application: OneHead) -> N
     [
         ("", r"The version .* must be '0001' in this release of mdb_sqla: '0002'"),
         (", schema='a$b'", r"a\$b"),
-        (", lock_granularity='table'", "must be category or stream, got 'table'"),
+        (", lock_granularity='table'", "must be 'category' or 'stream', got 'table'"),
     ],
 )
 def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: str) -> None:
@@ -234,7 +234,7 @@ def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: s
 
 
 def test_an_argument_of_the_command_that_is_invalid(application: OneHead) -> None:
-    with pytest.raises(CommandError, match="must be category or stream, got 'table'"):
+    with pytest.raises(CommandError, match="must be 'category' or 'stream', got 'table'"):
         command.upgrade(application.config(lock_granularity="table"), "head")
 
 
