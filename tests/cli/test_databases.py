@@ -162,7 +162,7 @@ def test_consumers_would_skip_messages(database: URL) -> None:
     consume(database)
 
     refused = mdb("clear", "--yes", url=database, code=1).stderr
-    assert "'billing' have positions, and would skip new messages" in refused
+    assert "'billing' would skip new messages up to their saved positions" in refused
     assert "--reset-consumers" in refused
     assert number(database) == 2
 

@@ -87,7 +87,7 @@ def test_a_failing_handler_leaves_nothing_and_stops_the_consumer(application: An
             raise ZeroDivisionError("two")
 
     application.write("order-1", 1, 2, 3)
-    with pytest.raises(HandlerFailed, match=r"message 2 .* in 3 attempts") as error:
+    with pytest.raises(HandlerFailed, match=r"message 2 .* after 3 attempts") as error:
         application.catch_up(consumer)
 
     assert isinstance(error.value.__cause__, ZeroDivisionError)

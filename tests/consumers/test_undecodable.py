@@ -83,7 +83,7 @@ def test_it_stops_the_consumer_where_it_is(application: Application, make: Any) 
     write_bad(application)
     application.write("order-2", 3)
 
-    with pytest.raises(HandlerFailed, match="message 2 of type 'Bad', stream order-1") as raised:
+    with pytest.raises(HandlerFailed, match="message 2 of type 'Bad' in stream order-1") as raised:
         application.catch_up(make())
 
     cause = raised.value.__cause__

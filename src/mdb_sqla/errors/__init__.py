@@ -1,4 +1,4 @@
-"""The errors that this package raises; other errors of a driver are not wrapped."""
+"""The errors raised by this package. Other driver errors are not wrapped."""
 
 from mdb_sqla.errors.arguments import (
     InvalidLine,
@@ -83,6 +83,6 @@ __all__ = [
     "WrongExpectedVersion",
 ]
 
-# Applications import them from here, and tracebacks show this module.
+# Tracebacks show this module, not the one that defines the error.
 for _name in __all__:
     globals()[_name].__module__ = __name__

@@ -31,7 +31,7 @@ class InvalidStreamName(InvalidArgument):
 
 
 class InvalidSchemaName(InvalidArgument):
-    """A schema name that is empty, longer than 63 bytes, or contains `$`, a bracket or NUL.
+    """A schema name that is empty, is longer than 63 bytes, or contains `$`, a bracket or NUL.
 
     Attributes:
         value: the name.
@@ -39,16 +39,16 @@ class InvalidSchemaName(InvalidArgument):
 
     def __init__(self, value: str) -> None:
         super().__init__(
-            f"Invalid schema name {value!r}: it must have 1 to 63 bytes, and no $, [, ] or NUL"
+            f"Invalid schema name {value!r}: it must be 1 to 63 bytes long, without $, [, ] or NUL"
         )
         self.value = value
 
 
 class InvalidLine(InvalidArgument):
-    """A line of a file that is not a message; its transaction is not committed.
+    """A line of a JSON Lines file that is not a valid message. Its transaction is not committed.
 
     Attributes:
-        number: the number of the line, from 1.
+        number: the line number, from 1.
     """
 
     def __init__(self, number: int, rule: str) -> None:
@@ -59,7 +59,8 @@ class InvalidLine(InvalidArgument):
 class InvalidMessage(MessageStoreError, ValueError):
     """A message that can't be stored because of its type, id, data or metadata.
 
-    If a write raises it, nothing was written, and the transaction is as after any failed statement.
+    If a write raises it, nothing was written. Roll back the transaction, or to a savepoint, as
+    after any failed statement.
 
     Attributes:
         message: the message.
@@ -72,18 +73,18 @@ class InvalidMessage(MessageStoreError, ValueError):
 
 
 class UndecodableMessage(MessageStoreError, ValueError):
-    """A stored message that can't be decoded; the `__cause__` says why.
+    """A stored message that can't be decoded; `__cause__` is the reason.
 
-    The engine's JSON deserializer failed, or the message's time is infinite or outside of the years
-    1 to 9999.
+    Either the engine's JSON deserializer failed, or the message's time is infinite or outside the
+    years 1 to 9999.
 
-    The transaction is unaffected. A consumer treats it like a failed handler.
+    The transaction is not affected. A consumer treats the error like a failed handler.
 
     Attributes:
         stream_name: the stream.
         position: the message's position in the stream.
         global_position: the message's global position.
-        before: the messages of the same read before it.
+        before: the messages that the same read returned before this one.
     """
 
     def __init__(self, message: Any, error: Exception) -> None:
@@ -105,7 +106,7 @@ class UndecodableMessage(MessageStoreError, ValueError):
 
 
 class NoReplyStream(InvalidArgument):
-    """A reply to a message whose metadata names no reply stream.
+    """A reply to a message whose metadata has no reply stream.
 
     Attributes:
         message: the message to reply to.

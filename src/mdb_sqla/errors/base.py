@@ -1,4 +1,4 @@
-"""Base classes of the errors."""
+"""Base classes of all errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["InvalidArgument", "MessageStoreError"]
 
 
 class MessageStoreError(Exception):
-    """The base class of all errors of this package."""
+    """Base class of all errors raised by this package."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Constructors take values rather than the message.
+        # Constructors take attribute values, not the message.
         return _restored, (type(self), self.args, self.__dict__)
 
 

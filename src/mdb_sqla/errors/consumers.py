@@ -21,7 +21,7 @@ __all__ = [
 
 
 class PositionsExist(MessageStoreError):
-    """Deleting the messages would leave consumers with positions beyond all of them; roll back.
+    """Deleting the messages would leave consumers ahead of the end of the store; roll back.
 
     Attributes:
         consumers: the consumers' names.
@@ -29,31 +29,31 @@ class PositionsExist(MessageStoreError):
 
     def __init__(self, consumers: list[str]) -> None:
         super().__init__(
-            f"The messages were not deleted: consumers {', '.join(map(repr, consumers))} have "
-            "positions, and would skip new messages up to them; reset the consumers as well"
+            f"No messages were deleted: consumers {', '.join(map(repr, consumers))} would skip new "
+            "messages up to their saved positions; reset the consumers as well"
         )
         self.consumers = consumers
 
 
 class ConsumerAhead(MessageStoreError):
-    """A consumer's position is beyond the last message of the store; nothing was handled.
+    """A consumer's position is beyond the last message of the store. No message was handled.
 
-    The store was emptied, or restored to an earlier state, and the consumer would skip new messages
+    The store was emptied or restored to an earlier state, and the consumer would skip new messages
     up to its position.
 
     Attributes:
         consumer: the consumer's name.
-        slot: the slot of its work.
+        slot: the slot.
         position: the consumer's position.
-        drawn: the last global position that was assigned.
+        drawn: the last global position that the store has assigned.
     """
 
     def __init__(self, consumer: str, slot: int, position: int, drawn: int) -> None:
         restarted = " after a restart of the sequence" if position <= drawn else ""
         super().__init__(
             f"Consumer {consumer!r} is at global position {position} in slot {slot}, but the last "
-            f"assigned one is {drawn}{restarted}: the store was emptied, or restored to an earlier "
-            "state. Choose where it continues with `mdb reset-consumer`"
+            f"position assigned is {drawn}{restarted}: the store was emptied or restored to an "
+            "earlier state. Choose where the consumer continues with `mdb reset-consumer`"
         )
         self.consumer = consumer
         self.slot = slot
@@ -62,13 +62,13 @@ class ConsumerAhead(MessageStoreError):
 
 
 class HttpUnavailable(MessageStoreError):
-    """The health endpoint can't start: address in use, or extra `http` not installed."""
+    """The health endpoint can't start: the address is in use, or the extra `http` is missing."""
 
 
 class NoReply(MessageStoreError, TimeoutError):
-    """There was no reply in time; it may still arrive.
+    """No reply arrived before the timeout. It may still arrive later.
 
-    The request is written, unless the database was unreachable the whole time.
+    The request was written, unless the database was unreachable the whole time.
 
     Attributes:
         stream_name: the reply stream.
@@ -82,7 +82,7 @@ class NoReply(MessageStoreError, TimeoutError):
 
 
 class NoHandler(MessageStoreError):
-    """A strict consumer has read a message whose type has no handler.
+    """A strict consumer read a message whose type has no handler.
 
     Attributes:
         message: the message.
@@ -90,33 +90,35 @@ class NoHandler(MessageStoreError):
 
     def __init__(self, message: Any) -> None:
         super().__init__(
-            f"No handler for messages of type {message.type!r}: "
-            f"message {message.global_position}, stream {message.stream_name}"
+            f"No handler for message type {message.type!r}, the type of message "
+            f"{message.global_position} in stream {message.stream_name}: register one, or set "
+            "strict=False"
         )
         self.message = message
 
 
 class HandlerFailed(MessageStoreError):
-    """All attempts to handle a message have failed; their effects are rolled back.
+    """All attempts to handle a message failed. Their effects were rolled back.
 
-    The handler's error is the `__cause__`.
+    `__cause__` is the handler's error.
 
     Attributes:
-        message: the message; the first one, if several are handled in one transaction.
+        message: the message; if a transaction handles several, the first of them.
         attempts: the number of attempts.
     """
 
     def __init__(self, consumer: str, message: Any, attempts: int) -> None:
         super().__init__(
             f"Consumer {consumer!r} could not handle message {message.global_position} of type "
-            f"{message.type!r}, stream {message.stream_name}, in {attempts} attempts"
+            f"{message.type!r} in stream {message.stream_name} after {attempts} "
+            f"attempt{'s' if attempts != 1 else ''}"
         )
         self.message = message
         self.attempts = attempts
 
 
 class BrokerRejected(MessageStoreError):
-    """A broker rejects a relay's message because of its content.
+    """A broker rejected a relay's message because of its content.
 
     Attributes:
         message: the message.
@@ -124,31 +126,31 @@ class BrokerRejected(MessageStoreError):
 
     def __init__(self, message: Any, reason: str) -> None:
         super().__init__(
-            f"Message {message.global_position} of type {message.type!r}, "
-            f"stream {message.stream_name}, was rejected: {reason}"
+            f"Message {message.global_position} of type {message.type!r} in stream "
+            f"{message.stream_name} was rejected: {reason}"
         )
         self.message = message
 
 
 class SlotLost(MessageStoreError):
-    """Another process has taken over a slot; the consumer has stopped here.
+    """Another process took over a slot, and the consumer stopped in this process.
 
     Attributes:
         consumer: the consumer's name.
-        slot: the slot of its work.
+        slot: the slot.
     """
 
     def __init__(self, consumer: str, slot: int) -> None:
         super().__init__(
-            f"Slot {slot} of consumer {consumer!r} was taken over by another process; to run "
-            "several at a time, use a group"
+            f"Another process took over slot {slot} of consumer {consumer!r}; to run the consumer "
+            "in several processes, pass a Group"
         )
         self.consumer = consumer
         self.slot = slot
 
 
 class MemberReplaced(MessageStoreError):
-    """Another process has joined a consumer's group with the same member name.
+    """Another process joined a consumer's group under the same member name.
 
     Attributes:
         consumer: the consumer's name.
@@ -157,16 +159,16 @@ class MemberReplaced(MessageStoreError):
 
     def __init__(self, consumer: str, member: str) -> None:
         super().__init__(
-            f"Another process has joined the group of consumer {consumer!r} as member {member!r}; "
-            "each process needs a different name"
+            f"Another process joined the group of consumer {consumer!r} as member {member!r}; each "
+            "process needs a unique member name"
         )
         self.consumer = consumer
         self.member = member
 
 
 class Unavailable(MessageStoreError):
-    """Raise it in a handler when something that it needs is unavailable.
+    """Raise this in a handler when a resource that it needs is unavailable.
 
-    The consumer calls the handler again, with pauses of at most ten seconds, until it succeeds or
-    fails otherwise. Attempts are not counted.
+    The consumer retries the handler, backing off to at most ten seconds between attempts, until it
+    succeeds or raises another error. These attempts don't count toward the retry policy's limit.
     """

@@ -8,7 +8,7 @@ _MAX_LENGTH = 200  # characters
 
 
 def described(value: object) -> str:
-    """Return a value with its type: `'4' (str)`."""
+    """Return the `repr` of a value with its type: `'4' (str)`."""
     return f"{shown(value)} ({name_of(type(value))})"
 
 
@@ -17,14 +17,14 @@ def shown(value: object) -> str:
     try:
         text = repr(value)
     except Exception as error:
-        # Must not hide the error about to be raised.
+        # Must not mask the error that is about to be raised.
         return f"<repr failed: {name_of(type(error))}>"
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
 def name_of(kind: type) -> str:
     """Return the name of a type, with its module unless it is built in."""
-    # Our types are imported from the package, not from its modules.
+    # Applications import this package's types from the package, not from its modules.
     package, _, _ = kind.__module__.partition(".")
     module = "mdb_sqla" if package == "mdb_sqla" else kind.__module__
     module = "" if module == "builtins" else f"{module}."

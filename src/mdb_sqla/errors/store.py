@@ -1,4 +1,4 @@
-"""Errors of the server, and of the state of a store."""
+"""Errors reported by the server, and errors about the state of a store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class NotCommitted(MessageStoreError):
-    """The position of a message was read before its transaction was committed."""
+    """The position of a pending message was requested before the transaction was committed."""
 
     def __init__(self, stream_name: str) -> None:
         super().__init__(
@@ -40,18 +40,18 @@ class NotCommitted(MessageStoreError):
 
 
 class StoreBusy(MessageStoreError):
-    """Other transactions blocked a change; nothing was changed."""
+    """Concurrent transactions blocked an administrative change. Nothing was changed."""
 
 
 class StoreRewound(MessageStoreError):
-    """The last message read no longer exists, so that continuing could skip messages.
+    """The last message read no longer exists, so continuing could skip messages.
 
     The store was cleared, restored from a backup, or replaced by a standby that lacked the latest
-    transactions; or it is another store, or the message was deleted.
+    transactions. Or this is a different store, or the message was deleted.
 
     Attributes:
         global_position: the global position of the last message read.
-        id: its id.
+        id: the id of the last message read.
     """
 
     def __init__(self, global_position: int, id: UUID) -> None:  # noqa: A002
@@ -64,7 +64,7 @@ class StoreRewound(MessageStoreError):
 
 
 class Refusal(MessageStoreError):
-    """The server rejected a call; the transaction is as after any failed statement."""
+    """The server rejected a call. Roll back the transaction, or to a savepoint."""
 
     def __init__(self, message: str, **values: Any) -> None:
         super().__init__(message)
@@ -72,12 +72,14 @@ class Refusal(MessageStoreError):
 
 
 class WrongExpectedVersion(Refusal):
-    """The stream's version is not the expected one, so nothing was written.
+    """Optimistic concurrency conflict: the stream is not at the expected version.
+
+    Nothing was written. Your decision used stale state: reload it and decide again.
 
     Attributes:
         stream_name: the stream.
         expected_version: the version that the writer expected; `NO_STREAM` (-1) for no stream.
-        stream_version: the stream's version; `NO_STREAM` (-1) if there is no stream.
+        stream_version: the actual version; `NO_STREAM` (-1) if the stream does not exist.
     """
 
     stream_name: str
@@ -86,7 +88,7 @@ class WrongExpectedVersion(Refusal):
 
 
 class NotAStream(Refusal):
-    """The name of a category where a stream name is required.
+    """A category name was passed where a stream name is required.
 
     Attributes:
         stream_name: the name.
@@ -96,7 +98,7 @@ class NotAStream(Refusal):
 
 
 class NotACategory(Refusal):
-    """The name of a stream where a category is required.
+    """A stream name was passed where a category is required.
 
     Attributes:
         category: the name.
@@ -106,7 +108,7 @@ class NotACategory(Refusal):
 
 
 class InvalidCorrelation(Refusal):
-    """The name of a stream as correlation, where a category is required.
+    """A stream name was passed as the correlation, which must be a category.
 
     Attributes:
         correlation: the name.
@@ -116,7 +118,7 @@ class InvalidCorrelation(Refusal):
 
 
 class InvalidConsumerGroup(Refusal):
-    """A consumer group's member or size is missing or out of range.
+    """The member or the size of a consumer group is missing or out of range.
 
     Attributes:
         member: the member, from 0; None if missing.
@@ -128,13 +130,13 @@ class InvalidConsumerGroup(Refusal):
 
 
 class ConditionNotActivated(Refusal):
-    """A condition was given but the setting `message_store.sql_condition` is not `on`."""
+    """A condition was passed, but the setting `message_store.sql_condition` is not `on`."""
 
 
 class DuplicateMessageId(Refusal):
-    """Another message has the same id, so nothing was written.
+    """A message with the same id is already stored. Nothing was written.
 
-    With `idempotent`, it has another stream, type, data or metadata.
+    With `idempotent`, the stored message differs in stream, type, data or metadata.
 
     Attributes:
         id: the id; None if row-level security hides it.
@@ -144,7 +146,7 @@ class DuplicateMessageId(Refusal):
 
 
 class TransactionConflict(Refusal):
-    """A conflict with a concurrent transaction: retry the whole transaction.
+    """The transaction conflicts with a concurrent one: retry the whole transaction.
 
     Attributes:
         sqlstate: 40001 for a serialization failure, 40P01 for a deadlock.
@@ -154,15 +156,15 @@ class TransactionConflict(Refusal):
 
 
 class ReadNotExact(Refusal):
-    """The read could skip messages; read at isolation level READ COMMITTED, on the primary."""
+    """The read could skip messages: use isolation level READ COMMITTED, on the primary."""
 
 
 class StoreNotInstalled(Refusal):
-    """The message store's schema, table or a function is missing in this database."""
+    """The message store's schema, a table or a function is missing from this database."""
 
 
 class NotPermitted(Refusal):
-    """The current role lacks a privilege; the message names the object.
+    """The current role lacks a privilege. The error message names the object.
 
     The roles `message_store_reader`, `message_store_writer` and `message_store_consumer` have the
     privileges that applications need.
@@ -170,26 +172,26 @@ class NotPermitted(Refusal):
 
 
 class SequenceBehind(Refusal):
-    """The sequence is behind the messages' global positions, so that writes fail.
+    """The sequence of global positions is behind the stored messages, so writes fail.
 
-    It happens when rows are inserted without the sequence, such as by logical replication.
+    This happens when rows are inserted without the sequence, for example by logical replication.
     """
 
 
 class TooManyLocks(Refusal):
     """PostgreSQL's lock table is full.
 
-    One transaction writes to too many categories, or to too many streams in separate writes; or
-    other transactions hold too many locks.
+    Either one transaction writes to too many categories, or to too many streams in separate writes,
+    or other transactions hold too many locks.
     """
 
 
 class UnrecognizedStore(Refusal):
-    """The schema can't hold a store, or has one that can't be adopted; nothing was changed."""
+    """The schema can't hold a store, or has one that can't be adopted. Nothing was changed."""
 
 
 class DataExists(Refusal):
-    """A downgrade would delete messages or consumers' state; nothing was changed.
+    """A downgrade would delete messages or consumers' state. Nothing was changed.
 
-    The message names what would be deleted, and a note how to allow it.
+    The error message lists what would be deleted; its note explains how to allow it.
     """
