@@ -14,7 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from mdb_sqla.database.dedicated_connection import OwnConnection, beside, own_connection
+from mdb_sqla.database.dedicated_connection import (
+    DedicatedConnection,
+    dedicated_connection,
+    dedicated_engine,
+)
 from mdb_sqla.errors import MemberReplaced
 
 __all__ = ["Heartbeat", "Submit", "run_heartbeat"]
@@ -70,7 +74,7 @@ class _Sender:
         self._ended = threading.Event()
         self._sent_at = time.monotonic()
         self._problem: Exception | None = None
-        self._dedicated: OwnConnection | None = None
+        self._dedicated: DedicatedConnection | None = None
         self._submitted: Future[Any] | None = None
         self._threads = [
             threading.Thread(target=target, name="mdb_sqla heartbeat", daemon=True)
@@ -101,7 +105,7 @@ class _Sender:
                 session.commit()
 
         try:
-            with closing(own_connection(beside(self._engine))) as connection:
+            with closing(dedicated_connection(dedicated_engine(self._engine))) as connection:
                 self._dedicated = connection
                 while not self._ended.wait(self._heartbeat.interval):
                     try:

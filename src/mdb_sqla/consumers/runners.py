@@ -20,7 +20,7 @@ from mdb_sqla.consumers.handler_invocation import call, call_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.consumers.loop_operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.consumers.messages_in_flight import deliver
-from mdb_sqla.database.application_connections import note
+from mdb_sqla.database.application_connections import register_application_connection
 from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
@@ -109,7 +109,9 @@ class Runner:
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
         with interruptions(), self._factory() as session:
-            note(session.connection(bind_arguments=_BIND, execution_options=_OPTIONS))
+            register_application_connection(
+                session.connection(bind_arguments=_BIND, execution_options=_OPTIONS)
+            )
             done = work(session)
             session.commit()
             return done
@@ -196,7 +198,7 @@ class AsyncRunner:
                 connection = await session.connection(
                     bind_arguments=_BIND, execution_options=_OPTIONS
                 )
-                note(connection.sync_connection)
+                register_application_connection(connection.sync_connection)
                 done = await session.run_sync(work)
                 await session.commit()
                 return done

@@ -1,3 +1,3 @@
-"""Execution of statements over sessions and connections, and the server's errors."""
+"""Statement execution over sessions and connections, and translation of server errors."""
 
 __all__: list[str] = []

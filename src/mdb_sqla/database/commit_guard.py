@@ -1,4 +1,4 @@
-"""Hooks for the commits of a connection, for cases in which its session's events are too late."""
+"""Hooks that run before a connection commits, where session events come too late."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sqlalchemy import Connection, NestedTransaction, Transaction, event
 
 from mdb_sqla.errors import InvalidArgument
 
-__all__ = ["CommitWatch", "current_transaction", "refuse_commit"]
+__all__ = ["CommitWatch", "current_transaction", "prevent_commit"]
 
 
 class CommitWatch:
-    """Calls a function before a connection commits or prepares a commit.
+    """Calls a function before a connection commits or prepares a two-phase commit.
 
     Args:
         connection: the connection.
@@ -35,7 +35,7 @@ class CommitWatch:
         try:
             self._work(connection)
         except BaseException:
-            # SQLAlchemy considers the transaction ended even if this event raises.
+            # SQLAlchemy considers the transaction to have ended even if this event raises.
             connection.connection.rollback()
             raise
 
@@ -48,37 +48,39 @@ def current_transaction(connection: Connection) -> Transaction | None:
     return connection.get_nested_transaction() or connection.get_transaction()
 
 
-def refuse_commit(connection: Connection, rows_in: Transaction, streams: Iterable[str]) -> None:
-    """Prevent a connection from committing rows without their messages; it may roll back.
+def prevent_commit(
+    connection: Connection, row_transaction: Transaction, streams: Iterable[str]
+) -> None:
+    """Prevent a connection from committing rows without their messages. It can still roll back.
 
     Args:
-        connection: the connection whose transaction continues with the rows.
-        rows_in: that transaction, or the savepoint in it.
+        connection: the connection.
+        row_transaction: the transaction that contains the rows, or the savepoint in it.
         streams: the stream names of the messages.
     """
     names = ", ".join(sorted(set(streams)))
-    # Weak: the transaction has ended once its object is garbage.
-    reference = ref(rows_in)
+    # A weak reference: the transaction has ended once its object is garbage-collected.
+    reference = ref(row_transaction)
 
-    def refuse(_connection: Connection) -> None:
+    def prevent(_connection: Connection) -> None:
         transaction = reference()
         if transaction is not None and transaction.is_active:
             raise InvalidArgument(
-                f"A session joined to this transaction was closed with pending messages to {names}:"
-                " its rows would be committed without them. Commit the session before closing it, "
-                "or roll back"
+                "A session that joined this transaction was closed with pending messages to "
+                f"{names}: its rows would be committed without them. Commit the session before "
+                "closing it, or roll back"
             )
 
     def release(connection: Connection, _name: str, _context: object) -> None:
         transaction = reference()
         if transaction is not None and current_transaction(connection) is transaction:
             try:
-                refuse(connection)
+                prevent(connection)
             except InvalidArgument:
                 transaction.rollback()
                 raise
 
     # Never removed: listeners can't be removed during an event.
-    CommitWatch(connection, refuse)
-    if isinstance(rows_in, NestedTransaction):
+    CommitWatch(connection, prevent)
+    if isinstance(row_transaction, NestedTransaction):
         event.listen(connection, "release_savepoint", release)

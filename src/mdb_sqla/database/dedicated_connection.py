@@ -1,4 +1,4 @@
-"""A dedicated connection for a background thread, outside of the application's pool."""
+"""Dedicated connections for background threads, outside the application's pool."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mdb_sqla.database.application_connections import reject_application_connect
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["OwnConnection", "beside", "can_listen", "own_connection"]
+__all__ = ["DedicatedConnection", "can_listen", "dedicated_connection", "dedicated_engine"]
 
 _T = TypeVar("_T")
 
 _CONNECT_TIMEOUT = 10.0  # seconds
-_GRACE = 0.5  # seconds for an interrupted attempt: drivers leak cancelled connections
+_GRACE = 0.5  # seconds for an interrupted attempt to finish: drivers leak cancelled connections
 
 
 class _Interrupted(Exception):
     """The connection is no longer needed."""
 
 
-class OwnConnection(Protocol):
-    """A connection that is opened on first use, and again after an error.
+class DedicatedConnection(Protocol):
+    """A connection that is opened on first use, and reopened after an error.
 
-    It is not thread-safe, except for `interrupt`.
+    Only `interrupt` is thread-safe.
     """
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
@@ -49,21 +49,22 @@ class OwnConnection(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Make `listen` return, now and on later calls, and abort a connection attempt.
+        """Make this and later calls of `listen` return, and abort a connection attempt.
 
-        Call it from any thread. It can't abort a blocking connection attempt of a sync driver.
+        Can be called from any thread. The blocking connection attempt of a sync driver can't be
+        aborted.
         """
 
     def close(self) -> None:
         """Close the connection permanently."""
 
 
-def beside(engine: Engine) -> Engine:
-    """Return an engine that connects like another one, with a separate pool and AUTOCOMMIT.
+def dedicated_engine(engine: Engine) -> Engine:
+    """Return an engine that connects like the application's, with its own pool and AUTOCOMMIT.
 
-    The other engine must have connected before, or two threads could initialize its dialect at the
-    same time. The new engine keeps it alive, because listeners of its pool refer to it. It refuses
-    to use connections of the application, which a `creator` may return.
+    The application's engine must have connected before, or two threads could initialize its dialect
+    at the same time. The new engine keeps it alive, because listeners of the pool refer to it. It
+    rejects application connections, which a `creator` may return.
     """
     pool = engine.pool.recreate()
     reject_application_connections(pool, engine.dialect)
@@ -84,17 +85,19 @@ def beside(engine: Engine) -> Engine:
     return create_async_engine(engine.url, **options).sync_engine
 
 
-def own_connection(engine: Engine) -> OwnConnection:
-    """Return a dedicated connection over an engine returned by `beside`."""
+def dedicated_connection(engine: Engine) -> DedicatedConnection:
+    """Return a dedicated connection of an engine that `dedicated_engine` returned."""
     return _AsyncConnection(engine) if engine.dialect.is_async else _SyncConnection(engine)
 
 
 def can_listen(engine: Engine) -> bool:
-    """Whether the engine's driver can receive notifications."""
+    """Return whether the engine's driver can receive notifications."""
     return engine.dialect.driver in {"psycopg", "asyncpg"}
 
 
 class _SyncConnection:
+    """A connection of a sync driver."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
@@ -145,14 +148,14 @@ class _SyncConnection:
 
 
 class _AsyncConnection:
-    """Runs in a separate event loop, independent of the application's."""
+    """A connection of an async driver, in a separate event loop."""
 
     def __init__(self, engine: Engine) -> None:
         from sqlalchemy.ext.asyncio import AsyncEngine
 
         self._engine = AsyncEngine(engine)
         self._connection: AsyncConnection | None = None
-        # With a factory, the loop does not become the current thread's.
+        # With a factory, the loop is not set as the current thread's.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
         self._interrupted = asyncio.Event()
@@ -207,10 +210,10 @@ class _AsyncConnection:
         return await self._engine.connect()
 
     async def _unless_interrupted(self, waiting: Coroutine[Any, Any, _T], grace: float = 0) -> _T:
-        """Return the result of a coroutine, waiting `grace` seconds more if interrupted.
+        """Return the result of a coroutine; if interrupted, wait `grace` seconds more for it.
 
         Raises:
-            _Interrupted: it was interrupted first.
+            _Interrupted: the coroutine was interrupted before it finished.
         """
         waited = asyncio.ensure_future(waiting)
         tasks = [waited, asyncio.ensure_future(self._interrupted.wait())]

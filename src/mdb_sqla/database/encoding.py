@@ -1,4 +1,4 @@
-"""Errors for characters that the encoding of a connection or database lacks."""
+"""Errors for characters that the encoding of a connection or database can't represent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _UNTRANSLATABLE = "22P05"
 
 @contextmanager
 def encodings_translated() -> Iterator[None]:
-    """Raise `InvalidArgument` if an encoding lacks a character of a read.
+    """Raise `InvalidArgument` if an encoding can't represent a character of a read.
 
-    For writes, `refused_message` names the message.
+    Writes raise `InvalidMessage` instead, which identifies the message.
     """
     try:
         yield

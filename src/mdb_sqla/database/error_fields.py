@@ -1,4 +1,4 @@
-"""What a driver hands over of an error of the server, the same for every driver."""
+"""The fields of a server error, independent of the driver."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["Diagnostics", "diagnostics_of", "sqlstate_of"]
 
 
 class Diagnostics(NamedTuple):
-    """Fields of PostgreSQL's error report; those that it does not have are empty.
+    """The fields of a PostgreSQL error report; missing fields are empty.
 
     Attributes:
-        sqlstate: None without one, such as where there was no connection.
-        message: the primary message; the driver's own text where the server sent none.
-        detail: the secondary message.
-        hint: what to do.
-        context: the calls that it happened in.
-        schema: the schema of what it is about.
+        sqlstate: the SQLSTATE; None if there is none, for example if the connection failed.
+        message: the primary message, or the driver's text if the server sent none.
+        detail: the detail.
+        hint: the hint.
+        context: the call stack.
+        schema: the schema of the object concerned.
         table: the table.
-        constraint: the constraint, or the kind of an error that one of our functions raises.
+        constraint: the constraint; for errors raised by the store's functions, the kind of error.
     """
 
     sqlstate: str | None
@@ -34,9 +34,9 @@ class Diagnostics(NamedTuple):
 
 
 def diagnostics_of(error: BaseException) -> Diagnostics:
-    """Return the fields of the driver's error, or of SQLAlchemy's around it."""
+    """Return the fields of a driver error, or of the SQLAlchemy error that wraps it."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    # psycopg has them in `diag`; SQLAlchemy raises its asyncpg errors from asyncpg's own.
+    # psycopg has `diag`; for asyncpg, SQLAlchemy raises its error from asyncpg's.
     psycopg = getattr(original, "diag", None)
     if psycopg is not None:
         source, prefix, message = psycopg, "message_", "message_primary"
@@ -59,8 +59,8 @@ def diagnostics_of(error: BaseException) -> Diagnostics:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """Return the SQLSTATE of the driver's error, or of SQLAlchemy's around it; None without one."""
+    """Return the SQLSTATE of a driver error or of the SQLAlchemy error that wraps it, or None."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    # psycopg2 calls it otherwise.
+    # psycopg2 names it `pgcode`.
     sqlstate: str | None = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     return sqlstate

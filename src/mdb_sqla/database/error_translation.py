@@ -1,7 +1,7 @@
-"""What the server refuses, raised as the package's own errors.
+"""Translation of server errors into this package's errors.
 
-The functions of a store raise SQLSTATE P0001 for every kind of error, as Message DB does, since its
-clients rely on that. The kind is in the field CONSTRAINT, and the values are in DETAIL, as JSON.
+The store's functions raise SQLSTATE P0001 for every kind of error, like Message DB, because its
+clients rely on it. The field CONSTRAINT contains the kind, the field DETAIL the values as JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KINDS: dict[str, type[errors.Refusal]] = {
     "unrecognized_store": errors.UnrecognizedStore,
     "wrong_expected_version": errors.WrongExpectedVersion,
 }
-# A store of the original, which is not adopted yet, has the same texts and nothing else.
+# A Message DB store that is not adopted yet raises errors with the same texts but without fields.
 _TEXTS = [
     (kind, re.compile(pattern, re.DOTALL))
     for kind, pattern in (
@@ -64,95 +64,95 @@ _DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
 _MISSING = {"42883", "42P01", "42704"}
 """SQLSTATEs of an unknown function, table and type."""
 
-_OWN_NAME = (
+_STORE_NAME = (
     r"(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
     r"|last_global_position"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
     r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
     r"|\w+_summary)\b"
 )
-_OWN_OBJECT = re.compile(rf"\.{_OWN_NAME}")
-_IN_OWN_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_OWN_NAME}\(')
+_STORE_OBJECT = re.compile(rf"\.{_STORE_NAME}")
+_IN_STORE_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_STORE_NAME}\(')
 
-_MOST_LOCKS = "max_locks_per_transaction"
+_MAX_LOCKS = "max_locks_per_transaction"
 _INSUFFICIENT_PRIVILEGE = "42501"
 _ROLES = (
-    "Members of message_store_reader may read, of message_store_writer write as well, of "
-    "message_store_consumer consume as well; only the owner may install, upgrade or change a "
-    "store: see docs/privileges.md"
+    "Members of message_store_reader can read, members of message_store_writer can also write, and "
+    "members of message_store_consumer can also run consumers; only the owner can install, upgrade "
+    "or change a store. See docs/privileges.md"
 )
 _INSTALL = (
-    'call migrations.upgrade("0001") in a revision of yours and run alembic upgrade head, or run '
-    "mdb upgrade"
+    'call migrations.upgrade("0001") in one of your Alembic revisions and run alembic upgrade '
+    "head, or run mdb upgrade"
 )
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise our own error for each refusal of the server, from the driver's error.
+    """Translate rejections by the server into this package's errors.
 
-    Everything else, a lost connection among it, passes through as SQLAlchemy raised it.
+    Other errors, such as a lost connection, pass through as SQLAlchemy raised them.
     """
     try:
         yield
     except DBAPIError as error:
-        said = diagnostics_of(error)
-        refusal = conflict_of(error) or _raised(said) or _refusal(said)
+        fields = diagnostics_of(error)
+        refusal = conflict_of(error) or _raised_by_store(fields) or _raised_by_server(fields)
         if refusal is None:
             raise
         raise refusal from error
 
 
-def _raised(said: Diagnostics) -> errors.Refusal | None:
-    """Return the error that one of the store's functions or revisions raised."""
-    if said.sqlstate != _RAISED:
+def _raised_by_store(fields: Diagnostics) -> errors.Refusal | None:
+    """Return the error if one of the store's functions or revisions raised it."""
+    if fields.sqlstate != _RAISED:
         return None
-    kind = _KINDS.get(said.constraint) if said.schema else None
-    # A trigger of the application's may name a constraint, too; its detail is no JSON object.
-    if kind is not None and said.detail[:1] in {"", "{"}:
-        refusal = kind(said.message, **json.loads(said.detail or "{}"))
-        if said.hint:
-            refusal.add_note(said.hint)
+    kind = _KINDS.get(fields.constraint) if fields.schema else None
+    # A trigger of the application may also set a constraint; its detail is not a JSON object.
+    if kind is not None and fields.detail[:1] in {"", "{"}:
+        refusal = kind(fields.message, **json.loads(fields.detail or "{}"))
+        if fields.hint:
+            refusal.add_note(fields.hint)
         return refusal
     for kind, pattern in _TEXTS:
-        if match := pattern.fullmatch(said.message):
+        if match := pattern.fullmatch(fields.message):
             values: dict[str, object] = match.groupdict()
             for name in _NUMBERS & values.keys():
                 values[name] = None if values[name] == "<NULL>" else int(str(values[name]))
-            return kind(said.message, **values)
+            return kind(fields.message, **values)
     return None
 
 
-def _refusal(said: Diagnostics) -> errors.Refusal | None:
-    """Return the error for what PostgreSQL itself refused."""
-    sqlstate, text = said.sqlstate, said.message
+def _raised_by_server(fields: Diagnostics) -> errors.Refusal | None:
+    """Return the error if PostgreSQL itself rejected the statement."""
+    sqlstate, text = fields.sqlstate, fields.message
     if sqlstate == "23505" and _DUPLICATE.search(text):
-        id_ = match[1] if (match := _DUPLICATE_ID.search(said.detail)) else None
-        which = f"the id {id_}" if id_ else "the same id"
-        return errors.DuplicateMessageId(f"A message with {which} is stored already", id=id_)
-    if sqlstate == "23505" and _SEQUENCE_BEHIND.search(text) and said.table == "messages":
+        id_ = match[1] if (match := _DUPLICATE_ID.search(fields.detail)) else None
+        which = f"id {id_}" if id_ else "the same id"
+        return errors.DuplicateMessageId(f"A message with {which} is already stored", id=id_)
+    if sqlstate == "23505" and _SEQUENCE_BEHIND.search(text) and fields.table == "messages":
         return errors.SequenceBehind(
-            "The sequence of global positions is behind the messages, as after logical "
-            f"replication; mdb verify prints the setval() that brings it up: {text}"
+            "The sequence of global positions is behind the stored messages, for example after "
+            f"logical replication; mdb verify prints the setval() call that fixes it: {text}"
         )
-    if sqlstate == "53200" and _MOST_LOCKS in said.hint:
+    if sqlstate == "53200" and _MAX_LOCKS in fields.hint:
         return errors.TooManyLocks(
-            "PostgreSQL has no room for the locks of this transaction and of others: write to "
-            "fewer categories in one transaction, write many messages with one write_messages() "
-            f"or load(), not one by one, or have {_MOST_LOCKS} increased: {text}"
+            "PostgreSQL's lock table is full: write to fewer categories per transaction, write "
+            "many messages with one call of write_messages() or load() instead of one by one, or "
+            f"increase {_MAX_LOCKS}: {text}"
         )
     if sqlstate == _INSUFFICIENT_PRIVILEGE:
-        return errors.NotPermitted(f"{text}. {said.hint or _ROLES}")
-    if sqlstate == "3F000" or (sqlstate in _MISSING and _OWN_OBJECT.search(text)):
-        in_function = _IN_OWN_FUNCTION.match(said.context)
+        return errors.NotPermitted(f"{text}. {fields.hint or _ROLES}")
+    if sqlstate == "3F000" or (sqlstate in _MISSING and _STORE_OBJECT.search(text)):
+        in_function = _IN_STORE_FUNCTION.match(fields.context)
         if in_function and in_function["schema"] not in text:
             return errors.StoreNotInstalled(
-                f"The schema {in_function['schema'][:-1]} of the message store was renamed, and "
-                "its functions still name the old one; rename it back (ALTER SCHEMA ... RENAME TO "
-                f"...): {text}"
+                f"Schema {in_function['schema'][:-1]} of the message store was renamed, but its "
+                "functions still refer to the old name; rename it back (ALTER SCHEMA ... RENAME "
+                f"TO ...): {text}"
             )
         return errors.StoreNotInstalled(
-            "The message store is not installed in this database and schema, or not up to date; "
+            "The message store is not installed in this database and schema, or is not up to date; "
             f"{_INSTALL}: {text}"
         )
     return None

@@ -47,11 +47,11 @@ __all__ = [
 Database = Session | Connection
 
 WRITES = insert(tables.messages)
-"""The statement by which a session with several engines selects the one for writes."""
+"""A session with several engines selects the engine for writes by this statement."""
 
 _DRIVERS = ("psycopg", "asyncpg", "psycopg2")
 
-# With a server-side cursor, a function would run only as far as its rows are fetched.
+# With a server-side cursor, a function would execute only as far as its rows are fetched.
 _OPTIONS = {"stream_results": False}
 
 
@@ -59,14 +59,14 @@ def database(db: object) -> Database:
     """Return the session or connection to execute statements with.
 
     Raises:
-        InvalidArgument: it is neither, or it is async.
+        InvalidArgument: `db` is neither a session nor a connection, or is async.
     """
     if isinstance(db, scoped_session):
         db = db()
     if not isinstance(db, Session | Connection):
         raise InvalidArgument(
-            f"db must be a Session or a Connection, got {described(db)}; with an AsyncSession or "
-            "an AsyncConnection, use run_sync"
+            f"db must be a Session or a Connection, got {described(db)}; use run_sync() of an "
+            "AsyncSession or an AsyncConnection"
         )
     return db
 
@@ -74,9 +74,9 @@ def database(db: object) -> Database:
 def execute(
     db: Database, statement: Executable, parameters: dict[str, Any], bound_as: ClauseElement
 ) -> Sequence[ResultRow[Any]]:
-    """Execute a statement, return its rows, and translate the server's errors.
+    """Execute a statement and return its rows; server errors are translated.
 
-    A session with several engines selects one by `bound_as`.
+    A session with several engines selects one of them by `bound_as`.
     """
     check_driver(bind_of(db, bound_as).dialect)
     with translated():
@@ -114,7 +114,7 @@ def dialect_of(db: Database, bound_as: ClauseElement = WRITES) -> Dialect:
     """Return the dialect of the engine for writes, or for another statement.
 
     Raises:
-        InvalidArgument: its driver is not supported.
+        InvalidArgument: the driver is not supported.
     """
     dialect = bind_of(db, bound_as).dialect
     check_driver(dialect)
@@ -134,8 +134,8 @@ def bind_of(db: Database, bound_as: ClauseElement = WRITES) -> Engine | Connecti
     except AssertionError as error:
         # Raised by SQLAlchemy's ShardedSession.
         raise InvalidArgument(
-            f"Can't determine which database of {described(db)} has the messages: use a session or "
-            "a connection of that database only"
+            f"Can't determine which database of {described(db)} has the messages: pass a session "
+            "or connection that uses only that database"
         ) from error
 
 
@@ -143,7 +143,7 @@ def check_driver(dialect: Dialect) -> None:
     """Check that the driver is supported.
 
     Raises:
-        InvalidArgument: it is not.
+        InvalidArgument: the driver is not supported.
     """
     if dialect.driver not in _DRIVERS:
         raise InvalidArgument(
@@ -158,22 +158,23 @@ def connection_of(db: Database) -> Connection:
 
 
 def is_intercepted(db: Database) -> bool:
-    """Whether listeners of the application may change the session's statements."""
+    """Return whether listeners of the application may change the session's statements."""
     return isinstance(db, Session) and bool(db.dispatch.do_orm_execute)
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Whether each statement is a separate transaction."""
+    """Return whether each statement is a separate transaction."""
     return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))
 
 
 def check_isolation(connection: Connection, what: str) -> None:
     """Check that the isolation level is READ COMMITTED.
 
-    Other levels would not see what transactions commit while it waits for their locks.
+    At other levels, an operation doesn't see what other transactions commit while it waits for
+    their locks.
 
     Raises:
-        InvalidArgument: it is another level, or the connection is AUTOCOMMIT.
+        InvalidArgument: the isolation level is another one, or the connection is AUTOCOMMIT.
     """
     if is_autocommit(connection):
         raise InvalidArgument(f"{what} requires a transaction; the connection is AUTOCOMMIT")
@@ -186,7 +187,7 @@ def check_written(written: int, messages: int) -> None:
     """Check that all messages were written.
 
     Raises:
-        MessageStoreError: some were not.
+        MessageStoreError: some messages were not written.
     """
     if written != messages:
         raise MessageStoreError(
@@ -195,21 +196,22 @@ def check_written(written: int, messages: int) -> None:
 
 
 def quoted(name: str) -> str:
-    """Return a name as a quoted identifier; unlike SQLAlchemy's, it does not double a `%`."""
+    """Return a name as a quoted identifier. Unlike SQLAlchemy's quoting, `%` is not doubled."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def ddl(statement: str, **identifiers: str) -> Executable:
-    """Return a statement with identifiers, quoted already, in place of `%(name)s`."""
+    """Return a DDL statement in which quoted identifiers replace `%(name)s`."""
     # SQLAlchemy's constructor is untyped.
     result: Executable = DDL(statement, context=identifiers)  # type: ignore[no-untyped-call]
     return result
 
 
 def schema_of(db: Engine | Connection) -> str:
-    """Return the store's schema, after `schema_translate_map`.
+    """Return the store's schema, as translated by `schema_translate_map`.
 
-    None means the first schema of the search path when the engine first connects.
+    A translation to None means the first schema of the search path at the engine's first
+    connection.
     """
     schemas = db.get_execution_options().get("schema_translate_map") or {}
     schema = schemas.get(tables.SCHEMA, tables.SCHEMA) or db.dialect.default_schema_name

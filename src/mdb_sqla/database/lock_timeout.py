@@ -1,4 +1,4 @@
-"""Lock time-outs: a waiting lock request blocks those behind it."""
+"""Lock timeouts. A waiting lock request blocks all requests queued behind it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import InvalidArgument, StoreBusy
+from mdb_sqla.words.argument_checks import described
 
 __all__ = ["check_wait", "is_lock_timeout", "lock_timeout"]
 
@@ -18,28 +19,28 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def check_wait(wait: float) -> None:
-    """Validate a time-out.
+    """Validate a timeout.
 
     Raises:
-        InvalidArgument: it is not greater than 0.
+        InvalidArgument: the timeout is not greater than 0.
     """
     if not wait > 0:
-        raise InvalidArgument(f"wait must be more than 0 seconds, got {wait!r}")
+        raise InvalidArgument(f"wait must be a positive number of seconds, got {described(wait)}")
 
 
 @contextmanager
 def lock_timeout(connection: Connection, seconds: float, message: str) -> Iterator[None]:
-    """Set the lock time-out until the transaction ends.
+    """Set the lock timeout until the transaction ends.
 
     Args:
-        connection: in a transaction.
-        seconds: the time-out for each lock.
+        connection: a connection in a transaction.
+        seconds: the timeout for each lock.
         message: the message of `StoreBusy`.
 
     Raises:
         StoreBusy: a lock was not acquired in time.
     """
-    # At least a millisecond: 0 would disable the time-out.
+    # At least a millisecond: 0 would disable the timeout.
     timeout = f"{max(1, round(1000 * seconds))}ms"
     execute(
         connection, select(func.pg_catalog.set_config("lock_timeout", timeout, True)), {}, WRITES
@@ -53,5 +54,5 @@ def lock_timeout(connection: Connection, seconds: float, message: str) -> Iterat
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a lock was not acquired in time."""
+    """Return whether an error means that a lock was not acquired in time."""
     return sqlstate_of(error) == _LOCK_NOT_AVAILABLE

@@ -1,4 +1,4 @@
-"""The sessions of applications."""
+"""Application sessions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _S = TypeVar("_S")
 
 
 def sync_session_of(session: Any) -> Session:
-    """Return the `Session` of any kind of session.
+    """Return the underlying `Session` of a scoped or async session.
 
     Raises:
-        InvalidArgument: it is not a session.
+        InvalidArgument: the argument is not a session.
     """
     # A subclass of Session may have an attribute `registry`.
     if not isinstance(session, Session) and hasattr(session, "registry"):
@@ -36,12 +36,12 @@ def sync_session_of(session: Any) -> Session:
 
 
 def session_from(source: Any, kind: type[_S], user: str, **options: Any) -> _S:
-    """Return the session that a factory or registry creates, or the source if it is a session.
+    """Return a session from a factory or registry, or the source itself if it is a session.
 
     Args:
         source: a factory, a registry or a session.
         kind: the required type.
-        user: who requires it, for the error.
+        user: what requires the session, for the error message.
         options: passed to the factory.
 
     Raises:
@@ -57,9 +57,9 @@ def session_from(source: Any, kind: type[_S], user: str, **options: Any) -> _S:
 
 
 def is_joined(session: Session) -> bool:
-    """Whether the session has joined the transaction of an external connection.
+    """Return whether the session has joined the transaction of an external connection.
 
-    That transaction may continue after the session is closed.
+    Such a transaction may continue after the session is closed.
     """
     with suppress(UnboundExecutionError):
         return isinstance(bind_of(session), Connection)

@@ -1,4 +1,4 @@
-"""Classification of the server's errors: conflicts, outages and other transient errors."""
+"""Classification of server errors: conflicts, outages and other transient errors."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _STREAM_INDEX = "messages_stream"
 
 _CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 
-# By class (the first two characters), or by one state of a class.
+# Prefixes of SQLSTATEs: classes (two characters), groups of states, and single states.
 _OUTAGES = (
     "08",  # connection exception
     "25006",  # read-only: a standby, a switchover, a full disk at some providers
-    "25P03",  # idle-in-transaction time-out
+    "25P03",  # idle-in-transaction timeout
     "53",  # insufficient resources: disk, memory, connections
-    "57P",  # shutdown, crash, start-up, idle-session time-out
-    "58",  # system error, such as of the disk
+    "57P",  # shutdown, crash, startup, idle-session timeout
+    "58",  # system error, such as a disk failure
 )
 _TRANSIENT = (
     *_OUTAGES,
     "40",  # transaction rollback, because of a concurrent transaction
     "55000",  # not in prerequisite state: recovery is in progress
     "55P03",  # lock not available
-    "57014",  # query cancelled, by a time-out or a user
+    "57014",  # query cancelled, by a timeout or a user
 )
 
 
@@ -58,18 +58,18 @@ def raise_conflict(error: BaseException | None) -> None:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether the error is a conflict with a concurrent transaction."""
+    """Return whether the error is a conflict with a concurrent transaction."""
     if isinstance(error, DBAPIError):
         return conflict_of(error) is not None
     return isinstance(error, errors.TransactionConflict)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the error is transient, so that a retry may succeed.
+    """Return whether the error is transient, so a retry may succeed.
 
-    The server is unreachable, shutting down, starting, read-only or a standby; it lacks disk space,
-    memory or connections; a lock or statement timed out, a statement was cancelled, or the
-    transaction conflicted with another one.
+    Errors are transient if the server is unreachable, shutting down, starting up, read-only or a
+    standby; if it has run out of disk space, memory or connections; and if a lock or statement
+    timed out, a statement was cancelled, or the transaction conflicted with another one.
     """
     sqlstate = sqlstate_of(error) or ""
     if not isinstance(error, DBAPIError):
@@ -85,7 +85,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the whole server is unavailable, as opposed to locks, time-outs and conflicts."""
+    """Return whether the whole server is unavailable, as opposed to locks, timeouts, conflicts."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, errors.TooManyLocks)
     return (sqlstate_of(error) or "").startswith(_OUTAGES)
@@ -96,7 +96,7 @@ def conflict_of(error: DBAPIError) -> errors.TransactionConflict | None:
     fields = diagnostics_of(error)
     sqlstate = fields.sqlstate
     if sqlstate == "23505" and fields.constraint == _STREAM_INDEX and fields.table == "messages":
-        # From a writer that did not take the lock.
+        # Raised by a writer that did not acquire the stream's lock.
         sqlstate = "40001"
     if sqlstate not in _CONFLICTS:
         return None

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Transaction, event
 from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.orm import Session, SessionTransaction
 
-from mdb_sqla.database.commit_guard import CommitWatch, current_transaction, refuse_commit
+from mdb_sqla.database.commit_guard import CommitWatch, current_transaction, prevent_commit
 from mdb_sqla.database.execution import connection_of, is_autocommit
 from mdb_sqla.errors import InvalidArgument, MessageStoreError
 from mdb_sqla.outbox.pending_write import PendingWrite
@@ -191,7 +191,7 @@ class Outbox:
         for connection, transaction in self._rows_in:
             if transaction.is_active:
                 streams = [pending.stream_name for pending in self.pending]
-                refuse_commit(connection, transaction, streams)
+                prevent_commit(connection, transaction, streams)
 
 
 # Registered for all sessions: the first message may be added by an event handler during a commit,

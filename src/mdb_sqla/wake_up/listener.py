@@ -10,7 +10,12 @@ from contextlib import closing, contextmanager
 
 from sqlalchemy import Engine, Pool
 
-from mdb_sqla.database.dedicated_connection import OwnConnection, beside, can_listen, own_connection
+from mdb_sqla.database.dedicated_connection import (
+    DedicatedConnection,
+    can_listen,
+    dedicated_connection,
+    dedicated_engine,
+)
 from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
 
 __all__ = ["subscribe"]
@@ -61,7 +66,7 @@ class _Listener:
         self._subscriptions: list[_Subscription] = []
         self._closing = threading.Event()
         self._is_logged = False  # that it fails
-        self._connection = own_connection(beside(engine))
+        self._connection = dedicated_connection(dedicated_engine(engine))
         self._thread = threading.Thread(target=self._run, name="mdb_sqla listener", daemon=True)
         self._thread.start()
 
@@ -89,7 +94,7 @@ class _Listener:
                 pause = _FIRST_PAUSE if connected else min(2 * pause, _LONGEST_PAUSE)
                 self._closing.wait(pause)
 
-    def _listen(self, connection: OwnConnection) -> bool:
+    def _listen(self, connection: DedicatedConnection) -> bool:
         """Listen until interrupted or an error; returns whether it had connected."""
         connected = False
 

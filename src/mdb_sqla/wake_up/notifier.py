@@ -32,8 +32,12 @@ from sqlalchemy import (
     select,
 )
 
-from mdb_sqla.database.application_connections import note
-from mdb_sqla.database.dedicated_connection import OwnConnection, beside, own_connection
+from mdb_sqla.database.application_connections import register_application_connection
+from mdb_sqla.database.dedicated_connection import (
+    DedicatedConnection,
+    dedicated_connection,
+    dedicated_engine,
+)
 from mdb_sqla.database.execution import is_autocommit
 from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
 
@@ -67,7 +71,7 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
-    note(connection)
+    register_application_connection(connection)
     channel = channel_of(connection)
     notifications = {_Notification(channel, category) for category in categories}
     notifier = _notifier_of(connection.engine)
@@ -93,7 +97,7 @@ class _Notifier:
 
     def __init__(self, engine: Engine) -> None:
         # This keeps the engine alive (listeners of its pool refer to it), and so does the thread.
-        self._engine = beside(engine)
+        self._engine = dedicated_engine(engine)
         self._of, self._pool = ref(engine), ref(engine.pool)
         self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
         self.ended = False
@@ -127,7 +131,7 @@ class _Notifier:
 
     def _run(self) -> None:
         try:
-            with closing(own_connection(self._engine)) as connection:
+            with closing(dedicated_connection(self._engine)) as connection:
                 self._send_until_idle(connection)
         except Exception:
             # For example, the process has no more sockets. The next message starts a new thread.
@@ -140,7 +144,7 @@ class _Notifier:
             if pool is not None and _notifiers.get(pool) is self:
                 _notifiers.pop(pool, None)
 
-    def _send_until_idle(self, connection: OwnConnection) -> None:
+    def _send_until_idle(self, connection: DedicatedConnection) -> None:
         failures = 0
         while (first := self._next()) is not None:
             try:

@@ -146,7 +146,7 @@ def test_who_does_not_own_a_store_of_the_original_does_not_adopt_it(
         connection.execute(f"GRANT USAGE, CREATE ON SCHEMA message_store TO {role}".encode())
     before = catalog(original_1_3)
 
-    with pytest.raises(NotPermitted, match=r"must be owner of .* only the owner may install"):
+    with pytest.raises(NotPermitted, match=r"must be owner of .* only the owner can install"):
         migrations.upgrade(engine_as(role, original_1_3))
 
     assert catalog(original_1_3) == before
