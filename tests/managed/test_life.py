@@ -13,7 +13,7 @@ from mdb_sqla import Consumer, DataExists, Group, Message, RetryPolicy, StoredMe
 from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.admin.verification import verify
 from mdb_sqla.consumers import dead_letter_queue
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 from tests.conftest import Databases, Flavour
 from tests.managed.conftest import PSYCOPG
 
@@ -77,14 +77,14 @@ def write(managed: Flavour, engine: Any) -> None:
         unit.write("order-1", Message("Placed", {"n": 1}), expected_version=-1)
         managed.run(unit.commit())
     with managed.unit_of_work(factory_of(managed, engine)) as unit:
-        for number in range(2, LEAST_TO_COPY + 2):
+        for number in range(2, COPY_THRESHOLD + 2):
             unit.write(f"order-{number}", Message("Placed"))
         managed.run(unit.commit())
     with managed.unit_of_work(factory_of(managed, engine)) as unit:
         placed = managed.run(unit.store.read_stream("order-1"))
         assert [message.data for message in placed] == [{"n": 1}]
         orders = managed.collect(unit.store.iterate_category("order", batch_size=50))
-        assert len(orders) == LEAST_TO_COPY + 1
+        assert len(orders) == COPY_THRESHOLD + 1
         assert managed.collect(unit.store.iterate_messages(["order"], batch_size=50)) == orders
 
 
@@ -115,7 +115,7 @@ def consume(managed: Flavour, engine: Any) -> None:
             billing.catch_up(factory)
 
     catch_up()
-    assert len(handled) == LEAST_TO_COPY
+    assert len(handled) == COPY_THRESHOLD
     failing = False
     with managed.unit_of_work(factory) as unit:
         replay = dead_letter_queue.replay
@@ -126,7 +126,7 @@ def consume(managed: Flavour, engine: Any) -> None:
         managed.run(unit.commit())
     catch_up()
     assert handled[-1] == "order-1"
-    assert len(handled) == LEAST_TO_COPY + 1
+    assert len(handled) == COPY_THRESHOLD + 1
 
 
 def factory_of(managed: Flavour, engine: Any) -> Any:

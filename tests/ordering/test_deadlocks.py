@@ -12,7 +12,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import NO_STREAM, Message, TransactionConflict, UnitOfWork
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 from tests.ordering.interleavings import set_granularity
 from tests.ordering.stage import Edit, stage
 
@@ -71,7 +71,7 @@ def contend(url: URL, streams: list[str], until_deadlock: bool = False) -> Count
             if over():
                 break
             order = streams if (number + turn) % 2 else streams[::-1]
-            many = LEAST_TO_COPY if turn % 10 == 9 and not until_deadlock else 1
+            many = COPY_THRESHOLD if turn % 10 == 9 and not until_deadlock else 1
             try:
                 with UnitOfWork(sessionmaker(engine)) as unit:
                     for stream_name in order:

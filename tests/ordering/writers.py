@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Message, MessageStore, TransactionConflict, UnitOfWork
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 from tests.ordering.ledger import Attempt, Ledger
 from tests.ordering.stage import dsn_of
 
@@ -194,7 +194,7 @@ class Writer:
                 ids: set[UUID] = set()
                 savepoint = connection.begin_nested()
                 many = self._chance(0.05)
-                number = LEAST_TO_COPY + 20 if many else self._random.randint(1, 4)
+                number = COPY_THRESHOLD + 20 if many else self._random.randint(1, 4)
                 messages = [self._message(id_) for id_ in self._ids(attempt, number, ids)]
                 if many:
                     self._ledger.count("load")

@@ -17,7 +17,7 @@ from mdb_sqla import (
     TransactionConflict,
     WrongExpectedVersion,
 )
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_messages_are_the_last_statements(
     assert kinds == ["INSERT INTO orders", "write_messages", "COMMIT"]
 
 
-@pytest.mark.parametrize("count", [1, 2, LEAST_TO_COPY // 2])
+@pytest.mark.parametrize("count", [1, 2, COPY_THRESHOLD // 2])
 def test_any_messages_are_one_round_trip(
     flavour: Any, factory: Any, committed: Any, statements: Any, count: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_any_messages_are_one_round_trip(
             unit.write(f"invoice-{number % 7}", Message("Opened"))
         flavour.run(unit.commit())
 
-    if 2 * count < LEAST_TO_COPY:
+    if 2 * count < COPY_THRESHOLD:
         assert len(statements()) == 2
         assert "write_messages" in statements()[0]
     else:

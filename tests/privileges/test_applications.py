@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, StoredMessage, UnitOfWork
 from mdb_sqla.consumers import dead_letter_queue as letters
 from mdb_sqla.consumers.consumer_lag import lag
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 from mdb_sqla.transfer.message_import import Imported, import_lines
 from tests.privileges.conftest import MemberOf
 
@@ -36,7 +36,7 @@ def test_reading(member_of: MemberOf, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", WRITERS)
-@pytest.mark.parametrize("number", [1, 2, LEAST_TO_COPY])
+@pytest.mark.parametrize("number", [1, 2, COPY_THRESHOLD])
 def test_writing(member_of: MemberOf, role: str, number: int) -> None:
     stream = f"written:{role}-{number}"
     with UnitOfWork(sessionmaker(member_of(role))) as unit:
@@ -55,13 +55,13 @@ def test_copy_takes_the_right_to_choose_positions(member_of: MemberOf, role: str
     engine = member_of(role)
     event.listen(engine, "before_cursor_execute", lambda *values: sent.append(values[2]))
     with Session(engine) as session:
-        messages = [("copied-1", Message("Opened")) for _ in range(LEAST_TO_COPY)]
+        messages = [("copied-1", Message("Opened")) for _ in range(COPY_THRESHOLD)]
         written = MessageStore(session).write_messages(messages)
 
     assert any("mdb_sqla_copy" in each for each in sent) is (role == "message_store")
     # None was drawn in vain.
     positions = [each.global_position for each in written]
-    assert positions == list(range(positions[0], positions[0] + LEAST_TO_COPY))
+    assert positions == list(range(positions[0], positions[0] + COPY_THRESHOLD))
 
 
 def test_an_import_behind_others_takes_no_owner(member_of: MemberOf) -> None:

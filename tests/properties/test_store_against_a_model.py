@@ -185,7 +185,7 @@ def machine(engine: Engine) -> type[RuleBasedStateMachine]:
                 self.session.commit()
                 return [position.position for position in positions]
 
-            with patch.object(writes, "LEAST_TO_COPY", 1 if bulk else 200):
+            with patch.object(writes, "COPY_THRESHOLD", 1 if bulk else 200):
                 self._same(expected, call)
 
         @rule(stream_name=stream_names, position=st.integers(0, 6), batch_size=st.integers(-1, 4))

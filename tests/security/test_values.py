@@ -24,7 +24,7 @@ from mdb_sqla import (
     tables,
 )
 from mdb_sqla.consumers import dead_letter_queue
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 from mdb_sqla.wake_up.listener import subscribe
 from tests.conftest import Flavour
 from tests.security.strings import HOSTILE
@@ -71,7 +71,7 @@ def test_copy(flavour: Flavour, value: str) -> None:
     event.listen(engine, "before_cursor_execute", lambda *values: sent.append(values[2]))
     with flavour.session() as session:
         store = flavour.store(session)
-        messages = [("many-1", Message("Many")) for _ in range(LEAST_TO_COPY)]
+        messages = [("many-1", Message("Many")) for _ in range(COPY_THRESHOLD)]
         flavour.run(store.write_messages([(stream, message), *messages]))
 
         (read,) = flavour.run(store.read_stream(stream))
@@ -158,12 +158,12 @@ def test_a_schema_and_its_channel(flavour: Flavour, schema: str) -> None:
             assert woken.wait(PATIENCE)
             woken.clear()
             with flavour.session() as session:
-                messages = [("account-1", Message("Opened")) for _ in range(LEAST_TO_COPY)]
+                messages = [("account-1", Message("Opened")) for _ in range(COPY_THRESHOLD)]
                 flavour.run(flavour.store(session).write_messages(messages))
                 flavour.run(session.commit())
             assert woken.wait(PATIENCE)
         with flavour.session() as session:
-            assert flavour.run(flavour.store(session).version("account-1")) == LEAST_TO_COPY - 1
+            assert flavour.run(flavour.store(session).version("account-1")) == COPY_THRESHOLD - 1
     finally:
         migrations.downgrade(administration, schema=schema, delete_messages=True)
 

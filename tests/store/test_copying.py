@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("always_copies")
 
 @pytest.fixture
 def always_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writes, "LEAST_TO_COPY", 2)
+    monkeypatch.setattr(writes, "COPY_THRESHOLD", 2)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def test_a_write_that_takes_too_long_is_not_tried_again(flavour: Any, administra
     assert not any("write_messages" in statement for statement in tried)
 
 
-@pytest.mark.parametrize("least_to_copy", [2, 100], ids=["copied", "called"])
+@pytest.mark.parametrize("threshold", [2, 100], ids=["copied", "called"])
 @pytest.mark.parametrize(
     ("body", "told"),
     [("RETURN NULL;", "0 of 3"), ("RETURN CASE new.type WHEN 'T' THEN new END;", "2 of 3")],
@@ -133,10 +133,10 @@ def test_a_trigger_that_drops_messages_is_told(
     administrator: Any,
     body: str,
     told: str,
-    least_to_copy: int,
+    threshold: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writes, "LEAST_TO_COPY", least_to_copy)
+    monkeypatch.setattr(writes, "COPY_THRESHOLD", threshold)
     quoted = body.replace("'", "''")
     with trigger(administrator, quoted), flavour.connection() as connection:
         messages = [Message("T"), Message("Dropped"), Message("T")]

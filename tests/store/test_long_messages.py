@@ -30,7 +30,7 @@ LONG = "x" * 600
 def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too long for one call is short enough for a test."""
     for module in (function_writes, writes, bulk_load, message_limits):
-        monkeypatch.setattr(module, "LONGEST_CALL", 2_000)
+        monkeypatch.setattr(module, "MAX_CALL_LENGTH", 2_000)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_what_shares_a_call_fits_into_jsonb(
     size = connection.scalar(text("SELECT pg_column_size(CAST(:json AS jsonb))"), {"json": many})
 
     assert size is not None
-    assert size / len(many) * message_limits.LONGEST_CALL < 2**28
+    assert size / len(many) * message_limits.MAX_CALL_LENGTH < 2**28
 
 
 @any_way
@@ -229,14 +229,14 @@ def test_long_messages_are_copied_in_short_chunks(connection: Connection) -> Non
 def test_a_message_that_can_not_be_sent(
     connection: Connection, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_limits, "_LONGEST_MESSAGE", 500)
+    monkeypatch.setattr(message_limits, "_MAX_MESSAGE_LENGTH", 500)
     engine = create_engine(connection.engine.url, json_serializer=lambda value: f'"{value}"')
     message = Message("T", text)
 
     with engine.connect() as own:
         MessageStore(own).write("a-1", Message("T", "x" * 498))
         with pytest.raises(
-            InvalidMessage, match=r"50[24] bytes, more than PostgreSQL's 500"
+            InvalidMessage, match=r"50[24] bytes, more than PostgreSQL's maximum of 500"
         ) as error:
             MessageStore(own).write("a-1", [Message("T"), message])
         # Nothing was sent.
@@ -251,7 +251,7 @@ def test_a_message_that_can_not_be_sent_is_not_held_back_either(
 ) -> None:
     from sqlalchemy.orm import Session
 
-    monkeypatch.setattr(message_limits, "_LONGEST_MESSAGE", 500)
+    monkeypatch.setattr(message_limits, "_MAX_MESSAGE_LENGTH", 500)
     with Session(connection) as session, pytest.raises(InvalidMessage):
         write_on_commit(session, "a-1", Message("T", "x" * 500))
 

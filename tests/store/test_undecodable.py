@@ -106,7 +106,7 @@ def test_a_time_that_python_does_not_have(flavour: Any, store: Any, time: str) -
             flavour.run(read())
         assert_names_it(raised.value)
     assert len(raised.value.before) == 2
-    with pytest.raises(UndecodableMessage, match="outside of the years 1 to 9999"):
+    with pytest.raises(UndecodableMessage, match="outside the years 1 to 9999"):
         flavour.run(store.last_message("order-1"))
 
 

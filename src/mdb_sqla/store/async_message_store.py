@@ -20,10 +20,13 @@ __all__ = ["AsyncMessageStore"]
 
 
 class AsyncMessageStore:
-    """The `MessageStore` of an async application: the same methods, awaited.
+    """The async version of `MessageStore`, with the same methods.
 
     Args:
         db: an `AsyncSession`, an `async_scoped_session` or an `AsyncConnection`.
+
+    Raises:
+        InvalidArgument: `db` is none of these.
     """
 
     def __init__(
@@ -33,8 +36,7 @@ class AsyncMessageStore:
 
         if not isinstance(db, AsyncSession | async_scoped_session | AsyncConnection):
             raise InvalidArgument(
-                "An AsyncMessageStore requires an AsyncSession or an AsyncConnection, got "
-                f"{described(db)}"
+                f"db must be an AsyncSession or an AsyncConnection, got {described(db)}"
             )
         self._given = db
 
@@ -54,7 +56,7 @@ class AsyncMessageStore:
         expected_version: int | None = None,
         idempotent: bool = True,
     ) -> int:
-        """Write one message or several to a stream, all or none. See `MessageStore.write`."""
+        """Write one or more messages to a stream, all or none. See `MessageStore.write`."""
         return await self._db.run_sync(
             writes.write, stream_name, messages, expected_version, idempotent
         )
@@ -128,7 +130,7 @@ class AsyncMessageStore:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> list[StoredMessage]:
-        """Read messages of several categories, or of all. See `MessageStore.read_messages`."""
+        """Read messages of several categories or all. See `MessageStore.read_messages`."""
         return await self._db.run_sync(
             read_statements.read_messages, categories, position, batch_size, **filters
         )
@@ -145,7 +147,7 @@ class AsyncMessageStore:
         *,
         condition: str | None = None,
     ) -> AsyncIterator[StoredMessage]:
-        """Iterate over the messages of a stream; holds one batch at a time."""
+        """Iterate over the messages of a stream. See `MessageStore.iterate_stream`."""
         return self._iterate(stream_pages(stream_name, position, batch_size, condition))
 
     def iterate_category(
@@ -155,7 +157,7 @@ class AsyncMessageStore:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> AsyncIterator[StoredMessage]:
-        """Iterate over the messages of a category; holds one batch at a time."""
+        """Iterate over the messages of a category. See `MessageStore.iterate_category`."""
         return self._iterate(category_pages(category, position, batch_size, filters))
 
     def iterate_messages(
@@ -165,7 +167,7 @@ class AsyncMessageStore:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> AsyncIterator[StoredMessage]:
-        """Iterate over several categories, or all. See `MessageStore.iterate_messages`."""
+        """Iterate over the messages of several categories. See `MessageStore.iterate_messages`."""
         return self._iterate(message_pages(categories, position, batch_size, filters))
 
     async def last_message(
@@ -173,11 +175,11 @@ class AsyncMessageStore:
         stream_name: str,
         type: str | None = None,  # noqa: A002
     ) -> StoredMessage | None:
-        """Return the last message of a stream, optionally of a type; None if there is none."""
+        """Return the last message of a stream or None. See `MessageStore.last_message`."""
         return await self._db.run_sync(read_statements.last_message, stream_name, type)
 
     async def version(self, stream_name: str) -> int:
-        """Return the position of a stream's last message; `NO_STREAM` (-1) if there is none."""
+        """Return the version of a stream. See `MessageStore.version`."""
         return await self._db.run_sync(read_statements.version, stream_name)
 
     async def _iterate(self, pages: Pages) -> AsyncIterator[StoredMessage]:

@@ -1,4 +1,4 @@
-"""The categories of a store, found without scanning the messages."""
+"""The categories of a store, without scanning all messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mdb_sqla.tables import messages
 __all__ = ["categories"]
 
 
-def categories(most: int) -> Select[Any]:
-    """Select up to `most` categories, with a loose index scan."""
+def categories(limit: int) -> Select[Any]:
+    """Select up to `limit` categories, using a loose index scan."""
     category = functions.category(messages.c.stream_name)
     found = select(category.label("category")).order_by(category).limit(1)
     found_one = found.cte("found", recursive=True)
     following = select(func.min(category)).where(category > found_one.c.category).scalar_subquery()
     found_all = found_one.union_all(select(following).where(found_one.c.category.is_not(None)))
-    some = select(found_all.c.category).limit(most + 1).subquery()  # the last one is NULL
-    return select(some.c.category).where(some.c.category.is_not(None)).limit(most)
+    some = select(found_all.c.category).limit(limit + 1).subquery()  # the last one is NULL
+    return select(some.c.category).where(some.c.category.is_not(None)).limit(limit)

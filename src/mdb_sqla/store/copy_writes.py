@@ -1,4 +1,4 @@
-"""Writes with COPY, the fastest for many messages."""
+"""Writes with COPY, the fastest way to write many messages."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from mdb_sqla.database.execution import WRITES, execute, is_autocommit, qualifie
 from mdb_sqla.store.message_limits import (
     LENGTH_SQLSTATES,
     Row,
-    refused_message,
-    refused_messages_named,
+    identify_rejected_message,
+    rejected_message,
 )
 from mdb_sqla.words.message import MessagePosition
 
-__all__ = ["LEAST_TO_COPY", "copy"]
+__all__ = ["COPY_THRESHOLD", "copy"]
 
-LEAST_TO_COPY = 200
+COPY_THRESHOLD = 200
 """The number of messages from which COPY is at least as fast as `write_messages`.
 
-The measured break-even is 100 messages to one stream, and 200 to as many streams.
+The measured break-even is 100 messages to one stream, and 200 messages to 200 streams.
 """
 
-# Returns no row, and takes no locks, if the role may not set global positions.
+# Returns no row, and acquires no locks, if the role may not set global positions.
 _PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number"))).where(
     func.pg_catalog.has_column_privilege(bindparam("table"), "global_position", "INSERT")
 )
 
 _CHUNK = 64 * 1024  # characters or bytes
 
-# SQLSTATE classes that `write_messages` handles: invalid JSON (22), a repeated id, or a position
-# invisible to an old snapshot (23), a limit exceeded (54), row-level security, which COPY does not
-# support (0A).
+# SQLSTATE classes that `write_messages` handles: invalid JSON (22), a repeated id or a position
+# that an old snapshot can't see (23), a limit exceeded (54), and row-level security, which COPY
+# does not support (0A).
 _FALLBACK_CLASSES = ("22", "23", "54", "0A")
 
 _COLUMNS = ("global_position", "stream_name", "position", "id", "type", "data", "metadata")
@@ -55,22 +55,22 @@ def copy(
 ) -> list[MessagePosition] | None:
     """Write messages with COPY and return their positions.
 
-    It handles only the successful case. Otherwise it writes nothing and returns None, and
-    `write_messages` raises the error.
+    Only the success case is handled here. In any other case nothing is written and the result is
+    None; `write_messages` then raises the error.
     """
     copy_chunks = _COPY.get((connection.dialect.driver, connection.dialect.is_async))
     if copy_chunks is None or is_autocommit(connection):
         return None
     streams = list(dict.fromkeys(row[0] for row in rows))
     if not expected_versions.keys() <= set(streams):
-        # An old snapshot can't see the current version of a stream that is not written to.
+        # An old snapshot can't see the current version of a stream that is only read.
         return None
     parameters = {
         "stream_names": streams,
         "number": len(rows),
         "table": qualified(connection, "messages"),
     }
-    with refused_messages_named(rows):
+    with identify_rejected_message(rows):
         found = execute(connection, _PREPARE, parameters, WRITES)
     if not found:
         return None
@@ -84,8 +84,8 @@ def copy(
         copied = copy_chunks(connection, _chunks(rows, positions))
     except Exception as error:
         sqlstate = sqlstate_of(error) or ""
-        if sqlstate.startswith(LENGTH_SQLSTATES) and (refused := refused_message(error, rows)):
-            raise refused from error
+        if sqlstate.startswith(LENGTH_SQLSTATES) and (rejected := rejected_message(error, rows)):
+            raise rejected from error
         # Lets SQLAlchemy detect a lost connection.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
         if not sqlstate:
@@ -96,12 +96,12 @@ def copy(
             _statement(connection).decode(), None, error, type(error), dialect=connection.dialect
         ) from error
     except BaseException as error:
-        # Cancelled or interrupted: as SQLAlchemy does for its statements, because the state of the
-        # connection is unknown, and a COMMIT must not appear to succeed.
+        # Cancelled or interrupted: the state of the connection is unknown, and a COMMIT must not
+        # appear to succeed. SQLAlchemy does the same for its own statements.
         connection.invalidate(error)
         raise
     if copied != len(rows):
-        # A trigger skipped rows, so that the positions are wrong.
+        # A trigger skipped rows, so the positions are wrong.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
         return None
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_copy")
@@ -121,8 +121,8 @@ def _positions(
 
 
 def _chunks(rows: Sequence[Row], positions: Sequence[MessagePosition]) -> Iterator[bytes]:
-    """Yield the rows in COPY's text format, in chunks that the server can process early."""
-    # Many messages share few stream names and types.
+    """Yield the rows in COPY's text format, in chunks for the server to process as they arrive."""
+    # Many messages share a few stream names and types.
     names = {
         name: _escaped(name) for name in {name for row in rows for name in (row[0], row[1].type)}
     }
@@ -144,7 +144,7 @@ def _chunks(rows: Sequence[Row], positions: Sequence[MessagePosition]) -> Iterat
 
 
 def _encoded(lines: Sequence[str]) -> Iterator[bytes]:
-    # A line may exceed the length of a protocol message.
+    # A line can be longer than a protocol message.
     text = "".join(lines).encode()
     for first in range(0, len(text), 2 * _CHUNK):
         yield text[first : first + 2 * _CHUNK]
@@ -169,7 +169,7 @@ def _statement(connection: Connection) -> bytes:
     return f"COPY {table} ({columns}) FROM STDIN (ENCODING 'UTF8')".encode()
 
 
-# Each returns the number of rows that the server reports.
+# Each of these returns the number of rows that the server reports.
 
 
 def _copy_psycopg(connection: Connection, chunks: Iterable[bytes]) -> int:
@@ -226,4 +226,4 @@ _COPY = {
     ("psycopg", True): _copy_async_psycopg,
     ("asyncpg", True): _copy_asyncpg,
 }
-"""COPY by driver and whether it is asynchronous; other drivers use the function."""
+"""COPY by driver and whether it is async; with other drivers, the server function is used."""

@@ -1,4 +1,4 @@
-"""Writes with the server function `write_messages`, in one call or, if long, in several."""
+"""Writes with the server function `write_messages`, in one call or, if large, in several."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla import functions
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, is_autocommit
 from mdb_sqla.errors import InvalidArgument, MessageStoreError, WrongExpectedVersion
-from mdb_sqla.store.message_limits import LONGEST_CALL, Row, length_of, refused_messages_named
+from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, Row, identify_rejected_message, length_of
 from mdb_sqla.words.message import MessagePosition
 
 __all__ = ["call"]
@@ -32,10 +32,10 @@ def call(
 ) -> list[MessagePosition]:
     """Write all messages or none, and return their positions.
 
-    Several calls are equivalent to one: the first locks all streams and compares their versions.
+    Several calls are equivalent to one: the first locks all streams and checks their versions.
 
     Raises:
-        InvalidArgument: it needs several calls, and the connection is AUTOCOMMIT.
+        InvalidArgument: several calls are needed, and the connection is AUTOCOMMIT.
         InvalidMessage: PostgreSQL rejects a message.
     """
     chunks = _chunks(rows)
@@ -44,8 +44,9 @@ def call(
     connection = connection_of(db)
     if is_autocommit(connection):
         raise InvalidArgument(
-            f"{len(rows)} messages with {length_of(rows):,} characters of JSON exceed the "
-            f"{LONGEST_CALL:,} of one call and require a transaction; the connection is AUTOCOMMIT"
+            f"{len(rows)} messages with {length_of(rows):,} characters of JSON exceed the maximum "
+            f"of {MAX_CALL_LENGTH:,} per call and require a transaction; the connection is "
+            "AUTOCOMMIT"
         )
     try:
         expected_versions = _lock(db, connection, rows, expected_versions, idempotent)
@@ -70,7 +71,7 @@ def _lock(
     expected_versions: Mapping[str, int],
     idempotent: bool,
 ) -> Mapping[str, int]:
-    """Lock all streams and compare their versions; returns the versions still to compare."""
+    """Lock all streams and check their versions; return the versions still to be checked."""
     versions = dict.fromkeys((row[0] for row in rows), None) | dict(expected_versions)
     connection.exec_driver_sql("SAVEPOINT mdb_sqla_call")
     try:
@@ -86,14 +87,14 @@ def _lock(
 
 
 def _chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
-    if length_of(rows) <= LONGEST_CALL:
+    if length_of(rows) <= MAX_CALL_LENGTH:
         return [rows]
     chunks: list[Sequence[Row]] = []
     chunk: list[Row] = []
     length = 0
     for row in rows:
         row_length = length_of((row,))
-        if chunk and length + row_length > LONGEST_CALL:
+        if chunk and length + row_length > MAX_CALL_LENGTH:
             chunks.append(chunk)
             chunk, length = [], 0
         chunk.append(row)
@@ -112,13 +113,13 @@ def _call(
         "expected_versions": json.dumps(expected_versions) if expected_versions else None,
         "idempotent": idempotent,
     }
-    with refused_messages_named(rows):
+    with identify_rejected_message(rows):
         positions = execute(db, _WRITE_MESSAGES, parameters, WRITES)
     return [MessagePosition._make(row) for row in positions if row[0] is not None]
 
 
 def _document(rows: Iterable[Row]) -> str:
-    """Return the messages as a JSON array, with data and metadata as their JSON text."""
+    """Return the messages as a JSON array that embeds the JSON text of data and metadata."""
     names: dict[str, str] = {}
     objects = []
     for stream_name, message, data, metadata in rows:

@@ -1,4 +1,4 @@
-"""Decoding of the server's rows to messages, each independently."""
+"""Decoding of rows into messages, one by one if any of them can't be decoded."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class _Undecoded(StoredMessage):
     deserialize: _Deserialize
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors that contain it must be picklable, and a deserializer often is not.
+        # Errors that contain this message must be picklable; a deserializer often is not.
         return StoredMessage, tuple(self)
 
 
 def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select[Any]:
-    """Select messages so that only their JSON needs further decoding."""
+    """Select messages in a form in which only their JSON still has to be decoded."""
     return select(
         *before,
-        # Drivers make a UUID faster than Python does.
+        # Drivers create UUIDs faster than Python code does.
         cast(type_coerce(messages.c.id, Text), Uuid),
         messages.c.stream_name,
         messages.c.type,
@@ -62,8 +62,8 @@ def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select
 
 
 def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return the text of a JSON value; that of an empty object for NULL and JSON null."""
-    # As text: a driver that decodes JSON itself would fail for all rows at once.
+    """Return the text of a JSON value; for NULL and JSON null, that of an empty object."""
+    # As text: a driver that decodes JSON itself would fail for the whole result.
     value = func.nullif(cast(json, Text), literal_column("'null'"))
     return func.coalesce(value, literal_column("'{}'"))
 
@@ -118,7 +118,7 @@ def from_rows(
             for id_, stream_name, type_, position, global_position, data, metadata, time in rows
         ]
     except Exception:
-        # Find out which one failed.
+        # Find out which message failed.
         return _one_by_one(rows, deserialize, with_undecoded)
 
 
@@ -144,13 +144,13 @@ def decoded(message: StoredMessage) -> StoredMessage:
     """Return a message, decoding it if it was returned undecoded.
 
     Raises:
-        UndecodableMessage: it can't be decoded.
+        UndecodableMessage: the message can't be decoded.
     """
     if not isinstance(message, _Undecoded):
         return message
     try:
         if message.time is None:
-            raise ValueError("its time is infinite or outside of the years 1 to 9999")
+            raise ValueError("its time is infinite or outside the years 1 to 9999")
         data, metadata = map(message.deserialize, (message.data, message.metadata))
     except Exception as error:
         raise UndecodableMessage(message, error) from error

@@ -1,4 +1,4 @@
-"""Limits of PostgreSQL for messages, and finding the message that exceeds one."""
+"""PostgreSQL's limits for messages, and identification of the message that exceeds one."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from mdb_sqla.words.message import Message
 
 __all__ = [
     "LENGTH_SQLSTATES",
-    "LONGEST_CALL",
+    "MAX_CALL_LENGTH",
     "Row",
     "check_length",
+    "identify_rejected_message",
     "length_of",
-    "refused_message",
-    "refused_messages_named",
+    "rejected_message",
 ]
 
 Row = tuple[str, Message, str | None, str | None]
-"""A stream's name, a message for it, and its data and metadata as JSON text; None for NULL."""
+"""A stream name, a message for it, and the message's data and metadata as JSON text or None."""
 
-LONGEST_CALL = 32 * 1024 * 1024
-"""The maximum number of characters of JSON in a call.
+MAX_CALL_LENGTH = 32 * 1024 * 1024
+"""The maximum number of JSON characters per call.
 
 PostgreSQL limits jsonb to 256 MiB, and two characters (`1,`) take at most twelve bytes.
 """
 
-_LONGEST_MESSAGE = 1023 * 1024 * 1024
-"""The maximum bytes of JSON in a message: the server closes a connection that sends a GiB."""
+_MAX_MESSAGE_LENGTH = 1023 * 1024 * 1024
+"""The maximum bytes of JSON per message: the server closes a connection that sends 1 GiB."""
 
-_INTERNAL = "XX000"  # such as an array with too many elements for the memory
+_INTERNAL = "XX000"  # for example, an array with too many elements for the memory
 
 LENGTH_SQLSTATES = ("54", _INTERNAL)
-"""SQLSTATEs for a value that is too long: "program limit exceeded", and "internal error"."""
+"""SQLSTATEs of a value that is too long: "program limit exceeded" and "internal error"."""
 
 _KEYS = 100  # characters of a message's id and of all keys
 
 _LONG_NAMES = 500
-"""The number of compressed bytes from which names are considered too long for an index.
+"""The compressed length in bytes from which names are considered too long for an index.
 
-PostgreSQL compresses less than zlib, and has room for 2,704 bytes of a name in an index.
+PostgreSQL compresses less than zlib; an index entry has room for 2,704 bytes.
 """
 
 
@@ -58,20 +58,21 @@ def check_length(message: Message, *texts: str | None) -> None:
     """Check the length of a message's JSON.
 
     Raises:
-        InvalidMessage: it is too long.
+        InvalidMessage: the JSON is too long.
     """
     # Encode only long texts; a character takes at most four bytes.
-    if sum(map(len, filter(None, texts))) > _LONGEST_MESSAGE // 4:
+    if sum(map(len, filter(None, texts))) > _MAX_MESSAGE_LENGTH // 4:
         length = sum(len(text.encode()) for text in texts if text)
-        if length > _LONGEST_MESSAGE:
+        if length > _MAX_MESSAGE_LENGTH:
             raise InvalidMessage(
                 message,
-                f"its JSON has {length:,} bytes, more than PostgreSQL's {_LONGEST_MESSAGE:,}",
+                f"its JSON has {length:,} bytes, more than PostgreSQL's maximum of "
+                f"{_MAX_MESSAGE_LENGTH:,}",
             )
 
 
 def length_of(rows: Iterable[Row]) -> int:
-    """Return the number of characters of JSON that the messages add to a call."""
+    """Return the number of JSON characters that the messages add to a call."""
     return sum(
         len(stream_name) + len(message.type) + len(data or "") + len(metadata or "") + _KEYS
         for stream_name, message, data, metadata in rows
@@ -79,22 +80,22 @@ def length_of(rows: Iterable[Row]) -> int:
 
 
 @contextmanager
-def refused_messages_named(rows: Sequence[Row]) -> Iterator[None]:
+def identify_rejected_message(rows: Sequence[Row]) -> Iterator[None]:
     """Raise `InvalidMessage` if the server or the driver rejects one of these messages."""
     try:
         yield
     except (DBAPIError, UnicodeEncodeError) as error:
-        invalid = refused_message(error, rows)
+        invalid = rejected_message(error, rows)
         if invalid is None:
             raise
         raise invalid from error
 
 
-def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage | None:
+def rejected_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage | None:
     """Return the error for the message that PostgreSQL rejected; None if it can't be determined."""
     if isinstance(error, UnicodeEncodeError):
-        refused = error.object[error.start]
-        return _unencodable(rows, lambda text: refused in text, "connection's client_encoding")
+        character = error.object[error.start]
+        return _unencodable(rows, lambda text: character in text, "connection's client_encoding")
     sqlstate = sqlstate_of(error) or ""
     if sqlstate.startswith("22"):
         return _invalid_json(rows) or _untranslatable(error, rows)
@@ -108,12 +109,12 @@ def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage
         )
         return InvalidMessage(
             row[1],
-            f"its stream name and correlation are too long for PostgreSQL's indexes, {names}; the "
-            "maximum is 2,704 bytes, compressed",
+            f"its stream name and correlation are too long for PostgreSQL's indexes: {names}; the "
+            "maximum is 2,704 bytes after compression",
         )
     # Otherwise only a message longer than a call can be the cause.
     is_single = is_limit and len(rows) == 1
-    long = [row for row in rows if is_single or length_of((row,)) > LONGEST_CALL]
+    long = [row for row in rows if is_single or length_of((row,)) > MAX_CALL_LENGTH]
     if len(long) == 1:
         fields = diagnostics_of(error)
         length = f"{length_of(long):,} characters"
@@ -123,7 +124,7 @@ def refused_message(error: BaseException, rows: Sequence[Row]) -> InvalidMessage
 
 
 def _names(row: Row) -> list[str]:
-    """Return the names of a message that are indexed: stream name and correlation."""
+    """Return the indexed names of a message: its stream name and correlation."""
     stream_name, _, _, metadata = row
     known = None
     if "correlationStreamName" in (metadata or ""):
@@ -152,28 +153,28 @@ def _invalid_json(rows: Iterable[Row]) -> InvalidMessage | None:
 
 
 def _untranslatable(error: BaseException, rows: Iterable[Row]) -> InvalidMessage | None:
-    """Find the message with a character that the database's encoding lacks."""
+    """Find the message with a character that the database's encoding can't represent."""
     fields = diagnostics_of(error)
     names = re.findall(r"\b[A-Z][A-Z0-9_]+\b", f"{fields.message} {fields.detail}")
     if fields.sqlstate != "22P05" or not names:
         return None
-    # Every encoding that Python does not know includes ASCII.
+    # All encodings that Python does not know include ASCII.
     codec = "ascii"
     with suppress(LookupError):
         codec = codecs.lookup(names[-1].replace("WIN", "cp")).name
 
-    def is_refused(text: str) -> bool:
+    def is_unencodable(text: str) -> bool:
         try:
             text.encode(codec)
         except UnicodeEncodeError:
             return True
         return False
 
-    return _unencodable(rows, is_refused, f"encoding {names[-1]} of the database")
+    return _unencodable(rows, is_unencodable, f"encoding {names[-1]} of the database")
 
 
 def _unencodable(
-    rows: Iterable[Row], is_refused: Callable[[str], bool], encoding: str
+    rows: Iterable[Row], is_unencodable: Callable[[str], bool], encoding: str
 ) -> InvalidMessage | None:
     for stream_name, message, data, metadata in rows:
         strings = {
@@ -183,10 +184,11 @@ def _unencodable(
             "metadata": _strings_of(metadata),
         }
         for name, texts in strings.items():
-            for text in filter(is_refused, texts):
+            for text in filter(is_unencodable, texts):
                 return InvalidMessage(
                     message,
-                    f"the {encoding} lacks characters of its {name}: {reprlib.repr(text)}",
+                    f"the {encoding} can't represent characters of its {name}: "
+                    f"{reprlib.repr(text)}",
                 )
     return None
 
@@ -196,7 +198,7 @@ def _loaded(text: str | None, **options: Any) -> Any:
 
 
 def _strings_of(text: str | None) -> Iterable[str]:
-    """Return the strings in JSON; if Python can't decode it, the whole text."""
+    """Return the strings in a JSON text; if Python can't decode it, the whole text."""
     try:
         return strings_in(_loaded(text))
     except (ValueError, RecursionError):

@@ -11,15 +11,18 @@ __all__ = ["MessageStore"]
 
 
 class MessageStore(MessageReader):
-    """Writes and reads messages over a session or connection, in its transaction.
+    """Writes and reads messages in the transaction of a session or connection.
 
-    Every method may raise a `Refusal` of the server. As after any failed statement, the transaction
-    must then be rolled back, or rolled back to a savepoint (`with session.begin_nested():`) around
-    the call. An `InvalidArgument` is raised before anything is sent, and does not affect the
-    transaction.
+    Every method can raise a `Refusal` if the server rejects the call. As after any failed
+    statement, roll back the transaction, or to a savepoint (`with session.begin_nested():`) around
+    the call. `InvalidArgument` is raised before anything reaches the server, and does not affect
+    the transaction.
 
     Args:
         db: a `Session`, a `scoped_session` or a `Connection`.
+
+    Raises:
+        InvalidArgument: `db` is none of these.
     """
 
     def write(
@@ -30,16 +33,16 @@ class MessageStore(MessageReader):
         expected_version: int | None = None,
         idempotent: bool = True,
     ) -> int:
-        """Write one or several messages to a stream atomically.
+        """Write one or more messages to a stream, all or none.
 
-        It locks the stream, or its category, until the transaction ends, so call it late in the
-        transaction; a unit of work does so.
+        The stream, or its category, stays locked until the transaction ends, so write late in the
+        transaction; a unit of work does this for you.
 
         Args:
             stream_name: the stream.
             messages: the messages, in this order.
-            expected_version: the required position of the stream's last message; `NO_STREAM` if the
-                stream must not exist; None for any version.
+            expected_version: for optimistic concurrency, the required position of the stream's last
+                message; `NO_STREAM` if the stream must not exist; None for any version.
             idempotent: see `write_messages`.
 
         Returns:
@@ -60,30 +63,32 @@ class MessageStore(MessageReader):
         expected_versions: Mapping[str, int] | None = None,
         idempotent: bool = True,
     ) -> list[MessagePosition]:
-        """Write messages to any streams atomically.
+        """Write messages to any number of streams, all or none.
 
-        All locks are acquired at once, in the same order by all writers. Fewer than 200 messages
-        take one round trip; more, or more than 32 MiB, are written by COPY in a savepoint. If COPY
-        can't be used, such as for messages already stored, it takes a round trip per 32 MiB.
+        All locks are acquired up front, in the same order by all writers. Fewer than 200 messages
+        take one round trip; 200 or more, or more than 32 MiB, are written with COPY in a savepoint.
+        If COPY can't be used, for example because messages are already stored, they take one round
+        trip per 32 MiB.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
-            expected_versions: the required position of a stream's last message before anything is
-                written, also for streams that are only read; `NO_STREAM` if it must not exist.
-            idempotent: whether a message already stored with the same id, stream, type, data and
-                metadata is skipped, and its positions returned. If all are, expected versions are
-                not checked. With False, a repeated id is an error.
+            expected_versions: for optimistic concurrency, the required position of a stream's last
+                message before anything is written; `NO_STREAM` if the stream must not exist. Can
+                include streams that you only read.
+            idempotent: whether to skip messages that are already stored with the same id, stream,
+                type, data and metadata, and return their stored positions. If all are stored,
+                expected versions are not checked. If False, a repeated id is an error.
 
         Returns:
-            The positions of each message.
+            The position of each message.
 
         Raises:
             WrongExpectedVersion: a stream is at another version.
             DuplicateMessageId: another message has the same id.
-            InvalidMessage: data or metadata is not JSON or too long; or the stream name and the
+            InvalidMessage: data or metadata is not JSON or is too long, or the stream name and the
                 correlation are too long for an index.
-            InvalidArgument: the messages are not such pairs, or need several round trips on an
-                AUTOCOMMIT connection.
+            InvalidArgument: an element is not such a pair, or the messages need several round trips
+                on an AUTOCOMMIT connection.
             TransactionConflict: retry the whole transaction.
         """
         return writes.write_messages(self._db, messages, expected_versions, idempotent)
@@ -95,10 +100,10 @@ class MessageStore(MessageReader):
         idempotent: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Write any number of messages atomically, in chunks of at most 10,000 or 32 MiB.
+        """Write any number of messages, all or none, in chunks of at most 10,000 or 32 MiB.
 
-        It uses a savepoint: any error, including those of the iterator, rolls back all messages.
-        Streams are locked as they appear, so that two such transactions may deadlock.
+        Uses a savepoint: any error, including one of the iterator, rolls back all messages. Streams
+        are locked in the order of the messages, so two such transactions can deadlock.
 
         Args:
             messages: pairs of a stream name and a message, written in this order.
@@ -109,7 +114,7 @@ class MessageStore(MessageReader):
             The number of messages.
 
         Raises:
-            InvalidArgument: the messages are not such pairs, or the connection is AUTOCOMMIT.
+            InvalidArgument: an element is not such a pair, or the connection is AUTOCOMMIT.
             DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON.
             TransactionConflict: retry the whole transaction.

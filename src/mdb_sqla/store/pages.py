@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument, UndecodableMessage
@@ -17,14 +16,11 @@ from mdb_sqla.store.read_statements import read_category, read_messages, read_st
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import StreamName
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["Pages", "category_pages", "message_pages", "stream_pages"]
 
 
 class Pages:
-    """A read in pages, each of which continues after the previous one."""
+    """A paged read; each page continues after the previous one."""
 
     def __init__(
         self,
@@ -46,7 +42,7 @@ class Pages:
         """Return the next page; empty at the end.
 
         Raises:
-            UndecodableMessage: the next message can't be decoded; all before it were returned.
+            UndecodableMessage: the next message can't be decoded; all earlier ones were returned.
         """
         if self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""Arguments of reads: validation, and conversion for the server functions."""
+"""Validation of read arguments, and their conversion for the server functions."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _GROUP = {"consumer_group_member", "consumer_group_size"}
 
 
 class CategoryFilters(TypedDict, total=False):
-    """Filters for reads of a category, of several, or of all.
+    """Filters for reads of one category, several categories, or all.
 
-    - `correlation`: only messages whose `correlationStreamName` is of this category.
+    - `correlation`: only messages whose `correlationStreamName` is in this category.
     - `consumer_group_member`, from 0, and `consumer_group_size`: only messages assigned to this
-      member of a group of this size, by the cardinal id of their stream.
+      member of a consumer group of this size, by the cardinal id of their stream.
     - `condition`: only messages for which this SQL expression over the columns of `messages` is
-      true; the setting `message_store.sql_condition` must be `on`.
+      true. Requires the setting `message_store.sql_condition` to be `on`.
     """
 
     correlation: str | None
@@ -50,7 +50,7 @@ def checked_filters(filters: CategoryFilters) -> CategoryFilters:
 
     Raises:
         InvalidArgument: a value is invalid.
-        TypeError: there is no such filter.
+        TypeError: a filter does not exist.
     """
     for name in filters.keys() - CategoryFilters.__annotations__.keys():
         raise TypeError(f"got an unexpected keyword argument {name!r}")

@@ -29,9 +29,7 @@ class MessageReader:
 
     def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
         if not isinstance(db, Session | scoped_session | Connection):
-            raise InvalidArgument(
-                f"A {type(self).__name__} requires a Session or a Connection, got {described(db)}"
-            )
+            raise InvalidArgument(f"db must be a Session or a Connection, got {described(db)}")
         self._given = db
 
     @property
@@ -46,18 +44,18 @@ class MessageReader:
         *,
         condition: str | None = None,
     ) -> list[StoredMessage]:
-        """Read messages of a stream from a position on, in order.
+        """Read messages of a stream in order, starting at a position.
 
         Args:
             stream_name: the stream.
-            position: the first position.
+            position: the position to start at.
             batch_size: the maximum number of messages; -1 for no limit.
-            condition: an SQL expression over the columns of `messages`; requires the setting
-                `message_store.sql_condition` to be `on`.
+            condition: an SQL expression over the columns of `messages` that selects messages.
+                Requires the setting `message_store.sql_condition` to be `on`.
 
         Raises:
-            NotAStream: the name is a category.
-            ConditionNotActivated: there is a condition, but the setting is not `on`.
+            NotAStream: the name is that of a category.
+            ConditionNotActivated: a condition was passed, but the setting is not `on`.
         """
         return read_statements.read_stream(self._db, stream_name, position, batch_size, condition)
 
@@ -68,21 +66,22 @@ class MessageReader:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> list[StoredMessage]:
-        """Read messages of a category from a global position on, in order.
+        """Read messages of a category in order, starting at a global position.
 
         Args:
             category: the category.
-            position: the first global position.
+            position: the global position to start at.
             batch_size: the maximum number of messages; -1 for no limit.
-            filters: see `CategoryFilters`.
+            filters: `correlation`, `consumer_group_member` and `consumer_group_size`, `condition`;
+                see `CategoryFilters`.
 
         Raises:
-            NotACategory: the name is a stream.
+            NotACategory: the name is that of a stream.
             ReadNotExact: the lock granularity is `stream`, and the isolation level is not READ
                 COMMITTED or the server is a standby.
-            InvalidCorrelation: the correlation is a stream.
-            InvalidConsumerGroup: member or size is missing or out of range.
-            ConditionNotActivated: there is a condition, but the setting is not `on`.
+            InvalidCorrelation: the correlation is a stream name.
+            InvalidConsumerGroup: the member or the size is missing or out of range.
+            ConditionNotActivated: a condition was passed, but the setting is not `on`.
         """
         return read_statements.read_category(
             self._db,
@@ -99,34 +98,34 @@ class MessageReader:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> list[StoredMessage]:
-        """Read messages of several categories, or of all, from a global position on, in order.
+        """Read messages of several categories, or all, in order, starting at a global position.
 
         Args:
             categories: the categories; None for all.
-            position: the first global position.
+            position: the global position to start at.
             batch_size: the maximum number of messages; -1 for no limit.
-            filters: see `CategoryFilters`.
+            filters: see `read_category`.
 
         Raises:
-            NotACategory: a name is a stream.
+            NotACategory: a name is that of a stream.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
-            InvalidCorrelation: the correlation is a stream.
-            InvalidConsumerGroup: member or size is missing or out of range.
-            ConditionNotActivated: there is a condition, but the setting is not `on`.
+            InvalidCorrelation: the correlation is a stream name.
+            InvalidConsumerGroup: the member or the size is missing or out of range.
+            ConditionNotActivated: a condition was passed, but the setting is not `on`.
         """
         return read_statements.read_messages(self._db, categories, position, batch_size, **filters)
 
     def settled_position(self, category: str | None = None) -> int:
         """Return the settled position: the global position up to which no message can still appear.
 
-        A later read in the same transaction reads at least up to it. So if a read with a filter
-        returns less than a batch, the next read may start after it.
+        A later read in the same transaction sees all messages up to it. So if a filtered read
+        returns less than a full batch, the next read can start after the settled position.
 
         Args:
             category: the category; None for all.
 
         Raises:
-            NotACategory: the name is a stream.
+            NotACategory: the name is that of a stream.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
         """
         return read_statements.settled_position(self._db, category)
@@ -139,7 +138,7 @@ class MessageReader:
         *,
         condition: str | None = None,
     ) -> Iterator[StoredMessage]:
-        """Iterate over a stream; holds one batch at a time. See `read_stream`."""
+        """Iterate over the messages of a stream, keeping one batch in memory. See `read_stream`."""
         return self._iterate(stream_pages(stream_name, position, batch_size, condition))
 
     def iterate_category(
@@ -149,7 +148,10 @@ class MessageReader:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> Iterator[StoredMessage]:
-        """Iterate over a category; holds one batch at a time. See `read_category`."""
+        """Iterate over the messages of a category, keeping one batch in memory.
+
+        See `read_category`.
+        """
         return self._iterate(category_pages(category, position, batch_size, filters))
 
     def iterate_messages(
@@ -159,18 +161,18 @@ class MessageReader:
         batch_size: int = DEFAULT_BATCH_SIZE,
         **filters: Unpack[CategoryFilters],
     ) -> Iterator[StoredMessage]:
-        """Iterate over several categories, or all; holds one batch at a time. See `read_messages`.
+        """Iterate over the messages of several categories, or all, keeping one batch in memory.
 
-        It ends at the settled position as of the last page.
+        The iteration ends at the settled position as of the last batch. See `read_messages`.
         """
         return self._iterate(message_pages(categories, position, batch_size, filters))
 
     def last_message(self, stream_name: str, type: str | None = None) -> StoredMessage | None:  # noqa: A002
-        """Return the last message of a stream, optionally of a type; None if there is none."""
+        """Return the last message of a stream, or its last one of a type; None if there is none."""
         return read_statements.last_message(self._db, stream_name, type)
 
     def version(self, stream_name: str) -> int:
-        """Return the position of a stream's last message; `NO_STREAM` (-1) if there is none."""
+        """Return the version of a stream: its last message's position, or `NO_STREAM` (-1)."""
         return read_statements.version(self._db, stream_name)
 
     def _iterate(self, pages: Pages) -> Iterator[StoredMessage]:

@@ -1,4 +1,4 @@
-"""The reads of the sync and the async message store."""
+"""The reads shared by the sync and the async message store."""
 
 from __future__ import annotations
 
@@ -122,10 +122,10 @@ def read_messages(
 
 
 class JoinedRead:
-    """Reads messages, joined with one other row in the same statement.
+    """Reads messages together with one other row, in one statement.
 
     Args:
-        row: a subquery that returns exactly one row; its parameters are passed to each read.
+        row: a subquery that returns exactly one row; each read passes its parameters.
     """
 
     def __init__(self, row: Subquery) -> None:
@@ -144,9 +144,10 @@ class JoinedRead:
         batch_size: int,
         **filters: Unpack[CategoryFilters],
     ) -> tuple[Sequence[Any], list[StoredMessage]]:
-        """Return the row, and the messages of these categories, or of all if there are none.
+        """Return the row, and the messages of these categories, or of all if none are given.
 
-        They include undecoded ones, for `decoded`. It uses the engine for writes.
+        Messages that can't be decoded are returned undecoded; pass them to `decoded`. The engine
+        for writes is used.
         """
         values = {**parameters, **common_arguments(position, batch_size, **filters)}
         if len(categories) == 1:

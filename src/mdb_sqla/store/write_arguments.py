@@ -1,4 +1,4 @@
-"""Arguments of writes: validation and serialization."""
+"""Validation and serialization of write arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mdb_sqla.words.stream_name import NO_STREAM, StreamName
 
 __all__ = ["Write"]
 
-# Not iterated over, so that errors show the value rather than its keys or characters.
+# These are not iterated over, so errors show the value instead of its keys or characters.
 _NOT_MESSAGES = (str, bytes, Mapping, StoredMessage)
 
 _Entry = tuple[Message, str | None, str | None]
@@ -25,7 +25,7 @@ _Entry = tuple[Message, str | None, str | None]
 
 
 class Write(NamedTuple):
-    """Messages for one stream, validated and serialized; without messages, an expected version."""
+    """Validated and serialized messages for one stream, or only an expected version."""
 
     stream_name: StreamName
     entries: Sequence[_Entry]
@@ -43,8 +43,8 @@ class Write(NamedTuple):
 
         Raises:
             InvalidStreamName: the stream name is invalid.
-            InvalidArgument: there is no message, something else among the messages, or the expected
-                version is no integer from -1 on.
+            InvalidArgument: there is no message, an element is not a `Message`, or the expected
+                version is not an integer of at least -1.
             InvalidMessage: data or metadata is not JSON.
         """
         name = StreamName(stream_name)
@@ -66,7 +66,7 @@ class Write(NamedTuple):
 
         Raises:
             InvalidStreamName: the stream name is invalid.
-            InvalidArgument: it is not such a pair.
+            InvalidArgument: the argument is not such a pair.
             InvalidMessage: data or metadata is not JSON.
         """
         if not isinstance(pair, tuple) or len(pair) != 2:
@@ -79,7 +79,7 @@ class Write(NamedTuple):
 
     @classmethod
     def expecting(cls, stream_name: str, version: int) -> Write:
-        """Return a write without messages, which only expects a version.
+        """Return a write without messages, which only checks the stream's version.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
@@ -110,10 +110,10 @@ def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:
 def _checked(message: object, among: object) -> Message:
     if isinstance(message, Message):
         return message
-    # Names the container: it may be a wrong single value that is iterable.
+    # Name the container: it may be a single wrong value that is iterable.
     where = "" if among is message else f", in a {name_of(type(among))}"
     raise InvalidArgument(
-        f"A message must be a {name_of(Message)}, got {described(message)}{where}"
+        f"message must be an instance of {name_of(Message)}, got {described(message)}{where}"
     )
 
 

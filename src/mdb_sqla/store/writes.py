@@ -1,4 +1,4 @@
-"""The writes of the sync and the async message store."""
+"""The writes shared by the sync and the async message store."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mdb_sqla.database.execution import (
     is_intercepted,
 )
 from mdb_sqla.errors import InvalidArgument, WrongExpectedVersion
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY, copy
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD, copy
 from mdb_sqla.store.function_writes import call
-from mdb_sqla.store.message_limits import LONGEST_CALL, length_of
+from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, length_of
 from mdb_sqla.store.write_arguments import Write
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import described, flag
@@ -66,12 +66,12 @@ def write_messages(
 def write_all(
     db: Database, writes: Sequence[Write], *, idempotent: bool = True
 ) -> list[list[MessagePosition]]:
-    """Write all messages or none, in the order given; returns the positions of each write.
+    """Write all messages or none, in this order, and return the positions of each write.
 
     Raises:
         WrongExpectedVersion: a stream is at another version.
-        DuplicateMessageId: a message with the same id is already stored; if `idempotent`, with
-            other content.
+        DuplicateMessageId: a message with the same id is already stored; if `idempotent`, one with
+            different content.
         InvalidMessage: PostgreSQL rejects the JSON of a message.
         TransactionConflict: retry the whole transaction.
     """
@@ -79,7 +79,8 @@ def write_all(
     versions = {name: version for name, (version, _) in expectations.items()}
     rows = [(write.stream_name, *entry) for write in writes for entry in write.entries]
     positions = None
-    if (len(rows) >= LEAST_TO_COPY or length_of(rows) > LONGEST_CALL) and not is_intercepted(db):
+    is_large = len(rows) >= COPY_THRESHOLD or length_of(rows) > MAX_CALL_LENGTH
+    if is_large and not is_intercepted(db):
         positions = copy(connection_of(db), rows, versions)
     if positions is None:
         try:
@@ -102,11 +103,11 @@ def write_all(
 def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
     """Return the expected version of each stream before anything is written.
 
-    The second value is the number of messages that earlier writes of the same call add to the
-    stream before the write that has the expectation.
+    The second value is the number of messages that earlier writes in the same call add to the
+    stream before the write with the expected version.
 
     Raises:
-        WrongExpectedVersion: the expectations of two writes to one stream contradict each other.
+        WrongExpectedVersion: two writes to one stream have contradictory expected versions.
     """
     before: Counter[str] = Counter()
     ids: set[UUID] = set()
@@ -114,7 +115,7 @@ def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
     for write in writes:
         name = write.stream_name
         if write.expected_version is not None:
-            # A mere expectation refers to the version before anything is written.
+            # Without messages, it refers to the version before anything is written.
             written = before[name] if write.entries else 0
             version = write.expected_version - written
             known, _ = expectations.setdefault(name, (version, written))

@@ -20,7 +20,7 @@ from mdb_sqla import (
 )
 from mdb_sqla.admin.granularity_switch import lock_granularity, set_lock_granularity
 from mdb_sqla.admin.verification import verify
-from mdb_sqla.store.copy_writes import LEAST_TO_COPY
+from mdb_sqla.store.copy_writes import COPY_THRESHOLD
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, contents, engine_of
 
@@ -83,9 +83,9 @@ def test_a_name_that_is_also_an_enum_is_its_value(empty_database: URL) -> None:
     assert lock_granularity(engine, schema="events") == "stream"
     assert verify(engine, schema=Schema.EVENTS).differences == []
     translated = engine.execution_options(schema_translate_map={"message_store": Schema.EVENTS})
-    messages = [("order-1", Message("T")) for _ in range(LEAST_TO_COPY)]
+    messages = [("order-1", Message("T")) for _ in range(COPY_THRESHOLD)]
     with translated.begin() as connection:
-        assert len(MessageStore(connection).write_messages(messages)) == LEAST_TO_COPY
+        assert len(MessageStore(connection).write_messages(messages)) == COPY_THRESHOLD
     migrations.downgrade(engine, schema=Schema.EVENTS, delete_messages=True)
     script = StringIO()
     migrations.write_upgrade_script(script, schema=Schema.EVENTS)

@@ -15,7 +15,7 @@ from mdb_sqla.store import writes
 @pytest.fixture(params=[False, True], ids=["function", "copy"])
 def copies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether messages are copied, however few they are."""
-    monkeypatch.setattr(writes, "LEAST_TO_COPY", 1 if request.param else 10**9)
+    monkeypatch.setattr(writes, "COPY_THRESHOLD", 1 if request.param else 10**9)
     return bool(request.param)
 
 
