@@ -187,7 +187,7 @@ def test_outside_of_its_block_it_is_refused(
 ) -> None:
     unit = unit_of(flavour, factory)
     for _ in range(2):
-        with pytest.raises(InvalidArgument, match="used outside of its block"):
+        with pytest.raises(InvalidArgument, match="used outside its `with` block"):
             flavour.run(use(unit))
         enter(flavour, unit)
         leave(flavour, unit)

@@ -96,7 +96,7 @@ def test_after_a_rollback_it_is_too_late(flavour: Any, committed: Any) -> None:
 
     def hand_in(s: Session) -> None:
         with pytest.raises(
-            InvalidArgument, match=r"messages to order-1: .* in the next one"
+            InvalidArgument, match=r"messages to order-1: .* in a new transaction"
         ) as error:
             write_on_commit(s, "order-1", Message("A"))
         refused.append(error)

@@ -1,4 +1,4 @@
-"""The transactional outbox: messages held back until commit, and the unit of work."""
+"""The transactional outbox: messages that are pending until commit, and the unit of work."""
 
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork

@@ -1,4 +1,4 @@
-"""Writes pending until commit."""
+"""Writes that are pending until commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PendingWrite"]
 
 
 class PendingWrite:
-    """A write pending until commit."""
+    """A write that is pending until the session commits."""
 
     __slots__ = ("_positions", "write")
 
@@ -28,19 +28,19 @@ class PendingWrite:
 
     @property
     def position(self) -> int:
-        """The position of the last message, after the commit.
+        """The position of the last message, available after the commit.
 
         Raises:
-            NotCommitted: it isn't committed, or was rolled back.
+            NotCommitted: the transaction is not committed yet, or was rolled back.
         """
         return self.positions[-1].position
 
     @property
     def positions(self) -> Sequence[MessagePosition]:
-        """The positions of the messages, after the commit.
+        """The positions of the messages, available after the commit.
 
         Raises:
-            NotCommitted: it isn't committed, or was rolled back.
+            NotCommitted: the transaction is not committed yet, or was rolled back.
         """
         if self._positions is None:
             raise NotCommitted(self.stream_name)

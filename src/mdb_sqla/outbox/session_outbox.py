@@ -1,4 +1,4 @@
-"""The outbox of a session: messages held back until COMMIT."""
+"""The outbox of a session: messages that are pending until COMMIT."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _MAX_FLUSHES = 100  # SQLAlchemy's own limit in a commit
 class Outbox:
     """The pending messages of a session's transaction.
 
-    It is an attribute of the session's outermost `SessionTransaction`, so that it is discarded with
-    the transaction, even of a session that is never closed. (`session.info` belongs to the
+    Stored as an attribute of the session's outermost `SessionTransaction`, and so discarded with
+    the transaction, even if the session is never closed. (`session.info` belongs to the
     application.)
     """
 
@@ -36,11 +36,11 @@ class Outbox:
         assert transaction is not None  # noqa: S101 (begun before)
         outbox = cls.existing(transaction)
         if outbox is None:
-            # The transaction began before this module was imported, perhaps in an event of its
-            # commit, after which our listeners get no other.
+            # The transaction began before this module was imported. If the import happened in one
+            # of its commit events, our listeners receive no further event.
             outbox = cls(session)
             setattr(transaction, _ATTRIBUTE, outbox)
-            # An async session outside of a greenlet is not in an event.
+            # An async session outside a greenlet is not in an event.
             with suppress(MissingGreenlet):
                 outbox.watch()
         return outbox
@@ -63,8 +63,8 @@ class Outbox:
         self._watch: CommitWatch | None = None
         # The transactions of the connections that the session has used.
         self._rows_in: list[tuple[Connection, Transaction]] = []
-        # The lengths of both lists when each open savepoint was set, to truncate them to on a
-        # rollback. Savepoints end in LIFO order.
+        # The lengths of both lists when each open savepoint was created; a rollback truncates them
+        # to these lengths. Savepoints end in LIFO order.
         self._lengths: dict[SessionTransaction, tuple[int, int]] = {}
         transaction = session.get_nested_transaction()
         while transaction is not None:
@@ -72,10 +72,10 @@ class Outbox:
             transaction = transaction.parent
 
     def add(self, pending: PendingWrite) -> None:
-        """Hold a write back, or write it immediately during a commit.
+        """Add a pending write. During a commit, it is written immediately.
 
         Raises:
-            InvalidArgument: the transaction is already committed.
+            InvalidArgument: the transaction is already committed, or can't be committed anymore.
         """
         if self._committed:
             raise InvalidArgument(
@@ -85,11 +85,11 @@ class Outbox:
         if not self._session.is_active:
             raise InvalidArgument(
                 f"Can't add messages to {pending.stream_name}: the session's transaction was "
-                "rolled back, was prepared, or must be rolled back. Add them in the next one"
+                "rolled back, was prepared, or must be rolled back. Add them in a new transaction"
             )
         self.pending.append(pending)
         if self._writes_at_once:
-            # Added by an event handler that ran after ours; there is no later event.
+            # Added by an event handler that runs after ours: no later event follows.
             try:
                 self._write(self._session)
             except BaseException:
@@ -101,8 +101,9 @@ class Outbox:
         session = self._session
         savepoint = session.get_nested_transaction()
         if savepoint is not None:
-            # A savepoint is released, or the outer transaction is committed while it is open. In
-            # the latter case this event comes twice, and none for the outer transaction.
+            # Either the savepoint is being released, or the outer transaction is being committed
+            # while the savepoint is open. In the latter case this event fires twice, and not for
+            # the outer transaction.
             if self.pending or savepoint is self._ending_savepoint:
                 self.watch()
             self._ending_savepoint = savepoint
@@ -127,22 +128,22 @@ class Outbox:
             pending._positions = positions
 
     def after_begin(self, transaction: SessionTransaction, connection: Connection) -> None:
-        """Register a connection that the session uses."""
+        """Register a connection that the session has started to use."""
         current = current_transaction(connection)
         if current is not None and not transaction.nested:
             self._rows_in.append((connection, current))
 
     def began(self, transaction: SessionTransaction) -> None:
-        """Record the state when a savepoint is set."""
+        """Record the state when a savepoint is created."""
         if transaction.nested:
             self._lengths[transaction] = (len(self.pending), len(self._written))
 
     def ended(self, transaction: SessionTransaction) -> None:
-        """Discard writes added since a savepoint, or all of them at the end."""
+        """Discard the writes added since a savepoint, or all writes at the end."""
         if transaction.parent is None:
             self._unwatch()
             if self.pending and not self._committed:
-                self._refuse_commits()
+                self._prevent_commits()
         elif transaction in self._lengths:
             pending, written = self._lengths.pop(transaction)
             del self.pending[pending:]
@@ -186,16 +187,16 @@ class Outbox:
             current.rollback()
             raise
 
-    def _refuse_commits(self) -> None:
-        """Prevent external transactions from committing the rows of a session without messages."""
+    def _prevent_commits(self) -> None:
+        """Prevent external transactions from committing the session's rows without its messages."""
         for connection, transaction in self._rows_in:
             if transaction.is_active:
                 streams = [pending.stream_name for pending in self.pending]
                 prevent_commit(connection, transaction, streams)
 
 
-# Registered for all sessions: the first message may be added by an event handler during a commit,
-# when it is too late to register a listener.
+# Registered for all sessions: an event handler may add the first message during a commit, when it
+# is too late to register a listener.
 
 
 @event.listens_for(Session, "before_commit")

@@ -1,4 +1,4 @@
-"""The block of a unit of work, with exclusive use of a session."""
+"""The `with` block of a unit of work, which has exclusive use of a session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Store = TypeVar("_Store", MessageStore, AsyncMessageStore)
 
 
 class SessionBlock(Generic[_S, _Store]):
-    """The base class of the sync and the async unit of work."""
+    """Base class of the sync and the async unit of work."""
 
     _source: Any
     _owns_session: bool
@@ -37,15 +37,15 @@ class SessionBlock(Generic[_S, _Store]):
 
     @property
     def session(self) -> _S:
-        """The session, within the block.
+        """The session, available within the `with` block.
 
         Raises:
-            InvalidArgument: used outside of the block.
+            InvalidArgument: used outside the block.
         """
         if self._session is None:
             raise InvalidArgument(
-                f"This {type(self).__name__} is used outside of its block, where nothing would be "
-                "committed: use it within `with`"
+                f"This {type(self).__name__} is used outside its `with` block, where nothing would "
+                "be committed"
             )
         return self._session
 
@@ -61,31 +61,30 @@ class SessionBlock(Generic[_S, _Store]):
         *,
         expected_version: int | None = None,
     ) -> PendingWrite:
-        """Add messages that `commit` writes. See `write_on_commit`."""
+        """Add messages for `commit` to write. See `write_on_commit`."""
         return write_on_commit(
             self.session, stream_name, messages, expected_version=expected_version
         )
 
     def expect(self, stream_name: str, version: int) -> None:
-        """Let `commit` fail if a stream is not at this version. See `expect_on_commit`."""
+        """Make `commit` fail unless a stream is at this version. See `expect_on_commit`."""
         expect_on_commit(self.session, stream_name, version)
 
     def _enter(self, kind: type[_S]) -> Self:
-        # Makes the session unusable after the block: nothing would commit later transactions.
+        # Makes the session unusable after the block, where nothing would commit its transactions.
         options = {"close_resets_only": False} if self._owns_session else {}
-        user = f"The block of this {type(self).__name__}"
-        session = session_from(self._source, kind, user, **options)
+        session = session_from(self._source, kind, f"This {type(self).__name__}", **options)
         sync_session = sync_session_of(session)
         with _lock:
             if self._session is not None:
                 raise InvalidArgument(
                     f"This {type(self).__name__} is already entered: the inner block would end the "
-                    "outer one. Create one for each block"
+                    "outer one. Create a new one for each block"
                 )
             if sync_session.hash_key in _units_by_session:
                 raise InvalidArgument(
                     "The session already has a unit of work: leaving an inner one would roll back "
-                    "the outer one. Pass the outer one on, or use another session"
+                    "the outer one. Pass on the outer one, or use another session"
                 )
             if has_pending(sync_session):
                 raise InvalidArgument(
@@ -97,8 +96,8 @@ class SessionBlock(Generic[_S, _Store]):
         return self
 
     def _rolls_back(self, session: Session) -> bool:
-        # Closing a session rolls back without expiring objects, unless the session has joined an
-        # external transaction.
+        # Closing a session rolls back without expiring its objects, unless the session has joined
+        # an external transaction.
         return not self._owns_session or is_joined(session)
 
     def _leave(self) -> None:
@@ -107,15 +106,15 @@ class SessionBlock(Generic[_S, _Store]):
             _units_by_session.pop(sync_session_of(session).hash_key, None)
 
 
-# By SQLAlchemy's number of the session, because a subclass of Session may not be hashable. Weak,
-# for units of work abandoned within their block.
+# Keyed by SQLAlchemy's session number, because a subclass of Session may not be hashable. The
+# values are weak because a unit of work may be abandoned within its block.
 _units_by_session: WeakValueDictionary[int, SessionBlock[Any, Any]] = WeakValueDictionary()
-# Reentrant, for signal handlers.
+# Reentrant, because signal handlers may enter a unit of work.
 _lock = RLock()
 
 
 def _reset_lock() -> None:
-    """Replace the lock after a fork: another thread of the parent may have held it."""
+    """Replace the lock after a fork: another thread of the parent may have been holding it."""
     global _lock
     _lock = RLock()
 

@@ -20,24 +20,25 @@ __all__ = ["AsyncUnitOfWork", "UnitOfWork"]
 
 
 class UnitOfWork(SessionBlock[Session, MessageStore]):
-    """One transaction for the application's tables and messages; a context manager.
+    """A context manager for one transaction of the application's tables and messages.
 
-    Use `session`, add messages with `write`, then call `commit`: it flushes the session, writes the
-    messages as the last statements, and commits. Leaving the block without `commit()` rolls back;
-    then the unit of work can be entered again. A session has one unit of work at a time.
+    Work with `session`, add messages with `write`, then call `commit`, which flushes the session,
+    writes the messages as the last statements, and commits. Leaving the block without `commit()`
+    rolls back. Afterwards the unit of work can be entered again. A session can have one unit of
+    work at a time.
 
-    If any statement of the session conflicts with a concurrent transaction, the block raises
+    If a statement of the session conflicts with a concurrent transaction, the block raises
     `TransactionConflict`.
 
     Args:
         source: a `sessionmaker`, whose session is closed at the end of the block, or a `Session` or
-            `scoped_session`, which stays open; a transaction that it has already begun becomes part
-            of the unit of work.
+            `scoped_session`, which stays open. If the session has already begun a transaction, the
+            unit of work continues it.
 
     Raises:
-        InvalidArgument: the source is none of these. When the block is entered: it is already
-            entered, or the session has another unit of work or pending messages. From methods:
-            called outside of the block.
+        InvalidArgument: the source is none of these; the unit of work is already entered; the
+            session already has a unit of work or pending messages; or a method is called outside
+            the block.
     """
 
     _store = MessageStore
@@ -45,16 +46,17 @@ class UnitOfWork(SessionBlock[Session, MessageStore]):
     def __init__(self, source: sessionmaker[Session] | scoped_session[Session] | Session) -> None:
         if not isinstance(source, sessionmaker | scoped_session | Session):
             raise InvalidArgument(
-                f"A UnitOfWork requires a sessionmaker or a Session, got {described(source)}"
+                "source must be a sessionmaker, a scoped_session or a Session, got "
+                f"{described(source)}"
             )
         self._source = source
         self._owns_session = isinstance(source, sessionmaker)
 
     @classmethod
     def of(cls, session: Session) -> Self:
-        """Return a unit of work within the session's transaction, which its owner commits.
+        """Return a unit of work in the transaction of a session, which the session's owner commits.
 
-        It needs no block, and can be used as long as the session.
+        It is used without a `with` block, for as long as the session.
         """
         unit = cls(session)
         unit._session = sync_session_of(session)
@@ -85,19 +87,20 @@ class UnitOfWork(SessionBlock[Session, MessageStore]):
         """Write the messages and commit.
 
         Raises:
-            Refusal: the server rejected a message; nothing was committed.
-            TransactionConflict: a conflict with a concurrent transaction; retry the unit of work.
+            Refusal: the server rejected the messages; nothing was committed.
+            TransactionConflict: the transaction conflicts with a concurrent one; retry the whole
+                unit of work.
         """
         with conflicts_translated():
             self.session.commit()
 
     def rollback(self) -> None:
-        """Roll back, and discard pending messages."""
+        """Roll back, discarding pending messages."""
         self.session.rollback()
 
 
 class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
-    """The async `UnitOfWork`, used with `async with` and `await`.
+    """The async version of `UnitOfWork`, for `async with`.
 
     Args:
         source: an `async_sessionmaker`, whose session is closed at the end of the block, or an
@@ -116,8 +119,8 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
 
         if not isinstance(source, async_sessionmaker | async_scoped_session | AsyncSession):
             raise InvalidArgument(
-                "An AsyncUnitOfWork requires an async_sessionmaker or an AsyncSession, got "
-                f"{described(source)}"
+                "source must be an async_sessionmaker, an async_scoped_session or an AsyncSession, "
+                f"got {described(source)}"
             )
         self._source = source
         self._owns_session = isinstance(source, async_sessionmaker)
@@ -151,5 +154,5 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
             await self.session.commit()
 
     async def rollback(self) -> None:
-        """Roll back, and discard pending messages."""
+        """Roll back, discarding pending messages."""
         await self.session.rollback()

@@ -1,4 +1,4 @@
-"""Writes that are held back until a session commits."""
+"""Writes that are pending until a session commits."""
 
 from __future__ import annotations
 
@@ -32,24 +32,29 @@ def write_on_commit(
     *,
     expected_version: int | None = None,
 ) -> PendingWrite:
-    """Add messages that the session writes as its last statements before COMMIT.
+    """Add messages to the session's outbox, which it writes as its last statements before COMMIT.
 
-    Use the session as usual: `session.commit()` flushes it, writes the messages and commits; a
-    rollback discards them, as does a rollback to a savepoint those added since. If the server
-    rejects the write, `session.commit()` raises the error, nothing is committed, and the session
-    must be rolled back. Like `session.add()` it begins a transaction. Data and metadata are
+    Use the session as usual: `session.commit()` flushes it, writes the messages, and commits rows
+    and messages together. A rollback discards the messages; a rollback to a savepoint discards
+    those added since. If the server rejects the messages, `session.commit()` raises the error,
+    nothing is committed, and the session must be rolled back.
+
+    Like `session.add()`, this begins a transaction if there is none. Data and metadata are
     serialized immediately.
 
     Args:
         session: a `Session` or an `AsyncSession`, or a scoped one.
         stream_name: the stream.
-        messages: one or several messages, in this order.
-        expected_version: the required position of the stream's last message at commit; `NO_STREAM`
-            if the stream must not exist; None for any version.
+        messages: one or more messages, in this order.
+        expected_version: for optimistic concurrency, the required position of the stream's last
+            message at commit; `NO_STREAM` if the stream must not exist; None for any version.
+
+    Returns:
+        The pending write, whose positions are available after the commit.
 
     Raises:
         InvalidArgument: the session is invalid, or its transaction was already committed or rolled
-            back; the stream name is invalid; there is no message.
+            back; the stream name is invalid; or there is no message.
         InvalidMessage: data or metadata is not JSON.
     """
     sync_session = sync_session_of(session)
@@ -57,10 +62,10 @@ def write_on_commit(
 
 
 def expect_on_commit(session: AnySession, stream_name: str, version: int) -> None:
-    """Let the session commit only if a stream that it has read is still at a version.
+    """Make the session's commit fail unless a stream that you have read is still at a version.
 
-    The stream is locked and its version checked before anything is written. Otherwise it works like
-    `write_on_commit`.
+    The stream is locked and its version is checked before any message is written. Otherwise this
+    works like `write_on_commit`.
 
     Args:
         session: a `Session` or an `AsyncSession`, or a scoped one.
@@ -70,7 +75,7 @@ def expect_on_commit(session: AnySession, stream_name: str, version: int) -> Non
 
     Raises:
         InvalidArgument: the session is invalid, or its transaction was already committed or rolled
-            back; the stream name is invalid; the version is not an integer of at least -1.
+            back; the stream name is invalid; or the version is not an integer of at least -1.
     """
     sync_session = sync_session_of(session)
     dialect_of(sync_session)
@@ -78,7 +83,7 @@ def expect_on_commit(session: AnySession, stream_name: str, version: int) -> Non
 
 
 def has_pending(session: Session) -> bool:
-    """Whether the session's transaction has pending messages or expected versions."""
+    """Return whether the session's transaction has pending messages or expected versions."""
     outbox = Outbox.existing(session.get_transaction())
     return outbox is not None and bool(outbox.pending)
 
