@@ -41,8 +41,14 @@ from mdb_sqla.testing.catch_up import catch_up
             {"retry_policy": 0},
             "retry_policy must be an instance of mdb_sqla.RetryPolicy, got 0 (int)",
         ),
-        ({"poll_interval": 1}, "poll_interval must be two numbers of seconds: 1 (int)"),
-        ({"poll_interval": "ab"}, "poll_interval must be two numbers of seconds: 'ab' (str)"),
+        (
+            {"poll_interval": 1},
+            "poll_interval must be a (shortest, longest) pair in seconds, got 1",
+        ),
+        (
+            {"poll_interval": "ab"},
+            "poll_interval must be a (shortest, longest) pair in seconds, got 'ab'",
+        ),
         (
             {"poll_interval": (1, "2")},
             "poll_interval must be a positive number of seconds, got '2' (str)",
@@ -54,9 +60,9 @@ from mdb_sqla.testing.catch_up import catch_up
         ({"batch_size": 1.0}, "batch_size must be an integer of at least 1, got 1.0 (float)"),
         ({"max_in_flight": "1"}, "max_in_flight must be an integer of at least 1, got '1' (str)"),
         ({"strict": "no"}, "strict must be True or False, got 'no' (str)"),
-        ({"on_failure": True}, "on_failure must be one of stop, dead_letter: True (bool)"),
+        ({"on_failure": True}, "on_failure must be one of 'stop', 'dead_letter', got True (bool)"),
         ({"take_over": 4}, "it must be a string, got int"),
-        ({"take_over": "order"}, "take_over must be a stream, such as 'order:position-name'"),
+        ({"take_over": "order"}, "take_over must be a stream name, such as 'order:position-name'"),
         ({"correlation": "shop-1"}, "it must be a category, such as 'shop', not a stream"),
         ({"correlation": 4}, "it must be a string, got int"),
         ({"condition": 4}, "condition must be a string without NUL or surrogates, got 4 (int)"),
@@ -65,7 +71,7 @@ from mdb_sqla.testing.catch_up import catch_up
         ({"consumer_group_member": "0", "consumer_group_size": 2}, "'0' (str)"),
         (
             {"group": Group(), "consumer_group_member": 0, "consumer_group_size": 2},
-            "group and consumer_group_size exclude each other",
+            "group and consumer_group_size are mutually exclusive",
         ),
     ],
 )
@@ -98,9 +104,7 @@ def test_a_filter_that_there_is_not() -> None:
 
 def test_a_decorator_without_parentheses() -> None:
     consumer = Consumer("billing", "order")
-    with pytest.raises(
-        InvalidArgument, match=r"A message type must be a non-empty string.*function"
-    ):
+    with pytest.raises(InvalidArgument, match=r"message type must be a non-empty string.*function"):
 
         @consumer.on  # type: ignore[arg-type]  # what is tested
         def handle(message: Any, unit: Any) -> None: ...

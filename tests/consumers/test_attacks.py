@@ -75,7 +75,7 @@ def test_an_object_that_is_called_asynchronously(application: Any) -> None:
         application.catch_up(consumer)
         assert application.effects() == [1]
     else:
-        with pytest.raises(InvalidArgument, match="async handler"):
+        with pytest.raises(InvalidArgument, match="is async"):
             application.catch_up(consumer)
 
 

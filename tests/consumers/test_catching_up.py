@@ -178,7 +178,7 @@ def test_an_async_handler_must_be_awaited(application: Any) -> None:
     @consumer.on("T")
     async def leave(message: Any, unit: Any) -> None: ...
 
-    with pytest.raises(InvalidArgument, match="async handler"):
+    with pytest.raises(InvalidArgument, match="is async"):
         catch_up(sessionmaker(application.engine), consumer)
 
 

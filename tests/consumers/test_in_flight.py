@@ -365,7 +365,9 @@ def test_what_it_needs(application: Any) -> None:
         InvalidArgument, match="max_in_flight must be an integer of at least 1, got 0"
     ):
         Consumer("sending", max_in_flight=0)
-    with pytest.raises(InvalidArgument, match="omit transaction_size"):
+    with pytest.raises(
+        InvalidArgument, match="transaction_size and max_in_flight are mutually exclusive"
+    ):
         Consumer("sending", max_in_flight=2, transaction_size=2)
     consumer = Consumer("sending", "order", max_in_flight=2)
     if not application.flavour.asynchronous:

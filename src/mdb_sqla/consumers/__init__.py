@@ -1,4 +1,4 @@
-"""Consumers: loop, handlers, positions, groups, dead letters and lag; request and reply."""
+"""Consumers: handlers, positions, groups, dead letters, lag, and request and reply."""
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.consumer_lag import Lag, lag

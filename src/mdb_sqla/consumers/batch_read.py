@@ -1,4 +1,4 @@
-"""A slot's next batch and the database's view of its position, in one statement."""
+"""The next batch of a slot and the slot's state in the database, read in one statement."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["Confirmation", "read", "settled"]
 
 
 class Confirmation(NamedTuple):
-    """A slot's state when its messages were read.
+    """The state of a slot at the time its messages were read.
 
     Attributes:
-        token: of the latest claim to the slot; None if there is no such slot.
-        position: the saved position; None if there is no such slot.
+        token: the token of the latest claim to the slot; None if the slot does not exist.
+        position: the saved position; None if the slot does not exist.
         sequence: the file of the sequence that assigns global positions.
         has_anchor: whether the requested anchor is stored.
     """
@@ -70,7 +70,7 @@ def read(
     batch_size: int,
     filters: CategoryFilters,
 ) -> tuple[Confirmation, list[StoredMessage]]:
-    """Read a batch starting at a global position; see `MessageStore.read_messages`."""
+    """Read a batch, starting at a global position. See `MessageStore.read_messages`."""
     parameters = {
         **claim.parameters,
         **sequence_of(session),
@@ -82,9 +82,9 @@ def read(
 
 
 def settled(session: Session, category: StreamName | None) -> Anchor | None:
-    """Return the last message of any category up to the settled position of one, or of all.
+    """Return the last message, of any category, up to the settled position of a category or of all.
 
-    A later read in the same transaction sees everything settled. None if the store is empty.
+    A later read in the same transaction sees everything up to it. None if there is no such message.
     """
     rows = execute(session, _SETTLED, {"category": category}, WRITES)
     return Anchor(rows[0].global_position, uuid_of(rows[0].id)) if rows else None

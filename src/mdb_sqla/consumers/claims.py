@@ -42,10 +42,10 @@ _BIND: dict[str, Any] = {"clause": WRITES}
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to advance a slot of a consumer's work, until another process claims it.
+    """The right to advance a slot of a consumer, until another process claims the slot.
 
-    The token is a fencing token. It grows with time: if the database has a smaller one, it has lost
-    the claim.
+    `token` is a fencing token, which increases over time: if the database has a smaller one, it has
+    lost the claim.
     """
 
     consumer: str
@@ -61,26 +61,26 @@ class Claim:
 # Built once: building a statement costs as much as executing it.
 
 IS_SLOT = and_(slots.c.consumer == bindparam("of_consumer"), slots.c.slot == bindparam("of_slot"))
-"""The slot of a claim, by its parameters."""
+"""Matches the slot of a claim."""
 
 IS_CLAIMED = and_(IS_SLOT, slots.c.token == bindparam("of_token"))
-"""The same, unless another process has claimed it."""
+"""Matches the slot of a claim, unless another process has claimed it since."""
 
 _RELEASE = update(slots).where(IS_CLAIMED).values(owner=None, token=slots.c.token + 1)
 
 
 def claim(session: Session, consumer: str, slot: int, number: int, start: int) -> tuple[Claim, int]:
-    """Take over a slot from its current owner; returns the claim and the slot's position.
+    """Take over a slot from its current owner; return the claim and the slot's position.
 
     Args:
-        session: the session in whose transaction to do so.
+        session: the claim becomes part of this session's transaction.
         consumer: the consumer's name.
         slot: the slot, from 0.
         number: the number of slots that the consumer's work is partitioned into.
-        start: the position of a slot that never ran.
+        start: the initial position of a slot that has none.
 
     Raises:
-        InvalidArgument: the work is partitioned into another number of slots.
+        InvalidArgument: the work is already partitioned into another number of slots.
     """
     taken = _claim(session, consumer, slot, number, start, None, where=true())
     assert taken is not None  # noqa: S101 (without a condition the claim always succeeds)
@@ -90,7 +90,7 @@ def claim(session: Session, consumer: str, slot: int, number: int, start: int) -
 def claim_if_free(
     session: Session, consumer: str, slot: int, number: int, start: int, member: str
 ) -> tuple[Claim, int] | None:
-    """Take over a slot unless a live member owns it; None if one does. See `claim`."""
+    """Take over a slot unless a live member owns it; return None if one does. See `claim`."""
     others = members.alias()
     is_taken = exists().where(
         others.c.consumer == slots.c.consumer,
@@ -110,7 +110,7 @@ def _claim(
     owner: str | None,
     where: ColumnElement[bool],
 ) -> tuple[Claim, int] | None:
-    # Slot 0's row is inserted before any other: the process that inserts it sets their number.
+    # Slot 0 is always inserted first: the process that inserts it sets the number of slots.
     for each in (0, slot):
         new = insert(slots).values(consumer=consumer, slot=each, slots=number, position=start)
         session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
@@ -119,10 +119,10 @@ def _claim(
         if found is not None:
             raise InvalidArgument(
                 f"The work of consumer {consumer!r} is partitioned into {found} slots, not "
-                f"{number}: all processes of a consumer need the same number"
+                f"{number}: all processes of a consumer must use the same number of slots"
             )
-    # By the clock, in microseconds: a database that has lost its last transactions must not issue
-    # a token again that another process already has.
+    # From the clock, in microseconds: a database that has lost its latest transactions must not
+    # issue a token that another process already has.
     now = cast(1_000_000 * extract("epoch", func.clock_timestamp()), BigInteger)
     statement = (
         update(slots)
@@ -141,7 +141,7 @@ def _claim(
 
 
 def owned_slots(session: Session, consumer: str, member: str) -> dict[int, Claim]:
-    """Return a member's claims as the database has them."""
+    """Return a member's claims by slot, as stored in the database."""
     statement = select(slots.c.slot, slots.c.token).where(
         slots.c.consumer == consumer, slots.c.owner == member
     )
@@ -150,11 +150,11 @@ def owned_slots(session: Session, consumer: str, member: str) -> dict[int, Claim
 
 
 def release(claim: Claim, session: Session) -> None:
-    """Release a slot, so that others can acquire it at once; it may be another's already."""
+    """Release a slot for others to acquire at once; no effect if another process has claimed it."""
     session.execute(_RELEASE, claim.parameters, bind_arguments=_BIND)
 
 
 def has_begun(session: Session, consumer: str, slot: int) -> bool:
-    """Whether a slot has a position."""
+    """Return whether a slot has a position."""
     statement = select(slots.c.slot).where(slots.c.consumer == consumer, slots.c.slot == slot)
     return session.execute(statement, bind_arguments=_BIND).first() is not None

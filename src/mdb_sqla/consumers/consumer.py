@@ -31,10 +31,10 @@ _H = TypeVar("_H", bound=Handler)
 class Consumer:
     """Handles messages in order, and saves its position in the transaction that handles them.
 
-    A handler gets the message and a unit of work. Its effects (rows, messages, whatever the session
-    executes) and the consumer's position are committed together or not at all: in this database
-    every message takes effect exactly once. Effects elsewhere can be repeated if the process ends
-    before COMMIT.
+    A handler receives the message and a unit of work. Its effects (rows, messages, any statement of
+    the session) and the consumer's position, its checkpoint, are committed together or not at all:
+    in this database, every message takes effect exactly once. Effects elsewhere are at-least-once:
+    they can be repeated if the process ends before COMMIT.
 
         consumer = Consumer("billing", "order")
 
@@ -45,34 +45,35 @@ class Consumer:
         consumer.run(sessionmaker(engine))
 
     Args:
-        name: the name under which its position is saved.
+        name: the name under which the position is saved.
         categories: the categories to read, in global order; all if none is given.
-        start: the global position to start at when it runs for the first time.
+        start: the global position to start at on the first run.
         take_over: the position stream of an Eventide consumer of the same category, such as
-            `account:position-billing`, to continue from when it runs for the first time.
-        strict: whether a message of a type without a handler is an error.
+            `account:position-billing`. On its first run, the consumer continues from there.
+        strict: whether a message of a type without a handler is an error instead of being skipped.
         batch_size: the maximum number of messages to read at a time.
         transaction_size: the maximum number of messages to handle in one transaction.
-        max_in_flight: for handlers with effects elsewhere, `async def handler(message)`: they get
-            no unit of work, and up to this many run concurrently, those of one cardinal id in
-            order. The position is saved after them; if the process ends before, at most these
-            messages are repeated. Only with `run_async`.
-        isolation_level: of the handlers' transactions; the engine's by default. With `REPEATABLE
-            READ` or `SERIALIZABLE`, a transaction that conflicts with another is rolled back and
-            retried, without counting as an attempt.
-        retry_policy: how often a handler is called before its message counts as failed; by default
-            ten attempts within a minute.
-        on_failure: what to do when all attempts have failed: `stop` stops the consumer with
-            `HandlerFailed`; `dead_letter` dead-letters the message and the later ones of its
-            stream, and other streams continue. See `mdb_sqla.admin.dead_letters`.
-        poll_interval: the shortest and longest pause, in seconds, between two polls that find no
-            messages; the pause doubles in between.
-        group: shares the work among the processes that run this consumer; without it, the process
-            that started last takes over all of it.
-        filters: as for `MessageStore.read_category`: correlation, consumer group, condition.
+        max_in_flight: the maximum number of messages to handle concurrently, for handlers with
+            effects elsewhere: `async def handler(message)`, without a unit of work. Messages of one
+            cardinal id are handled in order. The position is saved afterwards; if the process ends
+            before that, at most these messages are repeated. Requires `run_async`.
+        isolation_level: the isolation level of the handlers' transactions; by default that of the
+            engine. With `REPEATABLE READ` or `SERIALIZABLE`, a transaction that conflicts with
+            another one is rolled back and retried, which does not count as an attempt.
+        retry_policy: how often a handler is called, and with which back-off, before its message
+            counts as failed; by default ten attempts within a minute.
+        on_failure: what to do when all attempts have failed. `stop` stops the consumer with
+            `HandlerFailed`. `dead_letter` adds the message and the later ones of its stream to the
+            dead-letter queue, and other streams continue. See `mdb_sqla.admin.dead_letters`.
+        poll_interval: the shortest and the longest pause, in seconds, between polls that find no
+            messages; the pause doubles from the one to the other.
+        group: the consumer group, which shares the work among the processes that run this consumer.
+            Without a group, the process that started last takes over all work.
+        filters: `correlation`, `consumer_group_member` and `consumer_group_size`, `condition`; as
+            for `MessageStore.read_category`.
 
     Raises:
-        InvalidArgument: an argument breaks its rule.
+        InvalidArgument: an argument is invalid.
     """
 
     def __init__(
@@ -113,29 +114,30 @@ class Consumer:
 
     @property
     def categories(self) -> tuple[StreamName, ...]:
-        """The categories that it reads; empty for all."""
+        """The categories to read; empty for all."""
         return self._settings.categories
 
     @property
     def sharing(self) -> str:
-        """How it shares its work with other processes, for display."""
+        """How the consumer shares its work with other processes, for display."""
         return self._settings.sharing
 
     @property
     def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
-        """What it is doing in this process; `stopping` while it finishes the current messages."""
+        """The state in this process; `stopping` while the current messages are being finished."""
         return "stopped" if (run := self._running) is None else run.state
 
     @property
     def rate(self) -> float:
-        """Messages handled per second by this process, over the last minute."""
+        """The number of messages handled per second by this process, over the last minute."""
         return 0.0 if (run := self._running) is None else run.rate
 
     def lag(self, db: Database) -> Lag:
-        """Return its positions and lag; see `mdb_sqla.admin.lag`. It need not be running.
+        """Return the consumer's positions and lag. See `mdb_sqla.admin.lag`.
 
-        Before its first run, messages are counted from `start`, even with `take_over`. With an
-        `AsyncSession` or `AsyncConnection`: `await session.run_sync(consumer.lag)`.
+        The consumer need not be running. Before its first run, messages are counted from `start`,
+        even with `take_over`. With an `AsyncSession` or an `AsyncConnection`, call
+        `await session.run_sync(consumer.lag)`.
         """
         settings = self._settings
         return lag(
@@ -148,7 +150,7 @@ class Consumer:
         )
 
     def on(self, *types: str) -> Callable[[_H], _H]:
-        """Decorate the handler of messages of these types, or, without types, of all other types.
+        """Register the decorated handler for these message types; without types, for all others.
 
         Raises:
             InvalidArgument: a type is not a string, or already has a handler.
@@ -160,16 +162,16 @@ class Consumer:
 
         Raises:
             InvalidArgument: the consumer has no handlers, or handlers that need `run_async`.
-            HandlerFailed: all attempts to handle a message have failed; its transaction is rolled
-                back, and all earlier messages are handled.
+            HandlerFailed: all attempts to handle a message have failed; its transaction was rolled
+                back, and all earlier messages were handled.
             NoHandler: the consumer is strict, and a message has no handler.
-            SlotLost: a consumer with this name was started elsewhere.
-            ConsumerAhead: its position is beyond the last message of the store.
+            SlotLost: a consumer with this name was started in another process.
+            ConsumerAhead: the consumer's position is beyond the last message of the store.
         """
         self._run(factory, endless=True)
 
     def catch_up(self, factory: sessionmaker[Session]) -> None:
-        """Handle the messages that exist, then return. See `run`."""
+        """Handle all existing messages, then return. See `run`."""
         self._run(factory, endless=False)
 
     async def run_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
@@ -177,19 +179,19 @@ class Consumer:
         await self._run_async(factory, endless=True)
 
     async def catch_up_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
-        """Handle the messages that exist, in a task, then return. See `run`."""
+        """Handle all existing messages in a task, then return. See `run`."""
         await self._run_async(factory, endless=False)
 
     def stop(self) -> None:
-        """Finish the current messages, save the position, and return from `run`.
+        """Shut down gracefully: finish the current messages, save the position, end `run`.
 
-        Call it from any thread or signal handler. No effect if the consumer is not running.
+        Can be called from any thread or signal handler. No effect if the consumer is not running.
         """
         if (run := self._running) is not None:
             run.stop()
 
     def pause(self) -> None:
-        """Handle no more messages until `resume`; the consumer keeps its slots."""
+        """Stop handling messages until `resume` is called; the consumer keeps its slots."""
         if (run := self._running) is not None:
             run.pause()
 
@@ -206,8 +208,8 @@ class Consumer:
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         if self._settings.max_in_flight is not None:
-            raise InvalidArgument("max_in_flight needs `await consumer.run_async(...)`")
-        self.handlers.refuse_async()
+            raise InvalidArgument("max_in_flight requires `await consumer.run_async(...)`")
+        self.handlers.check_sync()
         runner = Runner(factory)
         with self._registered(runner, endless, is_stopping) as run:
             runner.run(run.operations())
@@ -220,7 +222,7 @@ class Consumer:
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         if self._settings.max_in_flight is not None:
-            self.handlers.refuse_sync()
+            self.handlers.check_async()
         runner = AsyncRunner(factory)
         async with self._open_resources(factory):
             with self._registered(runner, endless, is_stopping) as run:
@@ -230,14 +232,14 @@ class Consumer:
     async def _open_resources(
         self, _factory: async_sessionmaker[AsyncSession]
     ) -> AsyncIterator[None]:
-        """Keep open what the handlers of a subclass need while the consumer runs."""
+        """Keep resources that a subclass's handlers need open while the consumer runs."""
         yield
 
     @contextmanager
     def _registered(
         self, runner: Runner | AsyncRunner, endless: bool, is_stopping: Callable[[], bool]
     ) -> Iterator[ActiveRun]:
-        """Make the run available to `stop`, `pause` and `resume` while it lasts."""
+        """Make the run available to `stop`, `pause` and `resume` until it ends."""
         if self._running is not None:
             raise InvalidArgument(f"Consumer {self.name!r} is already running in this process")
         with ActiveRun(self._settings, self.handlers, runner, endless=endless) as run:

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["MAX_COUNTED", "Lag", "lag"]
 
 MAX_COUNTED = 100_000
-"""The maximum number of messages to count: about a tenth of a second's work."""
+"""The maximum number of messages to count, which takes about a tenth of a second."""
 
 # The planner misestimates how many rows a category has beyond a position, and must not sort all of
-# them to find the first ones. The server functions that read categories have the same settings.
+# them to find the first ones. The server functions that read categories use the same settings.
 _SETTINGS = {
     "statement_timeout": "5s",
     "enable_seqscan": "off",
@@ -58,14 +58,14 @@ class Lag:
     """A consumer's positions and lag.
 
     Attributes:
-        positions: by slot, the global position up to which all messages are handled; a consumer
-            without a group has slot 0, one that never ran has none.
-        messages: how many messages it has yet to handle.
-        at_least: whether there may be more, because at most 100,000 were examined.
-        seconds: the age of the oldest of them; 0 if there is none. If a filter excludes all that
-            were examined, the age of the last of those: none to handle is older. Times that Python
-            can't represent, such as infinity, are ignored.
-        dead_letters: how many dead letters it has; `messages` does not include them.
+        positions: by slot, the global position up to which all messages are handled. A consumer
+            without a group has only slot 0; one that has never run has none.
+        messages: the number of messages still to be handled.
+        at_least: whether there may be more, because at most 100,000 messages were examined.
+        seconds: the age of the oldest message still to be handled; 0 if there is none. If the
+            filters exclude all messages that were examined, the age of the last of these, which is
+            an upper bound. Times that Python can't represent, such as infinity, are ignored.
+        dead_letters: the number of dead letters, which `messages` does not include.
     """
 
     positions: Mapping[int, int]
@@ -94,27 +94,28 @@ def lag(
 ) -> Lag:
     """Return a consumer's positions and lag.
 
-    Examines at most 100,000 messages beyond the position, so that a large store takes no longer
-    than a small one. The consumer need not be running. A group has one lag, for all its members.
+    At most 100,000 messages beyond the position are examined, so a large store takes no longer than
+    a small one. The consumer need not be running. A group has one lag for all of its members.
 
     Args:
         db: a session or connection in a transaction, which is left unchanged.
         consumer: the consumer's name.
-        categories: the categories that it reads; all if none is given.
-        start: the global position that it starts at if it never ran.
-        types: the types that it handles; None for all. Others are not counted.
-        filters: the consumer's. With `consumer_group_member`, the lag of that member.
+        categories: the categories that the consumer reads; all if none is given.
+        start: the global position that the consumer starts at if it has never run.
+        types: the message types that the consumer handles; None for all. Other types are not
+            counted.
+        filters: the consumer's filters. With `consumer_group_member`, the lag of that member.
 
     Raises:
-        InvalidArgument: an argument breaks its rule.
+        InvalidArgument: an argument is invalid.
         OperationalError: a statement took longer than five seconds.
         StoreNotInstalled: the database has no store.
     """
     db = database(db)
-    consumer, filters = text("A consumer's name", consumer), checked_filters(filters)
+    consumer, filters = text("consumer", consumer), checked_filters(filters)
     names: list[str | None] = list(dict.fromkeys(category_name(name) for name in categories))
     if isinstance(types, str):
-        raise InvalidArgument(f"types must be a list of strings, or None: {described(types)}")
+        raise InvalidArgument(f"types must be a list of strings, or None, got {described(types)}")
     with connection_of(db).begin_nested() as savepoint:
         _set(db)
         member = filters.get("consumer_group_member")
@@ -129,7 +130,7 @@ def lag(
             seconds=max(0.0, *(seconds for _, _, seconds in counted)),
             dead_letters=count_dead_letters(db, consumer, member),
         )
-        # This restores the settings.
+        # Restores the settings.
         savepoint.rollback()
     return found
 
@@ -152,7 +153,7 @@ class _Backlog:
         self._filters = filters
 
     def count(self, db: Database, category: str | None, limit: int) -> tuple[int, int, float]:
-        """Return how many there are, how many were examined, and the age of the oldest."""
+        """Return the number of messages, how many were examined, and the age of the oldest."""
         examined = self._beyond(category).limit(limit).subquery("messages")
         is_one = and_(*self._conditions(examined.c))
         # Infinity has no age; before PostgreSQL 17 it can't even be subtracted.
@@ -183,7 +184,7 @@ class _Backlog:
         )
 
     def _conditions(self, message: Any) -> Iterable[ColumnElement[bool]]:
-        """The filters of a category read, and the position of each message's slot."""
+        """Return the filters of a category read, and the condition on each slot's position."""
         yield true()
         if self._number > 1:
             # A slot that no member has acquired yet has no position.
@@ -202,7 +203,7 @@ class _Backlog:
             yield _slot(message.stream_name, size) == member
         condition = self._filters.get("condition")
         if condition is not None:
-            # The application's SQL, embedded as the server functions embed it.
+            # The application's SQL, embedded in the same way as by the server functions.
             yield literal_column(f"({condition})")
 
 
@@ -223,6 +224,6 @@ def _positions(db: Database, consumer: str, member: int | None) -> tuple[dict[in
 
 
 def _slot(stream_name: Any, number: int) -> ColumnElement[int]:
-    """The slot of a stream, computed as by the server function `is_member`."""
+    """Return the slot of a stream, computed like the server function `is_member` does."""
     name = func.coalesce(functions.cardinal_id(stream_name), stream_name)
     return func.abs(functions.hash_64(name) % number, type_=BigInteger)

@@ -21,8 +21,8 @@ class ActiveRun:
     Its methods may be called from any thread and from a signal handler.
 
     Args:
-        settings: the consumer's.
-        handlers: the consumer's.
+        settings: the consumer's settings.
+        handlers: the consumer's handlers.
         runner: performs the loop's operations.
         endless: whether to wait for more messages instead of returning.
 
@@ -37,7 +37,7 @@ class ActiveRun:
         self._runner = runner
         self._endless = endless
         self._threads = ExitStack()
-        # The threads start after the engine has made its first connection.
+        # The threads start once the engine has connected for the first time.
         self._loop = ConsumerLoop(settings, handlers, endless=endless, on_start=self._start_threads)
 
     def __enter__(self) -> Self:
@@ -57,13 +57,13 @@ class ActiveRun:
 
     @property
     def state(self) -> Literal["running", "paused", "stopping"]:
-        """What it is doing; `stopping` while it finishes the current messages."""
+        """The state; `stopping` while the current messages are being finished."""
         control = self._loop.control
         return "stopping" if control.stopping else "paused" if control.paused else "running"
 
     @property
     def rate(self) -> float:
-        """Messages handled per second, over the last minute."""
+        """The number of messages handled per second, over the last minute."""
         return self._loop.control.rate.per_second
 
     def stop(self) -> None:
@@ -72,7 +72,7 @@ class ActiveRun:
         self._runner.wake()
 
     def pause(self) -> None:
-        """Handle no more messages until `resume`."""
+        """Stop handling messages until `resume` is called."""
         self._loop.control.paused = True
         self._runner.wake()
 

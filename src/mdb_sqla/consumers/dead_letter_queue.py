@@ -1,7 +1,8 @@
-"""Consumers' dead letters: list, replay and skip them.
+"""The dead-letter queue of consumers: list, replay and skip dead letters.
 
 A message that could not be handled is dead-lettered together with the later messages of its stream,
-which keeps the stream's order. The consumer handles those once the stream has no failed one left.
+which preserves the stream's order. The consumer handles those once no failed message is left in the
+stream.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ __all__ = ["DeadLetter", "count_dead_letters", "dead_letters", "replay", "skip"]
 
 
 class DeadLetter(NamedTuple):
-    """A message that a consumer has dead-lettered.
+    """A message in the dead-letter queue of a consumer.
 
-    It has `failed`, or it waits behind an earlier message of its stream that has. `error` and
-    `traceback` are those of the last of its `attempts`.
+    Either it has `failed`, or it waits behind an earlier message of its stream that has. `error`
+    and `traceback` are those of the last of its `attempts`.
     """
 
     consumer: str
@@ -57,7 +58,7 @@ def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[
 
 
 def count_dead_letters(db: Session | Connection, consumer: str, slot: int | None = None) -> int:
-    """Return how many dead letters a consumer has, in one slot or in all.
+    """Return the number of a consumer's dead letters, in one slot or in all.
 
     Raises:
         StoreNotInstalled: the database has no store.
@@ -75,7 +76,7 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
     The consumer handles them again once the transaction is committed.
 
     Returns:
-        How many had failed.
+        The number of failed messages.
 
     Raises:
         InvalidArgument: `db` is not a session or connection, or a name is invalid.
@@ -87,7 +88,7 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
         .returning(letters.c.global_position)
     )
     if stream_name is not None:
-        # Any stored name, such as the `-7` of another client.
+        # Accepts any stored name, such as `-7`, which another client may have written.
         statement = statement.where(letters.c.stream_name == text("stream_name", stream_name))
     db = database(db)
     number = len(db.execute(statement).all())
@@ -100,7 +101,7 @@ def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
 
     Raises:
         InvalidArgument: the consumer has no such dead letter; `db` is not a session or connection;
-            or the name or position is invalid.
+            or the name or the position is invalid.
     """
     position = integer("global_position", global_position, 0)
     statement = (
@@ -117,4 +118,4 @@ def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
 
 
 def _consumer(name: str) -> str:
-    return text("A consumer's name", name)
+    return text("consumer", name)

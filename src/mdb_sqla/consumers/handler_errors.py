@@ -1,4 +1,4 @@
-"""Errors of handlers, as opposed to those that end the consumer."""
+"""Errors of handlers, as opposed to errors that end the consumer."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from contextlib import contextmanager, suppress
 
 from mdb_sqla.errors import SlotLost
 
-__all__ = ["cancels", "current_task", "ends_consumer", "handler_errors"]
+__all__ = ["cancel_requests", "current_task", "ends_consumer", "handler_errors"]
 
 _CANCELLED = (asyncio.CancelledError, GeneratorExit)
 
 
 @contextmanager
 def handler_errors() -> Iterator[None]:
-    """Convert a handler's own errors to `Exception`s.
+    """Convert errors of the handler itself to `Exception`s.
 
-    Its own `CancelledError` would otherwise silently end the consumer's task. What ends the process
-    or cancels this task passes through, even if the handler has wrapped it in another error.
+    A `CancelledError` of the handler itself would otherwise silently end the consumer's task.
+    Errors that end the process or cancel this task pass through, even if the handler has wrapped
+    them in another error.
     """
     task = current_task()
-    before = cancels(task)
+    before = cancel_requests(task)
     try:
         yield
     except (StopIteration, SlotLost) as error:
-        # The first would end a generator. The other comes from a consumer that the handler ran.
+        # StopIteration would end a generator. SlotLost comes from a consumer that the handler ran.
         raise RuntimeError(f"The handler raised {error!r}") from error
     except Exception as error:
-        # Whatever a handler raises: a library may have wrapped the cancellation of its task.
-        if cancels(task) > before and any(isinstance(each, _CANCELLED) for each in _chain(error)):
+        # Any error: a library may have wrapped the cancellation of the handler's task.
+        is_cancelled = any(isinstance(each, _CANCELLED) for each in _chain(error))
+        if is_cancelled and cancel_requests(task) > before:
             raise asyncio.CancelledError from error
         raise
     except BaseException as error:
@@ -41,16 +43,17 @@ def handler_errors() -> Iterator[None]:
 
 
 def current_task() -> asyncio.Task[object] | None:
-    """Return the current task; None outside an event loop."""
+    """Return the current task, or None outside an event loop."""
     with suppress(RuntimeError):
         return asyncio.current_task()
     return None
 
 
-def cancels(task: asyncio.Task[object] | None) -> int:
-    """Return how many cancellation requests a task has.
+def cancel_requests(task: asyncio.Task[object] | None) -> int:
+    """Return the number of cancellation requests of a task.
 
-    Before Python 3.13 a failed task group doesn't undo its own: only an increase means anything.
+    Before Python 3.13, a failed task group doesn't undo its own request, so only an increase is
+    meaningful.
     """
     return 0 if task is None else task.cancelling()
 
@@ -64,12 +67,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def ends_consumer(
     error: BaseException, task: asyncio.Task[object] | None, cancelled: int = 0
 ) -> bool:
-    """Whether an error ends the process or cancels this task, instead of being the handler's own.
+    """Return whether an error ends the process or cancels this task, and isn't the handler's own.
 
     Args:
-        error: the error raised.
+        error: the error that was raised.
         task: the task that the handler was called in; None outside an event loop.
-        cancelled: its cancellation requests before the handler was called.
+        cancelled: the number of the task's cancellation requests before the handler was called.
     """
     if isinstance(error, BaseExceptionGroup):
         _, others = error.split((Exception, *_CANCELLED))
@@ -85,4 +88,4 @@ def ends_consumer(
     if not is_cancelled or task is None:
         return False
     # An abandoned coroutine is closed from outside its task.
-    return cancels(task) > cancelled or current_task() is not task
+    return cancel_requests(task) > cancelled or current_task() is not task

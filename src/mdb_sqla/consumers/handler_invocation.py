@@ -1,4 +1,4 @@
-"""Calling a handler with its unit of work."""
+"""Calls of handlers with their unit of work."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["call", "call_async"]
 
-# The consumer has checked the kind of the handler, which types can't express: hence the ignores.
+# The consumer has checked the kind of each handler, which types can't express: hence the ignores.
 
 
 def call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
     """Call a handler in a thread, or in the greenlet of an async session.
 
     Raises:
-        InvalidArgument: it returned an awaitable.
+        InvalidArgument: the handler returned an awaitable.
     """
     with handler_errors():
         # Types can't express which kind of handler this is.
-        _refuse_awaitable(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
+        _check_result(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
 
 
 async def call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
     """Call a sync or async handler in a task. See `call`."""
     if not is_async(handler):
-        # It gets the sync session of the same transaction.
+        # The handler gets the sync session of the same transaction.
         await unit.session.run_sync(lambda session: call(handler, message, UnitOfWork.of(session)))
         return
     with handler_errors():
-        # Likewise.
+        # See `call`.
         await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
 
 
-def _refuse_awaitable(handler: Handler, result: object) -> None:
+def _check_result(handler: Handler, result: object) -> None:
     if inspect.isawaitable(result):
         if inspect.iscoroutine(result):
             result.close()
         raise InvalidArgument(
-            f"Handler {handler!r} returned an awaitable; an async handler must be declared with "
-            "`async def`, and needs `await consumer.run_async(...)`"
+            f"Handler {handler!r} returned an awaitable; declare async handlers with `async def`, "
+            "and run the consumer with `await consumer.run_async(...)`"
         )

@@ -1,4 +1,4 @@
-"""The transaction that handlers and the consumer's position share, and its errors."""
+"""The transaction shared by handlers and the consumer's position, and its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class HandlerTransaction:
 
     Args:
         session: a new session.
-        isolation_level: None for the engine's.
+        isolation_level: the isolation level; None for that of the engine.
 
     Raises:
         NoTransaction: the session's isolation level is AUTOCOMMIT.
@@ -47,15 +47,15 @@ class HandlerTransaction:
             )
 
     def check(self) -> None:
-        """Check that it is still open.
+        """Check that the transaction is still open.
 
         Raises:
-            InvalidArgument: a handler has ended it.
+            InvalidArgument: a handler has ended the transaction.
         """
         if self._current != self._transactions:
             raise InvalidArgument(
-                "A handler has ended its transaction; it must leave the transaction open, which "
-                "also saves the consumer's position"
+                "A handler ended its transaction; it must leave the transaction open, because the "
+                "consumer saves its position in it"
             )
 
     @property
@@ -64,11 +64,11 @@ class HandlerTransaction:
 
     @contextmanager
     def handlers(self) -> Iterator[None]:
-        """Translate errors of the database while handlers are called."""
+        """Translate database errors while handlers are called."""
         try:
             yield
         except Exception as error:
-            # The lost connection is the cause, even if the handler has raised another error.
+            # A lost connection is the cause, even if the handler has raised another error.
             if self._connection.invalidated or is_outage(error):
                 raise ConnectionLost(str(error)) from error
             if is_conflict(error):
@@ -77,15 +77,15 @@ class HandlerTransaction:
 
     @contextmanager
     def end(self) -> Iterator[None]:
-        """Translate errors after the handlers, whose changes are flushed by then.
+        """Translate errors after the handlers, when their changes have been flushed.
 
-        A transient error is not their failure. Only a lost connection may be: what they have done
+        A transient error is not the handlers' fault. Only a lost connection may be: their changes
         can be too much for the server.
         """
         try:
             yield
         except Exception as error:
-            # Drivers and SQLAlchemy have no common class; what is neither is raised again.
+            # Errors of drivers and of SQLAlchemy have no common class; others are raised again.
             if self._connection.invalidated:
                 raise ConnectionLost(str(error)) from error
             if is_conflict(error):
@@ -104,7 +104,7 @@ def interruptions() -> Iterator[None]:
         # asyncpg can't connect, or the pool is exhausted.
         raise Interrupted(str(error)) from error
     except Exception as error:
-        # Of any class, see above.
+        # Any class, as in `HandlerTransaction.end`.
         if is_transient(error):
             raise Interrupted(str(error)) from error
         raise

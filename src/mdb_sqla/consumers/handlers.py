@@ -18,14 +18,14 @@ Handler = (
     | Callable[[StoredMessage, AsyncUnitOfWork], Awaitable[Any]]
     | Callable[[StoredMessage], Awaitable[Any]]
 )
-"""Takes a message and its unit of work, sync or async; with `max_in_flight`, only the message."""
+"""Takes a message and a unit of work, sync or async; with `max_in_flight`, only the message."""
 
 
 _H = TypeVar("_H", bound=Handler)
 
 
 def is_async(handler: object) -> bool:
-    """Whether a handler is an `async def`, or an object whose `__call__` is one."""
+    """Return whether a handler is an `async def` function, or an object whose `__call__` is one."""
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(type(handler), "__call__", None)  # noqa: B004
     )
@@ -35,7 +35,7 @@ class Handlers:
     """A consumer's handlers by message type.
 
     Args:
-        strict: whether a message of a type without a handler is an error instead of skipped.
+        strict: whether a message of a type without a handler is an error instead of being skipped.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
@@ -44,14 +44,14 @@ class Handlers:
         self._of_any_type: Handler | None = None
 
     def on(self, *types: str) -> Callable[[_H], _H]:
-        """Return a decorator that registers the handler of these types. See `add`.
+        """Return a decorator that registers a handler for these types. See `add`.
 
         Raises:
             InvalidArgument: a type is not a string.
         """
         for each in types:
-            # Here, because with `@consumer.on` without parentheses the decorator is never called.
-            text("A message type", each)
+            # Checked here, because `@consumer.on` without parentheses never calls the decorator.
+            text("message type", each)
 
         def add(handler: _H) -> _H:
             self.add(handler, *types)
@@ -60,49 +60,49 @@ class Handlers:
         return add
 
     def add(self, handler: Handler, *types: str) -> None:
-        """Register the handler of messages of these types, or, without types, of all other types.
+        """Register a handler for messages of these types; without types, for all others.
 
         Raises:
             InvalidArgument: a type is not a string, or already has a handler; the handler is not
                 callable.
         """
         if not callable(handler):
-            raise InvalidArgument(f"A handler must be a function: {described(handler)}")
+            raise InvalidArgument(f"handler must be callable, got {described(handler)}")
         if not types:
             if self._of_any_type is not None:
                 raise InvalidArgument(
                     f"All other types already have a handler: {self._of_any_type!r}"
                 )
             self._of_any_type = handler
-        for type_ in (text("A message type", each) for each in types):
+        for type_ in (text("message type", each) for each in types):
             if type_ in self._by_type:
                 raise InvalidArgument(f"Messages of type {type_!r} already have a handler")
             self._by_type[type_] = handler
 
     def find(self, message: StoredMessage) -> Handler | None:
-        """Return the handler of a message; None if the message is skipped.
+        """Return the handler for a message, or None if the message is skipped.
 
         Raises:
-            NoHandler: there is none, and the consumer is strict.
+            NoHandler: there is no handler, and the consumer is strict.
         """
         handler = self._by_type.get(message.type, self._of_any_type)
         if handler is None and self._strict:
             raise NoHandler(message)
         return handler
 
-    def refuse_none(self, consumer: str) -> None:
+    def check_any(self, consumer: str) -> None:
         """Check that there is a handler: without one, the consumer would skip every message.
 
         Raises:
-            InvalidArgument: there is none.
+            InvalidArgument: there is no handler.
         """
         if not self._all():
             raise InvalidArgument(
                 f"Consumer {consumer!r} has no handlers and would skip every message; import the "
-                "module that registers them before running it"
+                "module that registers its handlers before you run it"
             )
 
-    def refuse_async(self) -> None:
+    def check_sync(self) -> None:
         """Check that no handler is async.
 
         Raises:
@@ -111,11 +111,12 @@ class Handlers:
         for handler in self._all():
             if is_async(handler):
                 raise InvalidArgument(
-                    f"An async handler needs `await consumer.run_async(...)`: {handler!r}"
+                    f"Handler {handler!r} is async; run the consumer with "
+                    "`await consumer.run_async(...)`"
                 )
 
-    def refuse_sync(self) -> None:
-        """Check that all handlers are async, as `max_in_flight` needs.
+    def check_async(self) -> None:
+        """Check that all handlers are async, as `max_in_flight` requires.
 
         Raises:
             InvalidArgument: a handler is not async.
@@ -123,7 +124,8 @@ class Handlers:
         for handler in self._all():
             if not is_async(handler):
                 raise InvalidArgument(
-                    f"With max_in_flight, a handler must be declared with `async def`: {handler!r}"
+                    f"Handler {handler!r} is not async; max_in_flight requires handlers declared "
+                    "with `async def`"
                 )
 
     def _all(self) -> list[Handler]:
@@ -140,7 +142,7 @@ class Handlers:
 
     @property
     def only(self) -> list[str] | None:
-        """The handled types, sorted, if others are skipped; None if none is skipped."""
+        """The handled types, sorted, if other types are skipped; None if no type is skipped."""
         return None if self._strict or self._of_any_type is not None else sorted(self._by_type)
 
 

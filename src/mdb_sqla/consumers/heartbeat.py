@@ -25,21 +25,21 @@ __all__ = ["Heartbeat", "Submit", "run_heartbeat"]
 
 _log = logging.getLogger("mdb_sqla.consumer")
 
-_END_TIMEOUT = 2.0  # seconds that the consumer's end waits for a heartbeat in progress
+_END_TIMEOUT = 2.0  # seconds that a stopping consumer waits for a heartbeat in progress
 _CHECK_INTERVAL = 0.1  # seconds between two checks while waiting
-_LATE = 1.25  # of the interval, without a heartbeat: then the fallback sends one
+_LATE = 1.25  # intervals without a heartbeat after which the fallback sends one
 
 Submit = Callable[[Callable[[Session], object]], Future[Any]]
-"""Calls a function in a transaction on the application's connections; from any thread."""
+"""Calls a function in a transaction over the application's connections, from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What to send, and how often.
+    """How to send a heartbeat, and how often.
 
     Attributes:
         send: sends one heartbeat, in a transaction.
-        interval: in seconds.
+        interval: the interval in seconds.
     """
 
     send: Callable[[Session], object]
@@ -48,11 +48,11 @@ class Heartbeat:
 
 @contextmanager
 def run_heartbeat(engine: Engine, heartbeat: Heartbeat | None, submit: Submit) -> Iterator[None]:
-    """Send heartbeats from a thread: a handler may take long, or block its event loop.
+    """Send heartbeats from a thread, because a handler may take long or block its event loop.
 
-    They use a dedicated connection. If none gets through in time, for whatever reason, they use the
-    application's connections: its connector may be bound to its event loop, or a pooler may have no
-    connection left.
+    Heartbeats use a dedicated connection. If none gets through in time, they use the application's
+    connections instead: the application's connector may be bound to its event loop, or a pooler may
+    have no connection left.
     """
     if heartbeat is None:
         yield
@@ -65,7 +65,7 @@ def run_heartbeat(engine: Engine, heartbeat: Heartbeat | None, submit: Submit) -
 
 
 class _Sender:
-    """Two threads: one may hang while it connects, which the other notices."""
+    """Sends heartbeats from two threads: one may hang while connecting, and the other notices."""
 
     def __init__(self, engine: Engine, heartbeat: Heartbeat, submit: Submit) -> None:
         self._engine = engine
@@ -90,7 +90,7 @@ class _Sender:
             self._dedicated.interrupt()
         deadline = time.monotonic() + _END_TIMEOUT
         for thread in self._threads:
-            # A submitted heartbeat may need this thread's event loop: don't wait for it.
+            # A submitted heartbeat may need the event loop of this thread: don't wait for it.
             while thread.is_alive() and time.monotonic() < deadline and not self._is_submitted:
                 thread.join(_CHECK_INTERVAL)
 
@@ -114,7 +114,7 @@ class _Sender:
                     except MemberReplaced:
                         self._ended.set()
                     except Exception as error:
-                        # The other thread notices that none gets through, and logs this.
+                        # The other thread notices that no heartbeat gets through, and logs this.
                         self._problem = error
         except Exception as error:
             # For example, the process has no more sockets.
@@ -131,10 +131,10 @@ class _Sender:
                 self._ended.set()
             except (Exception, CancelledError):
                 if not self._ended.is_set():
-                    # The next one may get through; if none does, other members take over the slots.
+                    # The next heartbeat may succeed; otherwise other members take over the slots.
                     _log.warning(
-                        "A heartbeat failed, on the dedicated connection (%r) and on the "
-                        "application's",
+                        "Heartbeat failed on the dedicated connection (%r) and on the "
+                        "application's connections",
                         self._problem,
                         exc_info=True,
                     )
@@ -143,9 +143,9 @@ class _Sender:
                 if not is_logged:
                     is_logged = True
                     _log.warning(
-                        "Heartbeats use the application's connections, because the dedicated "
+                        "Heartbeats use the application's connections because the dedicated "
                         "connection fails: a handler that blocks the event loop for longer than "
-                        "the lease loses its slots",
+                        "the lease makes the consumer lose its slots",
                         exc_info=self._problem,
                     )
 

@@ -24,17 +24,17 @@ from mdb_sqla.errors import Unavailable
 
 __all__ = ["ConsumerLoop"]
 
-_LONGEST_RETRY = 10.0  # seconds between two attempts to reach the server, or what handlers need
+_LONGEST_RETRY = 10.0  # seconds between attempts to reach the server or a resource of handlers
 
 
 class ConsumerLoop:
     """One run of a consumer.
 
     Args:
-        settings: the consumer's.
-        handlers: the consumer's.
+        settings: the consumer's settings.
+        handlers: the consumer's handlers.
         endless: whether to wait for more messages instead of returning.
-        on_start: called once, when the consumer has claimed its slot or joined its group.
+        on_start: called once, after the consumer has claimed its slot or joined its group.
 
     Raises:
         InvalidArgument: the consumer has no handlers.
@@ -48,7 +48,7 @@ class ConsumerLoop:
         endless: bool,
         on_start: Callable[[], object] | None = None,
     ) -> None:
-        handlers.refuse_none(settings.name)
+        handlers.check_any(settings.name)
         self._settings = settings
         self._endless = endless
         self._on_start = on_start
@@ -58,7 +58,7 @@ class ConsumerLoop:
 
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """Renews the lease of a group's member, even while a handler runs for a long time."""
+        """The heartbeat that renews a group member's lease, even while a handler runs for long."""
         if (membership := self._assignment.membership) is None:
             return None
         return Heartbeat(membership.renew_lease, membership.group.lease / 3)
@@ -70,7 +70,7 @@ class ConsumerLoop:
         except GeneratorExit:
             raise
         except BaseException as error:
-            # Other members need not wait until the lease expires.
+            # Leave, so other members need not wait for the lease to expire.
             with suppress(Exception):
                 yield from self._assignment.leave()
             if not isinstance(error, Stopped):
@@ -86,7 +86,7 @@ class ConsumerLoop:
                 return
             except StateMismatch as error:
                 level = logging.INFO if isinstance(error, AnchorMissing) else logging.WARNING
-                self._log(level, "reloads its position: %s", error)
+                self._log(level, "is reloading its position: %s", error)
                 pause = self._settings.poll_interval[0]
             except Interrupted as error:
                 pause = next(retries)
@@ -125,7 +125,7 @@ class ConsumerLoop:
                     some, full = yield from self._assignment.advance(slot, idle=pause == longest)
                     found, behind = found or some, behind or full
             except Unavailable as error:
-                # For one slot or for all of them.
+                # For one slot, or for all of them.
                 delay = next(retries)
                 self._log(logging.WARNING, "is blocked; retrying in %.3g s: %s", delay, error)
                 yield from sleep(delay, self.control)

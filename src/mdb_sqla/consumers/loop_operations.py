@@ -32,17 +32,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Transact:
-    """Call one of our functions in a transaction at READ COMMITTED; its result is sent back."""
+    """Call a function of ours in a transaction at READ COMMITTED; its result is sent back."""
 
     work: Callable[[Session], Any]
 
 
 @dataclass(slots=True)
 class Handle:
-    """Call handlers in a unit of work, then one of our functions, whose result is sent back.
+    """Call handlers in a unit of work, then a function of ours, whose result is sent back.
 
-    `isolation_level` is the transaction's; None for the engine's. `current` is the message whose
-    handler is called, or was called last.
+    `isolation_level` is that of the transaction; None for that of the engine. `current` is the
+    message whose handler is being called, or was called last.
     """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
@@ -60,17 +60,18 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, failure: HandlerFailed) -> Failure:
-        """Return the failure of a consumer without messages in flight."""
+        """Return the failure for a consumer without messages in flight."""
         return cls(failure.message, failure.__cause__ or failure, failure.attempts)
 
 
 @dataclass(slots=True)
 class Deliver:
-    """Call handlers concurrently, then one of our functions in a transaction.
+    """Call handlers concurrently, then a function of ours in a transaction.
 
-    Handlers of one cardinal id are called in order. `done` collects the ids of handled messages,
-    and those in it are skipped. If some fail, the others are completed first; `current` is the
-    first that failed, `failures` has all by global position.
+    The handlers of one cardinal id are called in order. `done` collects the ids of handled
+    messages; messages that are already in it are skipped. If some handlers fail, the others are
+    completed first; `failures` has all failures by global position, `current` is the first failed
+    message.
     """
 
     calls: Sequence[tuple[Handler, StoredMessage]]
@@ -82,13 +83,13 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait, unless the consumer is woken; whether it was is sent back."""
+    """Wait unless the consumer is woken; whether it was woken is sent back."""
 
     seconds: float
 
 
 class Interrupted(Exception):
-    """A transient error of the database; see `is_passing`."""
+    """A transient database error; see `is_transient`."""
 
 
 class ConnectionLost(Interrupted):
@@ -96,27 +97,27 @@ class ConnectionLost(Interrupted):
 
 
 class HandlerConflict(Interrupted):
-    """A handler's transaction conflicts with another, and has to be retried."""
+    """A handler's transaction conflicts with another one and must be retried."""
 
 
 class StateMismatch(Interrupted):
-    """The database differs from the consumer's state in memory.
+    """The database does not match the consumer's in-memory state.
 
-    It was restored to an older state, or the consumer's position was changed.
+    The database was restored to an older state, or the consumer's position was changed.
     """
 
 
 class AnchorMissing(StateMismatch):
-    """The last message read is no longer in the database, and its position is saved.
+    """The last message read, whose position is saved, is no longer in the database.
 
-    Most often it was deleted, which is harmless.
+    Usually it was deleted, which is harmless.
     """
 
 
 class NoTransaction(InvalidArgument):
-    """Handlers have no transaction to work in; not their failure."""
+    """Handlers have no transaction to work in, which is not their fault."""
 
 
 Operation = Transact | Handle | Deliver | Pause
 Routine = Generator[Operation, Any, None]
-"""Yields operations, and is sent their results."""
+"""Yields operations, and receives their results."""

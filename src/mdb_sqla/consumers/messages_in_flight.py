@@ -1,4 +1,4 @@
-"""Concurrent calls of handlers whose effects are elsewhere."""
+"""Concurrent calls of handlers that have their effects elsewhere."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class _ProcessExit(Exception):
 
 
 async def deliver(operation: Deliver) -> None:
-    """Call the handlers of the messages that are not done yet; see `Deliver`.
+    """Call the handlers of all messages that are not done yet. See `Deliver`.
 
     Raises:
-        Exception: what a handler raised; `Unavailable` takes precedence over other errors.
+        Exception: the error of a handler; `Unavailable` takes precedence over other errors.
         ConnectionLost: a database that a handler uses is unreachable.
-        SystemExit, KeyboardInterrupt: a handler ends the process; the others are cancelled.
+        SystemExit, KeyboardInterrupt: a handler ends the process; the other handlers are cancelled.
     """
     failed: list[Failure] = []
     unavailable: list[Failure] = []
@@ -38,7 +38,7 @@ async def deliver(operation: Deliver) -> None:
     async def call(chain: _Calls) -> None:
         for handler, message in chain:
             if unavailable:
-                # This handler needs the same thing.
+                # This handler probably needs the same resource.
                 return
             position = message.global_position
             try:
@@ -56,7 +56,7 @@ async def deliver(operation: Deliver) -> None:
                 failures.append(operation.failures[position])
                 return
             except (SystemExit, KeyboardInterrupt) as error:
-                # asyncio would end its loop at once, before the consumer has left its group.
+                # asyncio would stop its loop at once, before the consumer has left its group.
                 exits.append(error)
                 raise _ProcessExit from error
             operation.done.add(message.id)
@@ -79,7 +79,7 @@ async def deliver(operation: Deliver) -> None:
 
 
 def _chains(operation: Deliver) -> list[_Calls]:
-    """Return the calls by cardinal id; those of one id are made in order."""
+    """Return the calls grouped by cardinal id; those of one id are made in order."""
     chains: dict[str, list[tuple[Handler, StoredMessage]]] = {}
     for handler, message in operation.calls:
         if message.id not in operation.done:

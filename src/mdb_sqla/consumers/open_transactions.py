@@ -1,4 +1,4 @@
-"""Open transactions that have written to the store, and hold back readers and other writers."""
+"""Open transactions that have written to the store and hold back readers or other writers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from mdb_sqla.words.stream_name import StreamName
 __all__ = ["LONG", "holding_back", "open_writers"]
 
 LONG = 5.0
-"""The age in seconds from which an open transaction is reported."""
+"""The age in seconds from which open transactions are reported."""
 
-_MOST_CATEGORIES = 1_000
+_MAX_CATEGORIES = 1_000
 """The maximum number of categories whose lock keys are computed."""
 
 _LAST = 2**63 - 1
@@ -42,21 +42,22 @@ _LAST = 2**63 - 1
 def open_writers(db: Database, *, at_least: float = LONG) -> list[OpenWriter]:
     """Return the open or prepared transactions that have written to the store.
 
-    Those that hold readers back at the lowest position come first. Transactions that hold locks
-    which the store's writers wait for are included. A reader's privileges are enough. On a standby,
-    which doesn't know the primary's transactions, the list is empty.
+    Transactions that hold readers back at the lowest positions come first. Transactions that hold
+    locks which writers to the store wait for are included. Requires only a reader's privileges. On
+    a standby, which doesn't know the primary's transactions, the list is empty.
 
     Args:
         db: a session or connection in a transaction, which is left unchanged.
-        at_least: their minimum age in seconds. Those whose age this role may not see are included.
+        at_least: the minimum age in seconds. Transactions whose age the current role may not see
+            are included.
 
     Raises:
-        StoreNotInstalled: the database has no store, or it is not up to date.
+        StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     found = _found(db, at_least)
     if not any(each.keys for each in found):
         return [each.writer({}) for each in found]
-    known = all_categories(_MOST_CATEGORIES).subquery()
+    known = all_categories(_MAX_CATEGORIES).subquery()
     names = _names(db, known.c.category)
     return [each.writer(names) for each in found]
 
@@ -66,17 +67,17 @@ def holding_back(
 ) -> list[OpenWriter]:
     """Return the transactions that hold a reader back at its position.
 
-    These are the transactions that it waits for before it may read messages committed beyond, and
-    those that keep others from writing to its categories.
+    These are the transactions that must end before the reader can read messages committed beyond
+    them, and those that block writers to the reader's categories.
 
     Args:
-        db: a session or connection in a transaction of its own, at READ COMMITTED.
+        db: a session or connection in a new transaction, at READ COMMITTED.
         categories: the categories that the reader reads; empty for all.
-        position: the global position up to which it has read everything.
-        at_least: their minimum age in seconds, as in `open_writers`.
+        position: the global position up to which the reader has read everything.
+        at_least: the minimum age in seconds, as in `open_writers`.
 
     Raises:
-        StoreNotInstalled: the database has no store, or it is not up to date.
+        StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     found = _found(db, at_least)
     if not found:
@@ -123,7 +124,7 @@ class _Found(NamedTuple):
     waits_for: list[int]
 
     def is_below(self, newest: int, position: int) -> bool:
-        """Whether a reader at a position waits for it before reading the newest message."""
+        """Return whether a reader at a position must wait for it to read the newest message."""
         return self.position is not None and newest > max(self.position, position)
 
     def writer(self, names: dict[int, str]) -> OpenWriter:
@@ -137,7 +138,7 @@ class _Found(NamedTuple):
 
 def _found(db: Database, at_least: float) -> list[_Found]:
     connection = connection_of(db)
-    # Within a transaction, PostgreSQL caches the state of other sessions.
+    # PostgreSQL caches the state of other sessions within a transaction.
     known = select(functions.last_global_position().label("last"), func.pg_stat_clear_snapshot())
     (row,) = execute(db, known, {}, WRITES)
     parameters = {
@@ -156,7 +157,7 @@ def _statement() -> TextClause:
 
 
 def _names(db: Database, category: ColumnElement[str]) -> dict[int, str]:
-    """Return the names of categories by their lock keys."""
+    """Return the names of categories by lock key."""
     statement = select(category.label("category"), functions.hash_64(category).label("key"))
     return {row.key: row.category for row in execute(db, statement, {}, WRITES)}
 
@@ -171,7 +172,7 @@ def _newest(db: Database, category: str | None) -> int:
     position = messages.c.global_position
     statement = select(position).order_by(position.desc()).limit(1)
     if category is not None:
-        # Compared and sorted as one value, so that only one index is suitable.
+        # Compared and sorted as one value, so only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
         statement = (
             select(position)

@@ -15,19 +15,19 @@ class OpenWriter:
     member of `pg_read_all_stats`.
 
     Attributes:
-        pid: the process ID of its server process; None for a prepared transaction.
+        pid: the process ID of the server process; None for a prepared transaction.
         gid: the identifier of a prepared transaction; None for any other.
-        role: the role that runs it.
-        application: the `application_name` of its session.
-        client: the IP address of its client; None over a Unix-domain socket.
-        state: of its session, such as `idle in transaction`.
-        query: the last query of its session, truncated by PostgreSQL.
-        seconds: how long it has been open, or prepared.
-        position: the global position that it holds readers back at; None if it holds back only
-            writers, because it has not written here yet.
+        role: the role that runs the transaction.
+        application: the `application_name` of the session.
+        client: the client's IP address; None for a Unix-domain socket.
+        state: the state of the session, such as `idle in transaction`.
+        query: the last query of the session, truncated by PostgreSQL.
+        seconds: how long the transaction has been open or prepared.
+        position: the global position at which it holds readers back; None if it holds back only
+            writers, because it has not written to this store yet.
         categories: the categories that it has locked, of those in the store or requested.
-        waiting: the process IDs of the writers that wait for one of its locks.
-        waits_for: the process IDs that it waits for; 0 is a prepared transaction.
+        waiting: the process IDs of the writers that wait for its locks.
+        waits_for: the process IDs that it waits for; 0 stands for a prepared transaction.
     """
 
     pid: int | None
@@ -44,7 +44,7 @@ class OpenWriter:
     waits_for: tuple[int, ...]
 
     def __str__(self) -> str:
-        """One line: which transaction holds others back, and at which position."""
+        """Return one line: which transaction holds others back, and at which position."""
         held = "held back" if self.position is None else f"held back at position {self.position}"
         line = f"{held} by {self._name} ({', '.join(self._facts())})"
         if self.waiting:
@@ -57,7 +57,7 @@ class OpenWriter:
 
     @property
     def remedy(self) -> str:
-        """The statement that rolls it back; its messages are lost.
+        """The statement that rolls the transaction back; its messages are lost.
 
         A prepared transaction must be rolled back in this database, by its role or a superuser.
         """
@@ -66,7 +66,7 @@ class OpenWriter:
         return "ROLLBACK PREPARED '" + self.gid.replace("'", "''") + "'"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it, with its remedy, as JSON-compatible values."""
+        """Return the transaction, with its remedy, as JSON-compatible values."""
         return asdict(self) | {"remedy": self.remedy}
 
     @property

@@ -1,4 +1,4 @@
-"""What each consumer reads, registered at its start; other processes compute its lag from it."""
+"""What each consumer reads, registered at its start for other processes to compute its lag."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Reads(NamedTuple):
     """What a consumer reads.
 
     Attributes:
-        categories: empty for all.
+        categories: the categories; empty for all.
         types: the types that it handles; None for all.
         correlation: the category of the messages' correlation streams; None for any.
-        condition: its SQL condition. Never execute it as another user.
-        start: the global position that it starts at if it never ran.
+        condition: the SQL condition. Never execute it as another user.
+        start: the global position that it starts at if it has never run.
     """
 
     categories: list[str]
@@ -33,7 +33,7 @@ class Reads(NamedTuple):
 
 
 def register(session: Session, consumer: str, reads: Reads) -> None:
-    """Register what a consumer reads, in one statement that writes only changes."""
+    """Register what a consumer reads, with one statement that writes only if something changed."""
     row = insert(consumers).values(consumer=consumer, **reads._asdict())
     new: dict[str, Any] = {name: row.excluded[name] for name in Reads._fields}
     is_changed = or_(*(consumers.c[name].is_distinct_from(new[name]) for name in new))
@@ -46,10 +46,10 @@ def register(session: Session, consumer: str, reads: Reads) -> None:
 
 
 def registered(db: Database) -> dict[str, Reads]:
-    """Return what consumers read, by name.
+    """Return what each consumer reads, by consumer name.
 
     Raises:
-        StoreNotInstalled: the database has no store, or it is not up to date.
+        StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     columns = [consumers.c[name] for name in ("consumer", *Reads._fields)]
     rows = execute(db, select(*columns).order_by(consumers.c.consumer), {}, WRITES)

@@ -35,22 +35,24 @@ def request(
 ) -> StoredMessage:
     """Write a request, commit it, and wait for the reply.
 
-    The reply has its own stream, `account:reply-<id of the request>` for a request to
-    `account:command-1`. The handler writes it with `Message.reply`. If the request is lost
-    meanwhile, for example by a failover to a standby that lacks it, it is written again.
+    The reply has its own stream: for a request to `account:command-1`, it is
+    `account:reply-<id of the request>`. The handler writes the reply with `Message.reply`. If the
+    request is lost in the meantime, for example by a failover to a standby that lacks it, it is
+    written again.
 
     Args:
-        factory: makes a session for each transaction.
+        factory: creates a session for each transaction.
         stream_name: the stream to write to.
         message: the request.
-        timeout: in seconds, from the call. A statement that waits for a lock can exceed it.
+        timeout: the timeout in seconds. A statement that waits for a lock can exceed it.
 
     Returns:
         The reply.
 
     Raises:
-        NoReply: there was no reply in time, or the database was unreachable until then.
-        Refusal: the server refused the message.
+        NoReply: there was no reply before the timeout, or the database was unreachable until then.
+        Refusal: the server rejected the message.
+        InvalidArgument: an argument is invalid.
     """
     return Runner(factory).run(_request(stream_name, message, timeout))
 
@@ -61,25 +63,29 @@ async def request_async(
     message: Message,
     timeout: float = _TIMEOUT,
 ) -> StoredMessage:
-    """Do the same in a task. See `request`."""
+    """Write a request, commit it, and wait for the reply, in a task. See `request`."""
     return await AsyncRunner(factory).run(_request(stream_name, message, timeout))
 
 
 def wait_for_reply(
     factory: sessionmaker[Session], stream_name: str, timeout: float = _TIMEOUT
 ) -> StoredMessage:
-    """Wait for the first message of a stream.
+    """Wait for the first message of a reply stream.
 
-    Use it for the reply to a request that you have written with `Message.with_reply_stream` in a
-    transaction of your own, and committed.
+    Use it if you have written and committed the request yourself, with a reply stream set by
+    `Message.with_reply_stream`.
 
     Args:
-        factory: makes a session for each poll.
+        factory: creates a session for each poll.
         stream_name: the reply stream.
-        timeout: in seconds.
+        timeout: the timeout in seconds.
+
+    Returns:
+        The reply.
 
     Raises:
-        NoReply: there was no reply in time, or the database was unreachable until then.
+        NoReply: there was no reply before the timeout, or the database was unreachable until then.
+        InvalidArgument: an argument is invalid.
     """
     return Runner(factory).run(_wait(StreamName(stream_name), _deadline(timeout), timeout))
 
@@ -89,7 +95,7 @@ async def wait_for_reply_async(
     stream_name: str,
     timeout: float = _TIMEOUT,
 ) -> StoredMessage:
-    """Do the same in a task. See `wait_for_reply`."""
+    """Wait for the first message of a reply stream, in a task. See `wait_for_reply`."""
     operations = _wait(StreamName(stream_name), _deadline(timeout), timeout)
     return await AsyncRunner(factory).run(operations)
 
@@ -97,7 +103,7 @@ async def wait_for_reply_async(
 def _request(stream_name: str, message: Message, timeout: float) -> _ReplyRoutine:
     deadline = _deadline(timeout)
     name = StreamName(stream_name)
-    message = instance("What is written", message, Message)
+    message = instance("message", message, Message)
     reply_stream = StreamName.build(name.entity, message.id, types="reply")
     written = message.with_reply_stream(reply_stream)
 
@@ -109,7 +115,7 @@ def _request(stream_name: str, message: Message, timeout: float) -> _ReplyRoutin
         if not execute(session, select(column).where(column == message.id), {}, WRITES):
             write(session)
 
-    # Retried if the commit's outcome is unknown: the same id is not written twice.
+    # Retried even if the outcome of the commit is unknown: the same id is not written twice.
     yield from _until_done(Transact(write), reply_stream, deadline, timeout)
     return (yield from _wait(reply_stream, deadline, timeout, write_if_lost))
 
@@ -124,7 +130,7 @@ def _wait(
 
     def poll(session: Session) -> list[StoredMessage]:
         found = read_statements.read_stream(session, stream_name, 0, 1, None)
-        # After a while: a standby that lacks the request may have been promoted.
+        # Only after a while: a standby that lacks the request may have been promoted.
         if not found and repeat_request is not None and pause == _LONGEST_PAUSE:
             repeat_request(session)
         return found

@@ -45,7 +45,7 @@ class Retrier:
         consumer: the consumer's name.
         slot: the slot of the messages.
         policy: the retry policy.
-        control: may stop it between attempts.
+        control: may stop the consumer between attempts.
     """
 
     def __init__(self, consumer: str, slot: int, policy: RetryPolicy, control: Control) -> None:
@@ -57,12 +57,12 @@ class Retrier:
         self._lost_connections = 0, 0
 
     def until_done(self, operation: Handle | Deliver) -> Generator[Operation, Any, None]:
-        """Call the handlers until all have succeeded.
+        """Call the handlers until all of them have succeeded.
 
         Raises:
             HandlerFailed: all attempts have failed.
             Interrupted: the server is unavailable.
-            Unavailable: what a handler needs is unavailable.
+            Unavailable: a resource that a handler needs is unavailable.
             SlotLost: another process has taken over the slot.
             NoTransaction: the isolation level is AUTOCOMMIT.
             Stopped: the consumer was stopped.
@@ -73,7 +73,7 @@ class Retrier:
             wait=wait_exponential(multiplier=policy.initial_interval, max=policy.max_interval),
             reraise=True,
         )
-        # Like tenacity's own loops, except that a runner calls and sleeps.
+        # Like tenacity's own loops, except that a runner makes the calls and sleeps.
         retrying.begin()
         state = RetryCallState(retrying, None, (), {})
         conflicts = RetryCallState(retrying, None, (), {})
@@ -91,7 +91,7 @@ class Retrier:
                 try:
                     state.set_result((yield operation))
                 except ConnectionLost as error:
-                    # The handler itself may cause it, every time.
+                    # The handler itself may cause this, every time.
                     attempts = self._lost_connections[1] + 1
                     self._lost_connections = first.global_position, attempts
                     if attempts < policy.max_attempts:
@@ -127,7 +127,7 @@ class Retrier:
                         slot=self._slot,
                         attempt=state.attempt_number,
                     )
-                    # Within an `except` none of the three is None, which the type can't express.
+                    # Within an `except`, none of the three is None, which the type can't express.
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()

@@ -11,17 +11,17 @@ __all__ = ["RetryPolicy"]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a handler is called before its message counts as failed; exponential back-off.
+    """How often a handler is called before its message counts as failed, with exponential back-off.
 
-    The pauses double from `initial_interval` up to `max_interval`.
+    The pauses between attempts double from `initial_interval` up to `max_interval`.
 
     Args:
-        max_attempts: including the first; 1 means no retry.
-        initial_interval: in seconds, before the first retry.
-        max_interval: in seconds.
+        max_attempts: the number of attempts, including the first; 1 means no retry.
+        initial_interval: the pause before the first retry, in seconds.
+        max_interval: the longest pause, in seconds.
 
     Raises:
-        InvalidArgument: a value is not more than 0, or the longest pause is less than the first.
+        InvalidArgument: a value is not positive, or `max_interval` is less than `initial_interval`.
     """
 
     max_attempts: int = 10
@@ -31,6 +31,6 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if not self.max_attempts > 0 or not 0 < self.initial_interval <= self.max_interval:
             raise InvalidArgument(
-                "max_attempts and initial_interval must be more than 0, and max_interval at least "
-                f"initial_interval: {self!r}"
+                "max_attempts and initial_interval must be positive, and max_interval must be at "
+                f"least initial_interval, got {self!r}"
             )

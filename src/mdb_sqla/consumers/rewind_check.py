@@ -1,8 +1,8 @@
-"""Whether the database still has the messages that a consumer has read.
+"""Checks whether the database still has the messages that a consumer has read.
 
-The database may have reverted to an older state: a standby was promoted without the last
-transactions, a backup was restored, the table was emptied. Then a message that was read is missing,
-or another one has its global position.
+The database may have reverted to an older state: a standby was promoted without the latest
+transactions, a backup was restored, or the table was emptied. Then a message that was read is
+missing, or another message has its global position.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _SEQUENCE = cast(bindparam("sequence_name", type_=Text), REGCLASS)
 
 
 class Anchor(NamedTuple):
-    """The last message that a consumer has read, when everything up to it was settled.
+    """The last message that a consumer has read, at a time when everything up to it was settled.
 
-    While the database has this message, the consumer has read everything up to it, even in an older
-    state of the database: that lacks only the last transactions before the read, and its sequence
-    is beyond the message, so nothing more is written up to it.
+    As long as the database has this message, the consumer has read everything up to it. This holds
+    even for an older state of the database: it lacks only the latest transactions before the read,
+    and its sequence is beyond the message, so nothing more is written up to it.
     """
 
     global_position: int
@@ -61,7 +61,7 @@ class Anchor(NamedTuple):
 
 
 def are_stored() -> ColumnElement[bool]:
-    """Whether all the messages passed to `stored_parameters` are stored."""
+    """Return an expression: whether all messages passed to `stored_parameters` are stored."""
     # Not schema-qualified: with two arrays, unnest is part of the grammar.
     requested = (
         func.unnest(
@@ -105,9 +105,9 @@ def last_up_to(position: ColumnElement[int]) -> Select[Any]:
 
 
 def sequence_file() -> ColumnElement[int]:
-    """The file of the sequence of global positions; restarting the sequence changes it.
+    """Return an expression: the file of the sequence of global positions.
 
-    A standby has the same file as its primary.
+    Restarting the sequence changes the file. A standby has the same file as its primary.
     """
     return cast(func.pg_catalog.pg_relation_filenode(_SEQUENCE), BigInteger)
 

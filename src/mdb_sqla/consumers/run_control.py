@@ -1,4 +1,4 @@
-"""Stopping and pausing a run, waiting, and its log lines."""
+"""Stopping and pausing a consumer's run, waiting, and logging."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Control:
 
     Attributes:
         stopping: whether to finish the current messages and return.
-        paused: whether to handle no more messages for now.
-        rate: of handled messages.
+        paused: whether to handle no messages for now.
+        rate: the rate of handled messages.
     """
 
     stopping: bool = False
@@ -69,7 +69,7 @@ def log(
     error: Exception | None = None,
     **fields: object,
 ) -> None:
-    """Log a line about a consumer, with its name and `fields` as attributes of the record."""
+    """Log a line about a consumer; its name and `fields` become attributes of the record."""
     _log.log(
         level,
         f"Consumer %s {what}",

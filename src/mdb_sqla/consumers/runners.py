@@ -1,7 +1,7 @@
 """Runners of a consumer's loop, in a thread or in an asyncio task.
 
-The loop is a generator: it yields operations, and is sent their results or thrown their errors. So
-it is written once, and handlers may await.
+The loop is a generator that yields operations, and receives their results or errors. So it is
+written only once, for sync and async handlers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from mdb_sqla.wake_up.channel import STORE_OPTIONS
+from mdb_sqla.words.argument_checks import described
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -36,7 +37,7 @@ __all__ = ["AsyncRunner", "Runner"]
 _T = TypeVar("_T")
 _BIND: dict[str, Any] = {"clause": WRITES}
 _OPTIONS = {"isolation_level": "READ COMMITTED"}
-_LEAVE_TIMEOUT = 5.0  # seconds that a cancelled task may take to leave its group
+_LEAVE_TIMEOUT = 5.0  # seconds that a cancelled task has to leave its group
 
 
 class Runner:
@@ -44,24 +45,24 @@ class Runner:
 
     def __init__(self, factory: sessionmaker[Session]) -> None:
         if not isinstance(factory, sessionmaker):
-            raise InvalidArgument(f"A consumer needs a sessionmaker: {factory!r}")
+            raise InvalidArgument(f"factory must be a sessionmaker, got {described(factory)}")
         self._factory = factory
-        with session_from(factory, Session, "A consumer that runs in a thread") as session:
+        with session_from(factory, Session, "A sync consumer") as session:
             self.engine = _engine_of(session)
         # Held until the consumer is woken. A bare lock: a signal handler can release it at any
-        # moment, unlike a `threading.Event`, and it supports time-outs of microseconds, with which
+        # moment, unlike a `threading.Event`, and it supports timeouts of microseconds, with which
         # CPython's `SimpleQueue` can block indefinitely.
         self._asleep = threading.Lock()
         self._asleep.acquire()
 
     def wake(self) -> None:
         """End a pause; from any thread."""
-        # Already woken.
+        # Raised if it is already released.
         with suppress(RuntimeError):
             self._asleep.release()
 
     def submit(self, work: Callable[[Session], Any]) -> Future[Any]:
-        """Call a function in a transaction at READ COMMITTED; from any thread, and in that one."""
+        """Call a function in a transaction at READ COMMITTED, in the thread of the caller."""
         done: Future[Any] = Future()
         done.set_result(self._transact(work))
         return done
@@ -69,8 +70,8 @@ class Runner:
     def run(self, operations: Generator[Operation, Any, _T]) -> _T:
         """Perform all operations and return the generator's result.
 
-        Errors are thrown into the generator. After an interrupt or a cancellation, the operations
-        that it still yields are performed.
+        Errors are thrown into the generator. Operations that it still yields after an interrupt or
+        a cancellation are performed.
         """
         with closing(operations):
             try:
@@ -79,7 +80,7 @@ class Runner:
                     try:
                         done = self._do(operation)
                     except BaseException as error:
-                        # The loop decides, where it yielded the operation.
+                        # The loop handles it where it yielded the operation.
                         operation = operations.throw(error)
                     else:
                         operation = operations.send(done)
@@ -124,7 +125,9 @@ class AsyncRunner:
         from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
         if not isinstance(factory, async_sessionmaker):
-            raise InvalidArgument(f"An async consumer needs an async_sessionmaker: {factory!r}")
+            raise InvalidArgument(
+                f"factory must be an async_sessionmaker, got {described(factory)}"
+            )
         self._factory = factory
         session = session_from(factory, AsyncSession, "An async consumer")
         self.engine = _engine_of(session.sync_session)
@@ -138,7 +141,7 @@ class AsyncRunner:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     def submit(self, work: Callable[[Session], Any]) -> Future[Any]:
-        """Call a function in a transaction at READ COMMITTED; from any thread, in this loop."""
+        """Call a function in a transaction at READ COMMITTED, in this loop; from any thread."""
         return asyncio.run_coroutine_threadsafe(self._transact(work), self._loop)
 
     async def run(self, operations: Generator[Operation, Any, _T]) -> _T:
@@ -208,16 +211,17 @@ def _engine_of(session: Session) -> Engine:
     """Return the engine for writes, with the execution options that select the store.
 
     Raises:
-        InvalidArgument: the session joins an open transaction, or its driver is not supported.
+        InvalidArgument: the session has joined an open transaction, or the driver is not supported.
     """
     bind = bind_of(session)
     check_driver(bind.dialect)
     if isinstance(bind, Connection) and bind.in_transaction():
         raise InvalidArgument(
             "A consumer begins and commits its own transactions, but the sessionmaker is bound to "
-            f"a connection that is already in one, {bind!r}; bind it to the engine instead"
+            f"a connection that is already in a transaction, {bind!r}; bind it to the engine "
+            "instead"
         )
-    # Sessions have options since SQLAlchemy 2.1.
+    # Sessions have execution options since SQLAlchemy 2.1.
     options = {
         **bind.get_execution_options(),
         **(getattr(session, "execution_options", None) or {}),

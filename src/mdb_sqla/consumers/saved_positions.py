@@ -1,6 +1,7 @@
 """Saved positions of slots.
 
-A position only advances from the value in the database, and only past messages in the database.
+A position only advances from the value in the database, and only past messages that the database
+has.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _BIND: dict[str, Any] = {"clause": WRITES}
 
 
 class ClaimMissing(Exception):
-    """The database has an older state of the slot than the claim, or no such slot."""
+    """The slot in the database is older than the claim, or does not exist."""
 
 
 class SlotState(NamedTuple):
@@ -51,7 +52,7 @@ class SlotState(NamedTuple):
     Attributes:
         position: the saved position.
         last_assigned: the last global position that was assigned.
-        sequence: the file of the sequence that assigns them.
+        sequence: the file of the sequence that assigns global positions.
         anchor: the last message up to the position; None if there is none.
         id_at_anchor: the id of the message at the requested anchor's position; None if there is
             none.
@@ -66,7 +67,7 @@ class SlotState(NamedTuple):
     @property
     def is_ahead(self) -> bool:
         """Whether the position is beyond everything that was ever written to the database."""
-        # Imported messages that kept their positions may be beyond the last assigned one.
+        # Imported messages that kept their positions may be beyond the last assigned position.
         newest = self.last_assigned
         if self.anchor is not None:
             newest = max(newest, self.anchor.global_position)
@@ -87,7 +88,7 @@ _LOCK = select(slots.c.slot).where(IS_CLAIMED).with_for_update(key_share=True)
 _FOUND = select(slots.c.token, slots.c.position).where(IS_SLOT)
 
 _last = last_up_to(slots.c.position).lateral()
-_STANDING = (
+_STATE = (
     select(
         slots.c.token,
         slots.c.position,
@@ -101,7 +102,7 @@ _STANDING = (
     )
     .select_from(slots.outerjoin(_last, true()))
     .where(IS_SLOT)
-    # The lock fails on a server that is read-only at the moment, before a handler is called.
+    # The lock fails on a server that is currently read-only, before a handler is called.
     .with_for_update(of=slots, key_share=True)
 )
 
@@ -110,7 +111,7 @@ def lock(claim: Claim, session: Session) -> None:
     """Lock a slot against other claims until the session's transaction ends.
 
     Raises:
-        SlotLost: another process has claimed it.
+        SlotLost: another process has claimed the slot.
         StateMismatch: the database has lost the claim.
     """
     if session.execute(_LOCK, claim.parameters, bind_arguments=_BIND).first() is None:
@@ -118,18 +119,18 @@ def lock(claim: Claim, session: Session) -> None:
 
 
 def load(claim: Claim, anchor: Anchor | None, session: Session) -> SlotState:
-    """Return a slot's state in the database, with the message at the anchor's position.
+    """Return the state of a slot in the database, including the message at an anchor's position.
 
     Raises:
-        SlotLost: another process has claimed it.
-        ClaimMissing: the database has an older state of the slot, or no such slot.
+        SlotLost: another process has claimed the slot.
+        ClaimMissing: the slot in the database is older than the claim, or does not exist.
     """
     parameters = {
         **claim.parameters,
         **sequence_of(session),
         "anchor_position": None if anchor is None else anchor.global_position,
     }
-    row = session.execute(_STANDING, parameters, bind_arguments=_BIND).one_or_none()
+    row = session.execute(_STATE, parameters, bind_arguments=_BIND).one_or_none()
     if row is None or row[0] < claim.token:
         raise ClaimMissing
     token, position, last_assigned, sequence, last_position, last_id, id_at_anchor = row
@@ -148,10 +149,10 @@ def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session
     """Advance the slot's position, in the session's transaction.
 
     Args:
-        claim: to the slot.
+        claim: the claim to the slot.
         saved: the position that the database must have.
         reached: the new position.
-        read: the messages handled since, and the last message read; all must be stored.
+        read: the messages handled since then, and the last message read; all must be stored.
         session: the session.
 
     Raises:

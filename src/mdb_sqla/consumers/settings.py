@@ -1,4 +1,4 @@
-"""A consumer's settings and their validation."""
+"""The settings of a consumer, and their validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnFailure = Literal["stop", "dead_letter"]
 
 @dataclass(frozen=True)
 class Settings:
-    """A consumer's settings; see `Consumer`."""
+    """The settings of a consumer. See `Consumer`."""
 
     name: str
     categories: tuple[StreamName, ...]
@@ -58,18 +58,19 @@ class Settings:
         """Validate the arguments of `Consumer`.
 
         Raises:
-            InvalidArgument: an argument breaks its rule.
+            InvalidArgument: an argument is invalid.
         """
-        name = key("A consumer's name", name)
+        name = key("name", name)
         filters = checked_filters(filters)
         if group is not None and "consumer_group_size" in filters:
             raise InvalidArgument(
-                "group and consumer_group_size exclude each other: a consumer's membership is "
-                "either dynamic or fixed"
+                "group and consumer_group_size are mutually exclusive: group membership is either "
+                "dynamic or fixed"
             )
         if max_in_flight is not None and transaction_size != 1:
             raise InvalidArgument(
-                "With max_in_flight, messages share no transaction: omit transaction_size"
+                "transaction_size and max_in_flight are mutually exclusive: messages in flight "
+                "don't share a transaction"
             )
         if isolation_level is not None:
             _check_isolation_level(isolation_level, max_in_flight)
@@ -95,12 +96,12 @@ class Settings:
 
     @property
     def dead_letters_failures(self) -> bool:
-        """Whether a message becomes a dead letter when all attempts have failed."""
+        """Whether a message becomes a dead letter after all attempts have failed."""
         return self.on_failure == "dead_letter"
 
     @property
     def sharing(self) -> str:
-        """How a consumer shares its work with other processes, for display."""
+        """How the consumer shares its work with other processes, for display."""
         if self.group is not None:
             return f"{self.group.member}, {self.group.slots} slots"
         size = self.filters.get("consumer_group_size")
@@ -111,14 +112,16 @@ def _check_isolation_level(isolation_level: object, max_in_flight: int | None) -
     _checked_choice("isolation_level", isolation_level, IsolationLevel)
     if max_in_flight is not None:
         raise InvalidArgument(
-            "With max_in_flight, messages share no transaction: omit isolation_level"
+            "isolation_level and max_in_flight are mutually exclusive: messages in flight don't "
+            "share a transaction"
         )
 
 
 def _checked_choice(what: str, value: Any, choices: Any) -> Any:
     if value not in get_args(choices):
         raise InvalidArgument(
-            f"{what} must be one of {', '.join(get_args(choices))}: {described(value)}"
+            f"{what} must be one of {', '.join(map(repr, get_args(choices)))}, "
+            f"got {described(value)}"
         )
     return value
 
@@ -126,12 +129,14 @@ def _checked_choice(what: str, value: Any, choices: Any) -> Any:
 def _checked_interval(interval: tuple[float, float]) -> tuple[float, float]:
     if not isinstance(interval, tuple | list) or len(interval) != 2:
         raise InvalidArgument(
-            f"poll_interval must be two numbers of seconds: {described(interval)}"
+            "poll_interval must be a (shortest, longest) pair in seconds, got "
+            f"{described(interval)}"
         )
     shortest, longest = (seconds("poll_interval", each) for each in interval)
     if shortest > longest:
         raise InvalidArgument(
-            f"poll_interval must be two numbers of seconds, shortest first: {interval}"
+            "poll_interval must be a (shortest, longest) pair in seconds, got "
+            f"{described(interval)}"
         )
     return shortest, longest
 
@@ -140,6 +145,6 @@ def _position_stream(name: str) -> StreamName:
     checked = StreamName(name)
     if checked.is_category:
         raise InvalidStreamName(
-            checked, f"take_over must be a stream, such as '{checked}:position-name'"
+            checked, f"take_over must be a stream name, such as '{checked}:position-name'"
         )
     return checked

@@ -1,4 +1,4 @@
-"""The slots of a consumer that this process holds: its share of the group's, or the only one."""
+"""The slots of a consumer that this process holds: its share of the group's slots, or all work."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class SlotAssignment:
     """The slots that one run of a consumer holds, and its membership in the group.
 
     Args:
-        settings: the consumer's.
-        handlers: the consumer's.
+        settings: the consumer's settings.
+        handlers: the consumer's handlers.
         control: may stop the consumer.
 
     Attributes:
-        membership: in the group; None without a group.
+        membership: the membership in the group; None without a group.
     """
 
     def __init__(self, settings: Settings, handlers: Handlers, control: Control) -> None:
@@ -53,11 +53,11 @@ class SlotAssignment:
 
     @property
     def position(self) -> int | None:
-        """The lowest position of the held slots; None if none is held."""
+        """The lowest position of the slots held; None if there are none."""
         return min((each.position.reached for each in self._held.values()), default=None)
 
     def begin(self) -> Routine:
-        """Join the group or claim the slot; after an interruption, reload the saved positions."""
+        """Join the group, or claim the slot; after an interruption, reload the saved positions."""
         if self.membership is not None and not self.membership.joined:
             self.membership.may_have_joined = True
             yield Transact(self._join)
@@ -65,7 +65,7 @@ class SlotAssignment:
         elif self.membership is None and not self._held:
             self._hold(*(yield Transact(self._claim)))
         else:
-            # A failover may have lost the registration.
+            # The registration may have been lost in a failover.
             yield Transact(self._register)
         for slot in list(self._held):
             yield from self._reload(slot)
@@ -73,7 +73,7 @@ class SlotAssignment:
             self._share_at = 0.0
 
     def share(self) -> Generator[Operation, Any, Collection[int]]:
-        """Rebalance the group's slots, every third of a lease; returns the held slots."""
+        """Rebalance the group's slots every third of a lease, and return the slots held."""
         if self.membership is None or time.monotonic() < self._share_at:
             return self._held.keys()
         self._share_at = time.monotonic() + self.membership.group.lease / 3
@@ -83,8 +83,8 @@ class SlotAssignment:
         for slot in self._held.keys() - shared.keys():
             del self._held[slot]
         new = shared.keys() - self._held.keys()
-        # Record all of them before an interruption: no other member would ever acquire a slot that
-        # this member owns without knowing.
+        # Record all of them before anything can interrupt: no other member would ever acquire a
+        # slot that this member owns without knowing it.
         for slot in new:
             self._hold(*shared[slot])
         for slot in sorted(new):
@@ -93,7 +93,7 @@ class SlotAssignment:
         return self._held.keys()
 
     def advance(self, slot: int, *, idle: bool) -> Generator[Operation, Any, tuple[bool, bool]]:
-        """Read and handle a batch of a slot, unless it is lost; see `SlotProgress.advance`.
+        """Read and handle a batch of a slot, unless the slot is lost. See `SlotProgress.advance`.
 
         Raises:
             SlotLost: another process has taken over the slot, and there is no group.
@@ -111,7 +111,7 @@ class SlotAssignment:
                 yield from progress.position.save()
 
     def leave(self) -> Routine:
-        """Release the slots, so that other members need not wait until the lease expires."""
+        """Release the slots and leave, so other members need not wait for the lease to expire."""
         if self.membership is not None and self.membership.may_have_joined:
             yield Transact(partial(self.membership.leave, held=self._held_claims))
 
@@ -122,7 +122,7 @@ class SlotAssignment:
         except SlotLost:
             self._lose(slot)
         except ClaimMissing:
-            # Not taken over: the database was restored to an older state.
+            # The slot was not taken over: the database was restored to an older state.
             del self._held[slot]
             if self.membership is None:
                 self._hold(*(yield Transact(self._claim)))
@@ -152,7 +152,7 @@ class SlotAssignment:
         return claims.claim(session, self._settings.name, slot, slots, self._start(session, slot))
 
     def _start(self, session: Session, slot: int) -> int:
-        """Return the initial position of a slot that has none yet."""
+        """Return the initial position of a slot that has no position yet."""
         start = max(self._settings.start - 1, 0)
         stream_name = self._settings.take_over
         if stream_name is None or claims.has_begun(session, self._settings.name, slot):
@@ -164,7 +164,8 @@ class SlotAssignment:
         position = data.get("position") if isinstance(data, dict) else None
         if not isinstance(position, int) or position < 0:
             raise InvalidArgument(
-                f"The last message of {stream_name}, named by take_over, has no position: {data!r}"
+                f"take_over must be a position stream, but the last message of {stream_name} has "
+                f"no position, got {data!r}"
             )
         return position
 
@@ -180,7 +181,7 @@ class SlotAssignment:
         )
 
     def _lose(self, slot: int) -> None:
-        """Drop a slot that another process has taken over; without a group, that is an error."""
+        """Drop a slot that another process has taken over; an error without a group."""
         del self._held[slot]
         if self.membership is None:
             raise SlotLost(self._settings.name, slot)

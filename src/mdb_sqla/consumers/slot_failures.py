@@ -1,6 +1,6 @@
-"""A slot's dead letters: failed messages, and those waiting behind them.
+"""The dead letters of a slot: failed messages, and messages that wait behind them.
 
-Everything runs in transactions of the slot's owner.
+All functions are called in transactions of the slot's owner.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def blocked_streams(claim: Claim, session: Session) -> set[str]:
 
 
 def add_blocked(claim: Claim, blocked: Iterable[StoredMessage], session: Session) -> None:
-    """Dead-letter messages that wait behind earlier dead letters of their streams."""
+    """Dead-letter messages that must wait behind earlier dead letters of their streams."""
     rows = [_row(claim, message, failed=False) for message in blocked]
     if rows:
         session.execute(insert(letters).on_conflict_do_nothing(), rows, bind_arguments=_BIND)
@@ -57,7 +57,7 @@ def add_failed(
     """Dead-letter a message that could not be handled."""
     failure = {"failed": True, "attempts": attempts, **_error_columns(error)}
     statement = insert(letters).values(_row(claim, message, **failure))
-    # The row may exist: the position was reset.
+    # The row may exist if the position was reset.
     statement = statement.on_conflict_do_update(
         index_elements=[letters.c.consumer, letters.c.global_position], set_=failure
     )
@@ -67,7 +67,7 @@ def add_failed(
 def record_failed_replay(
     claim: Claim, message: StoredMessage, error: BaseException, attempts: int, session: Session
 ) -> None:
-    """Record that the replay of a dead letter has failed.
+    """Record that the replay of a dead letter failed.
 
     Raises:
         SlotLost: another process has claimed the slot.
@@ -108,7 +108,7 @@ def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
     Raises:
         SlotLost: another process has claimed the slot.
         StateMismatch: the database has lost the claim.
-        DeadLetterGone: it was skipped meanwhile, or its message is no longer stored.
+        DeadLetterGone: the dead letter was skipped, or its message is no longer stored.
     """
     lock(claim, session)
     statement = (
@@ -129,7 +129,7 @@ def _is(claim: Claim, message: StoredMessage) -> ColumnElement[bool]:
 
 
 def _is_stored(message: StoredMessage) -> ColumnElement[bool]:
-    """Whether the message is still the one at its global position."""
+    """Return an expression: whether the message is still the one at its global position."""
     return exists().where(
         messages.c.global_position == message.global_position, messages.c.id == message.id
     )

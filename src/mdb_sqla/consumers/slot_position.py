@@ -1,4 +1,4 @@
-"""A slot's position, and whether the database still matches it."""
+"""The position of a slot, and checks that the database still matches it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["SlotPosition"]
 
 
 class SlotPosition:
-    """A slot's position in this process, and what of it is saved.
+    """The position of a slot, in memory and as saved.
 
     Args:
-        claim: to the slot.
+        claim: the claim to the slot.
         position: the position in the database.
-        start: the global position that the consumer starts at when it runs for the first time.
+        start: the global position that the consumer starts at on its first run.
 
     Attributes:
         reached: the position up to which all messages are handled.
         saved: the saved position.
-        anchor: the last message read up to `reached`; None if none was.
+        anchor: the last message read up to `reached`; None if none was read.
     """
 
     def __init__(self, claim: Claim, position: int, start: int) -> None:
@@ -42,15 +42,15 @@ class SlotPosition:
         self._sequence: int | None = None  # the file of the sequence of global positions
 
     def advance(self, anchor: Anchor) -> None:
-        """Advance to a message: everything up to it is handled."""
+        """Advance to a message, up to which everything is handled."""
         self.reached, self.anchor = anchor.global_position, anchor
 
     def mark_saved(self) -> None:
-        """Record that the reached position was saved, with the handlers' effects."""
+        """Record that the reached position was saved together with the handlers' effects."""
         self.saved, self._saved_anchor = self.reached, self.anchor
 
     def save(self, *, at_least: int = 1) -> Generator[Operation, Any, None]:
-        """Save a position that skipped messages have advanced by `at_least`."""
+        """Save the position if skipped messages have advanced it by `at_least`."""
         if self.reached - self.saved >= at_least:
             assert self.anchor is not None  # noqa: S101 (`advance` has set it)
             yield Transact(
@@ -59,12 +59,12 @@ class SlotPosition:
             self.mark_saved()
 
     def reload(self) -> Generator[Operation, Any, bool]:
-        """Load the position from the database, replacing the one in memory.
+        """Replace the position in memory with the one in the database.
 
         A commit whose connection was lost may have succeeded, and a failover may have lost commits.
 
         Returns:
-            Whether it differs from the saved one.
+            Whether it differs from the position that was saved.
 
         Raises:
             SlotLost: another process has taken over the slot.
@@ -85,7 +85,7 @@ class SlotPosition:
             log(
                 level,
                 self._claim.consumer,
-                "continues at position %d in slot %d, as in the database, not at %d",
+                "continues at position %d in slot %d, the position in the database, instead of %d",
                 position,
                 self._claim.slot,
                 saved,
@@ -100,7 +100,7 @@ class SlotPosition:
 
         Raises:
             SlotLost: another process has taken over the slot.
-            StateMismatch: it does not match.
+            StateMismatch: the database does not match.
         """
         if found.token is not None and found.token > self._claim.token:
             raise SlotLost(self._claim.consumer, self._claim.slot)
@@ -124,5 +124,5 @@ class SlotPosition:
         anchor = self._saved_anchor
         if anchor is None or state.id_at_anchor == anchor.id:
             return False
-        # If the anchor was only deleted, no message replaces it and the sequence is the same.
+        # If the anchor was merely deleted, no message replaces it and the sequence is the same.
         return state.id_at_anchor is not None or state.sequence != self._sequence

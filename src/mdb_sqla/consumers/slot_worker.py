@@ -1,4 +1,4 @@
-"""A consumer's work on one slot: reading, handling, saving the position."""
+"""The work on one slot: reading messages, handling them, saving the position."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class SlotProgress:
     def advance(
         self, *, idle: bool = False, until: float = math.inf
     ) -> Generator[Operation, Any, tuple[bool, bool]]:
-        """Read a batch and handle it; returns whether there was one, and whether there is more.
+        """Read a batch and handle it; return whether there was one, and whether there is more.
 
         Args:
             idle: whether to save a position that has advanced by less than a batch.
-            until: by `time.monotonic()`, when to stop within the batch.
+            until: when to stop within the batch, as a time of `time.monotonic()`.
 
         Raises:
             SlotLost: another process has taken over the slot.
@@ -97,10 +97,10 @@ class SlotProgress:
 
     def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
         settings = self._settings
-        # Before the read, so that the read sees everything settled.
+        # Determined before the read, which then sees everything settled.
         settled = None
         if settings.dead_letters_failures:
-            # Dead letters may have been skipped since.
+            # Dead letters may have been skipped since the last read.
             self._blocked = slot_failures.blocked_streams(self.claim, session)
         if self._filters:
             one = settings.categories[0] if len(settings.categories) == 1 else None
@@ -120,7 +120,7 @@ class SlotProgress:
         last = messages[-1]
         failures: list[Failure] = []
         while True:
-            # Except those delivered before a later message of their stream failed.
+            # Except messages that were delivered before a later message of their stream failed.
             blocked = [
                 message
                 for message in messages
@@ -132,7 +132,7 @@ class SlotProgress:
                 if message.stream_name not in self._blocked
                 and (handler := self._handlers.find(message)) is not None
             ]
-            # Skipped messages have no effects; checking the last one is enough.
+            # Skipped messages have no effects, so it is enough to check the last one.
             handled = [message for _, message in calls]
             read = sorted({Anchor.of(message) for message in [*handled, *blocked, last]})
             operation = self._operation(calls, partial(self._finish, read, blocked, failures))
@@ -149,7 +149,7 @@ class SlotProgress:
                 elif len(messages) == 1:
                     failures.append(Failure.of(failure))
                 else:
-                    # Any of them may have failed: handle each in its own transaction.
+                    # Any of them may be at fault: handle each in its own transaction.
                     for message in messages:
                         yield from self._handle([message])
                     return
@@ -165,21 +165,21 @@ class SlotProgress:
     def _final_failures(
         self, failure: HandlerFailed, operation: Deliver, messages: list[StoredMessage]
     ) -> Generator[Operation, Any, list[Failure]]:
-        """Return the failures without attempts left, or raise if they are not dead-lettered.
+        """Return the failures that have no attempts left, or raise if they are not dead-lettered.
 
-        In that case everything before the first of them is handled and saved.
+        If it raises, everything before the first failure is handled and saved.
         """
         attempts = self._settings.retry_policy.max_attempts
         found = [each for each in operation.failures.values() if each.attempts >= attempts]
         if operation.failures and (self._settings.dead_letters_failures or not found):
-            # Those with attempts left are retried.
+            # Messages with attempts left are retried.
             return found
         position = failure.message.global_position
         before = [message for message in messages if message.global_position < position]
         if operation.failures and before:
             self.position.advance(Anchor.of(before[-1]))
             yield from self.position.save()
-        # Without failures, all messages are handled, but saving the position has failed.
+        # Without failures, all messages were handled, but saving the position failed.
         raise failure
 
     def _finish(
@@ -191,13 +191,13 @@ class SlotProgress:
     ) -> None:
         for failure in failures:
             slot_failures.add_failed(self.claim, *failure, session)
-        # This includes the failed ones, whose rows stay as they are.
+        # These include the failed messages, whose rows stay unchanged.
         slot_failures.add_blocked(self.claim, blocked, session)
         reached = read[-1].global_position
         saved_positions.save(self.claim, self.position.saved, reached, read, session)
 
     def _replay(self) -> Generator[Operation, Any, int]:
-        """Handle dead letters in streams without failed ones; returns how many there were."""
+        """Handle dead letters of streams without failed ones, and return their number."""
         limit = self._settings.batch_size
         messages: list[StoredMessage] = yield Transact(
             partial(slot_failures.replayable, self.claim, limit)

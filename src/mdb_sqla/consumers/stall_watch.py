@@ -37,7 +37,7 @@ class StallWatch:
         self._check_at = time.monotonic() + _FIRST
 
     def check(self, position: int) -> Generator[Operation, Any, None]:
-        """Check, if it is time, which transactions hold readers back at a position."""
+        """Check, if it is due, which transactions hold readers back at a position."""
         if time.monotonic() < self._check_at:
             return
         self._pause = min(2 * self._pause, _LONGEST)

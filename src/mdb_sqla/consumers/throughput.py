@@ -1,4 +1,4 @@
-"""Throughput."""
+"""Throughput of consumers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WINDOW = 60  # seconds
 
 
 class Rate:
-    """Counts events of one thread; any thread may read the rate."""
+    """Counts events of one thread; any thread can read the rate."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -25,7 +25,7 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Events per second, over the last minute or since the start."""
+        """The number of events per second, over the last minute or since the start."""
         now = time.monotonic()
         total = sum(count for second, count in self._counts if second > now - _WINDOW)
         return total / max(1.0, min(now - self._started, _WINDOW))

@@ -99,7 +99,7 @@ class Host:
             InvalidArgument: `http` is not an address, or a consumer has no handlers.
         """
         for consumer in self.consumers:
-            consumer.handlers.refuse_none(consumer.name)
+            consumer.handlers.check_any(consumer.name)
         address = self._http if http is None else parse_address(http)
         self._stopping = False
         self._errors = {}

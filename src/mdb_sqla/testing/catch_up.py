@@ -53,7 +53,7 @@ def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = 
         InvalidArgument: there is no consumer, or one of them has an async handler.
     """
     for consumer in consumers:
-        instance("What is run", consumer, Consumer).handlers.refuse_async()
+        instance("consumer", consumer, Consumer).handlers.check_sync()
     for _, operations in _runs(consumers, limit):
         Runner(factory).run(operations)
 
@@ -72,7 +72,7 @@ def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consume
     if not consumers:
         raise InvalidArgument("There is no consumer to run: pass at least one")
     for consumer in consumers:
-        instance("What is run", consumer, Consumer)
+        instance("consumer", consumer, Consumer)
     watch = _Watch(integer("limit", limit, 1))
     calls = -1
     while watch.calls != calls:
