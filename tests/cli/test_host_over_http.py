@@ -131,7 +131,7 @@ def test_an_address_in_use(shop: Shop) -> None:
 
 
 def test_what_is_no_address(shop: Shop) -> None:
-    assert "mdb: http must be a port or host:port: 'x:y'" in shop.fails("--http", "x:y")
+    assert "mdb: http must be a port or host:port, got 'x:y'" in shop.fails("--http", "x:y")
 
 
 @pytest.mark.parametrize("missing", ["uvicorn", "starlette"])

@@ -169,7 +169,7 @@ def test_one_that_exits_ends_it_as_a_failure(application: Application, where: st
     _, logged = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 1
-    assert "Consumer 'other' was ended by SystemExit(0)" in logged
+    assert "Consumer 'other' was terminated by SystemExit(0)" in logged
     assert "Consumer billing stopped" in logged
     with application.engine.connect() as connection:
         assert connection.execute(select(tables.consumer_members)).all() == []

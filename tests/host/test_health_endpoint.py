@@ -93,7 +93,7 @@ def test_a_database_that_never_answers(
     with health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status):
         for _ in range(3):
             code, body = supervisor.ask()
-            assert (code, "has not answered" in body["problem"]) == (503, True)
+            assert (code, "did not answer" in body["problem"]) == (503, True)
         assert len(database.questions) == 1
 
 

@@ -1,4 +1,4 @@
-"""A host that runs several consumers in a process, and its health endpoint."""
+"""A host that runs several consumers in one process, and its health endpoint."""
 
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.host.status import ConsumerStatus, HostStatus

@@ -1,4 +1,4 @@
-"""Health and lag over HTTP."""
+"""The health endpoint: health and lag over HTTP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mdb_sqla.errors import HttpUnavailable, InvalidArgument
 from mdb_sqla.host.lag_collection import STOPPED, TIMEOUT, LagQuery, LagReport, wait_for_report
 from mdb_sqla.host.status import HostStatus
+from mdb_sqla.words.argument_checks import described
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -24,20 +25,20 @@ __all__ = ["parse_address", "serve_health"]
 
 _log = logging.getLogger("mdb_sqla.host")
 
-_CACHE_SECONDS = 1.0  # during which all requests get the same report
-_GRACE = 1  # seconds that requests in progress may delay the end
+_CACHE_SECONDS = 1.0  # during which all requests receive the same report
+_GRACE = 1  # seconds that requests in progress may delay the shutdown
 
 
 def parse_address(address: int | str) -> tuple[str, int]:
-    """Return host and port of `8080`, `0.0.0.0:8080` or `[::]:8080`; without a host, loopback.
+    """Return the host and port of `8080`, `0.0.0.0:8080` or `[::]:8080`; loopback is the default.
 
     Raises:
-        InvalidArgument: it is none of these.
+        InvalidArgument: the address has none of these forms.
     """
     host, colon, port = str(address).rpartition(":")
     is_complete = bool(host) == bool(colon)
     if not (is_complete and port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise InvalidArgument(f"http must be a port or host:port: {address!r}")
+        raise InvalidArgument(f"http must be a port or host:port, got {described(address)}")
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
@@ -50,7 +51,7 @@ def serve_health(
     Args:
         address: host and port; port 0 picks a free port, which is logged.
         query: queries the database for the lags.
-        status: makes the status to serve from a report.
+        status: creates the status to serve from a report.
 
     Raises:
         HttpUnavailable: the address is in use, or the extra `http` is not installed.
@@ -62,13 +63,13 @@ def serve_health(
         app = _application(cache, status)
     except ModuleNotFoundError as error:
         raise HttpUnavailable(
-            'The health endpoint needs the extra "http": pip install "mdb_sqla[http]"'
+            'The health endpoint requires the extra "http": pip install "mdb_sqla[http]"'
         ) from error
     with _listen(*address) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                # With "auto", older versions set a policy for all loops of the process.
+                # With "auto", older versions set the event loop policy of the whole process.
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -78,7 +79,7 @@ def serve_health(
                 timeout_graceful_shutdown=_GRACE,
             )
         )
-        # Outside the main thread, uvicorn doesn't handle signals.
+        # uvicorn handles no signals outside the main thread.
         thread = threading.Thread(
             target=server.run, args=([listener],), name="mdb_sqla health", daemon=True
         )
@@ -96,7 +97,7 @@ def serve_health(
 
 
 class _ReportCache:
-    """The latest report; concurrent requests share one query."""
+    """The latest report. Concurrent requests share one query."""
 
     def __init__(self, query: LagQuery) -> None:
         self._query = query
@@ -105,7 +106,7 @@ class _ReportCache:
         self._is_closed = False
 
     async def get(self) -> LagReport:
-        """Return the report, or that the database did not answer in time."""
+        """Return the report; if the database doesn't answer in time, a report of this problem."""
         if self._is_closed:
             return LagReport(problem=STOPPED)
         now = time.monotonic()
@@ -117,7 +118,7 @@ class _ReportCache:
         return await wait_for_report(report, self._queried_at + TIMEOUT - now)
 
     def close(self) -> None:
-        """Answer all waiting requests at once; from any thread."""
+        """Answer all waiting requests at once. Can be called from any thread."""
         self._is_closed = True
         if self._report is not None:
             self._report.cancel()

@@ -1,4 +1,4 @@
-"""Queries for consumers' lags, in bounded time even if the database does not respond."""
+"""Queries for consumers' lags that end in bounded time, even if the database doesn't respond."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ __all__ = [
 ]
 
 TIMEOUT = 5.0
-"""How many seconds a host waits for the lags of its consumers."""
+"""The number of seconds that a host waits for the lags of its consumers."""
 
 STOPPED = "The host has stopped"
 
 _CONNECT: dict[str, Any] = {
     "bind_arguments": {"clause": WRITES},
-    # Even if the engine has AUTOCOMMIT: the query has settings that end with its transaction.
+    # Overrides AUTOCOMMIT: the settings of the query must end with its transaction.
     "execution_options": {"isolation_level": "READ COMMITTED"},
 }
 
 
 @dataclass(frozen=True)
 class LagReport:
-    """The consumers' lags, or the problem that kept the database from returning them."""
+    """The consumers' lags, or the reason why the database did not return them."""
 
     lags: Sequence[Lag] | None = None
     problem: str | None = None
 
 
 LagQuery = Callable[[], "Future[LagReport]"]
-"""Starts to query the database for lags, in the background."""
+"""Starts a query for lags in the background."""
 
 
 def query_in_thread(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> LagQuery:
@@ -61,7 +61,7 @@ def query_in_thread(factory: sessionmaker[Session], consumers: Sequence[Consumer
         report: Future[LagReport] = Future()
 
         def run() -> None:
-            # The report may have been cancelled meanwhile.
+            # The report may have been cancelled in the meantime.
             with suppress(InvalidStateError):
                 report.set_result(_measure(factory, consumers))
 
@@ -76,19 +76,19 @@ def query_in_loop(
     factory: async_sessionmaker[AsyncSession],
     consumers: Sequence[Consumer],
 ) -> LagQuery:
-    """Return a query that runs in the event loop that the factory's connections belong to."""
+    """Return a query that runs in the event loop to which the factory's connections belong."""
     return lambda: asyncio.run_coroutine_threadsafe(_measure_async(factory, consumers), loop)
 
 
 def report_of(future: Future[LagReport]) -> LagReport:
-    """Return the report, or that there is none in time."""
+    """Return the report; if the query is not done, a report of this problem."""
     if not future.done():
-        return LagReport(problem=f"The database has not answered within {TIMEOUT:g} seconds")
+        return LagReport(problem=f"The database did not answer within {TIMEOUT:g} seconds")
     return LagReport(problem=STOPPED) if future.cancelled() else future.result()
 
 
 async def wait_for_report(future: Future[LagReport], seconds: float) -> LagReport:
-    """Wait for a report, for a limited time, without cancelling its query."""
+    """Wait for a report for a limited time, without cancelling its query."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=max(seconds, 0))
     return report_of(future)
 
@@ -100,20 +100,20 @@ def _measure(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> L
             session.connection(**_CONNECT)
             return LagReport([consumer.lag(session) for consumer in consumers])
     except Exception as error:
-        # A health check answers whatever is wrong, and says what.
+        # A health check must answer whatever is wrong, and report it.
         return LagReport(problem=_problem(error))
 
 
 async def _measure_async(
     factory: async_sessionmaker[AsyncSession], consumers: Sequence[Consumer]
 ) -> LagReport:
-    """Do the same in a task."""
+    """Query the database in a task. See `_measure`."""
     try:
         async with factory() as session:
             await session.connection(**_CONNECT)
             return LagReport([await session.run_sync(consumer.lag) for consumer in consumers])
     except Exception as error:
-        # Likewise.
+        # As in `_measure`.
         return LagReport(problem=_problem(error))
 
 

@@ -13,7 +13,7 @@ __all__ = ["exit_immediately", "handle_signals"]
 
 _log = logging.getLogger("mdb_sqla.host")
 
-_INTERRUPTED = 130  # the exit status of a program ended by SIGINT
+_INTERRUPTED = 130  # the conventional exit status after SIGINT
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def handle_signals(
     suspend: Callable[[], object],
     resume: Callable[[], object],
 ) -> Iterator[None]:
-    """Handle signals within a block in the main thread, then restore the former handlers.
+    """Handle signals within a block of the main thread, then restore the previous handlers.
 
     Args:
         interrupt: called on SIGINT.
@@ -47,7 +47,7 @@ def handle_signals(
 
 
 def exit_immediately() -> NoReturn:
-    """End this process, whatever it is doing."""
+    """Exit this process immediately, whatever it is doing."""
     _log.error("Interrupted again; exiting immediately")
     logging.shutdown()
     os._exit(_INTERRUPTED)

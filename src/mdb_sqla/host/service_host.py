@@ -37,9 +37,10 @@ _log = logging.getLogger("mdb_sqla.host")
 class Host:
     """Runs consumers in one process, until it is stopped or one of them fails.
 
-    With a `sessionmaker` each consumer has a thread, with an `async_sessionmaker` each has a task.
+    Each consumer runs in a thread with a `sessionmaker`, and in a task with an
+    `async_sessionmaker`.
 
-    | signal | what it does |
+    | signal | effect |
     |---|---|
     | SIGINT, SIGTERM | graceful shutdown: the consumers finish their messages, and `run` returns |
     | second SIGINT | the process exits immediately, with status 130 |
@@ -47,15 +48,16 @@ class Host:
     | SIGCONT | the consumers resume |
 
     Args:
-        factory: makes the consumers' sessions.
+        factory: creates the consumers' sessions.
         consumers: the consumers to run.
-        on_error: called with a consumer and the error that has ended it.
-        http: the address of the health endpoint, `/health`: a port of the loopback interface, or
-            `host:port`. Needs the extra `http`. Port 0 picks a free port, which is logged.
+        on_error: called with each consumer that fails, and its error.
+        http: the address of the health endpoint, `/health`, for liveness and readiness probes: a
+            port on the loopback interface, or `host:port`. Requires the extra `http`. Port 0 picks
+            a free port, which is logged.
 
     Raises:
         InvalidArgument: the factory or a consumer has the wrong type, there is no consumer, two
-            have the same name, or `http` is not an address.
+            consumers have the same name, or `http` is not an address.
     """
 
     def __init__(
@@ -67,13 +69,13 @@ class Host:
     ) -> None:
         if not isinstance(factory, sessionmaker) and not _is_async(factory):
             raise InvalidArgument(
-                f"A host needs a sessionmaker or an async_sessionmaker: {described(factory)}"
+                f"factory must be a sessionmaker or an async_sessionmaker, got {described(factory)}"
             )
-        names = [instance("What a host runs", each, Consumer).name for each in consumers]
+        names = [instance("consumer", each, Consumer).name for each in consumers]
         if not names:
-            raise InvalidArgument("A host needs at least one consumer")
+            raise InvalidArgument("A host needs at least one consumer, got none")
         if len(set(names)) < len(names):
-            raise InvalidArgument(f"The consumers of a host need different names: {names}")
+            raise InvalidArgument(f"consumers must have unique names, got {names}")
         self.factory = factory
         self.consumers = consumers
         self._on_error = on_error
@@ -87,14 +89,14 @@ class Host:
         http: int | str | None = None,
         on_start: Callable[[HostStatus], object] | None = None,
     ) -> None:
-        """Run the consumers; call it from the main thread, which receives the signals.
+        """Run the consumers. Must be called from the main thread, which receives the signals.
 
         Args:
-            http: overrides the host's address.
+            http: overrides the address passed to the host.
             on_start: called with the status before the consumers start.
 
         Raises:
-            ExceptionGroup: the errors of consumers, after all of them have stopped.
+            ExceptionGroup: the consumers' errors, after all consumers have stopped.
             HttpUnavailable: the address is in use, or the extra `http` is not installed.
             InvalidArgument: `http` is not an address, or a consumer has no handlers.
         """
@@ -126,27 +128,30 @@ class Host:
             raise ExceptionGroup("Consumers have failed", list(self._errors.values()))
 
     def status(self) -> HostStatus:
-        """Return the consumers' states and lags; from any thread, even before `run`.
+        """Return the consumers' states and lags.
 
-        If the database fails or does not answer within five seconds, the status has a `problem`.
+        Can be called from any thread, even before `run`. If the database fails or does not answer
+        within five seconds, the status has a `problem`.
 
         Raises:
             InvalidArgument: the host has an `async_sessionmaker`.
         """
         if not isinstance(self.factory, sessionmaker):
-            raise InvalidArgument("A host with an async_sessionmaker needs status_async()")
+            raise InvalidArgument("Use status_async() for a host with an async_sessionmaker")
         report = query_in_thread(self.factory, self.consumers)()
         wait([report], TIMEOUT)
         return self._status(report_of(report))
 
     async def status_async(self) -> HostStatus:
-        """Do the same with an `async_sessionmaker`, in its connections' event loop.
+        """Return the consumers' states and lags, for a host with an `async_sessionmaker`.
+
+        Must be called in the event loop to which the factory's connections belong. See `status`.
 
         Raises:
             InvalidArgument: the host has a `sessionmaker`.
         """
         if isinstance(self.factory, sessionmaker):
-            raise InvalidArgument("A host with a sessionmaker needs status()")
+            raise InvalidArgument("Use status() for a host with a sessionmaker")
         loop = asyncio.get_running_loop()
         report = query_in_loop(loop, self.factory, self.consumers)()
         return self._status(await wait_for_report(report, TIMEOUT))
@@ -168,9 +173,9 @@ class Host:
         return nullcontext() if address is None else serve_health(address, query, self._status)
 
     def stop(self) -> None:
-        """Stop all consumers after their current messages, and return from `run`.
+        """Shut down gracefully: the consumers finish their current messages, and `run` returns.
 
-        Call it from any thread.
+        Can be called from any thread.
         """
         self._stopping = True
         for consumer in self.consumers:
@@ -190,7 +195,7 @@ class Host:
         for thread in threads:
             thread.start()
         for thread in threads:
-            # With a time-out: a thread that waits without one doesn't handle signals.
+            # With a timeout: a thread that waits indefinitely doesn't handle signals.
             while thread.is_alive():
                 thread.join(0.5)
 
@@ -211,8 +216,8 @@ class Host:
     def _failed(self, consumer: Consumer, caught: BaseException) -> None:
         error = caught
         if not isinstance(error, Exception):
-            # What would end the process, or a task, has ended only the consumer.
-            error = RuntimeError(f"Consumer {consumer.name!r} was ended by {caught!r}")
+            # An error that would end the process or a task has ended only the consumer.
+            error = RuntimeError(f"Consumer {consumer.name!r} was terminated by {caught!r}")
             error.__cause__ = caught
         _log.error(
             "Consumer %s failed; stopping the others",

@@ -21,9 +21,10 @@ class ConsumerStatus:
         categories: the categories that it reads; empty for all.
         group: how it shares its work with other processes, for display.
         handlers: the name of each handler by message type; `*` stands for all other types.
-        state: `stopped` before and after it runs; `stopping` while it finishes its messages.
-        error: the error that has ended it, if it has `failed`.
-        rate: messages handled per second by this process, over the last minute.
+        state: `stopped` before and after it runs; `stopping` while it finishes its current
+            messages.
+        error: the error that ended it, if it has `failed`; otherwise None.
+        rate: the number of messages handled per second by this process, over the last minute.
         lag: its positions and lag; None if the database did not answer.
     """
 
@@ -51,7 +52,7 @@ class ConsumerStatus:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON-compatible values."""
+        """Return the status as JSON-compatible values."""
         lag = self.lag
         return {
             "name": self.name,
@@ -87,7 +88,7 @@ class HostStatus:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON-compatible values."""
+        """Return the status as JSON-compatible values."""
         return {
             "healthy": self.is_healthy,
             "problem": self.problem,
