@@ -122,7 +122,7 @@ def test_attributes_of_cloud_events() -> None:
         "partitionkey": "7",
     }
     assert "partitionkey" not in CloudEvents("/shop").attributes(stored("order"))
-    with pytest.raises(InvalidArgument, match="source of CloudEvents"):
+    with pytest.raises(InvalidArgument, match="source must be a non-empty string"):
         CloudEvents("")
 
 
@@ -178,14 +178,19 @@ def test_arguments_of_targets_of_another_type() -> None:
     secret: Any = RabbitBroker("amqp://guest:secret@localhost")
     number: Any = 4
     calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], str]] = [
-        (JetStream, (secret,), {"stream": "S"}, "must be a .*NatsBroker, got .*RabbitBroker$"),
+        (
+            JetStream,
+            (secret,),
+            {"stream": "S"},
+            "must be an instance of .*NatsBroker, got .*RabbitBroker$",
+        ),
         (JetStream, (nats,), {"stream": number}, r"stream must be a non-empty string .* 4 \(int\)"),
         (JetStream, (nats,), {"stream": "S", "subject": "s"}, r"takes a message, got 's' \(str\)"),
-        (RabbitMQ, (nats,), {}, "must be a .*RabbitBroker, got .*NatsBroker$"),
+        (RabbitMQ, (nats,), {}, "must be an instance of .*RabbitBroker, got .*NatsBroker$"),
         (RabbitMQ, (rabbit,), {"exchange": number}, r"4 \(int\)"),
         (RabbitMQ, (rabbit,), {"routing_key": "k"}, r"takes a message, got 'k' \(str\)"),
         (RabbitMQ, (rabbit,), {"max_message_size": "1"}, r"'1' \(str\)"),
-        (RedisStreams, (nats,), {}, "must be a .*RedisBroker, got .*NatsBroker$"),
+        (RedisStreams, (nats,), {}, "must be an instance of .*RedisBroker, got .*NatsBroker$"),
         (RedisStreams, (redis,), {"stream": "s"}, r"takes a message, got 's' \(str\)"),
         (RedisStreams, (redis,), {"maxlen": 0}, r"0 \(int\)"),
         (Kafka, (ConfluentBroker("localhost"),), {}, r"faststream\.kafka\..*, got .*\.confluent\."),

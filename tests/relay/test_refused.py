@@ -21,14 +21,14 @@ FAST = RetryPolicy(max_attempts=2, initial_interval=0.001, max_interval=0.001)
 
 REFUSED: list[Any] = [
     pytest.param("nats", Message("with space", 0), "invalid subject", id="nats-subject"),
-    pytest.param("nats", Message("T..a", 0), "not a valid subject", id="nats-empty-token"),
-    pytest.param("nats", Message("a.*", 0), "not a valid subject", id="nats-wildcard"),
+    pytest.param("nats", Message("T..a", 0), "not a valid NATS subject", id="nats-empty-token"),
+    pytest.param("nats", Message("a.*", 0), "not a valid NATS subject", id="nats-wildcard"),
     pytest.param("nats", Message("T", "x" * 1_100_000), "max_payload of NATS", id="nats-size"),
     pytest.param(
         "nats", Message("T", 0, {"note": "x" * 1_100_000}), "max_payload of NATS", id="nats-headers"
     ),
     pytest.param("rabbitmq", Message("Other", 0), "no queue is bound", id="rabbitmq-unroutable"),
-    pytest.param("rabbitmq", Message("T" * 250, 0), "too long", id="rabbitmq-key"),
+    pytest.param("rabbitmq", Message("T" * 250, 0), "exceeds", id="rabbitmq-key"),
     pytest.param(
         "rabbitmq", Message("T", 0, {"note": "x" * 200_000}), "metadata", id="rabbitmq-headers"
     ),
@@ -117,7 +117,7 @@ def test_larger_than_rabbitmq_says(shop: Any, rabbitmq: Any) -> None:
     shop.run(relay.catch_up_async(shop.factory))
 
     (failed,) = shop.dead_letters()
-    assert "2002 bytes, more than max_message_size, 1000" in (failed.error or "")
+    assert "2,002 bytes, more than max_message_size, 1,000" in (failed.error or "")
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_larger_than_rabbitmq_takes(shop: Any, strict_rabbitmq: Any) -> None:
     )
 
     (failed,) = shop.dead_letters()
-    assert "6002 bytes, more than max_message_size, 5000" in (failed.error or "")
+    assert "6,002 bytes, more than max_message_size, 5,000" in (failed.error or "")
     found = shop.run(strict_rabbitmq.received())
     assert {json.loads(told.body) for told in found} == set(range(20))
 

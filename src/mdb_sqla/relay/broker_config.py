@@ -29,24 +29,24 @@ __all__ = [
 
 
 class Table(BaseModel):
-    """A table of the file; unknown keys and values of the wrong type are rejected."""
+    """A table of the file. Unknown keys and values of the wrong type are rejected."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     def given(self, *names: str) -> dict[str, Any]:
-        """Return the values that the file sets, of these keys."""
+        """Return the values of these keys, as far as the file sets them."""
         return {name: getattr(self, name) for name in names if name in self.model_fields_set}
 
 
 class NatsTable(Table):
-    """A stream of JetStream."""
+    """A stream of NATS JetStream."""
 
     url: NatsUrl | Annotated[list[NatsUrl], Field(min_length=1)]
     stream: Text
     subject: Function = None
 
     def target(self) -> Target:
-        """Return what a relay publishes to."""
+        """Return the target that a relay publishes to."""
         from faststream.nats import NatsBroker
 
         from mdb_sqla.relay.nats import JetStream
@@ -55,7 +55,7 @@ class NatsTable(Table):
 
 
 class RabbitTable(Table):
-    """An exchange of RabbitMQ."""
+    """A RabbitMQ exchange."""
 
     url: RabbitUrl
     exchange: Text | None = None
@@ -63,7 +63,7 @@ class RabbitTable(Table):
     max_message_size: PositiveInt = 0
 
     def target(self) -> Target:
-        """Return what a relay publishes to."""
+        """Return the target that a relay publishes to."""
         from faststream.rabbit import RabbitBroker
 
         from mdb_sqla.relay.rabbitmq import RabbitMQ
@@ -73,21 +73,21 @@ class RabbitTable(Table):
 
 
 class RedisTable(Table):
-    """Streams of Redis."""
+    """Redis streams."""
 
     url: RedisUrl
     stream: Function = None
     maxlen: PositiveInt | None = None
 
     def target(self) -> Target:
-        """Return what a relay publishes to."""
+        """Return the target that a relay publishes to."""
         from faststream.redis import RedisBroker
         from redis.asyncio import ConnectionPool
 
         from mdb_sqla.relay.redis import RedisStreams
 
         try:
-            # Raises for unknown options; redis-py does not type it.
+            # Raises for unknown options. redis-py does not type it.
             ConnectionPool.from_url(self.url).make_connection()  # type: ignore[no-untyped-call]
         except TypeError as error:
             raise InvalidArgument(f"Redis: {error}") from error
@@ -95,14 +95,14 @@ class RedisTable(Table):
 
 
 class KafkaTable(Table):
-    """Topics of Kafka, over aiokafka."""
+    """Kafka topics, with aiokafka."""
 
     bootstrap_servers: Servers
     topic: Function = None
     idempotent: bool = True
 
     def target(self) -> Target:
-        """Return what a relay publishes to."""
+        """Return the target that a relay publishes to."""
         from faststream.kafka import KafkaBroker
 
         from mdb_sqla.relay.kafka import Kafka
@@ -112,7 +112,7 @@ class KafkaTable(Table):
 
 
 class ConfluentTable(Table):
-    """Topics of Kafka, over librdkafka, with its own settings."""
+    """Kafka topics, with librdkafka and its settings."""
 
     bootstrap_servers: Servers
     topic: Function = None
@@ -120,13 +120,13 @@ class ConfluentTable(Table):
     config: dict[str, Setting] = {}
 
     def target(self) -> Target:
-        """Return what a relay publishes to."""
+        """Return the target that a relay publishes to."""
         from faststream.confluent import KafkaBroker
 
         from mdb_sqla.relay.confluent import ConfluentKafka
 
         settings: Any = dict(self.config)
-        # FastStream requires lower case, contrary to convention.
+        # FastStream requires lower case, contrary to the convention.
         if isinstance(protocol := settings.get("security.protocol"), str):
             settings["security.protocol"] = protocol.lower()
         broker = KafkaBroker(

@@ -18,11 +18,10 @@ Destination = Callable[[StoredMessage], str]
 
 @runtime_checkable
 class Target(Protocol):
-    """The broker that a relay publishes to; `mdb_sqla.relay.nats` and its siblings have one each.
+    """The broker that a relay publishes to. Each broker's module, such as `relay.nats`, has one.
 
     Attributes:
-        destination: returns where to publish a message. An error that it raises is a failure of
-            that message.
+        destination: returns where to publish a message. If it raises an error, the message fails.
     """
 
     destination: Destination
@@ -33,19 +32,19 @@ class Target(Protocol):
         ...
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected.
+        """Connect, unless already connected.
 
         Raises:
-            Exception: the broker is unavailable; raised within about `timeout` seconds. `close` is
-                then called, as after a cancellation.
+            Exception: the broker is unavailable; raised within about `timeout` seconds. Afterwards
+                `close` is called, as after a cancellation.
         """
         ...
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
-        """Publish, and return when the broker has confirmed that it stored the message.
+        """Publish a message, and return once the broker has confirmed that it stored the message.
 
         Raises:
-            BrokerRejected: the broker rejects this message because of its content.
+            BrokerRejected: the broker rejected the message because of its content.
             Exception: the broker is unavailable; raised within about `timeout` seconds.
         """
         ...
@@ -66,13 +65,15 @@ def dotted(message: StoredMessage) -> str:
 
 
 def checked_broker(broker: object, kind: type[_B]) -> _B:
-    """Return a FastStream broker; errors show only its type, because its URL has a password.
+    """Return a FastStream broker. Errors show only its type, because its URL has a password.
 
     Raises:
-        InvalidArgument: it is of another type.
+        InvalidArgument: the broker is of another type.
     """
     if not isinstance(broker, kind):
-        raise InvalidArgument(f"broker must be a {name_of(kind)}, got {name_of(type(broker))}")
+        raise InvalidArgument(
+            f"broker must be an instance of {name_of(kind)}, got {name_of(type(broker))}"
+        )
     return broker
 
 
@@ -80,7 +81,7 @@ def checked_destination(name: str, destination: Destination) -> Destination:
     """Return the function that determines the destination of a message.
 
     Raises:
-        InvalidArgument: it is not callable.
+        InvalidArgument: the argument is not callable.
     """
     if not callable(destination):
         raise InvalidArgument(

@@ -16,11 +16,12 @@ _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in
 class CloudEvents:
     """CloudEvents 1.0 attributes, in binary mode, that a relay adds to its messages.
 
-    `id`, `source`, `type`, `subject` (the stream name), `time` and `partitionkey` (the cardinal
-    id), as headers with the prefix of CloudEvents' protocol binding.
+    The attributes are `id`, `source`, `type`, `subject` (the stream name), `time` and
+    `partitionkey` (the cardinal id). They become headers with the prefix of the CloudEvents
+    protocol binding.
 
     Args:
-        source: the publisher, a URI reference, such as `/shop` or `https://shop.example/orders`.
+        source: the publisher as a URI reference, such as `/shop` or `https://shop.example/orders`.
         type_prefix: a prefix for message types, such as `com.example.`.
 
     Raises:
@@ -31,13 +32,12 @@ class CloudEvents:
     type_prefix: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "source", text("The source of CloudEvents", self.source))
+        object.__setattr__(self, "source", text("source", self.source))
         if self.type_prefix != "":
-            prefix = text("The type_prefix of CloudEvents", self.type_prefix)
-            object.__setattr__(self, "type_prefix", prefix)
+            object.__setattr__(self, "type_prefix", text("type_prefix", self.type_prefix))
 
     def attributes(self, message: StoredMessage) -> dict[str, str]:
-        """Return the attributes of a message by name, without those of its content."""
+        """Return the attributes of a message by name, without those that describe its content."""
         attributes = {
             "specversion": "1.0",
             "id": str(message.id),
@@ -52,5 +52,5 @@ class CloudEvents:
 
 
 def percent_encoded(value: str) -> str:
-    """Return a value encoded in ASCII, by the rule of CloudEvents' HTTP binding."""
+    """Return a value as ASCII, encoded according to the CloudEvents HTTP binding."""
     return quote(value, safe=_PRINTABLE)

@@ -1,4 +1,4 @@
-"""Relays from a TOML file; requires a broker's extra, which installs pydantic."""
+"""Relays from a TOML file. Requires the extra of a broker, which installs pydantic."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class RelayTable(Table):
         """Return the relay.
 
         Raises:
-            InvalidRelayConfig: a value is rejected by `Relay` or by the broker's client.
+            InvalidRelayConfig: `Relay` or the broker's client rejects a value.
             ImportError: the broker's extra is not installed.
         """
         (broker,) = self._brokers()
@@ -116,7 +116,7 @@ class RelayTable(Table):
         except InvalidArgument as error:
             raise InvalidRelayConfig(f"relays.{name}: {error}") from error
         except ValueError as error:
-            # The error may contain the URL, and thus a password.
+            # The error may contain the URL, which can have a password.
             raise InvalidRelayConfig(
                 f"relays.{name}: invalid address or settings of the broker"
             ) from error
@@ -140,7 +140,7 @@ def read_config(file: Path) -> RelayConfig:
     """Read relays from a file.
 
     Raises:
-        InvalidRelayConfig: it can't be read, is not TOML, or has an invalid value.
+        InvalidRelayConfig: the file can't be read, is not TOML, or has an invalid value.
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -163,10 +163,10 @@ def _line(error: Any) -> str:
 
 
 def _is_hidden(error: Any) -> bool:
-    """Whether to omit a value, because it may contain passwords or is a table."""
+    """Return whether to hide a value, because it may contain passwords or is a table."""
     where, value = error["loc"], error["input"]
     values = value if isinstance(value, list) else [value]
-    # A URL may have been given in place of a table.
+    # A URL may have been passed instead of a table.
     return (
         not all(isinstance(each, str | int | float) for each in values)
         or not _SECRETS.isdisjoint(map(str, where))

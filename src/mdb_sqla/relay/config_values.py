@@ -1,6 +1,6 @@
-"""Types of values in a relay configuration file.
+"""The types of values in a relay configuration file.
 
-Invalid values are rejected early; otherwise they would look like an outage.
+Invalid values are rejected early, because they would otherwise look like an outage.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _is_server(server: str) -> bool:
 
 
 def _split(url: str) -> SplitResult:
-    """Split a URL; errors do not show it, because it may have a password."""
+    """Split a URL. Errors do not show it, because it may have a password."""
     try:
         parts = urlsplit(url)
         is_valid = parts.port != 0 and not re.search(r"\s", url)
@@ -110,7 +110,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A number of seconds."""
 
 Function = Annotated[Any, BeforeValidator(_imported), AfterValidator(_callable)]
-"""A function, as `MODULE:FUNCTION`."""
+"""A function, written as `MODULE:FUNCTION`."""
 
 Setting = Annotated[Any, BeforeValidator(_from_environment), AfterValidator(_setting)]
 """A librdkafka setting."""

@@ -1,4 +1,4 @@
-"""A relay target for Kafka, with librdkafka; requires the extra `confluent`."""
+"""A relay target for Kafka, with librdkafka. Requires the extra `confluent`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ConfluentKafka:
     Args:
         broker: a FastStream broker used by this relay only, preferably with
             `enable_idempotence=True`.
-        topic: returns the topic for a message; default: its category.
+        topic: returns the topic of a message; by default its category.
 
     Raises:
         InvalidArgument: the broker does not wait for all in-sync replicas, or has settings that
@@ -57,7 +57,7 @@ class ConfluentKafka:
         return "Kafka"
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected. See `Target`."""
+        """Connect, unless already connected. See `Target`."""
         async with asyncio.timeout(timeout):
             if self._is_broken:
                 await self._broker.stop()
@@ -68,7 +68,7 @@ class ConfluentKafka:
         """Publish, and wait for the acknowledgement of all in-sync replicas. See `Target`."""
         check_topic(destination, envelope.message)
         try:
-            # The client rejects a message that is too large before sending it.
+            # The client rejects messages that are too large without sending them.
             confirm = await self._broker.publish(
                 envelope.body,
                 destination,
@@ -77,13 +77,13 @@ class ConfluentKafka:
                 correlation_id=envelope.id,
                 no_confirm=True,
             )
-            # After a time-out, librdkafka continues and completes the future later.
+            # After a timeout, librdkafka continues and completes the future later.
             confirm.add_done_callback(_retrieve_exception)
             await asyncio.wait_for(asyncio.shield(confirm), timeout)
         except KafkaException as error:
             if error.args[0].code() in _REJECTIONS:
                 raise BrokerRejected(envelope.message, error.args[0].str()) from error
-            # A slow producer is kept: a new one would start over each time.
+            # Keep a slow producer: a new one would start over each time.
             if error.args[0].code() == KafkaError._FATAL:
                 self._is_broken = True
             raise
@@ -91,7 +91,7 @@ class ConfluentKafka:
     async def close(self) -> None:
         """Disconnect. See `Target`."""
         self._is_broken = True
-        # Discard the queue: otherwise the process would wait to flush it.
+        # Discard the queue, which the process would otherwise wait to flush.
         state: Any = self._broker.config.broker_config.producer
         if state:
             state._producer.producer.producer.purge()
@@ -100,7 +100,11 @@ class ConfluentKafka:
 
 
 def _check_settings(config: ConfluentFastConfig) -> None:
-    """Check settings that would lose messages, or look like an outage."""
+    """Reject settings that would lose messages or look like an outage.
+
+    Raises:
+        InvalidArgument: there is such a setting.
+    """
     try:
         settings = config.producer_config
     except ValueError as error:
@@ -108,7 +112,7 @@ def _check_settings(config: ConfluentFastConfig) -> None:
     for name in _ACKS & settings.keys():
         if str(settings[name]) not in {"all", "-1"}:
             raise InvalidArgument(
-                f"Messages could be lost with {name} = {settings[name]}: it must be all"
+                f"Messages could be lost with {name} = {settings[name]}: set it to all"
             )
     for name in _UNSUPPORTED & settings.keys():
         if str(settings[name]).lower() not in _OFF:
@@ -120,7 +124,7 @@ def _check_settings(config: ConfluentFastConfig) -> None:
 
 
 def _check_client(client: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> None:
-    # Without servers it does not connect.
+    # Without servers, the client does not connect.
     rest = {name: value for name, value in settings.items() if name not in _SERVERS}
     try:
         client({**rest, "log_level": 0})
@@ -131,6 +135,6 @@ def _check_client(client: Callable[[dict[str, Any]], Any], settings: dict[str, A
 
 
 def _retrieve_exception(confirm: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of a future, so that asyncio does not log it as never retrieved."""
+    """Retrieve the exception of a future, or asyncio would log it as never retrieved."""
     if not confirm.cancelled():
         confirm.exception()

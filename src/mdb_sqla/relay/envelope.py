@@ -23,10 +23,10 @@ class Envelope(NamedTuple):
 
     Attributes:
         message: the message.
-        id: its id, as text.
-        body: the data, as JSON.
-        headers: the headers, in printable ASCII; see docs/relay.md.
-        attributes: CloudEvents attributes by name, without a protocol's prefix.
+        id: the message's id as text.
+        body: the data as JSON.
+        headers: the headers, in printable ASCII. See docs/relay.md.
+        attributes: the CloudEvents attributes by name, without a protocol's prefix.
     """
 
     message: StoredMessage
@@ -37,7 +37,7 @@ class Envelope(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The key within which messages stay in order."""
+        """The ordering key: messages with the same key are published in order."""
         return ordering_key(self.message.stream_name)
 
 
@@ -63,7 +63,7 @@ def enveloped(
 
 def _headers(message: StoredMessage, id_: str) -> dict[str, str]:
     headers = {
-        # FastStream's parsers expect this one.
+        # FastStream's parsers expect this name.
         "message_id": id_,
         "message_type": _ascii(message.type),
         "stream_name": _ascii(message.stream_name),
@@ -73,7 +73,7 @@ def _headers(message: StoredMessage, id_: str) -> dict[str, str]:
     }
     # Other clients may write any JSON as metadata.
     if isinstance(message.metadata, dict) and message.metadata:
-        # In one header: keys may not be valid header names, nor values text.
+        # In one header: keys may not be valid header names, and values may not be text.
         headers["metadata"] = _METADATA.encode(message.metadata)
         headers |= _trace_context(message.metadata)
     return headers
@@ -83,7 +83,7 @@ def _trace_context(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return the W3C trace context headers, from the metadata or its properties."""
     properties = metadata.get("properties")
     known = {**(properties if isinstance(properties, dict) else {}), **metadata}
-    # Their values are already percent-encoded.
+    # The values are already percent-encoded.
     return {
         name: quote(known[name], safe=f"{_PRINTABLE}%").strip()
         for name in _TRACE_CONTEXT
@@ -92,8 +92,8 @@ def _trace_context(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _ascii(value: str) -> str:
-    # Encodes `%` too, so that decoding is exact; and spaces if there are leading or trailing ones,
-    # which clients strip.
+    # Also encodes `%`, which makes decoding exact, and spaces if there are leading or trailing
+    # ones, which clients strip.
     is_stripped = value.strip(" ") == value
     if is_stripped and value.isascii() and value.isprintable() and "%" not in value:
         return value

@@ -28,10 +28,10 @@ _TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
 
 
 class Inbox:
-    """Stores messages that a FastStream subscriber receives, and recognises duplicates.
+    """An idempotent receiver: stores the messages that a FastStream subscriber receives, once.
 
-    A message is stored in the transaction of the application's rows: both commit or neither, once,
-    however often the broker delivers it.
+    A message is stored in the same transaction as the application's rows: both commit or neither,
+    and only once, however often the broker delivers the message.
 
         inbox = Inbox("shipping:order")
 
@@ -43,14 +43,14 @@ class Inbox:
 
     A message published by a relay keeps its type, data and stream id, and follows the published
     message, including its correlation. So does a CloudEvent, as far as its attributes allow. Other
-    messages require a header `message_id` or `Nats-Msg-Id`, or AMQP's property `message_id`.
+    messages require a header `message_id` or `Nats-Msg-Id`, or the AMQP property `message_id`.
 
     Args:
-        category: the category to write to: the stream is `category-id`, with the id of the
-            original stream or, if there is none, of the message.
+        category: the category to write to. The stream is `category-id`, with the id of the original
+            stream or, if there is none, of the message.
 
     Raises:
-        InvalidArgument: it is not a category.
+        InvalidArgument: the name is not a category.
     """
 
     def __init__(self, category: str) -> None:
@@ -60,21 +60,22 @@ class Inbox:
         """Store a received message in the session's transaction, unless it is already stored.
 
         Args:
-            session: in a transaction, which the application commits.
+            session: a session, whose transaction the application commits.
             received: the message that FastStream passes to a subscriber, such as `NatsMessage` or
                 `RabbitMessage`.
 
         Returns:
-            Whether it is new. A duplicate waits for a concurrent transaction that stores it.
+            Whether the message is new. A duplicate waits for a concurrent transaction that stores
+            the same message.
 
         Raises:
-            InvalidArgument: it has no id to recognise duplicates by, is not JSON, or is a batch;
-                use a subscriber without `batch`.
-            InvalidMessage: PostgreSQL can't store it, such as because it contains NUL.
+            InvalidArgument: the message has no id by which duplicates can be recognized, is not
+                JSON, or is a batch; use a subscriber without `batch`.
+            InvalidMessage: PostgreSQL can't store the message, for example because it contains NUL.
         """
         stream_name, message = self._message(_ReceivedMessage(received))
         try:
-            # Recognised by the id alone: a redelivery may have another trace.
+            # Duplicates are recognized by the id alone: a redelivery may have another trace.
             with session.begin_nested():
                 MessageStore(session).write_messages([(stream_name, message)], idempotent=False)
         except DuplicateMessageId:
@@ -86,7 +87,7 @@ class Inbox:
         return await session.run_sync(self.receive, received)
 
     def _message(self, received: _ReceivedMessage) -> tuple[str, Message]:
-        # Not the id itself: the store may also contain the published message, and messages whose
+        # Not the received id: the store may also contain the published message, and messages whose
         # ids are derived from it.
         id_ = uuid5(uuid5(received.id, _DERIVED), self.category)
         message = Message(received.type, received.data, id=id_)
@@ -114,7 +115,7 @@ class _ReceivedMessage:
             )
         if received.batch_headers or isinstance(received.body, list):
             raise InvalidArgument(
-                "An inbox can't receive a batch: use a subscriber that receives messages one by one"
+                "An inbox can't receive a batch: use a subscriber that receives single messages"
             )
         self.headers = {
             str(name).lower(): _text(value)
@@ -123,7 +124,7 @@ class _ReceivedMessage:
         }
         self._cloud_event = _attributes(self.headers)
         self._body = received.body
-        # AMQP's property; for other protocols, FastStream generates an id.
+        # The AMQP property. For other protocols, FastStream generates an id.
         self._raw_id = getattr(received.raw_message, "message_id", None)
 
     @property
@@ -132,7 +133,7 @@ class _ReceivedMessage:
         id_ = message_id or event_id or self.headers.get("nats-msg-id") or self._raw_id
         if not isinstance(id_, str) or not id_:
             raise InvalidArgument(
-                "The received message has no id to recognise duplicates by: its headers "
+                "The received message has no id by which duplicates can be recognized: its headers "
                 f"({', '.join(self.headers)}) must include message_id, a CloudEvents id or "
                 "Nats-Msg-Id"
             )
@@ -158,7 +159,7 @@ class _ReceivedMessage:
             raise InvalidArgument(f"The received message is not JSON: {error}") from error
 
     def published(self) -> StoredMessage | None:
-        """Return the message that a relay published; None if it was published otherwise."""
+        """Return the original message if a relay published it, or None."""
         headers = self.headers
         try:
             return StoredMessage(
@@ -176,12 +177,12 @@ class _ReceivedMessage:
 
 
 def _text(value: Any) -> str:
-    # An undecodable header is no reason to reject the message.
+    # A header that can't be decoded is no reason to reject the message.
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the CloudEvents attributes by name; those with the prefix `ce-` are encoded."""
+    """Return the CloudEvents attributes by name, decoding those with the prefix `ce-`."""
     return {
         name.removeprefix(prefix): unquote(value) if prefix == "ce-" else value
         for prefix in _CLOUD_EVENTS

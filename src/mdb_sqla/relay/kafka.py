@@ -1,4 +1,4 @@
-"""A relay target for Kafka, with aiokafka; requires the extra `kafka`."""
+"""A relay target for Kafka, with aiokafka. Requires the extra `kafka`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Kafka:
     """Kafka topics, with aiokafka.
 
     A message's key is its cardinal id. The retries of an idempotent producer cause no duplicates;
-    consumers recognise those of a new producer by the header `message_id`.
+    consumers recognize the duplicates of a new producer by the header `message_id`.
 
     Args:
         broker: a FastStream broker used by this relay only, with `enable_idempotence=True`, or at
             least `acks="all"`.
-        topic: returns the topic for a message; default: its category.
+        topic: returns the topic of a message; by default its category.
 
     Raises:
         InvalidArgument: the broker does not wait for all in-sync replicas, or has a transactional
@@ -46,7 +46,7 @@ class Kafka:
 
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
         checked_broker(broker, KafkaBroker)
-        # There is no public attribute.
+        # The broker has no public attribute for these.
         settings = broker._connection_kwargs
         if not settings.get("enable_idempotence") and settings.get("acks") not in {"all", -1}:
             raise InvalidArgument(
@@ -68,10 +68,10 @@ class Kafka:
         return "Kafka"
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected. See `Target`."""
+        """Connect, unless already connected. See `Target`."""
         async with asyncio.timeout(timeout):
             if self._is_broken:
-                # The producer may have failed permanently. A slow one is kept, so that it makes
+                # The producer may have failed permanently. A slow producer is kept, so it can make
                 # progress.
                 await self._broker.stop()
             # An interrupted attempt leaves an incomplete producer.

@@ -1,4 +1,4 @@
-"""A relay target for NATS JetStream; requires the extra `nats`."""
+"""A relay target for NATS JetStream. Requires the extra `nats`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JetStream:
     Args:
         broker: a FastStream broker used by this relay only.
         stream: the name of the stream, which must be bound to the subjects.
-        subject: returns the subject for a message; default: `category.type`.
+        subject: returns the subject of a message; by default `category.type`.
 
     Raises:
         InvalidArgument: an argument has the wrong type.
@@ -49,12 +49,12 @@ class JetStream:
         return f"JetStream {self._stream}"
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected. See `Target`."""
+        """Connect, unless already connected. See `Target`."""
         client = self._client = self._client or self._broker._connection
         if client is None or not (client.is_connected or client.is_reconnecting):
             client = await self._connected(timeout)
-        # Reconnect indefinitely, whatever the broker's settings: a client that has given up can't
-        # be reused.
+        # Reconnect indefinitely, regardless of the broker's settings: a client that has given up
+        # can't be reused.
         client.options["max_reconnect_attempts"] = -1
 
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
@@ -72,7 +72,8 @@ class JetStream:
         if size + _HEADER_OVERHEAD > self._client.max_payload:
             raise BrokerRejected(
                 envelope.message,
-                f"it has {size} bytes, more than max_payload of NATS, {self._client.max_payload}",
+                f"it has {size:,} bytes, more than the max_payload of NATS, "
+                f"{self._client.max_payload:,}",
             )
         try:
             await self._broker.publish(
@@ -98,7 +99,7 @@ class JetStream:
         """Disconnect. See `Target`."""
         client, self._client = self._client or self._broker._connection, None
         try:
-            # FastStream drains it, which fails for a disconnected client.
+            # FastStream drains the client, which fails if it is disconnected.
             if client is not None:
                 await client.close()
         finally:
@@ -113,11 +114,11 @@ class JetStream:
             async with asyncio.timeout(timeout):
                 # A client that the server rejected can't be reused.
                 await self.close()
-                # Not by FastStream, which would not allow closing it before it is connected.
+                # Connected here, because FastStream can't close a client before it is connected.
                 self._client = client
                 await client.connect(**self._broker._connection_kwargs)
         except TimeoutError as error:
-            # The client retries until the time-out after any error.
+            # The client retries until the timeout, whatever the error.
             if reason := str(client.last_error or ""):
                 raise ConnectionError(reason) from error
             raise
@@ -127,10 +128,10 @@ class JetStream:
         return client
 
     async def _check_subject(self, subject: str, envelope: Envelope) -> None:
-        """Check, after no response for a subject, that it belongs to a stream.
+        """Check that a subject belongs to a stream, after there was no response for it.
 
         Raises:
-            BrokerRejected: it belongs to no stream.
+            BrokerRejected: the subject belongs to no stream.
         """
         assert self._client is not None  # noqa: S101 (connected before)
         stream = self._client.jetstream()
@@ -145,21 +146,21 @@ class JetStream:
 
 
 def _check(subject: str, envelope: Envelope) -> None:
-    """Check a subject, beyond the client's checks.
+    """Check a subject more thoroughly than the client does.
 
     Raises:
-        BrokerRejected: it is not a valid subject, or a command to the server.
+        BrokerRejected: the subject is not valid, or is a command to the server.
     """
     first, *rest = tokens = subject.split(".")
     if {"", "*", ">"} & {*tokens}:
-        raise BrokerRejected(envelope.message, f"{subject!r} is not a valid subject")
+        raise BrokerRejected(envelope.message, f"{subject!r} is not a valid NATS subject")
     if len(subject.encode()) > _MAX_SUBJECT:
         raise BrokerRejected(
             envelope.message, f"its subject exceeds {_MAX_SUBJECT:,} bytes: {subject!r}"
         )
     if first in _COMMANDS and rest:
         # Otherwise any writer of messages could make the relay delete streams.
-        raise BrokerRejected(envelope.message, f"{subject!r} is a command")
+        raise BrokerRejected(envelope.message, f"subject {subject!r} is a command to the server")
 
 
 def _cloud_event(envelope: Envelope) -> dict[str, str]:

@@ -21,9 +21,9 @@ class Publisher:
     """A handler that publishes a message and waits for the confirm.
 
     Args:
-        target: where to publish.
+        target: the target to publish to.
         cloud_events: the CloudEvents attributes to add, if any.
-        timeout: how many seconds to wait for a confirm.
+        timeout: the number of seconds to wait for a confirm.
     """
 
     def __init__(self, target: Target, cloud_events: CloudEvents | None, timeout: float) -> None:
@@ -51,7 +51,7 @@ class Publisher:
         """Publish a message.
 
         Raises:
-            BrokerRejected: the broker rejects the message because of its content.
+            BrokerRejected: the broker rejected the message because of its content.
             Unavailable: the broker is unavailable.
         """
         destination = self._target.destination(message)
@@ -72,7 +72,7 @@ class Publisher:
         except BaseException as error:
             if ends_consumer(error, task):
                 raise
-            # Includes a CancelledError: clients cancel futures when a connection is lost. The next
+            # Includes CancelledError: clients cancel futures when a connection is lost. The next
             # attempt reconnects first.
             self._connecting = None
             what = (
@@ -83,18 +83,18 @@ class Publisher:
             raise Unavailable(f"{self._target.name}: {what}") from error
 
     async def _connected(self) -> None:
-        """Connect on first use; concurrent calls wait for the same attempt."""
+        """Connect on first use. Concurrent calls wait for the same attempt."""
         connecting = self._connecting
         if connecting is None:
             connecting = self._connecting = asyncio.create_task(self._connect())
-        # A cancelled waiter must not cancel the attempt of the others.
+        # Cancelling one of the callers must not cancel the attempt of the others.
         await asyncio.shield(connecting)
 
     async def _connect(self) -> None:
         try:
             await self._target.connect(self._timeout)
         except BaseException:
-            # The failed attempt could continue in parallel with later ones.
+            # The failed attempt could otherwise continue in parallel with later ones.
             try:
                 await self._close_target()
             finally:

@@ -1,4 +1,4 @@
-"""A relay target for RabbitMQ; requires the extra `rabbitmq`."""
+"""A relay target for RabbitMQ. Requires the extra `rabbitmq`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ __all__ = ["RabbitMQ"]
 
 _MAX_ROUTING_KEY = 255  # bytes, an AMQP short string
 _MAX_SIZE = re.compile(r"max size (\d+)")
-_MAX_HEADERS = 120_000  # bytes; they must fit into one frame, of 131,072
+_MAX_HEADERS = 120_000  # bytes; headers must fit into one frame of 131,072 bytes
 
 
 class RabbitMQ:
     """A RabbitMQ exchange.
 
-    Messages are persistent and mandatory: an unroutable message is rejected. A message's id is the
-    property `message_id`; RabbitMQ does not deduplicate.
+    Messages are persistent and mandatory: an unroutable message is rejected. The property
+    `message_id` is the message's id. RabbitMQ does not deduplicate.
 
     Args:
         broker: a FastStream broker used by this relay only, with publisher confirms.
-        exchange: the exchange, which must exist; default: the default exchange, whose routing key
-            is the name of a queue.
-        routing_key: returns the routing key for a message; default: `category.type`.
-        max_message_size: the server's setting of that name, in bytes. For a larger message the
-            server closes the channel, and all messages in flight are published again. If the
-            server's limit is lower, the relay adopts it.
+        exchange: the exchange, which must exist; by default the default exchange, whose routing
+            keys are queue names.
+        routing_key: returns the routing key of a message; by default `category.type`.
+        max_message_size: the value of the server's setting of the same name, in bytes. If a message
+            is larger, the server closes the channel, and all messages in flight are published
+            again. If the server's limit turns out to be lower, the relay adopts it.
 
     Raises:
         InvalidArgument: an argument has the wrong type.
@@ -66,13 +66,13 @@ class RabbitMQ:
         return f"RabbitMQ {name}" if name else "RabbitMQ"
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected. See `Target`."""
+        """Connect, unless already connected. See `Target`."""
         connection, channel = self._connection, self._broker._channel
         is_connected = connection is not None and connection.connected.is_set()
         async with asyncio.timeout(timeout):
             if is_connected and channel is not None and channel.is_closed:
-                # The client reopens it only if everything declared on it exists immediately. After
-                # a lost connection, both are restored automatically.
+                # The client reopens a channel only if everything declared on it exists immediately.
+                # After a lost connection, both are restored automatically.
                 await self.close()
             self._connection = await self._broker.connect()
         channel = self._broker._channel
@@ -85,7 +85,7 @@ class RabbitMQ:
         headers = {**envelope.headers, **attributes}
         _check(destination, headers, envelope, self._max_message_size)
         try:
-            # FastStream's time-out does not cover the confirm.
+            # FastStream's timeout does not cover the confirm.
             async with asyncio.timeout(timeout):
                 confirm = await self._broker.publish(
                     envelope.body,
@@ -101,8 +101,8 @@ class RabbitMQ:
                     timestamp=envelope.message.time,
                 )
         except ChannelPreconditionFailed as error:
-            # All messages in flight fail, and any of them may be too large: retry all, with the
-            # limit known.
+            # All messages in flight fail, and any of them may be too large: retry all of them, now
+            # that the limit is known.
             if match := _MAX_SIZE.search(str(error)):
                 self._max_message_size = min(self._max_message_size, int(match[1]))
             raise
@@ -134,16 +134,18 @@ def _unroutable(destination: str, envelope: Envelope) -> BrokerRejected:
 
 
 def _check(destination: str, headers: dict[str, str], envelope: Envelope, max_size: int) -> None:
-    """Check limits for which the server would close the channel, or the client fail."""
+    """Check limits beyond which the server would close the channel or the client would fail.
+
+    Raises:
+        BrokerRejected: the message exceeds a limit.
+    """
     if len(destination.encode()) > _MAX_ROUTING_KEY:
         raise BrokerRejected(
             envelope.message,
-            f"its routing key is too long, more than {_MAX_ROUTING_KEY} bytes: {destination!r}",
+            f"its routing key exceeds {_MAX_ROUTING_KEY} bytes: {destination!r}",
         )
     if len(envelope.headers["message_type"]) > _MAX_ROUTING_KEY:
-        raise BrokerRejected(
-            envelope.message, f"its type is too long, more than {_MAX_ROUTING_KEY} bytes"
-        )
+        raise BrokerRejected(envelope.message, f"its type exceeds {_MAX_ROUTING_KEY} bytes")
     if sum(len(name) + len(value.encode()) + 8 for name, value in headers.items()) > _MAX_HEADERS:
         raise BrokerRejected(
             envelope.message, f"its metadata and headers exceed {_MAX_HEADERS:,} bytes"
@@ -151,5 +153,5 @@ def _check(destination: str, headers: dict[str, str], envelope: Envelope, max_si
     if len(envelope.body) > max_size:
         raise BrokerRejected(
             envelope.message,
-            f"it has {len(envelope.body)} bytes, more than max_message_size, {max_size}",
+            f"it has {len(envelope.body):,} bytes, more than max_message_size, {max_size:,}",
         )

@@ -1,4 +1,4 @@
-"""A relay target for Redis streams; requires the extra `redis`."""
+"""A relay target for Redis streams. Requires the extra `redis`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MAX_HEADER = 65_535  # bytes, in FastStream's format
 class RedisStreams:
     """Redis streams.
 
-    Redis does not deduplicate: consumers recognise duplicates by the header `message_id`.
+    Redis does not deduplicate. Consumers recognize duplicates by the header `message_id`.
 
     Args:
         broker: a FastStream broker used by this relay only.
-        stream: returns the stream for a message; default: its category.
-        maxlen: the approximate number of messages that a stream keeps; default: all.
+        stream: returns the stream of a message; by default its category.
+        maxlen: the approximate number of messages that a stream keeps; by default all.
 
     Raises:
         InvalidArgument: an argument has the wrong type.
@@ -49,7 +49,7 @@ class RedisStreams:
         return "Redis"
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected. See `Target`."""
+        """Connect, unless already connected. See `Target`."""
         async with asyncio.timeout(timeout):
             client = await self._broker.connect()
         if client is not self._client:
@@ -60,7 +60,7 @@ class RedisStreams:
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the reply to XADD. See `Target`."""
         attributes = envelope.attributes.items()
-        # CloudEvents has no binding for Redis; use that of NATS.
+        # CloudEvents has no binding for Redis, so use that of NATS.
         cloud_event = {f"ce-{name}": percent_encoded(value) for name, value in attributes}
         headers = {**envelope.headers, "content-type": JSON, **cloud_event}
         if max(map(len, headers.values())) > _MAX_HEADER:

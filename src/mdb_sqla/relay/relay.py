@@ -29,27 +29,29 @@ _RETRY_POLICY = RetryPolicy(max_attempts=5, initial_interval=0.1, max_interval=5
 class Relay(Consumer):
     """A consumer that publishes messages to a broker, in order, and waits for the confirms.
 
-    Its position advances when all messages up to it are confirmed: at-least-once delivery. Messages
-    of one cardinal id are published sequentially, others concurrently. While the broker is
-    unavailable it retries. A message that the broker rejects is handled as a failure.
+    The position advances once all messages up to it are confirmed (at-least-once delivery).
+    Messages of one cardinal id are published sequentially, others concurrently. While the broker is
+    unavailable, the relay retries. A message that the broker rejects counts as failed.
 
         broker = NatsBroker("nats://localhost")
         relay = Relay("orders", "order", to=JetStream(broker, stream="ORDERS"))
         await relay.run_async(async_sessionmaker(engine))
 
-    It is async: `run_async`, `catch_up_async`, or a `Host` with an `async_sessionmaker`.
+    A relay is async: use `run_async`, `catch_up_async`, or a `Host` with an `async_sessionmaker`.
 
     Args:
         name: the name of the consumer.
-        categories: the categories to read, in global order; all if none are given.
-        to: the target, such as `mdb_sqla.relay.nats.JetStream`; only this relay may use its broker.
-        types: the message types to publish; all if none are given.
-        cloud_events: adds the attributes of CloudEvents to the headers.
-        max_in_flight: the maximum number of messages published but not covered by the position.
-        timeout: how many seconds to wait for a confirm; then the broker is considered unavailable.
+        categories: the categories to read, in global order; all if none is given.
+        to: the target, such as `mdb_sqla.relay.nats.JetStream`. Only this relay may use its broker.
+        types: the message types to publish; all if none is given.
+        cloud_events: the CloudEvents attributes to add to the headers.
+        max_in_flight: the maximum number of messages that are published but not yet covered by the
+            saved position.
+        timeout: the number of seconds to wait for a confirm, after which the broker is considered
+            unavailable.
         start, batch_size, retry_policy, on_failure, poll_interval, group, filters: as for
-            `Consumer`; without a retry policy, a message that the broker rejects is published five
-            times within two seconds.
+            `Consumer`. By default, a message that the broker rejects is published five times within
+            two seconds.
 
     Raises:
         InvalidArgument: an argument is invalid.

@@ -19,16 +19,16 @@ def category_topic(message: StoredMessage) -> str:
 
 
 def check_topic(topic: str, message: StoredMessage) -> None:
-    """Check a topic name: clients mistake an invalid one for a topic that does not exist yet.
+    """Check a topic name. Clients mistake an invalid name for a topic that does not exist yet.
 
     Raises:
-        BrokerRejected: it is not a valid topic name.
+        BrokerRejected: the topic name is not valid.
     """
     if len(topic) > _MAX_LENGTH or topic in {".", ".."} or not _TOPIC.fullmatch(topic):
         raise BrokerRejected(message, f"{topic!r} is not a valid Kafka topic name")
 
 
 def kafka_headers(envelope: Envelope) -> dict[str, str]:
-    """Return the headers of a message in Kafka."""
+    """Return the Kafka headers of a message."""
     attributes = {f"ce_{name}": value for name, value in envelope.attributes.items()}
     return {**envelope.headers, "content-type": JSON, **attributes}
