@@ -140,7 +140,7 @@ def test_nothing_is_taken_for_markup(five: URL) -> None:
 
 def test_what_can_not_be_printed(database: URL, empty_database: URL) -> None:
     refused = mdb("print", "a-1", "--correlation", "c", url=database, code=1).stderr
-    assert "Reading the stream 'a-1' takes no correlation" in refused
+    assert "correlation must be omitted for stream 'a-1'" in refused
     refused = mdb("print", "a", "--correlation", "c-1", url=database, code=1).stderr
     assert "correlation must be a category, got 'c-1'" in refused
     assert "not installed" in mdb("print", url=empty_database, code=1).stderr

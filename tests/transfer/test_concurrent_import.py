@@ -34,7 +34,7 @@ def test_positions_that_were_drawn_in_vain(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(draw)
 
-    refusal = pytest.raises(StoreBusy, match=r"Can't keep global position 7: .* up to 7")
+    refusal = pytest.raises(StoreBusy, match=r"Can't preserve global position 7: .* up to 7")
     with engine.connect() as connection, refusal:
         import_lines(connection, lines())
 
@@ -65,7 +65,7 @@ def test_an_import_does_not_wait_for_ever(engine: Engine, monkeypatch: pytest.Mo
     monkeypatch.setattr("mdb_sqla.transfer.original_position_insert._LOCK_TIMEOUT", 0.1)
     with engine.begin() as writer:
         MessageStore(writer).write("a-1", Message("T"))
-        refusal = pytest.raises(StoreBusy, match=r"other transactions wrote .* 0\.1 s")
+        refusal = pytest.raises(StoreBusy, match=r"other transactions were writing .* 0\.1 s")
         with engine.connect() as connection, refusal:
             import_lines(connection, lines())
 
@@ -102,6 +102,8 @@ def test_an_import_that_was_disturbed_does_not_go_on_at_other_positions_unasked(
     with engine.connect() as connection:
         with pytest.raises(StoreBusy, match="others have written"):
             import_lines(connection, lines({}), intrude)
-        with pytest.raises(StoreBusy, match=r"kept global positions up to 7, .* --new-positions"):
+        with pytest.raises(
+            StoreBusy, match=r"preserved global positions up to 7, .* --new-positions"
+        ):
             import_lines(connection, lines({}))
         assert import_lines(connection, lines({}), new_positions=True) == Imported(1, 1, False)

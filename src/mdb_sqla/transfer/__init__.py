@@ -1,4 +1,4 @@
-"""Export, import and tail of messages as JSON lines."""
+"""Export, import and tailing of messages, as JSON Lines."""
 
 from mdb_sqla.transfer.json_lines import RawMessage, messages_in
 from mdb_sqla.transfer.message_export import export

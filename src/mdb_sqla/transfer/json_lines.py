@@ -1,4 +1,4 @@
-"""Messages as JSON lines."""
+"""Messages as JSON Lines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mdb_sqla.words.message import Message
 
 __all__ = ["Line", "RawMessage", "messages_in", "parse"]
 
-# The place of the zone in a time that Python can't represent.
+# Where the zone belongs in a time that Python can't represent.
 _ZONE = re.compile("(?= BC$)|$")
 
 
 class RawMessage(NamedTuple):
     """A message with its data and metadata as stored JSON text; None for NULL.
 
-    Text keeps all digits of numbers and distinguishes NULL from JSON null. A time that Python can't
-    represent is a string in PostgreSQL's JSON format: `infinity`, `20000-01-01T00:00:00` or
-    `0044-03-15T00:00:00 BC`.
+    The text preserves all digits of numbers and distinguishes NULL from JSON null. A time that
+    Python can't represent is a string in PostgreSQL's JSON format: `infinity`,
+    `20000-01-01T00:00:00` or `0044-03-15T00:00:00 BC`.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ class RawMessage(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The message as a line of JSON with a final newline; NULL values are omitted."""
+        """The message as a line of JSON with a trailing newline; NULL values are omitted."""
         data = "" if self.data is None else f', "data": {self.data}'
         metadata = "" if self.metadata is None else f', "metadata": {self.metadata}'
         return (
@@ -62,9 +62,9 @@ class Line(NamedTuple):
     """A line of a file.
 
     Attributes:
-        number: its number in the file, from 1.
-        text: its text.
-        values: its decoded JSON.
+        number: the line number, from 1.
+        text: the text.
+        values: the decoded JSON.
     """
 
     number: int
@@ -73,9 +73,12 @@ class Line(NamedTuple):
 
 
 def messages_in(lines: Iterable[bytes]) -> Iterator[tuple[str, Message]]:
-    """Iterate over the messages of a file, with their stream names.
+    """Yield the messages of a JSON Lines file with their stream names, for `MessageStore.load`.
 
-    A line has a `stream_name` and a `type`, and optional `data`, `metadata` and `id`.
+    A line has a `stream_name` and a `type`, and optionally `data`, `metadata` and an `id`.
+
+    Args:
+        lines: the lines, in UTF-8.
 
     Raises:
         InvalidLine: a line is not such a message.
@@ -91,11 +94,11 @@ def messages_in(lines: Iterable[bytes]) -> Iterator[tuple[str, Message]]:
 
 
 def parse(lines: Iterable[bytes], expected: Format) -> Iterator[Line]:
-    """Iterate over the lines of a file, validating each; blank lines are skipped.
+    """Yield the validated lines of a file, skipping blank lines.
 
     Args:
-        lines: in UTF-8.
-        expected: their format.
+        lines: the lines, in UTF-8.
+        expected: the format of the lines.
 
     Raises:
         InvalidLine: a line is not a JSON object, a key is missing or unknown, or a value violates

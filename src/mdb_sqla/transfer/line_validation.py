@@ -1,4 +1,4 @@
-"""Validation of JSON lines, for writing and for importing messages."""
+"""Validation of JSON Lines, for writing and for importing messages."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Format(NamedTuple):
     """The format of a line.
 
     Attributes:
-        rules: by key; other keys are rejected.
-        allows_any_depth: whether to accept JSON nested deeper than Python can decode; nested values
-            of such a line are validated but not returned.
+        rules: the rules by key; other keys are rejected.
+        allows_any_depth: whether to accept JSON that is nested deeper than Python can decode. The
+            nested values of such a line are validated but not returned.
     """
 
     rules: Mapping[str, Rule]
@@ -60,13 +60,13 @@ class Format(NamedTuple):
                 raise InvalidLine(number, f"unknown key {key!r}: must be one of {known}")
             if not rule.accepts(value):
                 raise InvalidLine(number, f"{key} must be {rule.text}, got {_shown(value)}")
-        # Only escapes can produce characters that can't be stored; the line is valid UTF-8.
+        # The line is valid UTF-8, so only escapes can produce characters that can't be stored.
         if "\\u" in text and not all(map(is_storable, strings_in([line, *nested]))):
             raise InvalidLine(number, "PostgreSQL can't store NUL or surrogate characters")
         return line
 
     def _decoded(self, text: str) -> list[Any]:
-        """Return the value, followed by nested values that were decoded separately."""
+        """Return the value, followed by the nested values that were decoded separately."""
         try:
             return [_decoded(text)]
         except RecursionError:
@@ -85,7 +85,7 @@ def _decoded(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # An integer exceeds Python's digit limit; PostgreSQL stores up to 131,072 digits.
+        # An integer exceeds Python's limit of digits; PostgreSQL stores up to 131,072 digits.
         return _LONG_INTEGER_DECODER.decode(text)
 
 
@@ -97,9 +97,9 @@ _LONG_INTEGER_DECODER = json.JSONDecoder(
 
 
 def _inside_out(text: str) -> list[Any]:
-    """Decode each array and object separately, with nested ones as null; the outermost is first.
+    """Decode each array and object separately, with nested ones as null; the outermost comes first.
 
-    It handles any depth, in linear time.
+    Handles any depth, in linear time.
     """
     decoded: list[Any] = []
     unclosed: list[list[str]] = [[]]
@@ -156,7 +156,7 @@ def _is_python_time(value: str) -> bool:
 
 
 def _is_postgres_time(value: str) -> bool:
-    """Whether it is a time that PostgreSQL can represent and Python can't."""
+    """Return whether a value is a time that PostgreSQL can represent but Python can't."""
     match = _POSTGRES_TIME.fullmatch(value)
     if match is None or match["year"] is None:
         return match is not None
@@ -170,11 +170,11 @@ def _is_postgres_time(value: str) -> bool:
     return -4712 < year < 1 or 10_000 <= year < 294_276
 
 
-# Read by Python and PostgreSQL alike.
+# Times that both Python and PostgreSQL can read.
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[0-5])(:[0-5]\d)?)", re.ASCII
 )
-# Read only by PostgreSQL.
+# Times that only PostgreSQL can read.
 _POSTGRES_TIME = re.compile(
     r"-?infinity"
     r"|(?P<year>\d{4,6})(?P<rest>-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?)Z(?P<era> BC)?",

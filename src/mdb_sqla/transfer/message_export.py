@@ -1,4 +1,4 @@
-"""Export of messages, to a file that a later export can resume."""
+"""Export of messages to a file, which a later export can resume."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ _LINE_START = b'{"id": "'  # of every exported line
 
 
 def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
-    """Iterate over the existing messages in batches.
+    """Yield the existing messages in batches.
 
     Messages written during the export are not included. With isolation level AUTOCOMMIT, no
-    transaction is open for longer than a batch.
+    transaction is open for longer than one batch.
 
     Args:
         db: a session or connection.
-        reader: what to read and from where; it ends at the position after the export.
+        reader: determines what to read and where to start; after the export, it is positioned after
+            the last message.
 
     Raises:
-        StoreRewound: the last message read, or the last one in the file, no longer exists: export
+        StoreRewound: the last message read, or the last one in the file, no longer exists; export
             to a new file.
         InvalidArgument: the start position is beyond the end of the store.
     """
@@ -48,7 +49,7 @@ def open_export(path: Path, reader: RawReader) -> BinaryIO:
 
     Raises:
         InvalidArgument: the file can't be opened, or its last line is not a message that the
-            reader reads; the file is left unchanged.
+            reader would read. The file is left unchanged.
     """
     try:
         file = path.open("a+b")
@@ -59,7 +60,7 @@ def open_export(path: Path, reader: RawReader) -> BinaryIO:
         if last is not None:
             reader.resume(_mark(last, reader))
         if incomplete:
-            # Do not truncate a file that is not an export.
+            # Don't truncate a file that is not an export.
             if not incomplete.startswith(_LINE_START) and not _LINE_START.startswith(incomplete):
                 raise InvalidArgument("The last line of the file is not an exported message")
             file.truncate(file.seek(0, os.SEEK_END) - len(incomplete))
@@ -88,11 +89,11 @@ def _mark(last: bytes, reader: RawReader) -> Mark:
 
 
 def _last_line(file: BinaryIO) -> tuple[bytes | None, bytes]:
-    """Return the last complete line, or None, and the incomplete line after it."""
+    """Return the last complete line or None, and the incomplete line after it."""
     end = file.seek(0, os.SEEK_END)
     tail = b""
     while end > 0 and tail.count(b"\n") < 2:
-        # Double the length each time: a line can be very long.
+        # Double the length each time, because a line can be very long.
         begin = max(0, end - max(_BLOCK, len(tail)))
         file.seek(begin)
         tail = file.read(end - begin) + tail

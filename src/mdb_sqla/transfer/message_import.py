@@ -28,7 +28,7 @@ class Imported:
     Attributes:
         written: the number of messages written.
         stored: the number of messages that were already stored.
-        is_exact: whether global positions are kept; None until the first message is written.
+        is_exact: whether global positions are preserved; None until the first message is written.
     """
 
     written: int = 0
@@ -43,31 +43,38 @@ def import_lines(
     *,
     new_positions: bool = False,
 ) -> Imported:
-    """Write exported messages, in transactions of at most 5,000.
+    """Import exported messages, in transactions of at most 5,000 messages.
 
-    Ids, times and order are kept; positions in a stream continue from its version. If the store is
-    empty except for messages of an earlier run, global positions are kept too, so that consumers'
-    positions stay valid, and the sequence is advanced. Otherwise, messages get new ones. Messages
-    already stored are skipped, so that running an interrupted import again resumes it.
+    Ids, times and order are preserved; positions in a stream continue from its version. If the
+    store is empty, except for messages of an earlier run, global positions are preserved too, so
+    consumers' positions stay valid, and the sequence is advanced. Otherwise messages get new global
+    positions. Messages that are already stored are skipped: to resume an interrupted import, run it
+    again.
 
     Args:
-        connection: not in a transaction; keeping global positions requires the store's owner.
-        lines: see `RawMessage.line`, by ascending global position.
+        connection: a connection that is not in a transaction. To preserve global positions, it must
+            be that of the store's owner.
+        lines: lines as returned by `RawMessage.line`, by ascending global position.
         progress: called after each transaction.
-        new_positions: whether an interrupted import that kept global positions may continue with
-            new ones if others have written in the meantime.
+        new_positions: whether an interrupted import that preserved global positions may continue
+            with new ones if others have written in the meantime.
+
+    Returns:
+        The numbers of messages written and skipped.
 
     Raises:
-        InvalidLine: a line is not an exported message. Its transaction is rolled back; earlier ones
-            stay committed.
+        InvalidLine: a line is not an exported message. Its transaction is rolled back; earlier
+            transactions stay committed.
         DuplicateMessageId: another message has the same id.
-        StoreBusy: global positions can't be kept because of other writers.
-        StoreRewound: messages written by this run no longer exist; run it again.
+        StoreBusy: global positions can't be preserved because of other writers.
+        StoreRewound: messages written by this run no longer exist; run the import again.
         InvalidArgument: the connection is in a transaction, or its isolation level is not READ
             COMMITTED.
     """
     if connection.in_transaction():
-        raise InvalidArgument("The connection is in a transaction; an import needs one that is not")
+        raise InvalidArgument(
+            "The connection is in a transaction, but an import begins and commits its own"
+        )
     done = Imported()
     run = _ImportRun(connection, done, new_positions)
     for chunk in _chunks(lines):
@@ -85,7 +92,7 @@ class _ImportRun:
         self._insert = HistoryInsert(connection)
         self._done = done
         self._new_positions = new_positions
-        self._last = 0  # last kept global position
+        self._last = 0  # last global position that was preserved
         self._mark: tuple[int, str] | None = None  # global position and id of the last message
 
     def write(self, entries: list[Entry]) -> None:
@@ -95,7 +102,7 @@ class _ImportRun:
         self._mark = self._write(entries), entries[-1].id
 
     def _write(self, entries: list[Entry]) -> int:
-        """Write messages not stored yet; returns the global position of the last entry."""
+        """Write the messages not stored yet, and return the global position of the last entry."""
         new = entries
         stored: Mapping[str, int] = {}
         if self._done.is_exact is not True:
@@ -118,7 +125,7 @@ class _ImportRun:
         return stored.get(entries[-1].id, last)
 
     def _decide(self, entries: list[Entry], stored: Mapping[str, int]) -> None:
-        """Decide, before the first message is written, whether global positions are kept."""
+        """Decide, before the first message is written, whether to preserve global positions."""
         for number, entry in enumerate(entries):
             if entry.id in stored and stored[entry.id] == entry.global_position:
                 self._last = entry.global_position
@@ -126,22 +133,22 @@ class _ImportRun:
             if entry.id in stored or any(each.id in stored for each in entries[number:]):
                 self._done.is_exact = False
             else:
-                # Lock only if needed: it takes the owner's privileges and blocks writers.
+                # Lock only if needed: this requires the owner's privileges and blocks writers.
                 self._done.is_exact = self._has_no_others()
                 if self._done.is_exact:
                     self._insert.lock_out_others()
                     self._done.is_exact = self._has_no_others()
                 if self._last and not self._done.is_exact and not self._new_positions:
                     raise StoreBusy(
-                        "The import can't continue: it kept global positions up to "
+                        "The import can't continue: it preserved global positions up to "
                         f"{self._last}, and others have written to the store since. Delete all "
-                        "messages with mdb clear and import again, or pass --new-positions to "
-                        "import the rest at new global positions"
+                        "messages with mdb clear and import again, or pass --new-positions "
+                        "(new_positions=True) to import the rest at new global positions"
                     )
             return
 
     def _has_no_others(self) -> bool:
-        """Whether the store has no messages except those of these lines."""
+        """Return whether the store has no messages other than those of these lines."""
         return self._insert.number_of_messages(self._done.stored + 1) == self._done.stored
 
     def _check_no_other_writers(self, first: int) -> None:
@@ -149,13 +156,13 @@ class _ImportRun:
         newest, drawn = self._insert.newest()
         if newest != self._last:
             raise StoreBusy(
-                "Can't keep global positions: others have written to the store since the import "
-                "began. Delete all messages with mdb clear and import again"
+                "Can't preserve global positions: others have written to the store since the "
+                "import began. Delete all messages with mdb clear and import again"
             )
         if drawn >= first:
             raise StoreBusy(
-                f"Can't keep global position {first}: rolled back transactions have used positions "
-                f"up to {drawn}. Delete all messages with mdb clear and import again"
+                f"Can't preserve global position {first}: rolled-back transactions have used "
+                f"positions up to {drawn}. Delete all messages with mdb clear and import again"
             )
 
 

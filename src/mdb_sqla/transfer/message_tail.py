@@ -1,4 +1,4 @@
-"""A tail of the messages written to a store."""
+"""Tailing of the messages written to a store."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["Following", "ReadError"]
 ReadError = DBAPIError | ReadNotExact | TransactionConflict | StoreRewound
 """A transient error, or a rewound store."""
 
-_POLL_INTERVAL = 1.0  # seconds; also between reconnects
+_POLL_INTERVAL = 1.0  # seconds; also the pause before a reconnect
 
 
 class Following:
-    """Reads the existing messages and then new ones, until stopped.
+    """Reads existing messages and then new ones as they are committed, until stopped.
 
-    Writers that use this library wake it; it also polls once a second. It reads only what is final,
-    so that no message is skipped. After a lost connection it reconnects and continues where it was.
-    If the store was rewound, it continues after the newest message it has read that still exists,
-    or else with the first message.
+    Writers that use this library wake it; it also polls once a second. It reads only up to
+    positions that are final, so no message is skipped. After a lost connection, it reconnects and
+    continues where it was. If the store was rewound, it continues after the newest message that it
+    has read and that still exists, or else with the first message.
 
     Args:
         engine: connects to the store; no transaction is held open.
-        reader: what to read.
-        report: called with each transient error, and each time the store was rewound.
+        reader: determines what to read and where to start.
+        report: called with each transient error, and with `StoreRewound` if the store was rewound.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Following:
         self._is_stopped = False
 
     def end(self) -> None:
-        """Stop after the current batch; call it from any thread or a signal handler."""
+        """Stop after the current batch. Can be called from any thread or signal handler."""
         self._is_stopped = True
         self._woken.set()
 
     def __iter__(self) -> Iterator[list[RawMessage]]:
-        """Iterate over messages in batches, until stopped.
+        """Yield messages in batches, until stopped.
 
         Raises:
             DBAPIError: the first connection failed, or the server rejected the read.

@@ -1,4 +1,4 @@
-"""Inserts of messages with their original times, and optionally global positions."""
+"""Inserts of messages with their original times, and optionally original global positions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LOCK_TIMEOUT = 10.0  # seconds
 
 
 class Entry(NamedTuple):
-    """A message, and its JSON text, which only the server parses: Python would lose digits."""
+    """A message with its JSON text, which only the server parses: Python would lose digits."""
 
     id: str
     stream_name: str
@@ -44,9 +44,9 @@ class Entry(NamedTuple):
     text: str
 
 
-# These run as the store's owner, on a search path where others may have created functions and
-# operators that match better. So functions are qualified, and operands are cast to the types of
-# PostgreSQL's operators.
+# These statements run as the store's owner, on a search path where other roles may have created
+# functions and operators that match better. So functions are qualified, and operands are cast to
+# the types of PostgreSQL's operators.
 
 # A document is an array of arrays: values known here, then the message.
 _document = (
@@ -113,10 +113,10 @@ class HistoryInsert:
         self._name = qualified(connection, "messages_global_position_seq")
 
     def stored(self, entries: Sequence[Entry]) -> dict[str, int]:
-        """Return the global positions, by id, of the entries already stored.
+        """Return the global positions, by id, of the entries that are already stored.
 
         Raises:
-            DuplicateMessageId: another message has the id of one.
+            DuplicateMessageId: another message has the id of an entry.
         """
         self._set_planner_options()
         document = _document_text((entry.text,) for entry in entries)
@@ -131,21 +131,23 @@ class HistoryInsert:
         return {row.id: row.global_position for row in rows}
 
     def lock_out_others(self) -> None:
-        """Wait for other writers; block new ones, and reads of all messages, until the end.
+        """Wait for other writers, then block new writers, and reads of all messages.
+
+        They are blocked until the transaction ends.
 
         Raises:
-            StoreBusy: writers were still open after the lock time-out.
+            StoreBusy: other writers were still open after the lock timeout.
         """
         timeout_message = (
-            "Can't keep global positions: other transactions wrote to the store throughout "
+            "Can't preserve global positions: other transactions were writing to the store for "
             f"{_LOCK_TIMEOUT:g} s; mdb summary shows them"
         )
         with lock_timeout(self._connection, _LOCK_TIMEOUT, timeout_message):
-            # The same lock as `set_lock_granularity` takes.
+            # The same lock that `set_lock_granularity` acquires.
             self._alter_sequence("NO CYCLE")
 
     def newest(self) -> tuple[int, int]:
-        """Return the newest message's global position and the last one assigned; 0 if none."""
+        """Return the newest message's global position and the last position assigned, or 0."""
         ((newest, drawn),) = self._execute(
             select(
                 func.coalesce(func.pg_catalog.max(messages.c.global_position), 0),
@@ -155,15 +157,15 @@ class HistoryInsert:
         return newest, drawn
 
     def has(self, global_position: int, id_: str) -> bool:
-        """Whether the message exists at its global position."""
+        """Return whether a message exists at its global position."""
         place = select(messages.c.id).where(
             messages.c.global_position == global_position, messages.c.id == cast(id_, Uuid)
         )
         return bool(self._execute(place))
 
-    def number_of_messages(self, most: int) -> int:
-        """Return the number of messages, counting up to `most`."""
-        some = select(messages.c.global_position).limit(most).subquery()
+    def number_of_messages(self, limit: int) -> int:
+        """Return the number of messages, counting up to `limit`."""
+        some = select(messages.c.global_position).limit(limit).subquery()
         ((number,),) = self._execute(select(func.count()).select_from(some))
         return int(number)
 
@@ -181,7 +183,7 @@ class HistoryInsert:
         self._execute(select(func.pg_catalog.nextval(cast(self._name, REGCLASS))))
 
     def at_new_positions(self, entries: Sequence[Entry]) -> list[int]:
-        """Append messages like an ordinary write; returns their global positions."""
+        """Append messages like an ordinary write, and return their global positions."""
         names = list(dict.fromkeys(entry.stream_name for entry in entries))
         ((versions, positions),) = self._execute(_PREPARE, stream_names=names, number=len(entries))
         self._insert(entries, dict(zip(names, versions, strict=True)), positions)
@@ -203,7 +205,7 @@ class HistoryInsert:
         check_written(inserted.rowcount, len(known))
 
     def _set_planner_options(self) -> None:
-        # Forces index lookups: statistics lag behind a table that grows this fast.
+        # Force index lookups: the statistics lag behind a table that grows this fast.
         settings = (
             func.pg_catalog.set_config(name, value, True) for name, value in SETTINGS.items()
         )

@@ -1,4 +1,4 @@
-"""Reads of messages as stored, for export and display."""
+"""Reads of raw messages, for export and display."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.store.read_statements import settled_position, version
 from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.rewind_detection import Mark, marks_up_to, stored
+from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["RawReader"]
@@ -35,16 +36,16 @@ _WHOLE: ColumnElement[Any] = literal_column("'{}'::text[]")
 
 
 class RawReader:
-    """Reads a stream, a category or all messages in batches, and keeps its position.
+    """Reads a stream, a category or all messages in batches, and keeps track of its position.
 
-    It reads only what is final, so that no message is skipped. If the store is rewound, such as by
-    `mdb clear` or a failover, the next read raises `StoreRewound`.
+    It reads only up to positions that are final, so no message is skipped. If the store is rewound,
+    for example by `mdb clear` or a failover, the next read raises `StoreRewound`.
 
     Args:
         name: the stream or category; None for all messages.
-        position: the first position of a stream, or the first global position; None for the first
-            message.
-        correlation: only messages whose `correlationStreamName` is of this category.
+        position: the position in the stream, or the global position, to start at; None for the
+            first message.
+        correlation: only messages whose `correlationStreamName` is in this category.
 
     Raises:
         InvalidStreamName: the name is invalid.
@@ -62,13 +63,13 @@ class RawReader:
         self._is_stream = self._name is not None and not self._name.is_category
         if self._is_stream and correlation is not None:
             raise InvalidArgument(
-                f"Reading the stream {name!r} takes no correlation: it applies to a category or "
-                "all messages"
+                f"correlation must be omitted for stream {name!r}: it applies only to a category "
+                "or all messages"
             )
         if position is not None and position < 0:
-            raise InvalidArgument(f"position must be at least 0, got {position}")
+            raise InvalidArgument(f"position must be at least 0, got {described(position)}")
         if correlation is not None and not StreamName(correlation).is_category:
-            raise InvalidArgument(f"correlation must be a category, got {correlation!r}")
+            raise InvalidArgument(f"correlation must be a category, got {described(correlation)}")
         self._correlation = None if correlation is None else StreamName(correlation)
         self.position = (0 if self._is_stream else 1) if position is None else position
         self._earlier: list[Mark] = []  # before the first read
@@ -76,11 +77,11 @@ class RawReader:
 
     @property
     def category(self) -> str | None:
-        """The category that is read; None for all messages."""
+        """The category to read, or that of the stream; None for all messages."""
         return None if self._name is None else self._name.category
 
     def end(self, db: Database) -> int:
-        """Return the last position that is final: no message can still appear up to there."""
+        """Return the last final position, up to which no message can still appear."""
         if self._name is not None and self._is_stream:
             return version(db, self._name)
         return settled_position(db, self._name)
@@ -88,7 +89,7 @@ class RawReader:
     def next(
         self, db: Database, size: int = _BATCH, *, until: int | None = None
     ) -> list[RawMessage]:
-        """Return the next batch of messages; empty if there are none at the moment.
+        """Return the next batch of messages, which is empty if there are none at the moment.
 
         Args:
             db: a session or connection.
@@ -99,15 +100,15 @@ class RawReader:
             StoreRewound: the last message read no longer exists.
             InvalidArgument: the start position is beyond the end of the store.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
-            StoreNotInstalled: there is no store in the database.
+            StoreNotInstalled: the database has no store.
         """
         if not self._marks and self.position > self._first:
             self._earlier = marks_up_to(db, self.position - 1, self._stream)
-        # Before the read: messages up to here that it does not return are filtered out.
+        # Determined before the read: messages up to here that it does not return are filtered out.
         end = self.end(db)
         statement = select(*_columns(self._messages(size)))
         rows = normalized(execute_raw(db, statement, {}, tables.messages))
-        # After the read, so that its messages are known to follow those read before.
+        # Checked after the read: then its messages are known to follow those read before.
         self._check(db, end)
         found = [
             RawMessage._make((*values, time_text if time is None else time))
@@ -118,7 +119,7 @@ class RawReader:
             found, is_full = [each for each in found if self.position_of(each) <= until], False
         marks = [Mark(self.position_of(each), each.global_position, each.id) for each in found[-1:]]
         if not is_full:
-            # Not beyond the last message: after a crash, later positions may be assigned again.
+            # Not beyond the last message: after a crash, later positions can be assigned again.
             last = end if until is None else min(end, until)
             marks += marks_up_to(db, last, self._stream)[-1:]
         if marks:
@@ -144,7 +145,7 @@ class RawReader:
 
     @property
     def _stream(self) -> StreamName | None:
-        """The stream that is read; None for a category or all messages."""
+        """The stream to read; None for a category or all messages."""
         return self._name if self._is_stream else None
 
     @property
@@ -156,7 +157,7 @@ class RawReader:
         return [*self._earlier, *self._recent]
 
     def _check(self, db: Database, end: int) -> None:
-        """Check that the last message read still exists, or that the start position does."""
+        """Check that the last message read still exists, and that the position is in the store."""
         if self._marks:
             last_read = self._marks[-1]
             if not stored(db, [last_read]):
@@ -174,15 +175,15 @@ class RawReader:
 
     @property
     def counts_by(self) -> str:
-        """The attribute of a message that this reader's position refers to."""
+        """The name of the position that the reader counts by: `position` or `global_position`."""
         return "position" if self._is_stream else "global_position"
 
     def position_of(self, message: RawMessage) -> int:
-        """Return the position of a message that this reader's position refers to."""
+        """Return the position of a message that the reader counts by."""
         return message.position if self._is_stream else message.global_position
 
     def includes(self, stream_name: str) -> bool:
-        """Whether messages of a stream are read."""
+        """Return whether the reader reads the messages of a stream."""
         if self._name is None:
             return True
         # Other clients may store names that StreamName rejects.
@@ -198,7 +199,7 @@ class RawReader:
 def _columns(messages: TableValuedAlias) -> list[ColumnElement[Any]]:
     columns = messages.c
     return [
-        # Drivers make a UUID faster than Python does.
+        # Drivers create UUIDs faster than Python code does.
         cast(type_coerce(columns.id, Text), Uuid),
         columns.stream_name,
         columns.type,
@@ -206,7 +207,7 @@ def _columns(messages: TableValuedAlias) -> list[ColumnElement[Any]]:
         columns.global_position,
         type_coerce(columns.data, Text),
         type_coerce(columns.metadata, Text),
-        # In JSON the format of a time does not depend on DateStyle.
+        # In JSON, the format of a time does not depend on DateStyle.
         case(
             (
                 ~held_by_python(columns.time),

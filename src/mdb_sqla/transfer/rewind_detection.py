@@ -1,4 +1,4 @@
-"""Marks: messages that were read, kept to detect a rewound store."""
+"""Marks: messages that were read, remembered to detect a rewound store."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ __all__ = ["Mark", "marks_up_to", "stored"]
 class Mark(NamedTuple):
     """A message up to which everything was read.
 
-    While it exists at its position, so do all messages before it: a rewound store loses its end.
+    As long as it exists at its position, so do all messages before it, because a rewound store
+    loses its end.
 
     Attributes:
         position: the position that the reader counts by.
-        global_position: its global position.
-        id: its id.
+        global_position: the message's global position.
+        id: the message's id.
     """
 
     position: int
@@ -37,8 +38,8 @@ def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[
 
     Args:
         db: a session or connection.
-        end: the position in the stream, else the global position.
-        stream_name: whose messages they are; None for all messages.
+        end: the position in the stream, or the global position without a stream.
+        stream_name: the stream; None for all messages.
     """
     column = tables.messages.c
     position = column.global_position if stream_name is None else column.position
