@@ -105,5 +105,5 @@ def test_it_polls_and_ends_at_once(
 
     assert handled == [0, 1, 2]
     assert time.monotonic() - ended[0] < 1.5
-    logged = [each for each in caplog.records if "Notifications fail" in each.getMessage()]
+    logged = [each for each in caplog.records if "Notifications are failing" in each.getMessage()]
     assert len(logged) <= 1

@@ -100,7 +100,7 @@ def test_a_server_that_takes_no_connections_is_told_of_once(
         wait_until(lambda: caplog.records)
 
     assert [record.message for record in caplog.records] == [
-        "Notifications fail; consumers poll instead"
+        "Notifications are failing; consumers fall back to polling"
     ]
     engine.dispose()
 

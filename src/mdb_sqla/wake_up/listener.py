@@ -1,4 +1,4 @@
-"""LISTEN: wakes consumers on notifications of messages."""
+"""LISTEN: wakes consumers when they are notified of messages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mdb_sqla.database.dedicated_connection import (
     dedicated_connection,
     dedicated_engine,
 )
-from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
+from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_enabled
 
 __all__ = ["subscribe"]
 
 _log = logging.getLogger("mdb_sqla.listener")
 
-_FIRST_PAUSE = 0.1  # seconds between two attempts to connect, doubled each time
+_FIRST_PAUSE = 0.1  # seconds before the first reconnect, doubled each time
 _LONGEST_PAUSE = 30.0
-_END_TIMEOUT = 2.0  # seconds that the last consumer's end waits for the thread
+_END_TIMEOUT = 2.0  # seconds that the last consumer to stop waits for the thread
 
 _Subscription = tuple[frozenset[str], Callable[[], object]]
 
@@ -33,13 +33,13 @@ _Subscription = tuple[frozenset[str], Callable[[], object]]
 def subscribe(
     engine: Engine, categories: Collection[str], wake: Callable[[], object]
 ) -> Iterator[None]:
-    """Call a function on notifications of these categories; of all if none is given.
+    """Call a function on each notification of these categories, or of all if none is given.
 
-    It is called from another thread, sometimes spuriously. All subscribers of an engine share a
-    connection. Without effect if the application has turned notifications off, or the driver can't
-    listen.
+    The function is called from another thread, and sometimes spuriously. All subscribers of an
+    engine share one connection. No effect if the application has disabled notifications or the
+    driver can't listen.
     """
-    if not is_wanted(engine) or not can_listen(engine):
+    if not is_enabled(engine) or not can_listen(engine):
         yield
         return
     subscription = frozenset(categories), wake
@@ -65,7 +65,7 @@ class _Listener:
         self._channel = channel_of(engine)
         self._subscriptions: list[_Subscription] = []
         self._closing = threading.Event()
-        self._is_logged = False  # that it fails
+        self._is_logged = False  # whether the failure is logged already
         self._connection = dedicated_connection(dedicated_engine(engine))
         self._thread = threading.Thread(target=self._run, name="mdb_sqla listener", daemon=True)
         self._thread.start()
@@ -75,7 +75,7 @@ class _Listener:
         self._subscriptions = [*self._subscriptions, subscription]
 
     def remove(self, subscription: _Subscription) -> bool:
-        """Remove a subscription; returns whether it was the last."""
+        """Remove a subscription, and return whether it was the last one."""
         remaining = self._subscriptions.copy()
         remaining.remove(subscription)
         self._subscriptions = remaining
@@ -95,20 +95,20 @@ class _Listener:
                 self._closing.wait(pause)
 
     def _listen(self, connection: DedicatedConnection) -> bool:
-        """Listen until interrupted or an error; returns whether it had connected."""
+        """Listen until an interruption or an error, and return whether it had connected."""
         connected = False
 
         def ready() -> None:
             nonlocal connected
             connected = True
             self._is_logged = False
-            # Notifications may have been missed before.
+            # Notifications may have been missed until now.
             self._wake(ANY_CATEGORY)
 
         try:
             connection.listen(self._channel, ready, self._wake)
         except Exception:
-            # Consumers poll until it succeeds again.
+            # Consumers poll until listening succeeds again.
             if not self._closing.is_set() and not self._is_logged:
                 self._is_logged = True
                 _log.warning(POLLING, exc_info=True)
@@ -126,7 +126,7 @@ _listeners_lock = threading.RLock()
 
 
 def _reset_after_fork() -> None:
-    """Leave the parent process's listeners to it."""
+    """Forget the listeners of the parent process."""
     global _listeners_lock
     _listeners_lock = threading.RLock()
     _listeners.clear()

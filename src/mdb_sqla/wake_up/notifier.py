@@ -1,8 +1,8 @@
 """NOTIFY: notifies consumers once messages are committed.
 
-A NOTIFY in the writing transaction would serialize all commits of the database. So a thread sends
-it after the commit, on a dedicated connection, at most once per category and interval. If one is
-lost, consumers find the messages by polling.
+A NOTIFY in the writing transaction would serialize all commits of the database. Instead, a thread
+sends notifications after the commit, on a dedicated connection, at most once per category and
+interval. If a notification is lost, consumers find the messages by polling.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mdb_sqla.database.dedicated_connection import (
     dedicated_engine,
 )
 from mdb_sqla.database.execution import is_autocommit
-from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_wanted
+from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_enabled
 
 __all__ = ["announce"]
 
@@ -47,11 +47,11 @@ _log = logging.getLogger("mdb_sqla.notifier")
 
 _MAX_CATEGORIES = 100
 _MAX_CATEGORY_LENGTH = 2000  # characters; a payload has less than 8,000 bytes
-_INTERVAL = 0.02  # seconds between two notifications
-_RETRY_INTERVAL = 1.0  # seconds until the next attempt
+_INTERVAL = 0.02  # seconds between two batches of notifications
+_RETRY_INTERVAL = 1.0  # seconds between attempts
 _IDLE = 10.0  # seconds after which the connection is closed and the thread ends
-_CHECK_INTERVAL = 0.1  # seconds between two checks whether the engine was disposed of
-_EXIT_TIMEOUT = 2.0  # seconds that the process waits for the last notifications at its exit
+_CHECK_INTERVAL = 0.1  # seconds between two checks whether the engine was disposed
+_EXIT_TIMEOUT = 2.0  # seconds that a process waits at exit for its last notifications
 
 
 class _Notification(NamedTuple):
@@ -61,12 +61,12 @@ class _Notification(NamedTuple):
 
 def announce(connection: Connection, categories: Iterable[str]) -> None:
     """Notify the consumers of these categories once the connection's transaction has ended."""
-    if not is_wanted(connection):
+    if not is_enabled(connection):
         return
     try:
         _announce(connection, categories)
     except Exception:
-        # For example, no thread can be started. The write must succeed nevertheless.
+        # For example, no thread can be started. The write must still succeed.
         _log.warning(POLLING, exc_info=True)
 
 
@@ -82,8 +82,8 @@ def _announce(connection: Connection, categories: Iterable[str]) -> None:
         pending.update(notifications)
     else:
         notifier.pending[transaction] = notifications
-        # SQLAlchemy has no event after a commit, but it drops its reference to the transaction.
-        # After a rollback too: consumers then poll in vain.
+        # SQLAlchemy has no event after a commit, but it drops its reference to the transaction. It
+        # also does after a rollback: consumers then poll in vain.
         finalize(transaction, notifier.send, notifications).atexit = False
 
 
@@ -91,12 +91,12 @@ class _Notifier:
     """Sends notifications for a pool, in a thread that ends when it is idle.
 
     Attributes:
-        pending: the notifications to send when a transaction has ended.
+        pending: the notifications to send once a transaction has ended.
         ended: whether the thread has ended.
     """
 
     def __init__(self, engine: Engine) -> None:
-        # This keeps the engine alive (listeners of its pool refer to it), and so does the thread.
+        # This keeps the engine alive (listeners of its pool refer to it), as does the thread.
         self._engine = dedicated_engine(engine)
         self._of, self._pool = ref(engine), ref(engine.pool)
         self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
@@ -118,15 +118,16 @@ class _Notifier:
                 self._queue.put(each)
 
     def close(self) -> None:
-        """Send what is queued, then end the thread.
+        """Send the queued notifications, then end the thread.
 
-        Doesn't wait for it: the garbage collector may be the caller, which blocks the process.
+        Doesn't wait for the thread: the caller may be the garbage collector, which blocks the
+        process.
         """
         self._closing.set()
         self._queue.put(None)
 
     def wait(self, deadline: float) -> None:
-        """Wait for the end of the thread, until a deadline by `time.monotonic()`."""
+        """Wait for the end of the thread, until a deadline of `time.monotonic()`."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
@@ -134,11 +135,11 @@ class _Notifier:
             with closing(dedicated_connection(self._engine)) as connection:
                 self._send_until_idle(connection)
         except Exception:
-            # For example, the process has no more sockets. The next message starts a new thread.
+            # For example, the process has run out of sockets. The next message starts a new thread.
             _log.warning(POLLING, exc_info=True)
         finally:
             self.ended = True
-            # Only the thread may keep this, and with it the engine, alive.
+            # Only the thread may keep this notifier, and with it the engine, alive.
             self.end.detach()
             pool = self._pool()
             if pool is not None and _notifiers.get(pool) is self:
@@ -152,13 +153,13 @@ class _Notifier:
                 failures = 0
             except Exception:
                 failures += 1
-                # The first may be due to a server restart or an idle connection: reconnect.
+                # The first failure may be due to a server restart or an idle connection.
                 if failures == 2:
                     _log.warning(POLLING, exc_info=True)
             self._closing.wait(_RETRY_INTERVAL if failures else _INTERVAL)
 
     def _next(self) -> _Notification | None:
-        """Wait for a notification; None when idle, closed, or the engine was disposed of."""
+        """Wait for a notification; return None when idle, closed, or the engine was disposed."""
         deadline = time.monotonic() + _IDLE
         while self.pending or time.monotonic() < deadline:
             with suppress(Empty):
@@ -166,14 +167,14 @@ class _Notifier:
                 if notification is None:
                     self._queue.put(None)
                 return notification
-            if self._is_disposed_of():
+            if self._is_disposed():
                 break
         return None
 
-    def _is_disposed_of(self) -> bool:
-        """Whether the engine has another pool now.
+    def _is_disposed(self) -> bool:
+        """Return whether the engine was disposed, and now has another pool.
 
-        The finalizer misses it if a traceback still refers to the old pool. SQLAlchemy's event
+        The finalizer doesn't run while a traceback still refers to the old pool. SQLAlchemy's event
         would slow down every statement of the application.
         """
         engine = self._of()
@@ -187,7 +188,7 @@ class _Notifier:
             self._queue.put(None)
         except Empty:
             pass
-        # Before they are sent: what is added from now on has to be sent again.
+        # Removed before they are sent: notifications that arrive from now on must be sent again.
         self._queued.difference_update(batch)
         return batch
 
@@ -221,7 +222,7 @@ def _notifier_of(engine: Engine) -> _Notifier:
 
 
 def _reset_after_fork() -> None:
-    """Leave the parent process's notifiers to it."""
+    """Forget the notifiers of the parent process."""
     global _creation_lock
     _creation_lock = threading.Lock()
     for notifier in _notifiers.values():
@@ -231,7 +232,7 @@ def _reset_after_fork() -> None:
 
 
 def _flush_at_exit() -> None:
-    """Send what is queued before the process ends."""
+    """Send the queued notifications before the process exits."""
     deadline = time.monotonic() + _EXIT_TIMEOUT
     notifiers = list(_running)
     for notifier in notifiers:
