@@ -19,7 +19,7 @@ def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_folder_without_alembic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"There is no {tmp_path / 'alembic.ini'}" in refusal(tmp_path, capsys)
+    assert f"there is no {tmp_path / 'alembic.ini'}" in refusal(tmp_path, capsys)
 
 
 def test_a_history_with_two_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

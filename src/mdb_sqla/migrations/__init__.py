@@ -1,4 +1,4 @@
-"""Installing, upgrading and removing a store, and what its revisions are written with."""
+"""Install, upgrade and remove a store."""
 
 from mdb_sqla.migrations.installation import downgrade, upgrade, write_upgrade_script
 from mdb_sqla.migrations.store_history import VERSION_TABLE

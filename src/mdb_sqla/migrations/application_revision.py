@@ -1,4 +1,4 @@
-"""Within a revision of an application: its own history installs and upgrades the store."""
+"""Installs, upgrades and removes the store from within an application's revision."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["downgrade", "upgrade"]
 def upgrade(
     version: str, schema: str | None, roles: bool, lock_granularity: LockGranularity | str | None
 ) -> list[str]:
-    """Bring the store to a version; see `migrations.upgrade`."""
-    with _under_way(schema) as migration:
+    """Upgrade the store to a version. See `migrations.upgrade`."""
+    with _running_migration(schema) as migration:
         store_history.check_version(version, store_history.LATEST)
         if lock_granularity is None:
             granularity = migration.lock_granularity
@@ -29,7 +29,7 @@ def upgrade(
         options: Any = {"version": version, "roles": roles, "lock_granularity": granularity}
         bind = migration.context.connection
         if migration.context.as_sql or bind is None:
-            # The application's own script has the transaction.
+            # The application's script begins and commits the transaction.
             script = _script_of(migration)
             store_history.write_upgrade(*script, **options, in_transaction=False)
             return []
@@ -40,8 +40,8 @@ def upgrade(
 def downgrade(
     version: str, schema: str | None, roles: bool, may_delete: frozenset[str]
 ) -> list[str]:
-    """Remove the store; see `migrations.downgrade`."""
-    with _under_way(schema) as migration:
+    """Remove the store. See `migrations.downgrade`."""
+    with _running_migration(schema) as migration:
         store_history.check_version(version, "base")
         may_delete |= migration.may_delete
         bind = migration.context.connection
@@ -54,18 +54,18 @@ def downgrade(
 
 
 @contextmanager
-def _under_way(schema: str | None) -> Iterator[Migration]:
-    """Yield the application's migration; errors are those of Alembic's command."""
+def _running_migration(schema: str | None) -> Iterator[Migration]:
+    """Yield the application's migration, and convert errors to those of Alembic's command."""
     try:
         configured = revision_support.configured()
     except NameError:
         configured = None
-    # After a command that has failed, Alembic leaves its context behind; that of a script has no
+    # After a failed command, Alembic leaves its context behind. The context of a script has no
     # connection that could be closed.
     if configured is None or getattr(configured.context.connection, "closed", False):
         raise InvalidArgument(
-            "A version by itself is for a revision of yours, which Alembic runs; anywhere else "
-            "pass an engine or a connection"
+            "Only an Alembic revision of your application can pass a version; anywhere else, pass "
+            "an engine or a connection"
         )
     with command_error():
         name = configured.schema if schema is None else schema

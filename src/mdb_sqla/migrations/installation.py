@@ -1,4 +1,4 @@
-"""Install, upgrade and remove the store: on a database, or within a revision of an application."""
+"""Install, upgrade and remove the store: in a database, or within an application's revision."""
 
 from __future__ import annotations
 
@@ -42,40 +42,43 @@ def upgrade(
     roles: bool = False,
     lock_granularity: LockGranularity | str | None = None,
 ) -> list[str]:
-    """Install the store, adopt one that Message DB 1.2 or 1.3 installed, or upgrade it.
+    """Install the store, adopt a store of Message DB 1.2 or 1.3, or upgrade the store.
 
-    In a revision of your own, name a version: `migrations.upgrade("0001")`. It becomes part of the
-    transaction that Alembic runs the revision in, or of the script of `--sql`. A store that has the
-    version already, or a later one, is left unchanged, no matter what installed it.
+    In an Alembic revision of your application, pass a version: `migrations.upgrade("0001")`. The
+    upgrade becomes part of the transaction in which Alembic runs the revision, or of the script
+    that `--sql` writes. A store that already has this version, or a later one, is left unchanged,
+    regardless of what installed it.
 
-    Anywhere else, pass an engine or a connection; the store gets the latest version, in one
-    transaction. On a connection that is in one already it becomes part of that. Several processes
-    may do it at once: the others wait for the first and find nothing left to do.
+    Anywhere else, pass an engine or a connection. The store is upgraded to the latest version in
+    one transaction; if the connection is already in a transaction, the upgrade becomes part of it.
+    Several processes can do this at the same time: the first one upgrades the store, and the others
+    wait for it and find nothing left to do.
 
     Args:
-        target: a version of the store's schema, or an engine or a connection; in an async
-            application `await connection.run_sync(migrations.upgrade)`.
-        schema: the schema of the store; it is created if need be. None stands for
-            `message_store`, and in a revision for Alembic's option `message_store_schema`.
-        roles: also create the roles `message_store`, for clients of Message DB in other languages,
-            and `message_store_reader`, `_writer` and `_consumer`, for applications; those that
-            exist are granted what they need.
-        lock_granularity: what writers lock in a new store, `stream` or `category`; None is
-            `stream`. In a revision, `alembic -x lock_granularity=...` is another way to pass it. An
+        target: a version of the store's schema, or an engine or a connection. In an async
+            application, use `await connection.run_sync(migrations.upgrade)`.
+        schema: the schema of the store, which is created if it does not exist. None means
+            `message_store` or, in a revision, the Alembic option `message_store_schema`.
+        roles: whether to create the roles too: `message_store`, for Message DB clients in other
+            languages, and `message_store_reader`, `message_store_writer` and
+            `message_store_consumer`, for applications. Existing roles are granted the privileges
+            that they need.
+        lock_granularity: what writers lock in a new store, `stream` or `category`; None means
+            `stream`. In a revision, you can also pass it with `alembic -x lock_granularity=...`. An
             adopted store keeps `category` until `admin.set_lock_granularity` changes it.
 
     Returns:
-        The ids of the store's revisions that were run, in order; none if it was up to date, or for
-        a script.
+        The ids of the store's revisions that were run, in order; empty if the store was up to date,
+        and for a script.
 
     Raises:
-        UnrecognizedStore: there is something else in the schema, its name was changed, another
-            history manages the store, or the encoding of the database is SQL_ASCII; nothing was
+        UnrecognizedStore: the schema contains other objects, it was renamed, another migration
+            history manages the store, or the encoding of the database is SQL_ASCII. Nothing was
             changed.
-        NotPermitted: the role may not install or upgrade a store here.
-        InvalidSchemaName: the name of the schema is invalid.
+        NotPermitted: the role may not install or upgrade a store in this database.
+        InvalidSchemaName: the schema name is invalid.
         InvalidArgument: this release has no such version, or another argument is invalid.
-        CommandError: any of these, in a revision; Alembic prints it without a traceback.
+        CommandError: any of these errors in a revision; Alembic prints it without a traceback.
     """
     if isinstance(target, str):
         return application_revision.upgrade(target, schema, roles, lock_granularity)
@@ -113,32 +116,36 @@ def downgrade(
     delete_consumers: bool = False,
     roles: bool = False,
 ) -> list[str]:
-    """Remove the store, and its schema if the upgrade created it and nothing else is in it.
+    """Remove the store, and its schema if `upgrade` created it and it contains nothing else.
 
     Args:
-        target: `"base"` in a revision of your own; anywhere else, an engine or a connection.
+        target: `"base"` in an Alembic revision of your application; anywhere else, an engine or a
+            connection.
         schema: the schema of the store, as for `upgrade`.
-        delete_messages: whether messages may be deleted with it; in a revision,
-            `alembic -x delete_messages=yes downgrade ...` is another way to say so.
-        delete_consumers: whether what consumers have stored may be: their positions, members, dead
-            letters and registrations.
-        roles: whether `upgrade` was called with it. Only the script of `--sql` needs this, which
-            can't look it up.
+        delete_messages: whether messages may be deleted. In a revision, you can also allow this
+            with `alembic -x delete_messages=yes downgrade ...`.
+        delete_consumers: whether the state of consumers may be deleted: their positions, members,
+            dead letters and registrations.
+        roles: whether `upgrade` was called with `roles`. Only needed for the script that `--sql`
+            writes, because a script can't look it up.
 
     Returns:
-        The ids of the store's revisions that were taken back, in order; none for a script.
+        The ids of the store's revisions that were reverted, in order; empty for a script.
 
     Raises:
-        DataExists: there is something that may not be deleted; nothing was changed.
+        DataExists: something would be deleted that may not be deleted. Nothing was changed.
         StoreNotInstalled: the schema has no store that `upgrade` installed.
-        CommandError: any of these, in a revision; Alembic prints it without a traceback.
+        InvalidArgument: an argument is invalid.
+        CommandError: any of these errors in a revision; Alembic prints it without a traceback.
     """
     may = {"messages": delete_messages, "consumers": delete_consumers}
     may_delete = frozenset(kind for kind in DELETABLE if may[kind])
     if isinstance(target, str):
         return application_revision.downgrade(target, schema, roles, may_delete)
     if roles:
-        raise InvalidArgument("roles is for a revision's script; a database has it recorded")
+        raise InvalidArgument(
+            "roles must be omitted with an engine or a connection: it is recorded in the database"
+        )
     schema = _schema(schema)
     with store_transaction(target, schema) as connection:
         return store_history.downgrade(connection, schema, may_delete=may_delete)
@@ -151,7 +158,20 @@ def write_upgrade_script(
     roles: bool = False,
     lock_granularity: LockGranularity | str | None = None,
 ) -> None:
-    """Write what `upgrade` does to a database without a store of its own as a script for psql."""
+    """Write a psql script that installs the store, or adopts a store of Message DB.
+
+    The script does what `upgrade` does in a database where it has not installed a store yet.
+
+    Args:
+        output: the script is written to this file.
+        schema: the schema of the store, as for `upgrade`.
+        roles: whether to create the roles too, as for `upgrade`.
+        lock_granularity: what writers lock in a new store, as for `upgrade`.
+
+    Raises:
+        InvalidSchemaName: the schema name is invalid.
+        InvalidArgument: the lock granularity is invalid.
+    """
     granularity = None if lock_granularity is None else LockGranularity(lock_granularity)
     store_history.write_upgrade(output, _schema(schema), roles=roles, lock_granularity=granularity)
 

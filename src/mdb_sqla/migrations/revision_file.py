@@ -1,4 +1,4 @@
-"""Writing the revision with which an application's own history installs the store."""
+"""Writes the revision with which an application's migration history installs the store."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def write_revision(
     roles: bool = False,
     lock_granularity: LockGranularity | None = None,
 ) -> Path:
-    """Write a revision after the head of an application's history; return its path.
+    """Write a revision that follows the head of an application's history, and return its path.
 
     Args:
-        ini: the application's `alembic.ini`; a `pyproject.toml` beside it counts as well.
-        message: what the template of the application shows, and the name of the file is made from.
-        roles: whether the revision creates the roles, too.
+        ini: the application's `alembic.ini`; a `pyproject.toml` in the same folder is read too.
+        message: the message of the revision, which also becomes part of the file name.
+        roles: whether the revision creates the roles too.
         lock_granularity: what writers lock in a new store; None for the default.
 
     Raises:
-        InvalidArgument: there are no options of Alembic, the history has several heads, or the
-            template has no place for what a revision does.
+        InvalidArgument: Alembic is not configured, the history has several heads, or the template
+            has no place for upgrades and downgrades.
     """
     toml = ini.parent / "pyproject.toml"
     if not ini.is_file() and not toml.is_file():
-        raise InvalidArgument(f"There is no {ini}, and no {toml} with a section [tool.alembic]")
+        raise InvalidArgument(
+            f"Alembic is not configured: there is no {ini}, and no {toml} with a section "
+            "[tool.alembic]"
+        )
     upgrade, downgrade = [f'"{LATEST}"'], ['"base"']
     if roles:
         upgrade.append("roles=True")
@@ -57,12 +60,12 @@ def write_revision(
         )
     except CommandError as error:
         raise InvalidArgument(f"Alembic can't write the revision: {error}") from error
-    assert script is not None  # noqa: S101 (it is what has just been written)
+    assert script is not None  # noqa: S101 (the revision that was just written)
     path = Path(script.path)
     if call not in path.read_text(encoding="utf-8"):
         path.unlink()
         raise InvalidArgument(
-            "The template script.py.mako, as that for several databases, has no place for what the "
-            f"revision does. Make one with alembic revision, and call {call} where it belongs"
+            "The template script.py.mako has no place for upgrades, like Alembic's template for "
+            f"several databases. Create a revision with alembic revision, and call {call} in it"
         )
     return path

@@ -1,4 +1,4 @@
-"""What the store's own revisions are written with."""
+"""Helpers for the store's own revisions."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ __all__ = [
 ]
 
 SCHEMA_OPTION = "message_store_schema"
-"""The option of `alembic.ini` or `[tool.alembic]` that names the schema of the store."""
+"""The option in `alembic.ini` or `[tool.alembic]` with the schema of the store."""
 
 DELETABLE = ("messages", "consumers")
-"""What a downgrade deletes only if it may: messages, and what consumers have stored, which is their
-positions, members, dead letters and registrations. Alembic's argument is `-x delete_messages=yes`.
+"""What a downgrade deletes only if it is allowed to: messages, and the state of consumers, which is
+their positions, members, dead letters and registrations. On Alembic's command line, allow it with
+`-x delete_messages=yes`.
 """
 
 
 class Migration(NamedTuple):
-    """What a revision needs to know while it runs.
+    """The parameters of a running revision.
 
     Attributes:
-        context: Alembic's.
+        context: Alembic's migration context.
         schema: the schema of the store.
         lock_granularity: what writers lock in a new store; None for the default.
-        may_delete: what of `DELETABLE` a downgrade may delete.
+        may_delete: the elements of `DELETABLE` that a downgrade may delete.
     """
 
     context: MigrationContext
@@ -64,7 +65,7 @@ _current: ContextVar[Migration | None] = ContextVar("_current", default=None)
 
 @contextmanager
 def running(migration: Migration) -> Iterator[None]:
-    """Run revisions without an Alembic environment, which the whole process would share."""
+    """Run revisions without an Alembic environment, which would be shared by the whole process."""
     token = _current.set(migration)
     try:
         yield
@@ -76,8 +77,8 @@ def configured() -> Migration:
     """Return the migration that the application's Alembic environment is running.
 
     Raises:
-        CommandError: an argument of `-x` is none of its values.
-        NameError: Alembic is running none.
+        CommandError: an argument passed with `-x` is invalid.
+        NameError: Alembic is not running a migration.
     """
     context = op.get_context()
     environment = context.environment_context
@@ -94,7 +95,7 @@ def configured() -> Migration:
 
 
 def configured_schema(context: MigrationContext) -> str:
-    """Return the name of the schema that the store lives in, as Alembic is configured."""
+    """Return the schema of the store as configured for Alembic."""
     if context.config is None:
         return DEFAULT_SCHEMA
     return context.config.get_alembic_option(SCHEMA_OPTION, DEFAULT_SCHEMA)
@@ -102,7 +103,7 @@ def configured_schema(context: MigrationContext) -> str:
 
 @contextmanager
 def command_error() -> Iterator[None]:
-    """Raise our errors as those that Alembic's command prints without a traceback."""
+    """Convert our errors to a `CommandError`, which Alembic prints without a traceback."""
     try:
         yield
     except MessageStoreError as error:
@@ -110,13 +111,14 @@ def command_error() -> Iterator[None]:
 
 
 def refuse_loss(revision: str) -> None:
-    """Refuse a downgrade if one of its steps from this one on would delete what it may not.
+    """Reject a downgrade if this step or a later one would delete data that must be kept.
 
-    Each downgrade of the store's begins with it: so it is refused before the first of them, also
-    where each step has a transaction of its own. What a step deletes, its module has in `deletes`.
+    Every downgrade of the store's revisions starts with this check, so nothing has been deleted
+    when it fails, even if each step has a separate transaction. A revision's module lists in
+    `deletes` what its downgrade deletes.
 
     Raises:
-        DataExists: there is something that would be deleted; Alembic's command gets a CommandError.
+        DataExists: data would be deleted; in Alembic's command, a CommandError.
     """
     migration = _current.get() or configured()
     deleted = {
@@ -131,30 +133,32 @@ def refuse_loss(revision: str) -> None:
 
 
 def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
-    """Return the steps of a downgrade from a revision on, as planned before the first of them.
+    """Return the steps of a downgrade, starting with a revision, as planned before the first step.
 
     Raises:
-        CommandError: the revision is none of them, so that nobody knows what follows it.
+        CommandError: the revision is not one of the steps, so it is unknown what follows it.
     """
-    # Alembic hands its plan to nobody. It is made from what the database is at, so that it has to
-    # be kept: made again after a step, a target like -2 would be another one. It is the context's:
-    # an environment that migrates several databases has one for each, but the same options.
+    # Alembic does not expose its plan. It depends on the current revision of the database, so it is
+    # remembered: computed again after a step, a target such as -2 would mean another revision. It
+    # is remembered by context, because an environment that migrates several databases has a context
+    # for each, but the same options.
     plan = _plans.get(context, [])
     if all(step.revision.revision != revision for step in plan):
         plan = _plans[context] = list(context.opts["fn"](context.get_current_heads(), context))
     following = list(dropwhile(lambda step: step.revision.revision != revision, plan))
     if not following:
         raise CommandError(
-            f"The downgrade of {revision} is none of the steps that Alembic has planned, so that "
-            "nobody knows what would be deleted: run it with `alembic downgrade`"
+            f"The downgrade of {revision} is not one of the steps planned by Alembic, so it is "
+            "unknown what would be deleted: run it with `alembic downgrade`"
         )
     return following
 
 
 def run(revision: str, *names: str) -> None:
-    """Run SQL files of a revision, each one statement, in the schema that is configured.
+    """Run SQL files of a revision, each with one statement, in the configured schema.
 
-    The server, or the script of `--sql`, gets the text of the file unchanged.
+    The server, or the script that `--sql` writes, gets the text of the file with its placeholders
+    replaced.
     """
     migration = _current.get() or configured()
     granularity = migration.lock_granularity
@@ -174,7 +178,7 @@ def _send(migration: Migration, statements: list[str]) -> None:
                 output(sql)
         return
     connection = migration.context.connection
-    assert connection is not None  # noqa: S101 (only a script has none)
+    assert connection is not None  # noqa: S101 (only a script has no connection)
     try:
         with translated(), safe_search_path(partial(execute, connection)) as send:
             for sql in statements:

@@ -1,4 +1,4 @@
-"""The SQL files of revisions, and how they are sent."""
+"""The SQL files of revisions, and their execution."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = [
 
 DEFAULT_SCHEMA = "message_store"
 
-# What is created keeps the functions and operators that it was created with. One that anybody may
-# put into the schema `public` can match better than PostgreSQL's own.
+# Objects keep the functions and operators that they were created with. Other roles may be able to
+# create functions and operators in the schema `public` that match better than PostgreSQL's own.
 SAFE_SEARCH_PATH = "pg_catalog, pg_temp"
 _SET_SAFE = f"""
 DO $do$
@@ -43,7 +43,7 @@ $do$;
 _RESTORE = """
 DO $do$
 BEGIN
-  -- Without a transaction it was gone at once.
+  -- Without a transaction, the setting was already reset.
   IF current_setting('mdb_sqla.search_path', true) LIKE '=%' THEN
     PERFORM set_config('search_path', substr(current_setting('mdb_sqla.search_path'), 2), true);
   END IF;
@@ -54,10 +54,10 @@ $do$;
 
 @contextmanager
 def safe_search_path(send: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Send statements that find PostgreSQL's own functions and operators, and no others.
+    """Send statements with a search path that has only PostgreSQL's functions and operators.
 
-    It is for a transaction, and restores the search path after the last of them. After an error
-    the transaction, or its savepoint, does.
+    Requires a transaction. The search path is restored after the last statement; after an error,
+    the rollback of the transaction or savepoint restores it.
     """
     send(_SET_SAFE)
     yield send
@@ -65,25 +65,25 @@ def safe_search_path(send: Callable[[str], None]) -> Iterator[Callable[[str], No
 
 
 def execute(connection: Connection, sql: str) -> None:
-    """Send a statement to the server as it is.
+    """Send a statement to the server unchanged.
 
-    `:name` in it is no bind parameter, and `%` is not doubled, whatever parameter style there is.
+    `:name` is not a bind parameter and `%` is not doubled, whatever the driver's parameter style.
     """
     connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
 def checked_schema(name: str) -> str:
-    """Return the name of a schema as a plain string.
+    """Return a validated schema name as a plain string.
 
     Raises:
-        InvalidSchemaName: it is no string, is empty or longer than 63 bytes, or has a `$`, a
-            bracket or a NUL in it.
+        InvalidSchemaName: the name is not a string, is empty or longer than 63 bytes, or contains
+            `$`, a bracket or NUL.
     """
     if (
         not isinstance(name, str)
         or not is_storable(name)
         or not 0 < len(name.encode()) <= 63
-        # The brackets are those that SQLAlchemy can't translate.
+        # SQLAlchemy can't translate names with brackets.
         or any(each in name for each in "$[]")
     ):
         raise InvalidSchemaName(name)
@@ -91,21 +91,21 @@ def checked_schema(name: str) -> str:
 
 
 def statement(revision: str, name: str, schema: str, **literals: str | list[str] | None) -> str:
-    """Return the statement in an SQL file of a revision, with names and values put in.
+    """Return the statement in an SQL file of a revision, with its placeholders replaced.
 
-    `{schema}` stands for the name of the schema as an identifier, `{schema_literal}` for the
-    identifier as a string, which is what `to_regclass` and its like read,
-    `{schema_literal.messages}` for the same with the name of an object in the schema, and
-    `{schema_name}` for the plain name as a string.
+    - `{schema}`: the schema name as an identifier.
+    - `{schema_literal}`: the identifier as a string literal, for functions such as `to_regclass`.
+    - `{schema_literal.messages}`: the same, with the name of an object in the schema.
+    - `{schema_name}`: the plain schema name as a string literal.
 
     Args:
         revision: the id of the revision.
         name: the path of the file in the folder of the revision, without `.sql`.
-        schema: the name of the schema.
-        literals: values that the file has in braces, such as `{kinds}`.
+        schema: the schema name.
+        literals: the values of other placeholders, such as `{kinds}`.
 
     Raises:
-        InvalidSchemaName: the name of the schema can't be one.
+        InvalidSchemaName: the schema name is invalid.
     """
     schema = checked_schema(schema)
     identifier = quoted(schema)

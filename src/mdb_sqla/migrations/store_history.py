@@ -1,4 +1,4 @@
-"""The history of the store by itself: which revisions it has, and running them.
+"""The store's own migration history, independent of an application's.
 
 Its version table, `mdb_sqla_version`, is in the schema of the store.
 """
@@ -32,8 +32,10 @@ __all__ = [
 ]
 
 VERSION_TABLE = "mdb_sqla_version"
+"""The version table of the store's own migration history, in the schema of the store."""
+
 LATEST = "0001"
-"""The newest version of the store's schema that this release of the package has."""
+"""The latest version of the store's schema in this release."""
 
 _STORE = "message_store_"
 _ROLES = "message_store_role_"
@@ -43,15 +45,15 @@ _Steps = Callable[[ScriptDirectory, Any], Any]
 
 
 def check_version(version: object, *targets: str) -> None:
-    """Check what an application's revision asks for.
+    """Check the version that an application's revision passes.
 
     Raises:
-        InvalidArgument: it is none of the targets.
+        InvalidArgument: the version is not one of the targets.
     """
     if version not in targets:
         raise InvalidArgument(
-            f"The version of the store's schema must be {' or '.join(map(repr, targets))} in this "
-            f"release of mdb_sqla: {described(version)}"
+            f"version must be {' or '.join(map(repr, targets))} in this release of mdb_sqla, got "
+            f"{described(version)}"
         )
 
 
@@ -64,20 +66,20 @@ def upgrade(
     lock_granularity: LockGranularity | None = None,
     take_over: bool = False,
 ) -> list[str]:
-    """Bring the store to a version; return the ids of the revisions that were run.
+    """Upgrade the store to a version, and return the ids of the revisions that were run.
 
     Args:
-        connection: in a transaction.
-        schema: of the store; it is created if need be.
-        version: one that it has already, or is ahead of, changes nothing.
-        roles: whether to create the roles, too.
+        connection: a connection in a transaction.
+        schema: the schema of the store, which is created if it does not exist.
+        version: the version; a store that has it, or a later one, is left unchanged.
+        roles: whether to create the roles too.
         lock_granularity: what writers lock in a new store; None for the default.
-        take_over: whether a store that another history manages becomes this one's.
+        take_over: whether to take over a store that another migration history manages.
     """
     execute(connection, statement(_FIRST, "steps/schema", schema))
     execute(connection, statement(_FIRST, "steps/refuse_renamed", schema))
     has_table = inspect(connection).has_table(VERSION_TABLE, schema)
-    # The rows of the table are missing where the store was restored from a dump of the schema.
+    # The table has no rows if the store was restored from a schema-only dump.
     recorded = _recorded_version(connection, schema) if take_over or has_table else None
     return _run(
         _upgrade_steps(version, roles),
@@ -91,15 +93,19 @@ def upgrade(
 def downgrade(
     connection: Connection, schema: str, *, may_delete: frozenset[str] = frozenset()
 ) -> list[str]:
-    """Remove the store; return the ids of the revisions that were taken back.
+    """Remove the store, and return the ids of the revisions that were reverted.
 
     Args:
-        connection: in a transaction.
-        schema: of the store; it goes if the upgrade created it, and nothing else is in it.
-        may_delete: what may be deleted, of `revision_support.DELETABLE`.
+        connection: a connection in a transaction.
+        schema: the schema of the store, which is dropped if the upgrade created it and it contains
+            nothing else.
+        may_delete: the elements of `revision_support.DELETABLE` that may be deleted.
+
+    Raises:
+        StoreNotInstalled: the schema has no store that `upgrade` installed.
     """
     if not inspect(connection).has_table(VERSION_TABLE, schema):
-        raise StoreNotInstalled(f"There is no store in schema {schema!r} that upgrade installed")
+        raise StoreNotInstalled(f"There is no store in schema {schema!r} installed by upgrade")
     done = _run(_downgrade_steps, schema, connection=connection, may_delete=may_delete)
     Table(VERSION_TABLE, MetaData(), schema=schema).drop(connection)
     execute(connection, statement(_FIRST, "steps/drop_schema", schema))
@@ -115,15 +121,16 @@ def write_upgrade(
     lock_granularity: LockGranularity | None = None,
     in_transaction: bool = True,
 ) -> None:
-    """Write what `upgrade` does to a database without a store of its own as a script for psql.
+    """Write a psql script that does what `upgrade` does where it has not installed a store yet.
 
     Args:
         output: the script.
-        schema: of the store.
-        version: to install.
-        roles: whether to create the roles, too.
+        schema: the schema of the store.
+        version: the version to install.
+        roles: whether to create the roles too.
         lock_granularity: what writers lock in a new store; None for the default.
-        in_transaction: False where what is around it in the script begins and commits one.
+        in_transaction: whether to begin and commit a transaction; False if the surrounding script
+            does.
     """
     output.write(statement(_FIRST, "steps/schema", schema))
     _run(
@@ -142,7 +149,7 @@ def write_downgrade(
     roles: bool = False,
     may_delete: frozenset[str] = frozenset(),
 ) -> None:
-    """Write what `downgrade` does to the latest version as part of a script for psql."""
+    """Write the part of a psql script that does what `downgrade` does to the latest version."""
     at = [f"{_STORE}{LATEST}", *([f"{_ROLES}{LATEST}"] if roles else [])]
     _run(
         _downgrade_steps,
@@ -162,7 +169,7 @@ def _upgrade_steps(version: str, roles: bool) -> _Steps:
         heads = tuple(current)
         for branch in (_STORE, _ROLES) if roles or has_roles else (_STORE,):
             target = f"{branch}{version}"
-            # To Alembic, a target that the store is ahead of would be an error.
+            # Alembic would fail on a target that the store is ahead of.
             if target not in _done(script, heads):
                 yield from script._upgrade_revs(target, heads)  # type: ignore[arg-type]
                 heads = (*heads, target)
@@ -181,7 +188,7 @@ def _downgrade_steps(script: ScriptDirectory, current: Any) -> Any:
 
 
 def _recorded_version(connection: Connection, schema: str) -> str | None:
-    """Return the version in the comment on the table, which does not depend on a history."""
+    """Return the version in the comment on the table, which is independent of any history."""
     name = f"{quoted(schema)}.messages"
     comment = connection.scalar(select(func.obj_description(func.to_regclass(name), "pg_class")))
     match = re.fullmatch(r"Messages, managed by mdb_sqla: version (\d{4})", comment or "")
@@ -199,8 +206,8 @@ def _run(
     may_delete: frozenset[str] = frozenset(),
     **options: Any,
 ) -> list[str]:
-    # Alembic's `op` and `context` belong to the whole process, and two threads may migrate two
-    # databases: hence a context of our own, and no environment.
+    # Alembic's `op` and `context` are shared by the whole process, but two threads may migrate two
+    # databases. So use a separate context and no environment.
     config = Config()
     config.set_main_option("script_location", "mdb_sqla.versions:")
     config.set_main_option("path_separator", "newline")
