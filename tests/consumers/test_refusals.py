@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 
-from mdb_sqla import Consumer, Group, InvalidArgument, RetryPolicy
+from mdb_sqla import Consumer, Group, InvalidArgument, RetryPolicy, StoreNotInstalled
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
+from tests.conftest import Flavour
+from tests.consumers.conftest import Application
 
 
 def test_a_slot_number_that_changes_is_refused(application: Any, handler: Any) -> None:
@@ -37,6 +41,28 @@ def test_bad_arguments(arguments: dict[str, Any]) -> None:
         Consumer(**{"name": "billing", **arguments})
 
     assert repr(next(iter(arguments.values()))) in str(error.value)
+
+
+@pytest.mark.parametrize("group", [None, Group()])
+@pytest.mark.parametrize(
+    ("driver", "asynchronous"), [("psycopg", False), ("psycopg", True), ("asyncpg", True)]
+)
+def test_a_database_without_a_store(
+    empty_database: URL,
+    runner: asyncio.Runner,
+    driver: str,
+    asynchronous: bool,
+    group: Group | None,
+) -> None:
+    flavour = Flavour(driver, asynchronous, empty_database, runner)
+    application = Application(flavour)
+    consumer = Consumer("billing", "order", group=group)
+    consumer.on()(lambda message, unit: None)
+
+    with pytest.raises(StoreNotInstalled, match="run mdb upgrade"):
+        application.catch_up(consumer)
+    application.engine.dispose()
+    flavour.run(flavour.engine.dispose())
 
 
 def test_names_are_as_long_as_a_key_allows(application: Any) -> None:

@@ -15,6 +15,7 @@ from mdb_sqla.consumers.loop_operations import (
     Interrupted,
     NoTransaction,
 )
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, is_autocommit
 from mdb_sqla.database.sqlstates import is_conflict, is_outage, is_transient
 from mdb_sqla.errors import InvalidArgument
@@ -97,14 +98,15 @@ class HandlerTransaction:
 
 @contextmanager
 def interruptions() -> Iterator[None]:
-    """Translate transient errors while no handler is called."""
-    try:
-        yield
-    except (OSError, PoolTimeout) as error:
-        # asyncpg can't connect, or the pool is exhausted.
-        raise Interrupted(str(error)) from error
-    except Exception as error:
-        # Any class, as in `HandlerTransaction.end`.
-        if is_transient(error):
+    """Translate errors while no handler is called: of the consumer's own statements."""
+    with translated():
+        try:
+            yield
+        except (OSError, PoolTimeout) as error:
+            # asyncpg can't connect, or the pool is exhausted.
             raise Interrupted(str(error)) from error
-        raise
+        except Exception as error:
+            # Any class, as in `HandlerTransaction.end`.
+            if is_transient(error):
+                raise Interrupted(str(error)) from error
+            raise
