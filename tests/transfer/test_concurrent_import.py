@@ -65,7 +65,7 @@ def test_an_import_does_not_wait_for_ever(engine: Engine, monkeypatch: pytest.Mo
     monkeypatch.setattr("mdb_sqla.transfer.original_position_insert._LOCK_TIMEOUT", 0.1)
     with engine.begin() as writer:
         MessageStore(writer).write("a-1", Message("T"))
-        refusal = pytest.raises(StoreBusy, match=r"other transactions were writing .* 0\.1 s")
+        refusal = pytest.raises(StoreBusy, match=r"other open write transactions .* 0\.1 s")
         with engine.connect() as connection, refusal:
             import_lines(connection, lines())
 

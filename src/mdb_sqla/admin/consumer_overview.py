@@ -21,6 +21,7 @@ from mdb_sqla.tables import consumers as registrations
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.wake_up.channel import ANY_CATEGORY
 from mdb_sqla.wake_up.notifier import announce
+from mdb_sqla.words.argument_checks import described
 
 __all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset_consumer"]
 
@@ -29,10 +30,10 @@ class Slot(NamedTuple):
     """A partition of a consumer's work; a consumer without a group has only slot 0.
 
     Attributes:
-        slot: its number.
+        slot: the number of the slot.
         position: the global position up to which all messages are handled.
-        owner: the group member that holds it; None without a group, or if it is free.
-        updated_at: when its position was last saved, or when it was last acquired.
+        owner: the group member that holds the slot; None without a group, or if the slot is free.
+        updated_at: when the position was last saved, or the slot was last acquired.
     """
 
     slot: int
@@ -46,9 +47,9 @@ class Member:
     """A member of a group.
 
     Attributes:
-        name: its name.
-        is_alive: whether its lease is valid.
-        slots: the slots it holds, including those of a dead member not yet taken over.
+        name: the member's name.
+        is_alive: whether the member's lease is valid.
+        slots: the slots that it holds; for a dead member, those not taken over yet.
     """
 
     name: str
@@ -61,9 +62,9 @@ class ConsumerOverview:
     """A consumer that is running or has run.
 
     Attributes:
-        name: its name.
+        name: the consumer's name.
         reads: what it reads, as of its last start; None if it has never started.
-        lag: its lag; None if `reads` is None. It ignores the consumer's condition, so that the true
+        lag: its lag; None if `reads` is None. The consumer's condition is ignored, so the actual
             lag may be lower.
         slots: its slots, with their positions.
         members: the current members of its group, by name.
@@ -79,14 +80,14 @@ class ConsumerOverview:
 
 
 def consumers(db: Database) -> list[ConsumerOverview]:
-    """Return all consumers, by name.
+    """Return an overview of all consumers, ordered by name.
 
     Args:
         db: a session or connection in a transaction, which is left unchanged.
 
     Raises:
         OperationalError: a lag could not be computed within five seconds.
-        StoreNotInstalled: there is no store in the database, or it is not up to date.
+        StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     db = database(db)
     reads = registered(db)
@@ -96,33 +97,35 @@ def consumers(db: Database) -> list[ConsumerOverview]:
 
 
 def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
-    """Reset a consumer's position, so that it handles messages from there on again.
+    """Reset a consumer's position: it handles all messages from there on again.
 
-    All its slots get that position. Dead letters from that position on are deleted, because the
-    consumer handles these messages again; earlier ones stay and still block later messages of their
-    streams. It takes effect on commit: a running consumer rolls back its current transaction and
-    continues from the new position.
+    All of its slots get the new position. Dead letters from there on are deleted, because the
+    consumer handles their messages again; earlier dead letters stay, and still block the later
+    messages of their streams. The reset takes effect on commit: a running consumer rolls back its
+    current transaction and continues at the new position.
 
     Args:
         db: a session or connection in a transaction.
-        consumer: its name.
-        start: the global position to start at: 1 for all messages, the last message's plus 1 for
-            new messages only.
+        consumer: the consumer's name.
+        start: the global position to start at: 1 for all messages; for new messages only, that of
+            the last message plus 1.
 
     Raises:
-        InvalidArgument: the consumer has never run on this store, the position is less than 1, or
-            it is beyond the next global position.
-        StoreNotInstalled: there is no store in the database.
+        InvalidArgument: the consumer has never run on this store, or the position is less than 1 or
+            beyond the next global position.
+        StoreNotInstalled: the database has no store.
     """
     if not isinstance(start, int) or isinstance(start, bool) or start < 1:
-        raise InvalidArgument(f"start must be a global position of at least 1, got {start!r}")
+        raise InvalidArgument(
+            f"start must be a global position of at least 1, got {described(start)}"
+        )
     ((last,),) = execute(db, select(functions.last_global_position()), {}, WRITES)
     if start > last + 1:
         raise InvalidArgument(
             f"start must be at most {last + 1}, the next global position, got {start}: consumer "
             f"{consumer!r} would skip the messages before it"
         )
-    # A slot never acquired has no row yet, and would start at the consumer's start.
+    # A slot that was never acquired has no row yet, and would start at the consumer's `start`.
     number = select(func.max(slots.c.slots)).where(slots.c.consumer == consumer).scalar_subquery()
     every = select(func.generate_series(0, number - 1).label("slot")).subquery()
     new = select(
@@ -149,7 +152,7 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
     of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
     now = func.clock_timestamp()
-    # An expiry later than the lease allows means that the clock was set back after the heartbeat.
+    # If a lease ends later than its duration allows, the clock was set back after the heartbeat.
     is_alive = and_(members.c.alive_until > now, members.c.alive_until <= now + members.c.lease)
     statement = select(members.c.member, is_alive.label("is_alive")).where(
         members.c.consumer == name
@@ -165,7 +168,7 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
 def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:
     if reads is None:
         return None
-    # Without the condition: its SQL comes from roles with fewer privileges than ours.
+    # Without the condition: its SQL comes from roles that may have fewer privileges than this one.
     return lag(
         db,
         name,

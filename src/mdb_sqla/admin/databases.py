@@ -25,18 +25,19 @@ _databases = table("pg_database", column("datname"), schema="pg_catalog")
 
 
 def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
-    """Create the engine's database, empty; returns False if it already exists.
+    """Create the engine's database, without a store; return False if the database already exists.
 
     Args:
-        engine: its URL names the database.
+        engine: an engine whose URL names the database.
         maintenance: the database to connect to.
 
     Raises:
-        InvalidArgument: the URL names no database, or the maintenance database.
-        DBAPIError: the server rejects it, such as if the role may not create databases.
+        InvalidArgument: the URL names no database, or names the maintenance database.
+        DBAPIError: the server rejects the command, for example because the role may not create
+            databases.
     """
     with _maintenance_connection(engine, maintenance) as (connection, name):
-        # As text: another role could define an operator for `name` and `varchar`.
+        # Compared as text: another role could define an operator for `name` and `varchar`.
         exists = cast(_databases.c.datname, Text) == cast(name, Text)
         if connection.scalar(select(_databases).where(exists)) is not None:
             return False
@@ -51,19 +52,20 @@ def create_database(engine: Engine, *, maintenance: str = MAINTENANCE) -> bool:
 
 
 def delete_database(engine: Engine, *, force: bool = False, maintenance: str = MAINTENANCE) -> bool:
-    """Drop the engine's database with everything in it; returns False if it does not exist.
+    """Drop the engine's database with everything in it; return False if it does not exist.
 
     Roles are kept, because other databases may use them.
 
     Args:
-        engine: its URL names the database. Close its connections first.
+        engine: an engine whose URL names the database. Close its connections first.
         force: whether to terminate other connections to the database.
         maintenance: the database to connect to.
 
     Raises:
-        StoreBusy: there are other connections to it, and `force` is False.
-        InvalidArgument: the URL names no database, or the maintenance database.
-        DBAPIError: the server rejects it, such as if the role does not own the database.
+        StoreBusy: there are other connections to the database, and `force` is False.
+        InvalidArgument: the URL names no database, or names the maintenance database.
+        DBAPIError: the server rejects the command, for example because the role does not own the
+            database.
     """
     with _maintenance_connection(engine, maintenance) as (connection, name):
         option = " WITH (FORCE)" if force else ""

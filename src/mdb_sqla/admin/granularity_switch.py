@@ -20,10 +20,10 @@ _LOCK_TIMEOUT = 2.0  # seconds per attempt, during which new writers are blocked
 
 
 def lock_granularity(engine: Engine, *, schema: str = DEFAULT_SCHEMA) -> LockGranularity:
-    """Return the lock granularity.
+    """Return the lock granularity of a store.
 
     Raises:
-        StoreNotInstalled: there is no store in the schema, or it is not up to date.
+        StoreNotInstalled: the schema has no store, or the store is not up to date.
     """
     with translated(), _in_schema(engine, schema).connect() as connection:
         return LockGranularity(connection.scalar(select(functions.lock_granularity())) or "")
@@ -36,25 +36,25 @@ def set_lock_granularity(
     schema: str = DEFAULT_SCHEMA,
     wait: float = 60.0,
 ) -> None:
-    """Set what writers lock, for the whole store; clients need no change.
+    """Set the lock granularity of a store. Clients need no change.
 
-    It waits for all open write transactions to end. Meanwhile new writers are blocked, but for at
-    most two seconds at a time: then it releases them and retries.
+    Waits for all open write transactions to end. New writers are blocked while it waits, but for at
+    most two seconds at a time: then it lets them proceed, and retries.
 
     Args:
-        engine: connects as the owner of the store.
+        engine: an engine that connects as the owner of the store.
         granularity: `category` or `stream`.
         schema: the schema of the store.
-        wait: the time-out in seconds.
+        wait: the timeout in seconds.
 
     Raises:
-        InvalidArgument: the granularity is none, or `wait` is not more than 0.
-        StoreBusy: transactions that write have not ended in that time; nothing was changed.
-        StoreNotInstalled: there is no store in the schema, or it is not up to date.
+        InvalidArgument: the granularity is invalid, or `wait` is not positive.
+        StoreBusy: write transactions did not end before the timeout. Nothing was changed.
+        StoreNotInstalled: the schema has no store, or the store is not up to date.
     """
     chosen = LockGranularity(granularity)
     check_wait(wait)
-    # At least a millisecond: 0 would disable the time-out.
+    # At least a millisecond: 0 would disable the timeout.
     milliseconds = max(1, round(1000 * min(wait, _LOCK_TIMEOUT)))
     timeout = text(f"SET LOCAL lock_timeout = {milliseconds}")
     attempts = Retrying(
@@ -72,7 +72,7 @@ def set_lock_granularity(
         if not is_lock_timeout(error):
             raise
         raise StoreBusy(
-            "The lock granularity was not changed: write transactions were open throughout "
+            "The lock granularity was not changed: open write transactions did not end within "
             f"{wait:g} s; mdb summary shows them"
         ) from error
 

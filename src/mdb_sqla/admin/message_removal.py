@@ -1,4 +1,4 @@
-"""Removal of all messages of a store."""
+"""Removal of all messages from a store."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
     """Delete all messages; global positions restart at 1.
 
     Consumers would skip new messages up to their old positions, so these must be reset too: the
-    consumers then start with the first message, and their dead letters are deleted. Stop them
-    first; a consumer that is running stops with `SlotLost`.
+    consumers then start with the first message, and their dead letters are deleted. Stop the
+    consumers first; a running consumer stops with `SlotLost`.
 
     Args:
-        connection: in a transaction, as the owner of the store.
+        connection: a connection in a transaction, as the owner of the store.
         reset_consumers: whether to reset the positions of consumers.
-        wait: how many seconds to wait for transactions that read or write.
+        wait: the number of seconds to wait for transactions that read or write messages.
 
     Raises:
         PositionsExist: consumers have positions, and `reset_consumers` is False; roll back.
-        StoreBusy: transactions that read or write have not ended in time; roll back.
-        InvalidArgument: `wait` is not greater than 0, or the isolation level is not READ COMMITTED.
-        StoreNotInstalled: there is no store in the database.
+        StoreBusy: transactions that read or write did not end in time; roll back.
+        InvalidArgument: `wait` is not positive, or the isolation level is not READ COMMITTED.
+        StoreNotInstalled: the database has no store.
     """
     check_wait(wait)
     check_isolation(connection, "clear")
     timeout_message = (
-        f"No messages were deleted: transactions that read or write messages were open throughout "
-        f"{wait:g} s; mdb summary shows writers"
+        "No messages were deleted: open transactions that read or write messages did not end "
+        f"within {wait:g} s; mdb summary shows those that write"
     )
     with lock_timeout(connection, wait, timeout_message), translated():
         table = qualified(connection, messages.name)
         connection.execute(ddl("TRUNCATE %(table)s RESTART IDENTITY", table=table))
-    # After taking the lock: consumers save positions in transactions that read or write messages.
+    # After locking: consumers save positions in transactions that read or write messages.
     started = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
     consumers = [row.consumer for row in execute(connection, started, {}, WRITES)]
     if consumers and not reset_consumers:
         raise PositionsExist(sorted(consumers))
     with translated():
         connection.execute(delete(letters))
-        # A new token, so that the slot's owner can't save its old position.
+        # A new token prevents the slot's owner from saving its old position.
         connection.execute(update(slots).values(position=0, token=slots.c.token + 1))

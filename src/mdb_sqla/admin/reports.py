@@ -10,6 +10,7 @@ from sqlalchemy import Table, select
 from mdb_sqla import tables
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.words.argument_checks import described
 
 __all__ = ["REPORTS", "Row", "columns", "report"]
 
@@ -25,7 +26,7 @@ _REPORTS: dict[str, tuple[Table, tuple[str, ...]]] = {
 }
 
 REPORTS = tuple(_REPORTS)
-"""The names of the reports, which say what messages are grouped by."""
+"""The names of the reports; a name says what messages are grouped by."""
 
 _FILTERS = {"stream": "stream_name", "type": "type", "category": "category"}
 
@@ -45,29 +46,31 @@ class Row(NamedTuple):
 
 
 def columns(name: str) -> tuple[str, ...]:
-    """Return what a report groups messages by.
+    """Return the columns that a report groups messages by.
 
     Raises:
         InvalidArgument: the report does not exist.
     """
     if name not in _REPORTS:
-        raise InvalidArgument(f"The report must be one of {', '.join(REPORTS)}, got {name!r}")
+        raise InvalidArgument(
+            f"report must be one of {', '.join(map(repr, REPORTS))}, got {described(name)}"
+        )
     return tuple(name.split("-"))
 
 
 def report(db: Database, name: str, **filters: str | None) -> list[Row]:
     """Return the rows of a report, most messages first.
 
-    It reads the whole table.
+    Reads the whole table.
 
     Args:
         db: a session or connection.
-        name: one of `REPORTS`.
-        filters: `stream`, `type`, `category`: only names that contain this text.
+        name: the name of the report, one of `REPORTS`.
+        filters: `stream`, `type` or `category`: only names that contain this text.
 
     Raises:
         InvalidArgument: the report does not exist, or does not group by a filter.
-        StoreNotInstalled: there is no store in the database.
+        StoreNotInstalled: the database has no store.
     """
     grouped = columns(name)
     view, order = _REPORTS[name]
@@ -78,7 +81,9 @@ def report(db: Database, name: str, **filters: str | None) -> list[Row]:
         if value is None:
             continue
         if key not in grouped:
-            raise InvalidArgument(f"The report {name} can't be filtered by {key}: {value!r}")
+            raise InvalidArgument(
+                f"Report {name!r} can't be filtered by {key}, got {key}={value!r}"
+            )
         statement = statement.where(view.c[_FILTERS[key]].contains(value, autoescape=True))
     rows: Any = execute(database(db), statement, {}, WRITES)
     return [Row(tuple(row[:-2]), row.message_count, row.percent) for row in rows]

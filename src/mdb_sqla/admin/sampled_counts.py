@@ -1,4 +1,4 @@
-"""Counts sampled from one in n global positions, in a time independent of the store's size."""
+"""Counts from a sample of one in n global positions, in a time independent of the store's size."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SETTINGS = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
-"""Settings to execute the statements of a sample with."""
+"""The settings with which to execute the statements of a sample."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Global positions in a range: all of them, or some ten thousand of a large range.
+    """A sample of the global positions in a range: all of them, or ten thousand of a large range.
 
-    Each message found counts for as many as the sampling interval. Unused positions count for
-    nothing, so that gaps do not distort the result.
+    Each message found counts as many times as the sampling interval. Unused positions count as
+    nothing, so gaps do not distort the result.
 
     Args:
         first: the first global position.
-        last: the last one.
+        last: the last global position.
     """
 
     first: int
@@ -44,15 +44,15 @@ class Sample:
 
     @property
     def every(self) -> int:
-        """The sampling interval; with 1, the counts are exact."""
+        """The sampling interval; if it is 1, the counts are exact."""
         number = self.last - self.first + 1
         return 1 if number <= _MAX_EXACT else number // _SAMPLE_SIZE
 
     def categories(self) -> Select[Any]:
         """Select `messages` and `streams` by `category`, most messages first.
 
-        A stream of n messages is sampled n times as often as one of a single message, so each
-        sample of it counts as 1/n.
+        A stream of n messages is sampled n times as often as one of a single message, so each of
+        its samples counts as 1/n.
         """
         of_stream = messages.alias()
         length = (
@@ -77,7 +77,7 @@ class Sample:
     def before(self, day: date) -> Select[Any]:
         """Select the last position before a day; NULL if there is none."""
         last = func.max(messages.c.global_position)
-        # A time that Python can't represent, such as -infinity, is not when a message was written.
+        # A time that Python can't represent, such as -infinity, is not the time of the write.
         is_before = messages.c.time < _begin(day), held_by_python(messages.c.time)
         return self._from(select(last)).where(*is_before)
 

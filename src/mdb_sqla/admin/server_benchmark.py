@@ -15,11 +15,12 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
+from mdb_sqla.words.argument_checks import described
 
 __all__ = ["CATEGORY", "MOST", "Measured", "benchmark"]
 
 CATEGORY = "mdbBenchmark"
-"""The category written to; its messages are never committed."""
+"""The category of the messages, which are never committed."""
 
 MOST = 1_000_000
 """The maximum number of messages."""
@@ -50,21 +51,21 @@ class Measured:
 def benchmark(engine: Engine, messages: int = 10_000, *, schema: str = DEFAULT_SCHEMA) -> Measured:
     """Write messages and read them one by one with the server functions, and roll back.
 
-    The calls are made inside the server, so that network and driver are not measured. Transactions
-    of a thousand messages are rolled back, so that no consumer sees the messages. It leaves a gap
+    The calls are made inside the server, so network and driver are not measured. Transactions of a
+    thousand messages are rolled back, so no consumer sees the messages. The benchmark leaves a gap
     in the global positions, and space that VACUUM frees.
 
     Args:
-        engine: connects as a role that may write messages.
-        messages: how many, from 1 to `MOST`.
+        engine: an engine that connects as a role that may write messages.
+        messages: the number of messages, from 1 to 1,000,000.
         schema: the schema of the store.
 
     Raises:
-        InvalidArgument: the number is out of range.
-        StoreNotInstalled: there is no store in the schema.
+        InvalidArgument: the number of messages is out of range.
+        StoreNotInstalled: the schema has no store.
     """
     if not 1 <= messages <= MOST:
-        raise InvalidArgument(f"messages must be from 1 to {MOST}, got {messages!r}")
+        raise InvalidArgument(f"messages must be from 1 to {MOST}, got {described(messages)}")
     engine = engine.execution_options(
         isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: checked_schema(schema)}
     )

@@ -1,6 +1,6 @@
 """A summary of a store: size, messages, categories and growth.
 
-It never reads the whole table, but samples one in n global positions. For a small table n is 1 and
+It never reads the whole table, but samples one in n global positions. For a small table, n is 1 and
 the numbers are exact.
 """
 
@@ -64,8 +64,8 @@ class Summary:
         size: in bytes; exact.
         messages: the number of messages.
         streams: the number of streams.
-        every: the sampling interval: one in this many global positions was read to count messages
-            and streams, in total and by category. The numbers are exact if it is 1.
+        every: the sampling interval: to count messages and streams, in total and by category, one
+            in this many global positions was read. If it is 1, the numbers are exact.
         categories: the number of categories; exact unless `categories_at_least`.
         categories_at_least: whether there are more categories than were counted.
         largest: the categories with the most messages, largest first.
@@ -89,7 +89,7 @@ class Summary:
 
     @property
     def messages_per_day(self) -> float:
-        """The average number of messages per day, without today."""
+        """The average number of messages per day, excluding today."""
         completed = list(self.days.values())[:-1]
         return sum(completed) / len(completed)
 
@@ -108,8 +108,8 @@ def summary(db: Database, *, days: int = 14, categories: int = 10) -> Summary:
         categories: the number of largest categories to return.
 
     Raises:
-        InvalidArgument: `days` is less than 2, or `categories` less than 1.
-        StoreNotInstalled: there is no store in the database.
+        InvalidArgument: `days` is less than 2, or `categories` is less than 1.
+        StoreNotInstalled: the database has no store.
     """
     if days < 2 or categories < 1:
         raise InvalidArgument(

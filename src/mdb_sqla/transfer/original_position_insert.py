@@ -139,7 +139,7 @@ class HistoryInsert:
             StoreBusy: other writers were still open after the lock timeout.
         """
         timeout_message = (
-            "Can't preserve global positions: other transactions were writing to the store for "
+            "Can't preserve global positions: other open write transactions did not end within "
             f"{_LOCK_TIMEOUT:g} s; mdb summary shows them"
         )
         with lock_timeout(self._connection, _LOCK_TIMEOUT, timeout_message):

@@ -1,7 +1,7 @@
 """Verification of a store's schema, privileges and messages.
 
-Additional objects of the application (indexes, triggers, views) are ignored, and so are the
-definitions of the report views, because an adopted store keeps its own.
+Additional objects of the application (indexes, triggers, views) are ignored, as are the definitions
+of the report views, because an adopted store keeps its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mdb_sqla.tables import SCHEMA
 __all__ = ["Difference", "Verification", "verify"]
 
 _NOT_PERMITTED = {"42501", "25006"}
-"""SQLSTATEs of insufficient privilege, and of a read-only transaction or server."""
+"""SQLSTATEs: insufficient privilege, and a read-only transaction or server."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Verification:
 def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False) -> Verification:
     """Check the schema, privileges and messages of a store.
 
-    It changes nothing and blocks nobody. It can run while others write.
+    Changes nothing, blocks nobody, and can run while others write.
 
     Args:
-        engine: connects as any role that may read the messages. Checking the schema requires the
-            privilege to create temporary tables, on a primary; otherwise `left_out` says that it
-            was skipped.
+        engine: an engine that connects as any role that may read the messages. Checking the schema
+            requires the privilege to create temporary tables, on a primary; otherwise it is
+            skipped, which `left_out` reports.
         schema: the schema of the store.
         quick: whether to skip the messages, all of which are read otherwise.
 
     Raises:
-        StoreNotInstalled: there is no table `messages` in the schema.
+        StoreNotInstalled: the schema has no table `messages`.
     """
     schema = checked_schema(schema)
     result = Verification()
@@ -103,7 +103,10 @@ def _expected(connection: Connection, store: Structure, result: Verification) ->
 
 
 def _has_roles(store: Structure) -> bool:
-    """Whether the revisions of the roles were applied; an adopted store has grants without them."""
+    """Return whether the revisions of the roles were applied.
+
+    Grants alone don't prove it: an adopted store has some without these revisions.
+    """
     if store.revisions is not None:
         return any(revision.startswith("message_store_role") for revision in store.revisions)
     return any(
@@ -126,7 +129,7 @@ def _check_data(
         yield from data_rules.consumers(connection, name)
         result.checked.append("Positions of consumers")
     if quick:
-        result.left_out.append("Messages: not read by a quick verification")
+        result.left_out.append("Messages: skipped by a quick verification")
         return
     number = connection.scalar(select(func.count()).select_from(tables.messages))
     yield from data_rules.streams(connection)

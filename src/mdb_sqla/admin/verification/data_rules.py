@@ -20,17 +20,17 @@ MOST = 10
 
 
 _EDITED = (
-    "Messages were deleted or inserted manually; restore them from a backup, or write the stream "
-    "again under another name"
+    "Messages were deleted or inserted manually; restore them from a backup, or rewrite the stream "
+    "under another name"
 )
 
 
 def streams(connection: Connection) -> Iterator[Difference]:
     """Find streams with gaps in their positions, or with global positions out of order.
 
-    It scans and sorts the table, so that a corrupt index hides nothing.
+    Scans and sorts the table, so a corrupt index hides nothing.
     """
-    # In byte order, which is faster and independent of the locale.
+    # Sorted in byte order, which is faster and independent of the locale.
     of_stream: dict[str, Any] = {
         "partition_by": messages.c.stream_name.collate("C"),
         "order_by": messages.c.position,
@@ -52,8 +52,8 @@ def streams(connection: Connection) -> Iterator[Difference]:
             yield Difference(where, f"has position {row.position} instead of {row.next}", _EDITED)
         else:
             what = (
-                f"position {row.position} has global position {row.global_position}, "
-                f"the previous one {row.last_global}"
+                f"position {row.position} has global position {row.global_position}, but the "
+                f"previous one has {row.last_global}"
             )
             yield Difference(where, what, _EDITED)
 
@@ -67,11 +67,11 @@ def ids(connection: Connection) -> Iterator[Difference]:
 
 
 def sequence(connection: Connection, name: str) -> Iterator[Difference]:
-    """Find whether the sequence is behind the messages, so that writes would fail.
+    """Find a sequence that is behind the messages, so writes would fail.
 
     Args:
-        connection: at READ COMMITTED, so that the second query sees a newer snapshot.
-        name: the sequence, qualified and quoted.
+        connection: a connection at READ COMMITTED, where the second query sees a newer snapshot.
+        name: the qualified and quoted name of the sequence.
     """
     newest: int = connection.scalars(select(_NEWEST)).one()
     drawn: int = connection.scalars(select(_last_value(name))).one()
@@ -84,11 +84,11 @@ def sequence(connection: Connection, name: str) -> Iterator[Difference]:
 
 
 def consumers(connection: Connection, name: str) -> Iterator[Difference]:
-    """Find consumers whose position is beyond the end, such as after restoring an older backup.
+    """Find consumers whose position is beyond the end, for example after a restore from a backup.
 
     Args:
-        connection: at READ COMMITTED, so that the second query sees a newer snapshot.
-        name: the sequence, qualified and quoted.
+        connection: a connection at READ COMMITTED, where the second query sees a newer snapshot.
+        name: the qualified and quoted name of the sequence.
     """
     chosen = select(slots.c.consumer, slots.c.slot, slots.c.position)
     positions = connection.execute(chosen.order_by(slots.c.consumer, slots.c.slot)).all()
@@ -98,7 +98,7 @@ def consumers(connection: Connection, name: str) -> Iterator[Difference]:
             yield Difference(
                 f"Consumer {consumer}, slot {slot}",
                 f"its position {position} is beyond the last global position {last}",
-                "It would skip new messages; reset its position with mdb reset-consumer",
+                "The consumer would skip new messages; reset its position with mdb reset-consumer",
             )
 
 

@@ -12,7 +12,7 @@ from mdb_sqla.database.execution import quoted
 
 __all__ = ["SEQUENCE", "Difference", "differences"]
 
-_UPGRADE = "Run mdb upgrade, or the revision of yours that calls migrations.upgrade()"
+_UPGRADE = "Run mdb upgrade, or your Alembic revision that calls migrations.upgrade()"
 # set_lock_granularity() replaces this function.
 _ALTERNATIVES = {"lock_granularity()": {"SELECT 'category'", "SELECT 'stream'"}}
 _MODIFYING = {"UPDATE", "DELETE", "TRUNCATE", "TRIGGER"}
@@ -23,10 +23,10 @@ SEQUENCE = "messages_global_position_seq"
 
 
 class Difference(NamedTuple):
-    """A problem found by a verification.
+    """A problem that a verification has found.
 
     Attributes:
-        where: the object concerned.
+        where: the object with the problem.
         what: the problem.
         remedy: how to fix it.
     """
@@ -56,7 +56,7 @@ def differences(store: Structure, reference: Structure, schema: str) -> Iterator
 
 
 def _old_name(store: Structure) -> str | None:
-    """Return the schema that the functions refer to, if it is not their own."""
+    """Return the schema that the functions refer to, if it is not the one that contains them."""
     bodies = (body for (kind, _), body in store.parts.items() if kind == "function body")
     return next((match[1] for body in bodies if (match := _MESSAGES.search(body))), None)
 
@@ -71,7 +71,7 @@ def _object_difference(
         return Difference(where, "is missing", f"{_UPGRADE}; if that changes nothing: {remedy}")
     if kind == "index" and actual == definition + _INVALID:
         remedy = f"REINDEX INDEX CONCURRENTLY {identifier}.{name};"
-        return Difference(where, "is invalid, so that queries do not use it", remedy)
+        return Difference(where, "is invalid, so queries do not use it", remedy)
     if kind == "function body":
         return Difference(where, "was modified", remedy)
     return Difference(where, f"is {actual} instead of {definition}", remedy)

@@ -30,7 +30,7 @@ from mdb_sqla.database.execution import quoted
 
 __all__ = ["Grant", "Structure", "expected", "found", "in_source", "unqualified"]
 
-_OWN = "mdb_sqla_"  # prefix of the version table and the scratch table
+_PREFIX = "mdb_sqla_"  # prefix of the version table and the scratch table
 _namespace = table("pg_namespace", column("oid"), column("nspname"), schema="pg_catalog")
 
 
@@ -50,7 +50,7 @@ class Structure(NamedTuple):
         parts: the definitions of tables, columns, functions and so on, by kind and name, without
             the schema's name.
         explicit: the privileges granted to roles directly.
-        effective: the privileges that roles have in any way.
+        effective: the privileges that roles have, directly or not.
         revisions: the current revisions; None if there is no readable version table.
     """
 
@@ -69,11 +69,11 @@ def found(connection: Connection, schema: str) -> Structure:
 def expected(connection: Connection, *, roles: bool) -> Structure:
     """Return the structure that the revisions create on this server.
 
-    They are applied to the connection's temporary schema, in a savepoint that is rolled back: no
-    other session sees the objects, and it requires only the privilege to create temporary tables.
+    They are applied to the connection's temporary schema, in a savepoint that is rolled back. No
+    other session sees the objects, and only the privilege to create temporary tables is required.
 
     Args:
-        connection: in a transaction.
+        connection: a connection in a transaction.
         roles: whether to apply the revisions of the roles too, which create missing roles.
 
     Raises:
@@ -82,7 +82,9 @@ def expected(connection: Connection, *, roles: bool) -> Structure:
     """
     with _rolled_back(connection):
         # Makes PostgreSQL create the temporary schema.
-        scratch = Table(f"{_OWN}scratch", MetaData(), Column("n", Integer), prefixes=["TEMPORARY"])
+        scratch = Table(
+            f"{_PREFIX}scratch", MetaData(), Column("n", Integer), prefixes=["TEMPORARY"]
+        )
         scratch.create(connection)
         connection.execute(_sql("no_defaults"))
         name = select(_namespace.c.nspname).where(_namespace.c.oid == func.pg_my_temp_schema())
@@ -93,7 +95,7 @@ def expected(connection: Connection, *, roles: bool) -> Structure:
 
 @contextmanager
 def _rolled_back(connection: Connection) -> Iterator[None]:
-    """Roll back everything done inside; names are qualified, and quoted only if necessary."""
+    """Roll back the block, in which names are qualified, and quoted only if necessary."""
     with connection.begin_nested() as savepoint:
         for setting, value in (("search_path", ""), ("quote_all_identifiers", "off")):
             connection.execute(select(func.set_config(setting, value, True)))
@@ -110,8 +112,8 @@ def _read(connection: Connection, schema: str) -> Structure:
         name = part.name
         if part.kind.startswith("function"):
             name = unqualified(name, written)
-        if not name.startswith(_OWN):
-            # In a function's source, `message_store.` may also be the prefix of a setting.
+        if not name.startswith(_PREFIX):
+            # In the source of a function, `message_store.` may also be the prefix of a setting.
             qualifiers = in_source(schema) if part.is_source else written
             parts[part.kind, name] = unqualified(part.definition, qualifiers)
     explicit, effective = set(), set()
@@ -125,14 +127,14 @@ def _read(connection: Connection, schema: str) -> Structure:
 
 
 def in_source(schema: str) -> list[str]:
-    """Return how the source of a function names its schema: as a qualifier, and in its errors."""
+    """Return how the source of a function refers to its schema: as qualifier, and in its errors."""
     literal = "'" + schema.replace("'", "''") + "'"
     return [f"{quoted(schema)}.", f"SCHEMA = {literal}"]
 
 
 def unqualified(definition: str, qualifiers: list[str]) -> str:
-    """Remove the schema where it is a whole qualifier."""
-    # As identifiers, and within strings.
+    """Return a definition without the qualifiers."""
+    # As identifiers, and within string literals.
     written = [*qualifiers, *(qualifier.replace("'", "''") for qualifier in qualifiers)]
     any_of_them = "|".join(re.escape(qualifier) for qualifier in written)
     return re.sub(rf'(?<![\w$"])(?:{any_of_them})', "", definition)
