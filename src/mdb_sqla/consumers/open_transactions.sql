@@ -1,6 +1,6 @@
--- Transactions that hold a floor of this store, or a lock that its writers wait for: open or prepared.
+-- Open and prepared transactions that hold a floor of this store, or a lock that its writers wait for.
 WITH lock AS MATERIALIZED (
-  -- All locks at one moment. A prepared transaction has no pid; its transaction id leads to its name.
+  -- All locks at one point in time. A prepared transaction has no pid; its transaction id leads to its name.
   SELECT
     locktype, relation, transactionid, classid::bigint, objid::bigint, objsubid,
     (classid::bigint << 32) | objid::bigint AS key, virtualtransaction, pid, granted
@@ -14,7 +14,7 @@ WITH lock AS MATERIALIZED (
       )
     )
 ), floor AS MATERIALIZED (
-  -- Of the low 32 bits, as in read_bound().
+  -- Restored from the low 32 bits, as in read_bound().
   SELECT
     virtualtransaction,
     min(CAST(:last AS bigint) - (CAST(:last AS bigint) - objid)::bit(32)::integer) AS position
@@ -29,10 +29,10 @@ WITH lock AS MATERIALIZED (
   FROM lock
   WHERE locktype = 'advisory' AND objsubid = 1
 ), waiter AS MATERIALIZED (
-  -- By themselves, for there are few: joined with all the others, all would be compared with all.
+  -- Separate, because there are few: a join of all key locks would compare each of them with all others.
   SELECT key, virtualtransaction, pid FROM key_lock WHERE NOT granted
 ), waiting AS MATERIALIZED (
-  -- Another store in the database may have the same categories. A writer has touched its sequence.
+  -- Another store in the database may have the same categories. Writers of this store have locked its sequence.
   SELECT
     holder.virtualtransaction, waiter.virtualtransaction AS waiter, waiter.pid,
     waiter.virtualtransaction IN (
@@ -59,7 +59,7 @@ WITH lock AS MATERIALIZED (
     nullif(activity.application_name, '') AS application,
     host(activity.client_addr) AS client,
     activity.state,
-    -- The text that PostgreSQL shows instead of what somebody may not see.
+    -- PostgreSQL shows this text instead of a query that the current role may not see.
     nullif(nullif(activity.query, '<insufficient privilege>'), '') AS query,
     extract(
       epoch FROM
@@ -76,7 +76,7 @@ WITH lock AS MATERIALIZED (
   LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = holder.pid
   LEFT JOIN pg_catalog.pg_prepared_xacts AS prepared
     ON holder.pid IS NULL AND prepared.transaction = ANY (holder.transactions)
-  -- Who has neither has ended meanwhile.
+  -- A transaction with neither has ended in the meantime.
   WHERE activity.pid IS NOT NULL OR prepared.gid IS NOT NULL
 )
 SELECT

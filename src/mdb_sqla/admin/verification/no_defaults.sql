@@ -1,2 +1,2 @@
--- So that a privilege is there only where a revision grants it.
+-- Privileges then exist only where a revision grants them.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC

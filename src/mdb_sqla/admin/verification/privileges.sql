@@ -1,5 +1,5 @@
--- Who may do what with the objects in a schema: by a grant of its own, and in whatever way. The roles are those
--- that the revisions make, PUBLIC, and whoever was granted something. Who owns the messages owns the store.
+-- The privileges of roles on the objects in a schema, explicit and effective. The roles are those that the revisions
+-- create, PUBLIC, and all other roles with a grant. The owner of the messages is the owner of the store.
 WITH object AS (
   SELECT
     CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,

@@ -1,5 +1,5 @@
--- What a schema has of what a store is made of: a row for each part. The names in `definition` are qualified
--- with the schema's as PostgreSQL writes it, or, where it is the source of a function, as the revisions do.
+-- The parts of a store in a schema, one row each. Names in `definition` are qualified with the schema as PostgreSQL
+-- writes it or, in the source of a function, as the revisions write it.
 WITH relation AS (
   SELECT pg_class.oid, relname, relkind, relpersistence, reltype
   FROM pg_class
