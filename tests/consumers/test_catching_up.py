@@ -168,7 +168,7 @@ def test_a_server_that_is_not_there_is_an_error(application: Any) -> None:
 
 
 def test_no_consumer_is_an_error(application: Any) -> None:
-    with pytest.raises(InvalidArgument, match="no consumer"):
+    with pytest.raises(InvalidArgument, match="at least one consumer"):
         run(application)
 
 

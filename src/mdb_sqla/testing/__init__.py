@@ -1,7 +1,7 @@
-"""Fixtures for an application's tests: databases with a store, catch-up, example messages.
+"""Fixtures and helpers for an application's tests: databases with a store, catch-up, examples.
 
-This is a pytest plug-in: enable it with `pytest_plugins = ["mdb_sqla.testing"]` in the root
-conftest.py. PYTEST_DONT_REWRITE: it has no assertions, and a conftest may import it.
+This is a pytest plugin: enable it with `pytest_plugins = ["mdb_sqla.testing"]` in the root
+`conftest.py`. PYTEST_DONT_REWRITE: it has no assertions, and a conftest may import it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _STORES = text(
     "AND obj_description(oid, 'pg_class') LIKE 'Messages, managed by mdb_sqla%'"
 )
 _NOT_MIGRATED = (
-    "The fixture message_store_migrations has not installed a store in the template database "
-    "{name}: it has migrated another database, or none. Alembic's env.py must prefer the URL that "
-    "the fixture sets in its config: "
+    "The fixture message_store_migrations did not install a store in the template database "
+    "{name}: it migrated another database, or none. Alembic's env.py must prefer the URL that the "
+    "fixture sets in its config: "
     'url = context.config.get_main_option("sqlalchemy.url") or settings.database_url'
 )
 
@@ -64,10 +64,10 @@ _global_positions = count(1)
 
 @pytest.fixture(scope="session")
 def message_store_server_url() -> Iterator[URL | str]:
-    """Any database of a server where the tests may create databases; override it to choose another.
+    """The URL of any database on a server where the tests may create databases.
 
-    By default the value of MDB_TEST_DATABASE_URL, or an embedded server that runs as long as the
-    tests.
+    By default the value of MDB_TEST_DATABASE_URL, or the URL of an embedded server that runs for
+    the duration of the tests. Override it to choose another server.
     """
     if url := os.environ.get(_VARIABLE):
         yield make_url(url).set(drivername="postgresql+psycopg")
@@ -75,31 +75,32 @@ def message_store_server_url() -> Iterator[URL | str]:
     try:
         server = EmbeddedPostgres(settings=_SETTINGS).start()
     except EmbeddedPostgresError as error:
-        pytest.fail(f"{error}; or set {_VARIABLE} to a server's URL", pytrace=False)
+        pytest.fail(f"{error}; or set {_VARIABLE} to the URL of a server", pytrace=False)
     with server:
         yield server.url()
 
 
 @pytest.fixture(scope="session")
 def message_store_template_url(message_store_server_url: URL | str) -> Iterator[URL]:
-    """The template database that each test's database is copied from."""
+    """The URL of the template database, of which each test's database is a copy."""
     with _database(message_store_server_url) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def message_store_migrations(message_store_template_url: URL) -> None:
-    """Installs the store in the template, once; override it to add the application's tables.
+    """Installs the store in the template database, once.
 
-    For example, call `command.upgrade(config, "head")` with the template's URL in the config; the
-    application's env.py must use that URL.
+    Override it to create the application's tables too. For example, call
+    `command.upgrade(config, "head")` with the template's URL in the config; the application's
+    `env.py` must use that URL.
     """
     migrations.upgrade(create_engine(message_store_template_url, poolclass=NullPool))
 
 
 @pytest.fixture(scope="session")
 def _migrated_template(message_store_template_url: URL, message_store_migrations: None) -> str:
-    """The name of the template; fails if no store was installed in it."""
+    """The name of the template database; fails if no store was installed in it."""
     engine = create_engine(message_store_template_url, poolclass=NullPool)
     name = message_store_template_url.database
     with engine.connect() as connection:
@@ -112,7 +113,10 @@ def _migrated_template(message_store_template_url: URL, message_store_migrations
 def message_store_url(
     message_store_server_url: URL | str, _migrated_template: str
 ) -> Iterator[URL]:
-    """The test's own database with an empty store; its connections are terminated at the end."""
+    """The URL of the test's own database, which has an empty store and is dropped at the end.
+
+    Connections that are still open then are terminated.
+    """
     with _database(message_store_server_url, _migrated_template) as url:
         yield url
 
@@ -127,7 +131,7 @@ def message_store_engine(message_store_url: URL) -> Iterator[Engine]:
 
 @pytest.fixture
 def message_store_async_engine(message_store_url: URL) -> AsyncEngine:
-    """An async engine on the test's own database; works in any event loop."""
+    """An async engine on the test's own database, for use in any event loop."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
     # A connection belongs to the event loop that opened it, and must be closed there.
@@ -140,14 +144,14 @@ def example_stream_name(category: str = "example") -> StreamName:
 
 
 def example_message(**changes: Any) -> Message:
-    """Return a message to write; pass fields to override."""
+    """Return a message to write. Pass fields to override them."""
     return Message(**{"type": "Happened", "data": {"number": 1}, **changes})
 
 
 def example_stored_message(**changes: Any) -> StoredMessage:
-    """Return a message as read from the store; pass fields to override.
+    """Return a message as read from the store. Pass fields to override them.
 
-    By default it is the first message of a unique stream, follows all earlier examples in global
+    By default, it is the first message of a unique stream, follows all earlier examples in global
     order, and was written now.
     """
     message = example_message()
@@ -169,7 +173,7 @@ def example_stored_message(**changes: Any) -> StoredMessage:
 
 @contextmanager
 def _database(server: URL | str, template: str | None = None) -> Iterator[URL]:
-    """Create a database with a globally unique name, and drop it at the end."""
+    """Create a database with a globally unique name, and drop it after the block."""
     server = make_url(server)
     engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     name = f"message_store_{uuid4().hex}"

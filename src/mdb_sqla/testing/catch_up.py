@@ -1,4 +1,4 @@
-"""Catch-up for tests: runs consumers, without pauses, until nothing is left to handle."""
+"""Catch-up for tests: runs consumers without pauses until nothing is left to handle."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 __all__ = ["NotCaughtUp", "catch_up", "catch_up_async"]
 
-_LIMIT = 1000  # calls of handlers
-_MAX_INTERRUPTIONS = 20  # more than a test causes: the server is unreachable
+_LIMIT = 1000  # handler calls
+_MAX_INTERRUPTIONS = 20  # more than a test causes; beyond it, the server is unreachable
 _NO_PAUSE = 1e-9  # seconds
 
 
 class NotCaughtUp(MessageStoreError):
-    """The limit of handler calls was reached, and messages are still left to handle.
+    """The limit of handler calls was reached, but messages are still left to handle.
 
-    Consumers whose handlers write what they or others read may continue indefinitely.
+    Handlers that write messages for themselves or each other may continue indefinitely.
     """
 
 
 def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = _LIMIT) -> None:
-    """Run consumers in turn, repeatedly, until none has anything left to handle.
+    """Run consumers in turn until none of them has anything left to handle.
 
     This includes messages that their handlers write for each other. Failed handlers are retried
     without pauses, within their consumer's `RetryPolicy`. Uncommitted messages are not waited for.
 
     Args:
-        factory: as for `Consumer.run`.
-        consumers: the consumers to run; those of a host are `*host.consumers`.
+        factory: creates the consumers' sessions, as for `Consumer.run`.
+        consumers: the consumers to run; pass those of a host as `*host.consumers`.
         limit: the maximum number of handler calls, of all consumers together.
 
     Raises:
         NotCaughtUp: the limit was reached.
         HandlerFailed: all attempts to handle a message have failed. See `Consumer.run` for other
             errors.
-        DBAPIError, OSError: the server is unreachable; the driver's error.
-        InvalidArgument: there is no consumer, or one of them has an async handler.
+        DBAPIError, OSError: the server is unreachable; this is the driver's error.
+        InvalidArgument: there is no consumer, or a consumer has an async handler.
     """
     for consumer in consumers:
         instance("consumer", consumer, Consumer).handlers.check_sync()
@@ -61,16 +61,16 @@ def catch_up(factory: sessionmaker[Session], *consumers: Consumer, limit: int = 
 async def catch_up_async(
     factory: async_sessionmaker[AsyncSession], *consumers: Consumer, limit: int = _LIMIT
 ) -> None:
-    """Do the same in a task; handlers may be async. See `catch_up`."""
+    """Run consumers in turn in a task; their handlers can be async. See `catch_up`."""
     for consumer, operations in _runs(consumers, limit):
         async with consumer._open_resources(factory):
             await AsyncRunner(factory).run(operations)
 
 
 def _runs(consumers: tuple[Consumer, ...], limit: int) -> Iterator[tuple[Consumer, Routine]]:
-    """Yield runs of each consumer in turn, until a whole round has called no handler."""
+    """Yield runs of each consumer in turn, until a full round has called no handler."""
     if not consumers:
-        raise InvalidArgument("There is no consumer to run: pass at least one")
+        raise InvalidArgument("catch_up needs at least one consumer, got none")
     for consumer in consumers:
         instance("consumer", consumer, Consumer)
     watch = _Watch(integer("limit", limit, 1))
@@ -89,7 +89,7 @@ def _without_pauses(settings: Settings) -> Settings:
 
 
 class _Watch:
-    """Counts handler calls and interruptions, and ends consumers beyond the limits.
+    """Counts handler calls and interruptions, and stops consumers at the limits.
 
     Attributes:
         calls: the number of handler calls.
@@ -125,10 +125,10 @@ class _Watch:
         if self.calls > self._limit:
             _, message = operation.calls[0]
             raise NotCaughtUp(
-                f"Handlers were called {self._limit} times, and consumer {consumer!r} has more to "
+                f"Handlers were called {self._limit} times, but consumer {consumer!r} has more to "
                 f"handle: message {message.global_position} of type {message.type!r} in stream "
-                f"{message.stream_name!r}. Handlers may be writing messages that they read; "
-                "otherwise, pass a greater limit"
+                f"{message.stream_name!r}. Handlers may be writing messages for themselves; if "
+                "not, pass a higher limit"
             )
 
     def _count_interruption(self, error: Exception) -> None:
