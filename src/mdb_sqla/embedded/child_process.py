@@ -1,4 +1,4 @@
-"""Programs that end with the process that started them, however it ends."""
+"""Child processes that end with the process that started them, however it ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from weakref import WeakSet
 
 __all__ = ["end", "start"]
 
-# Replaces itself with the program, and leaves a watcher that waits for a line on standard input,
-# which means that the program has ended. End of file without a line means that the process that
-# started it is dead: the watcher then interrupts the program and removes two folders. The watcher
-# is not a child of the program, because PostgreSQL monitors its children.
+# The script replaces itself with the program, and leaves a watcher behind that waits for a line on
+# standard input, which means that the program has ended. End of file without a line means that the
+# process that started the program is dead: the watcher then interrupts the program and removes two
+# folders. The watcher is not a child of the program, because PostgreSQL monitors its children.
 _SUPERVISE = """
 folder=$1 other=$2; shift 2
 exec 3<&0 </dev/null
@@ -40,14 +40,17 @@ def _close_pipes() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A child would keep the pipe open after the process that started the server has ended.
+    # A forked child would keep the pipe open after the process that started the server has ended.
     os.register_at_fork(after_in_child=_close_pipes)
 
 
 def start(
     folder: Path, other: Path, command: list[str], options: dict[str, Any]
 ) -> subprocess.Popen[bytes]:
-    """Start a program that logs to a folder; when this process ends, so do it and both folders."""
+    """Start a program that logs to `folder`.
+
+    When this process ends, the program is stopped, and both folders are removed.
+    """
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _SUPERVISE, "sh", str(folder), str(other), *command],
@@ -64,8 +67,8 @@ def start(
 
 def end(process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
-        # initdb and postgres shut down fast and cleanly on SIGINT. Repeated, because the first may
-        # arrive before they handle it.
+        # initdb and postgres shut down fast and cleanly on SIGINT. It is repeated, because the
+        # first signal may arrive before they can handle it.
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(1)

@@ -17,12 +17,12 @@ __all__ = ["lock_file_of", "status_of", "temporary_root", "unprivileged_user"]
 
 
 def unprivileged_user() -> pwd.struct_passwd | None:
-    """Return the user to run the server as if this process is root's, else None."""
+    """Return the user to run the server as if this process runs as root; otherwise None."""
     if sys.platform == "win32":
         raise EmbeddedPostgresError("The embedded server does not support Windows: use WSL")
     if os.geteuid() != 0:
         return None
-    import pwd  # not available on Windows, where this module can still be imported
+    import pwd  # not available on Windows, where this module must still be importable
 
     try:
         return pwd.getpwnam("postgres")
@@ -37,7 +37,7 @@ def temporary_root() -> Path:
 
 
 def lock_file_of(data: Path) -> list[str]:
-    """Return the lines of the server's lock file in a data directory, if there is one."""
+    """Return the lines of the server's lock file in a data directory; empty if there is none."""
     try:
         content = (data / "postmaster.pid").read_bytes()
     except FileNotFoundError:

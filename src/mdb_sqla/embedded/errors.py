@@ -6,4 +6,4 @@ __all__ = ["EmbeddedPostgresError"]
 
 
 class EmbeddedPostgresError(Exception):
-    """The server can't be started; the message ends with PostgreSQL's log, if there is any."""
+    """The server can't be started. The message ends with PostgreSQL's log, if there is one."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["TIMEOUT", "EmbeddedPostgres"]
 
 TIMEOUT = 60.0
-"""Seconds that a server may take to start."""
+"""The number of seconds that a server may take to start."""
 
 _PORT = 5432  # only part of the socket's name
 
@@ -39,24 +39,24 @@ _FIND_INACCESSIBLE = 'for folder; do test -x "$folder" || { printf %s "$folder";
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server whose lifetime is that of this process.
+    """A PostgreSQL server that runs until it is stopped, or until this process ends.
 
-    However the process ends, the server shuts down, and a temporary data directory is removed. It
-    listens only on a Unix socket in a private directory, accessible to its user and root, with
-    `trust` authentication. If this process is root's, the server runs as the user `postgres`, or
-    `nobody` if there is none.
+    However the process ends, the server shuts down and a temporary data directory is removed. The
+    server listens only on a Unix socket in a private directory, accessible to its user and root,
+    with `trust` authentication. If this process runs as root, the server runs as the user
+    `postgres`, or as `nobody` if there is no such user.
 
     Args:
-        data_directory: the data directory, which is created if missing or empty, and kept after
-            `stop()`; None for a temporary one.
+        data_directory: the data directory, which is initialized if it is missing or empty, and kept
+            after `stop()`; None for a temporary one.
         binaries: a directory with `postgres` and `initdb`, version 14 or later; None for those of
             the extra `embedded`.
         settings: settings as in `postgresql.conf`; address, port and socket can't be changed. With
             the default settings, commits are durable.
 
     Raises:
-        EmbeddedPostgresError: no binaries were given and the extra isn't installed, or this is
-            Windows.
+        EmbeddedPostgresError: no binaries were passed and the extra `embedded` is not installed, or
+            the platform is Windows.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class EmbeddedPostgres:
         return major_version(self._binaries)
 
     def start(self) -> Self:
-        """Start the server, unless started, and wait until it accepts connections.
+        """Start the server, unless it is running, and wait until it accepts connections.
 
         Raises:
-            EmbeddedPostgresError: it can't be started; no process is left running.
+            EmbeddedPostgresError: the server can't be started; no process is left running.
         """
         if self._folder is not None:
             return self
@@ -110,10 +110,10 @@ class EmbeddedPostgres:
         return self
 
     def stop(self) -> None:
-        """Shut down the server, wait for it, and remove a temporary data directory.
+        """Shut down the server, wait until it has ended, and remove a temporary data directory.
 
-        Open transactions are rolled back. It does nothing if the server isn't started, or was
-        started by the parent of this process.
+        Open transactions are rolled back. No effect if the server isn't running, or if the parent
+        of this process has started it.
         """
         if self._folder is not None and self._starter == os.getpid():
             self._folder = None
@@ -121,7 +121,7 @@ class EmbeddedPostgres:
             self._running.close()
 
     def url(self, database: str = "postgres", driver: str = "psycopg") -> URL:
-        """Return the URL of a database of the running server, as its superuser.
+        """Return the URL to connect to a database of the running server as its superuser.
 
         Raises:
             EmbeddedPostgresError: the server isn't started.
@@ -144,7 +144,7 @@ class EmbeddedPostgres:
 
     def _popen_options(self) -> dict[str, Any]:
         """Return the options of `Popen` for every program of the server."""
-        # Variables such as PGCLIENTENCODING are meant for other servers.
+        # Variables such as PGCLIENTENCODING are for other servers.
         environment = {name: os.environ[name] for name in os.environ if not name.startswith("PG")}
         options: dict[str, Any] = {"cwd": "/", "env": environment}
         if self._user:
@@ -175,7 +175,7 @@ class EmbeddedPostgres:
         return folder
 
     def _make_reachable(self, *folders: Path) -> None:
-        """Make folders and binaries accessible to the server's user, copying binaries if needed."""
+        """Make folders and binaries accessible to the server's user; copy binaries if needed."""
         name = f"postgresql-{self.version}"
         if self._user is None:
             return
@@ -187,7 +187,7 @@ class EmbeddedPostgres:
         inaccessible = self._output_of("/bin/sh", "-c", _FIND_INACCESSIBLE, "sh", *paths)
         if inaccessible:
             raise EmbeddedPostgresError(
-                f"{inaccessible} is not accessible to the user {self._user.pw_name}, as whom "
+                f"{inaccessible} is not accessible to the user {self._user.pw_name}, as which "
                 "PostgreSQL runs if root starts it: use a data directory that this user can access"
             )
 
@@ -235,7 +235,7 @@ class EmbeddedPostgres:
         max_wait = {"": 0.0, "stopping": TIMEOUT}
         begin = time.monotonic()
         while time.monotonic() - begin < max_wait.get(status_of(data), 1.0):
-            time.sleep(0.01)  # its status is a file, which nothing announces
+            time.sleep(0.01)  # the status is in a file, whose changes are not announced
         deadline = time.monotonic() + TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
         # The folder distinguishes this server's lock file from that of a crashed one.
