@@ -1,8 +1,8 @@
-"""What Alembic must not do with the store's revisions where an application's history includes them.
+"""Guards for the store's revisions in applications whose history includes them.
 
-Alembic has no hooks for these: it leaves out a location that it does not find without a word, and
-puts a new revision beside the one that it follows, which may be in the installed package. So two of
-its public methods are wrapped, for every command, as soon as Alembic is imported.
+Alembic silently ignores a version location that it can't find, and it creates a new revision in the
+folder of the revision that it follows, which may be in the installed package. It has no hooks for
+either. So two of its public methods are wrapped, for every command, as soon as Alembic is imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Alembic loads this module while it is being imported itself, so nothing of it is imported up here.
+# Alembic loads this module while Alembic itself is being imported, so don't import it at the top.
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import Script, ScriptDirectory
@@ -24,10 +24,10 @@ _LOCATIONS = {f"{_PACKAGE}:", f"{_PACKAGE}.role:"}
 
 
 def install() -> None:
-    """Wrap the methods, once in a process."""
+    """Wrap the methods. Must be called only once in a process."""
     from alembic.script import ScriptDirectory
 
-    # Types know neither the function of a classmethod nor that a method is replaced.
+    # Types know neither the function of a classmethod nor the replacement of a method.
     load = ScriptDirectory.from_config.__func__  # type: ignore[attr-defined]
     generate = ScriptDirectory.generate_revision
 
@@ -41,7 +41,7 @@ def install() -> None:
         self: ScriptDirectory, revid: str, message: str | None, head: Any = None, **options: Any
     ) -> Script | None:
         if options.get("version_path") is None and self.version_locations:
-            options["version_path"] = _own_folder(self, head)
+            options["version_path"] = _application_folder(self, head)
         return generate(self, revid, message, head, **options)
 
     ScriptDirectory.from_config = classmethod(from_config)  # type: ignore[method-assign, assignment]
@@ -54,20 +54,20 @@ def _check_locations(locations: list[str]) -> None:
     for location in locations:
         if _PACKAGE in location and location not in _LOCATIONS:
             raise CommandError(
-                f"version_locations has {location!r}, and not {_PACKAGE + ':'!r}: it was split at "
-                "the wrong place. Set path_separator = newline, and put each location on a line of "
-                "its own"
+                f"version_locations has {location!r} instead of {_PACKAGE + ':'!r}: it was split "
+                "at the wrong place. Set path_separator = newline, and put each location on a "
+                "separate line"
             )
 
 
-def _own_folder(script: ScriptDirectory, head: Any) -> Path | None:
-    """Return the folder of the application's that a new revision belongs to.
+def _application_folder(script: ScriptDirectory, head: Any) -> Path | None:
+    """Return the folder of the application that a new revision belongs to.
 
     Returns:
-        None where Alembic finds it by itself, or says what is wrong.
+        The folder, or None if Alembic determines it itself or reports an error.
 
     Raises:
-        CommandError: the revision would follow none but ours.
+        CommandError: the revision would follow only revisions of the store.
     """
     from alembic.util import CommandError
 
@@ -75,12 +75,13 @@ def _own_folder(script: ScriptDirectory, head: Any) -> Path | None:
         heads = [each for each in script.get_revisions(head or "head") if each is not None]
     except CommandError:
         return None
-    ours = Path(str(files(_PACKAGE)))
+    package = Path(str(files(_PACKAGE)))
     folders = [Path(each.path).parent for each in heads]
-    own = [folder for folder in folders if not folder.is_relative_to(ours)]
-    if folders and not own:
+    of_application = [folder for folder in folders if not folder.is_relative_to(package)]
+    if folders and not of_application:
         raise CommandError(
-            "The new revision would become part of the history of mdb_sqla. For the first of your "
-            "own pass --head base, --version-path and --branch-label, later --head LABEL@head"
+            "The new revision would become part of the history of mdb_sqla. For your first "
+            "revision, pass --head base, --version-path and --branch-label; for later ones, pass "
+            "--head LABEL@head"
         )
-    return own[0] if own else None
+    return of_application[0] if of_application else None

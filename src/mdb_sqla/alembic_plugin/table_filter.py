@@ -1,14 +1,15 @@
-"""Keeping autogenerate away from the store's own tables.
+"""A filter that hides the store's tables from autogenerate.
 
-The store's revisions own them, and no application's metadata has them, so that `alembic check` and
-`revision --autogenerate` would propose to drop them wherever they look into the store's schema.
+The tables belong to the store's revisions and are not part of an application's metadata. Without
+the filter, `alembic check` and `revision --autogenerate` would propose to drop them if they inspect
+the store's schema.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# Alembic loads this module while it is being imported itself, so nothing of it is imported up here.
+# Alembic loads this module while Alembic itself is being imported, so don't import it at the top.
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
@@ -32,14 +33,14 @@ def register(plugin: Plugin) -> None:
     from alembic.util import DispatchPriority
 
     plugin.add_autogenerate_comparator(
-        _remove_own_tables,
+        _remove_store_tables,
         "autogenerate",
         qualifier="postgresql",
         priority=DispatchPriority.LAST,
     )
 
 
-def _remove_own_tables(
+def _remove_store_tables(
     autogen_context: AutogenContext, upgrade_ops: UpgradeOps
 ) -> PriorityDispatchResult:
     from alembic.util import PriorityDispatchResult
@@ -49,19 +50,19 @@ def _remove_own_tables(
 
     context = autogen_context.migration_context
     store_schema = configured_schema(context)
-    # Without a schema, Alembic means what the search_path leads to.
+    # An operation without a schema refers to the first such table in the search path.
     found = text(
         "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
         "WHERE pg_class.oid = to_regclass(quote_ident(:name))"
     )
-    assert context.connection is not None  # noqa: S101 (there is no comparison without one)
+    assert context.connection is not None  # noqa: S101 (a comparison needs a connection)
     schemas = {name: context.connection.scalar(found, {"name": name}) for name in _TABLES}
 
-    def is_own(operation: MigrateOperation) -> bool:
+    def is_store_table(operation: MigrateOperation) -> bool:
         name = getattr(operation, "table_name", None)
         if name not in _TABLES:
             return False
         return bool((getattr(operation, "schema", None) or schemas[name]) == store_schema)
 
-    upgrade_ops.ops[:] = [operation for operation in upgrade_ops.ops if not is_own(operation)]
+    upgrade_ops.ops[:] = [each for each in upgrade_ops.ops if not is_store_table(each)]
     return PriorityDispatchResult.CONTINUE
