@@ -32,7 +32,7 @@ WITH lock AS MATERIALIZED (
   -- Separate, because there are few: a join of all key locks would compare each of them with all others.
   SELECT key, virtualtransaction, pid FROM key_lock WHERE NOT granted
 ), waiting AS MATERIALIZED (
-  -- Another store in the database may have the same categories. Writers of this store have locked its sequence.
+  -- Another store in the database may have the same categories. Writers to this store hold a lock on its sequence.
   SELECT
     holder.virtualtransaction, waiter.virtualtransaction AS waiter, waiter.pid,
     waiter.virtualtransaction IN (
