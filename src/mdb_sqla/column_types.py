@@ -23,7 +23,7 @@ __all__ = [
     "JSONText",
     "UTCDateTime",
     "UUIDText",
-    "held_by_python",
+    "fits_datetime",
     "json_deserializer",
     "json_serializer",
     "normalized",
@@ -34,15 +34,16 @@ __all__ = [
 
 _TIMESTAMP = TIMESTAMP(timezone=False)
 
-# SQLAlchemy stores the engine's `json_serializer` and `json_deserializer` under these names. Its
-# type JSON can't be used for text columns with psycopg, which it expects to decode JSON.
+# SQLAlchemy stores the engine's `json_serializer` and `json_deserializer` as private attributes of
+# the dialect. Its type JSON can't be used for text columns with psycopg, because it expects the
+# driver to decode JSON.
 
 
 def json_serializer(dialect: Dialect) -> Callable[[Any], str]:
-    """Return the engine's JSON serializer, with checks that PostgreSQL can store the text.
+    """Return the engine's JSON serializer, with a check that PostgreSQL can store the text.
 
-    Besides the serializer's errors it raises `ValueError` for NUL and surrogates, and `TypeError`
-    if the serializer returns neither text nor bytes.
+    In addition to its own errors, the serializer raises `ValueError` for NUL and surrogates, and
+    `TypeError` if it would return neither text nor bytes.
     """
     serialize: Callable[[Any], Any] = getattr(dialect, "_json_serializer", None) or json.dumps
 
@@ -53,8 +54,7 @@ def json_serializer(dialect: Dialect) -> Callable[[Any], str]:
             text = str(text, "utf-8")
         elif not isinstance(text, str):
             raise TypeError(
-                "the engine's json_serializer must return a string or bytes, returned "
-                f"{described(text)}"
+                f"the engine's json_serializer must return a string or bytes, got {described(text)}"
             )
         if not is_storable(text):
             raise ValueError("PostgreSQL can't store NUL or surrogate characters")
@@ -71,18 +71,18 @@ def json_deserializer(dialect: Dialect) -> Callable[[str], Any]:
 
 _CODEC = (
     "The driver must return {} as {} or ISO text, but a codec or loader of the application "
-    "returned {!r}"
+    "returned {}"
 )
 
 
 class JSONText(TypeDecorator[Any]):
-    """JSON that the server returns as text, decoded by the engine's deserializer."""
+    """JSON that the server returns as text and the engine's deserializer decodes."""
 
     impl = Text
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Any]:
-        """Return the function that decodes the text; None stays None."""
+        """Return a function that decodes the text; None stays None."""
         deserialize = json_deserializer(dialect)
 
         def process(value: str | None) -> Any:
@@ -121,7 +121,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"The time must have a time zone, got {value!r}")
+            raise ValueError(f"time must have a time zone, got {value!r}")
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -132,7 +132,8 @@ class UTCDateTime(TypeDecorator[datetime]):
 class Instant(TypeDecorator[datetime]):
     """A timestamp with time zone, as an aware `datetime` in UTC.
 
-    It is selected without time zone, because psycopg decodes one only with an ISO `DateStyle`.
+    It is selected without its time zone, because psycopg decodes time zones only with an ISO
+    `DateStyle`.
     """
 
     impl = TIMESTAMP(timezone=True)
@@ -147,8 +148,8 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else _utc(value)
 
 
-def held_by_python(time: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a time fits into `datetime`: PostgreSQL also has infinity, and more years."""
+def fits_datetime(time: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return an expression: whether a time fits into `datetime`, unlike infinity or some years."""
     first, last = (
         f"timestamp '{day}'" for day in ("0001-01-01 00:00", "9999-12-31 23:59:59.999999")
     )
@@ -157,12 +158,12 @@ def held_by_python(time: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def time_column(time: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a time as drivers can decode it; NULL for one on which they would fail."""
-    return case((held_by_python(time), type_coerce(time, _TIMESTAMP)))
+    """Return an expression: a time that drivers can decode, or NULL if they would fail."""
+    return case((fits_datetime(time), type_coerce(time, _TIMESTAMP)))
 
 
 def normalized(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-    """Return rows with a UUID as first column, and a `datetime` without zone or None as last.
+    """Convert the first column of rows to UUIDs, and the last to `datetime`s without zone, or None.
 
     Raises:
         InvalidArgument: a codec of the application returns values that can't be converted.
@@ -189,11 +190,11 @@ def _utc(value: Any) -> datetime:
         # Several times as fast as `value.replace(tzinfo=UTC)`.
         return datetime.combine(value, value.time(), UTC)
     except (AttributeError, TypeError, ValueError) as error:
-        raise InvalidArgument(_CODEC.format("timestamps", "datetime", value)) from error
+        raise InvalidArgument(_CODEC.format("timestamps", "datetime", described(value))) from error
 
 
 def uuid_of(value: Any) -> UUID:
-    """Return the UUID of a value that a driver returned.
+    """Convert a value that a driver returned to a UUID.
 
     Raises:
         InvalidArgument: a codec of the application returns values that can't be converted.
@@ -201,4 +202,4 @@ def uuid_of(value: Any) -> UUID:
     try:
         return value if isinstance(value, UUID) else UUID(value)
     except (AttributeError, TypeError, ValueError) as error:
-        raise InvalidArgument(_CODEC.format("UUIDs", "UUID", value)) from error
+        raise InvalidArgument(_CODEC.format("UUIDs", "UUID", described(value))) from error

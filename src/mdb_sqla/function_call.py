@@ -27,7 +27,7 @@ class _ServerFunction(Function[_T]):
 
 @compiles(_ServerFunction)
 def _compile(element: _ServerFunction[Any], compiler: SQLCompiler, **kw: Any) -> str:
-    # Only the schema of a table follows `schema_translate_map`.
+    # `schema_translate_map` applies only to tables.
     qualified = element._clone()
     qualified.packagenames = (compiler.preparer.schema_for_object(tables.messages),)
     return compiler.visit_function(qualified, **kw)
@@ -36,13 +36,13 @@ def _compile(element: _ServerFunction[Any], compiler: SQLCompiler, **kw: Any) ->
 def call(
     name: str, result: TypeEngine[Any], *arguments: tuple[Any, TypeEngine[Any]]
 ) -> Function[Any]:
-    """Return the call of a server function with typed arguments."""
+    """Return a call of a server function with typed arguments."""
     typed = (type_coerce(value, type_) for value, type_ in arguments)
     return _ServerFunction(name, *typed, type_=result)
 
 
 def message_table(name: str, *arguments: tuple[Any, TypeEngine[Any]]) -> TableValuedAlias:
-    """Return the call of a server function that returns messages, as a table."""
+    """Return a call of a server function that returns messages, as a table."""
     return call(name, Text(), *arguments).table_valued(
         column("id", UUIDText),
         column("stream_name", Text),

@@ -1,6 +1,6 @@
-"""A typed construct for every server function, for use in any statement.
+"""A typed construct for every server function, for use in any SQLAlchemy statement.
 
-Arguments are values, bind parameters or SQL expressions. Functions that return messages are
+Arguments can be values, bind parameters or SQL expressions. Functions that return messages are
 table-valued: select from them, join them with other tables, or use `.lateral()`. Their columns are
 those of the composite type `message`.
 
@@ -65,7 +65,7 @@ def cardinal_id(stream_name: Any) -> Function[str | None]:
 
 
 def is_category(stream_name: Any) -> Function[bool]:
-    """Whether a name has no id."""
+    """Whether a stream name has no id, so that it is the name of a category."""
     return call("is_category", Boolean(), (stream_name, _TEXT))
 
 
@@ -80,7 +80,7 @@ def message_store_version() -> Function[str]:
 
 
 def acquire_lock(stream_name: Any) -> Function[int]:
-    """Lock the category of a stream until the transaction ends; returns the lock's key."""
+    """Lock the category of a stream until the transaction ends; return the key of the lock."""
     return call("acquire_lock", _BIGINT, (stream_name, _TEXT))
 
 
@@ -97,7 +97,7 @@ def write_message(
     metadata: Any = None,
     expected_version: Any = None,
 ) -> Function[int]:
-    """Write a message; returns its position in the stream."""
+    """Write a message; return its position in the stream."""
     return call(
         "write_message",
         _BIGINT,
@@ -113,11 +113,11 @@ def write_message(
 def write_messages(
     messages: Any, expected_versions: Any = None, idempotent: Any = None
 ) -> TableValuedAlias:
-    """Write the messages of a JSON document; returns a row for each, with its positions.
+    """Write the messages in a JSON document; return a row with the positions of each.
 
-    `messages` is `[{"id", "stream_name", "type", "data", "metadata"}, ...]`, `expected_versions`
-    `{"stream name": version, ...}`. Unless `idempotent` is false, a message already stored is
-    skipped.
+    `messages` is `[{"id", "stream_name", "type", "data", "metadata"}, ...]`, and
+    `expected_versions` is `{"stream name": version, ...}`. Messages that are already stored are
+    skipped, unless `idempotent` is false.
     """
     idempotent = True if idempotent is None else idempotent
     return call(
@@ -134,10 +134,10 @@ def write_messages(
 
 
 def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
-    """Lock streams and draw global positions, for inserting messages into the table directly.
+    """Lock streams and reserve global positions, to insert messages into the table directly.
 
-    Returns a row of two arrays: the streams' versions, in the order of the names, and the
-    positions.
+    Returns one row with two arrays: the streams' versions, in the order of the names, and the
+    global positions.
     """
     return call("prepare_copy", _TEXT, (stream_names, _TEXTS), (number, _BIGINT)).table_valued(
         column("versions", ARRAY(BigInteger)),
@@ -157,7 +157,7 @@ def set_lock_granularity(granularity: Any) -> Function[None]:
 
 
 def last_global_position() -> Function[int]:
-    """The last global position drawn, whether its transaction has ended or not."""
+    """The last global position that was assigned, even if its transaction is still open."""
     return call("last_global_position", _BIGINT)
 
 
@@ -169,7 +169,7 @@ def settled_position(category: Any = None) -> Function[int]:
 def get_stream_messages(
     stream_name: Any, position: Any = None, batch_size: Any = None, condition: Any = None
 ) -> TableValuedAlias:
-    """The messages of a stream from a position on, in order."""
+    """The messages of a stream in order, starting at a position."""
     return message_table(
         "get_stream_messages",
         (stream_name, _TEXT),
@@ -188,7 +188,7 @@ def get_category_messages(
     consumer_group_size: Any = None,
     condition: Any = None,
 ) -> TableValuedAlias:
-    """The messages of a category from a global position on, in order."""
+    """The messages of a category in order, starting at a global position."""
     return message_table(
         "get_category_messages",
         (category, _TEXT),
@@ -210,7 +210,7 @@ def get_messages(
     consumer_group_size: Any = None,
     condition: Any = None,
 ) -> TableValuedAlias:
-    """The messages of several categories, or of all, from a global position on, in order."""
+    """The messages of several categories, or of all, in order, starting at a global position."""
     return message_table(
         "get_messages",
         (categories, _TEXTS),
@@ -224,5 +224,5 @@ def get_messages(
 
 
 def get_last_stream_message(stream_name: Any, type: Any = None) -> TableValuedAlias:  # noqa: A002
-    """The last message of a stream, optionally of a type; no row if there is none."""
+    """The last message of a stream, or its last one of a type; no row if there is none."""
     return message_table("get_last_stream_message", (stream_name, _TEXT), (type, _TEXT))

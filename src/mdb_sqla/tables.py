@@ -1,9 +1,9 @@
-"""The tables and report views, for use in any statement.
+"""The tables and report views of a store, for use in any SQLAlchemy statement.
 
-They have a separate `MetaData`, which is managed by the store's revisions: do not add it to your
-`target_metadata`. Choose another schema with the execution option
-`schema_translate_map={"message_store": "events"}`, which also applies to the functions. None means
-the first schema of the search path.
+They have a separate `MetaData`. The store's revisions manage it, so do not add it to your
+`target_metadata`. To use another schema, set the execution option
+`schema_translate_map={"message_store": "events"}`, which also applies to the server functions. None
+means the first schema of the search path.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Date, Double, Select, cast, func, literal, select
 
 from mdb_sqla import functions
-from mdb_sqla.column_types import held_by_python
+from mdb_sqla.column_types import fits_datetime
 from mdb_sqla.tables import messages
 
 __all__ = ["SETTINGS", "Sample"]
@@ -78,7 +78,7 @@ class Sample:
         """Select the last position before a day; NULL if there is none."""
         last = func.max(messages.c.global_position)
         # A time that Python can't represent, such as -infinity, is not the time of the write.
-        is_before = messages.c.time < _begin(day), held_by_python(messages.c.time)
+        is_before = messages.c.time < _begin(day), fits_datetime(messages.c.time)
         return self._from(select(last)).where(*is_before)
 
     def _number(self) -> Any:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
-from mdb_sqla.column_types import held_by_python
+from mdb_sqla.column_types import fits_datetime
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
@@ -157,7 +157,7 @@ class _Backlog:
         examined = self._beyond(category).limit(limit).subquery("messages")
         is_one = and_(*self._conditions(examined.c))
         # Infinity has no age; before PostgreSQL 17 it can't even be subtracted.
-        has_age = held_by_python(examined.c.time)
+        has_age = fits_datetime(examined.c.time)
         last = case((func.count() >= limit, func.max(examined.c.time).filter(has_age)))
         since = func.coalesce(func.min(examined.c.time).filter(is_one, has_age), last)
         age = func.timezone("utc", func.clock_timestamp()) - since

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from mdb_sqla import functions, tables
-from mdb_sqla.column_types import held_by_python, normalized, time_column
+from mdb_sqla.column_types import fits_datetime, normalized, time_column
 from mdb_sqla.database.execution import Database, execute, execute_raw
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.store.read_statements import settled_position, version
@@ -210,7 +210,7 @@ def _columns(messages: TableValuedAlias) -> list[ColumnElement[Any]]:
         # In JSON, the format of a time does not depend on DateStyle.
         case(
             (
-                ~held_by_python(columns.time),
+                ~fits_datetime(columns.time),
                 func.pg_catalog.to_jsonb(columns.time).op("#>>")(_WHOLE),
             )
         ),
