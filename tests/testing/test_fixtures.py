@@ -245,6 +245,7 @@ def test_an_env_py_with_settings_of_its_own(
     application.makeconftest(
         PLUGIN
         + "import pytest\nfrom alembic import command\nfrom alembic.config import Config\n"
+        + "from sqlalchemy import URL\n"
         + textwrap.dedent(fixture)
     )
     application.makepyfile(ONE)
