@@ -1,5 +1,7 @@
 """Event store, message store and transactional outbox for SQLAlchemy and PostgreSQL."""
 
+from typing import TYPE_CHECKING
+
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.consumers.group import Group
@@ -59,6 +61,19 @@ from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.words.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        # importlib.metadata takes a tenth of the time of this import.
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("mdb_sqla")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "NO_STREAM",

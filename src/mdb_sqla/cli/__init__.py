@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from inspect import getdoc
+from typing import Annotated
 
-import psycopg
 import typer
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mdb_sqla.cli import (
     consumer_commands,
@@ -21,12 +23,55 @@ from mdb_sqla.cli import (
     transfer_commands,
     verify_commands,
 )
-from mdb_sqla.cli.options import discard_output, fail, prepare_streams
+from mdb_sqla.cli.failures import described
+from mdb_sqla.cli.help_pages import HelpCommand, HelpGroup
+from mdb_sqla.cli.options import discard_output, fail, output, prepare_streams
 from mdb_sqla.database.error_translation import translated
-from mdb_sqla.embedded import EmbeddedPostgresError
-from mdb_sqla.errors import MessageStoreError
 
 __all__ = ["main"]
+
+_COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
+    "Store": {
+        "upgrade": store_commands.upgrade,
+        "revision": store_commands.revision,
+        "downgrade": store_commands.downgrade,
+        "create-database": database_commands.create_database,
+        "delete-database": database_commands.delete_database,
+        "recreate-database": database_commands.recreate_database,
+        "clear": database_commands.clear,
+        "lock-granularity": store_commands.granularity,
+    },
+    "Messages": {
+        "write": message_commands.write,
+        "print": message_commands.print_messages,
+        "tail": message_commands.tail,
+        "export": transfer_commands.export_messages,
+        "import": transfer_commands.import_messages,
+    },
+    "Consumers": {
+        "host": host_command.run_host,
+        "relay": relay_command.run_relays,
+        "consumers": consumer_commands.consumers,
+        "reset-consumer": consumer_commands.reset_consumer,
+    },
+    "Reports": {
+        "summary": report_commands.summary,
+        "report": report_commands.report,
+        "verify": verify_commands.verify,
+        "benchmark": verify_commands.benchmark,
+        "version": database_commands.version,
+    },
+    "Development": {
+        "dev": server_commands.dev,
+        "demo": server_commands.demo,
+    },
+}
+
+_DEAD_LETTERS: dict[str, Callable[..., object]] = {
+    "list": dead_letter_commands.list_letters,
+    "replay": dead_letter_commands.replay_letters,
+    "skip": dead_letter_commands.skip_letter,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,56 +84,61 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with translated():
             _app()(args=arguments)
-    except (MessageStoreError, EmbeddedPostgresError) as error:
-        fail(". ".join([str(error), *getattr(error, "__notes__", ())]))
-    except ArgumentError as error:
-        fail(f"Invalid database URL: {error}")
-    except (SQLAlchemyError, psycopg.Error) as error:
-        fail(str(getattr(error, "orig", None) or error))
-    except OSError as error:
-        discard_output()
-        fail(error.strerror or str(error))
+    except Exception as error:
+        if isinstance(error, OSError):
+            discard_output()
+        if (failure := described(error)) is None:
+            raise
+        fail(*failure)
 
 
 def _app() -> typer.Typer:
-    app = typer.Typer(
-        name="mdb",
-        help="Message store for SQLAlchemy and PostgreSQL.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-    app.command()(store_commands.upgrade)
-    app.command()(store_commands.revision)
-    app.command()(store_commands.downgrade)
-    app.command(name="create-database")(database_commands.create_database)
-    app.command(name="delete-database")(database_commands.delete_database)
-    app.command(name="recreate-database")(database_commands.recreate_database)
-    app.command()(database_commands.clear)
-    app.command()(database_commands.version)
-    app.command()(message_commands.write)
-    app.command(name="print")(message_commands.print_messages)
-    app.command()(message_commands.tail)
-    app.command(name="export")(transfer_commands.export_messages)
-    app.command(name="import")(transfer_commands.import_messages)
-    app.command(name="lock-granularity")(store_commands.granularity)
-    app.command(name="host")(host_command.run_host)
-    app.command(name="relay")(relay_command.run_relays)
-    app.command()(report_commands.report)
-    app.command()(report_commands.summary)
-    app.command()(consumer_commands.consumers)
-    app.command(name="reset-consumer")(consumer_commands.reset_consumer)
-    app.add_typer(_dead_letters(), name="dead-letters")
-    app.command()(verify_commands.verify)
-    app.command()(verify_commands.benchmark)
-    app.command()(server_commands.dev)
-    app.command()(server_commands.demo)
+    app = _group("Event store, message store and outbox for SQLAlchemy and PostgreSQL.")
+    app.callback()(_mdb)
+    for panel, commands in _COMMANDS.items():
+        for name, function in commands.items():
+            _add(app, name, function, panel)
+        if panel == "Consumers":
+            app.add_typer(_dead_letters(), name="dead-letters", rich_help_panel=panel)
     return app
 
 
 def _dead_letters() -> typer.Typer:
-    app = typer.Typer(no_args_is_help=True, help="List, replay or skip dead letters.")
-    app.command(name="list")(dead_letter_commands.list_letters)
-    app.command(name="replay")(dead_letter_commands.replay_letters)
-    app.command(name="skip")(dead_letter_commands.skip_letter)
+    app = _group("List, replay or skip dead letters.")
+    for name, function in _DEAD_LETTERS.items():
+        _add(app, name, function)
     return app
+
+
+def _add(
+    app: typer.Typer, name: str, function: Callable[..., object], panel: str | None = None
+) -> None:
+    # Lines of a paragraph are filled anew.
+    text = re.sub(r"(?<!\n)\n(?!\n)", " ", getdoc(function) or "")
+    app.command(name, cls=HelpCommand, help=text, rich_help_panel=panel)(function)
+
+
+def _group(help_: str) -> typer.Typer:
+    return typer.Typer(
+        cls=HelpGroup, help=help_, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        output.print(f"mdb_sqla {version('mdb_sqla')}")
+        raise typer.Exit
+
+
+def _mdb(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Print the version of mdb_sqla.",
+        ),
+    ] = False,
+) -> None:
+    pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,18 +10,26 @@ import typer
 from mdb_sqla.admin import consumer_overview
 from mdb_sqla.admin.consumer_overview import ConsumerOverview
 from mdb_sqla.admin.consumer_overview import consumers as read_consumers
+from mdb_sqla.cli.listing import print_paragraph, print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
-from mdb_sqla.cli.options import Schema, Url, connected, output
-from mdb_sqla.cli.printing import Json, print_json, shown, table
+from mdb_sqla.cli.options import Schema, Url, Verbose, connected, errors, output
+from mdb_sqla.cli.printing import Json, print_json, shown
+from mdb_sqla.cli.quantities import ago, global_position
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
+from mdb_sqla.words.durations import duration
 
 __all__ = ["consumers", "reset_consumer"]
 
 _UNKNOWN = "?"
 
 
-def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
+def consumers(
+    url: Url = None,
+    schema: Schema = DEFAULT_SCHEMA,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> None:
     """Show each consumer's position, lag and group members.
 
     Also shows long-open write transactions, which may hold consumers back.
@@ -43,63 +50,95 @@ def consumers(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) 
         return
     if found:
         _print_consumers(found)
+        _print_members(found)
+        if verbose:
+            _print_details(found)
+        _print_notes(found)
     else:
-        output.print("No consumers.")
+        errors.print("No consumers.")
     print_open_writers(writers)
 
 
 def _print_consumers(found: list[ConsumerOverview]) -> None:
-    rows = table("consumer", "reads", "position", "lag", "seconds", "updated", "dead letters")
-    for consumer in found:
-        rows.add_row(
+    rows = [
+        (
             shown(consumer.name),
-            shown(_reads(consumer)),
-            str(min((slot.position for slot in consumer.slots), default="new")),
+            shown(_categories(consumer)),
+            f"{min(slot.position for slot in consumer.slots):,}" if consumer.slots else "new",
             *_lag(consumer),
-            _last_update(consumer),
-            str(consumer.dead_letters),
+            f"{consumer.dead_letters:,}",
         )
-    output.print(rows)
-    _print_members(found)
-    if any(consumer.reads is None for consumer in found):
-        output.print("\n? unknown: the consumer has not started yet")
+        for consumer in found
+    ]
+    numbers = ["position", "lag", "behind", "dead letters"]
+    print_table(output, ["consumer", "reads"], rows, numbers=numbers)
 
 
 def reset_consumer(
-    url: Url,
-    consumer: Annotated[str, typer.Argument(help="The consumer's name.")],
+    consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")],
+    url: Url = None,
     start: Annotated[
-        int, typer.Option(min=1, help="Global position of the first message to handle.")
+        int,
+        typer.Option(
+            metavar="N",
+            parser=global_position,
+            help="Global position of the first message to handle.",
+        ),
     ] = 1,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Restart a consumer from the beginning or from a global position.
+    """Restart a consumer from the beginning or a global position.
 
-    Its dead letters from that position on are deleted, and those messages handled again.
+    It handles all messages from there on again; their dead letters are deleted.
 
     Example: mdb reset-consumer billing --start 4711
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         consumer_overview.reset_consumer(connection, consumer, start)
-    output.print(shown(f"Reset {consumer} to start at global position {start}."))
+    output.print(shown(f"Reset {consumer} to start at global position {start:,}."))
 
 
 def _print_members(found: list[ConsumerOverview]) -> None:
-    groups = table("consumer", "member", "status", "slots")
+    rows = []
     for consumer in found:
         for member in consumer.members:
-            groups.add_row(
-                shown(consumer.name),
-                shown(member.name),
-                "alive" if member.is_alive else "dead",
-                ", ".join(str(slot) for slot in member.slots) or "none",
-            )
+            status = "alive" if member.is_alive else "dead"
+            slots = ", ".join(str(slot) for slot in member.slots) or "none"
+            rows.append((shown(consumer.name), shown(member.name), status, slots))
         free = [str(slot.slot) for slot in consumer.slots if slot.owner is None]
         if consumer.members and free:
-            groups.add_row(shown(consumer.name), "unassigned", "", ", ".join(free))
-    if groups.rows:
+            rows.append((shown(consumer.name), "unassigned", "", ", ".join(free)))
+    if rows:
         output.print("\nGroup members")
-        output.print(groups)
+        print_table(output, ["consumer", "member", "status", "slots"], rows)
+
+
+def _print_details(found: list[ConsumerOverview]) -> None:
+    for consumer in found:
+        output.print(f"\n{shown(consumer.name)}")
+        details = [f"reads {_reads(consumer)}"]
+        if consumer.slots:
+            updated_at = max(slot.updated_at for slot in consumer.slots)
+            details.append(f"saved {updated_at:%Y-%m-%d %H:%M:%S.%f}Z, {ago(updated_at)}")
+        if len(consumer.slots) > 1:
+            slots = (f"{slot.slot}: {slot.position:,}" for slot in consumer.slots)
+            details.append(f"positions of its slots: {'; '.join(slots)}")
+        for detail in details:
+            print_paragraph(output, shown(detail), indent="  ")
+
+
+def _print_notes(found: list[ConsumerOverview]) -> None:
+    if any(consumer.reads is None for consumer in found):
+        output.print("\n? unknown: the consumer has not started yet")
+    if any(_has_condition(consumer) for consumer in found):
+        output.print("\n<= at most: the consumer also has an SQL condition, which is not counted")
+
+
+def _categories(consumer: ConsumerOverview) -> str:
+    if consumer.reads is None:
+        return _UNKNOWN
+    first, *others = consumer.reads.categories or ["all categories"]
+    return f"{first} and {len(others)} more" if others else first
 
 
 def _reads(consumer: ConsumerOverview) -> str:
@@ -120,17 +159,16 @@ def _lag(consumer: ConsumerOverview) -> tuple[str, str]:
     lag = consumer.lag
     if lag is None or consumer.reads is None:
         return _UNKNOWN, _UNKNOWN
-    # The lag does not apply the condition.
-    most = "at most " if consumer.reads.condition is not None and not lag.at_least else ""
-    return f"{most}{lag.messages:,}{'+' * lag.at_least}", f"{lag.seconds:,.1f}"
+    most = "<= " if _has_condition(consumer) else ""
+    return f"{most}{lag.messages:,}{'+' * lag.at_least}", duration(lag.seconds)
 
 
-def _last_update(consumer: ConsumerOverview) -> str:
-    updated_at = max((slot.updated_at for slot in consumer.slots), default=None)
-    if updated_at is None:
-        return "never"
-    ago = datetime.now(UTC) - updated_at
-    return f"{max(ago.total_seconds(), 0):,.0f} s ago"
+def _has_condition(consumer: ConsumerOverview) -> bool:
+    """Whether the lag ignores a condition, so that the true one may be lower."""
+    reads, lag = consumer.reads, consumer.lag
+    return (
+        reads is not None and reads.condition is not None and lag is not None and not lag.at_least
+    )
 
 
 def _as_dict(consumer: ConsumerOverview) -> dict[str, Any]:

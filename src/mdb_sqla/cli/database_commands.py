@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from typing import Annotated
 
 import typer
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions, migrations
 from mdb_sqla.admin.databases import MAINTENANCE
 from mdb_sqla.admin.databases import create_database as create
 from mdb_sqla.admin.databases import delete_database as delete
 from mdb_sqla.admin.message_removal import clear as clear_store
-from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, fail, output
+from mdb_sqla.cli.interruption import interruptible
+from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, fail, output, refuse
 from mdb_sqla.cli.printing import Json, print_json
+from mdb_sqla.cli.quantities import plural
+from mdb_sqla.database.error_fields import diagnostics_of, sqlstate_of
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import PositionsExist
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
@@ -24,22 +30,24 @@ from mdb_sqla.words.lock_granularity import LockGranularity
 __all__ = ["clear", "create_database", "delete_database", "recreate_database", "version"]
 
 _MOST = 100_000
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--force", help="Terminate other connections to it.")]
 Maintenance = Annotated[
-    str, typer.Option(help="Database to connect to for CREATE and DROP DATABASE.")
+    str,
+    typer.Option(metavar="NAME", help="Database to connect to for CREATE and DROP DATABASE."),
 ]
 
 
 def create_database(
-    url: Url,
+    url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
     roles: Roles = False,
     lock_granularity: Granularity = None,
     maintenance_database: Maintenance = MAINTENANCE,
 ) -> None:
-    """Create a database if it does not exist, and install or upgrade the store in it.
+    """Create a database with a store, or upgrade the store in it.
 
     Example: mdb create-database --url postgresql://localhost/shop
     """
@@ -48,7 +56,7 @@ def create_database(
 
 
 def delete_database(
-    url: Url,
+    url: Url = None,
     yes: Yes = False,
     force: Force = False,
     maintenance_database: Maintenance = MAINTENANCE,
@@ -63,7 +71,7 @@ def delete_database(
 
 
 def recreate_database(
-    url: Url,
+    url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
     roles: Roles = False,
     lock_granularity: Granularity = None,
@@ -84,7 +92,7 @@ def recreate_database(
 
 
 def clear(
-    url: Url,
+    url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
     reset_consumers: Annotated[
         bool,
@@ -94,12 +102,13 @@ def clear(
     ] = False,
     yes: Yes = False,
     wait: Annotated[
-        float, typer.Option(min=0.001, help="Time-out in seconds for open transactions to end.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.001, help="Time-out for open transactions to end."),
     ] = 10.0,
 ) -> None:
     """Delete all messages; global positions restart at 1.
 
-    Fails while consumers have positions, unless you reset them: they would skip new messages.
+    Fails while consumers have positions, because they would skip new messages; reset them as well.
 
     Example: mdb clear --reset-consumers
     """
@@ -110,15 +119,15 @@ def clear(
             what = f"{number} of schema {schema} in database {engine.url.database}"
             typer.confirm(f"Delete {what}?", abort=True)
         try:
-            with connection.begin():
+            with interruptible("Run it again to delete the messages."), connection.begin():
                 clear_store(connection, reset_consumers=reset_consumers, wait=wait)
         except PositionsExist as error:
             fail(f"{error}. Stop them and pass --reset-consumers.")
     output.print(f"Deleted {number}.")
 
 
-def version(url: Url, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
-    """Show the versions of the store's server contract, of mdb_sqla and of PostgreSQL.
+def version(url: Url = None, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
+    """Show the versions of the store, mdb_sqla and PostgreSQL.
 
     Example: mdb version
     """
@@ -139,8 +148,12 @@ def _create(
     lock_granularity: LockGranularity | None,
     maintenance: str,
 ) -> None:
-    created = create(engine, maintenance=maintenance)
-    done = migrations.upgrade(engine, schema=schema, roles=roles, lock_granularity=lock_granularity)
+    with interruptible("Run it again to finish."):
+        with _database_privileges():
+            created = create(engine, maintenance=maintenance)
+        done = migrations.upgrade(
+            engine, schema=schema, roles=roles, lock_granularity=lock_granularity
+        )
     name = engine.url.database
     output.print(f"Database {name} {'created' if created else 'already exists'}.")
     state = "is ready" if done else "is already up to date"
@@ -148,14 +161,29 @@ def _create(
 
 
 def _delete(engine: Engine, force: bool, maintenance: str) -> None:
-    deleted = delete(engine, force=force, maintenance=maintenance)
+    with _database_privileges():
+        deleted = delete(engine, force=force, maintenance=maintenance)
     state = "deleted" if deleted else "does not exist"
     output.print(f"Database {engine.url.database} {state}.")
 
 
+@contextmanager
+def _database_privileges() -> Iterator[None]:
+    """Exit if the role may not create or drop the database."""
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate_of(error) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        fail(
+            f"{diagnostics_of(error).message}. Connect as its owner, or as a role with CREATEDB; "
+            "to install a store in an existing database, run mdb upgrade."
+        )
+
+
 def _confirm_database(engine: Engine, yes: bool) -> None:
     if not engine.url.database:
-        fail("The URL has no database name: pass one such as postgresql://host/database.")
+        refuse("The URL has no database name: pass one such as postgresql://host/database.")
     if not yes:
         typer.confirm(f"Delete database {engine.url.database} and everything in it?", abort=True)
 
@@ -165,4 +193,4 @@ def _number_of_messages(connection: Connection) -> str:
     number = connection.scalar(select(func.count()).select_from(some)) or 0
     if number > _MOST:
         return f"more than {_MOST:,} messages"
-    return f"{number:,} message{'s' * (number != 1)}"
+    return plural(number, "message")

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import gc
 import importlib
-import logging
 import sys
 from operator import attrgetter
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from mdb_sqla.cli.options import errors, fail, output
+from mdb_sqla.cli.failures import is_libpq_missing
+from mdb_sqla.cli.host_log import configure_log
+from mdb_sqla.cli.listing import print_table
+from mdb_sqla.cli.options import LIBPQ_MISSING, errors, fail, output, refuse
+from mdb_sqla.cli.printing import shown
 from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.host.status import HostStatus
 
-__all__ = ["Http", "run", "run_host"]
+__all__ = ["Http", "Tracebacks", "run", "run_host"]
 
 Http = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Address of the HTTP health endpoints, below /health.",
+        help="Address of the HTTP health endpoint, /health.",
     ),
+]
+Tracebacks = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log whole tracebacks, with library frames.")
 ]
 
 
@@ -33,6 +38,7 @@ def run_host(
         str, typer.Argument(metavar="MODULE:NAME", help="The Host, such as shop.consumers:host.")
     ],
     http: Http = None,
+    verbose: Tracebacks = False,
 ) -> None:
     """Run the consumers of a host until SIGTERM or Ctrl-C.
 
@@ -43,15 +49,17 @@ def run_host(
     try:
         host = attrgetter(name or "host")(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
-        fail(f"Can't load the host {where}: {error}")
+        if isinstance(error, ImportError) and is_libpq_missing(error):
+            fail(f"{LIBPQ_MISSING}.")
+        refuse(f"Can't load the host {where}: {error}")
     if not isinstance(host, Host):
-        fail(f"{where} must be a Host, got {host!r}")
-    run(host, http)
+        refuse(f"{where} must be a Host, got {host!r}")
+    run(host, http, verbose=verbose)
 
 
-def run(host: Host, http: str | None) -> None:
+def run(host: Host, http: str | None, *, verbose: bool = False) -> None:
     """Run a host, logging to stderr; exit with status 1 if a consumer fails."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    configure_log(verbose=verbose)
     # Imported objects stay alive; scanning them repeatedly costs a relay a third of its throughput.
     gc.collect()
     gc.freeze()
@@ -60,7 +68,7 @@ def run(host: Host, http: str | None) -> None:
     except ExceptionGroup as group:
         # Each was logged with its traceback when its consumer failed.
         for failure in group.exceptions:
-            errors.print(f"mdb: {failure}{_why(failure)}", style="red")
+            errors.print(f"mdb: {shown(f'{failure}{_why(failure)}')}", style="red")
         raise SystemExit(1) from None
 
 
@@ -74,16 +82,18 @@ def _why(failure: BaseException) -> str:
 
 
 def _report(status: HostStatus) -> None:
-    table = Table("consumer", "reads", "position", "lag", "group", "handlers", box=None)
-    for consumer in status.consumers:
-        table.add_row(
-            consumer.name,
-            ", ".join(consumer.categories) or "all categories",
+    rows = [
+        (
+            shown(consumer.name),
+            shown(", ".join(consumer.categories)) or "all categories",
+            shown(consumer.group),
+            "\n".join(shown(f"{type_}: {name}") for type_, name in consumer.handlers.items()),
             *_progress(consumer.lag),
-            consumer.group,
-            "\n".join(f"{type_}: {name}" for type_, name in consumer.handlers.items()),
         )
-    output.print(table)
+        for consumer in status.consumers
+    ]
+    headers = ["consumer", "reads", "group", "handlers"]
+    print_table(output, headers, rows, numbers=["position", "lag"])
     if status.problem is not None:
         errors.print(f"mdb: {status.problem}", style="red")
 
@@ -91,5 +101,5 @@ def _report(status: HostStatus) -> None:
 def _progress(lag: Lag | None) -> tuple[str, str]:
     if lag is None:
         return "?", "?"
-    position = "new" if lag.position is None else str(lag.position)
-    return position, f"{lag.messages}{'+' * lag.at_least}"
+    position = "new" if lag.position is None else f"{lag.position:,}"
+    return position, f"{lag.messages:,}{'+' * lag.at_least}"

@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import URL
 
 from mdb_sqla.cli import main as mdb
-from mdb_sqla.cli.options import errors, fail, output, prepare_streams
+from mdb_sqla.cli.options import errors, output, prepare_streams, refuse
 
 __all__ = ["OLD_NAMES", "main"]
 
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = OLD_NAMES[name](os.environ)
     errors.print(f"{name} is now: {shlex.join(['mdb', *arguments])}")
     if len(sys.argv) > 1:
-        fail(
+        refuse(
             f"{name} takes no arguments, got {shlex.join(sys.argv[1:])}: "
             "set environment variables instead"
         )
@@ -123,5 +123,5 @@ def _url(environment: _Environment, with_user: bool) -> str:
 def _instances(environment: _Environment) -> int:
     text = environment.get("INSTANCES", "1")
     if not text.isdecimal() or int(text) < 1:
-        fail(f"INSTANCES must be an integer of at least 1, got {text!r}")
+        refuse(f"INSTANCES must be an integer of at least 1, got {text!r}")
     return int(text)

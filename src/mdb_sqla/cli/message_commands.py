@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,20 @@ from uuid import UUID
 import typer
 from rich.text import Text
 
-from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, output
+from mdb_sqla.cli.listing import print_facts, print_flow
+from mdb_sqla.cli.options import (
+    Schema,
+    Url,
+    Verbose,
+    connected,
+    errors,
+    opened,
+    output,
+    refuse,
+)
 from mdb_sqla.cli.printing import Json, binary_output, print_json, shown
+from mdb_sqla.cli.quantities import plural
+from mdb_sqla.cli.quantities import position as position_of
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.store.message_store import MessageStore
@@ -26,40 +39,49 @@ from mdb_sqla.words.message import Message
 
 __all__ = ["print_messages", "tail", "write"]
 
+_FRACTION = re.compile(r"\.\d+")  # of a second
+
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="[STREAM|CATEGORY]", help="What to read; default: all messages."),
+    typer.Argument(metavar="STREAM|CATEGORY", help="What to read; default: all messages."),
 ]
-Types = Annotated[list[str] | None, typer.Option("--type", help="Only this type; repeatable.")]
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="TYPE", help="Only this type; repeatable."),
+]
 Correlation = Annotated[
     str | None,
     typer.Option(metavar="CATEGORY", help="Only messages correlated with this category."),
 ]
 Position = Annotated[
     int | None,
-    typer.Option(min=0, help="First position of a stream, or first global position."),
+    typer.Option(
+        metavar="N", parser=position_of, help="First position of a stream, or global position."
+    ),
 ]
 
 
 def write(
-    url: Url,
-    stream: Annotated[str | None, typer.Argument(help="Stream name.")] = None,
-    type_: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="Message type.")] = None,
+    url: Url = None,
+    stream: Annotated[str | None, typer.Argument(metavar="STREAM", help="Stream name.")] = None,
+    type_: Annotated[str | None, typer.Argument(metavar="TYPE", help="Message type.")] = None,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="Data.")] = None,
     metadata: Annotated[
         str | None, typer.Option(metavar="JSON", help="Metadata, a JSON object.")
     ] = None,
     expected_version: Annotated[
         int | None,
-        typer.Option(min=-1, help="Expected stream version; -1 if there must be no stream."),
+        typer.Option(metavar="N", min=-1, help="Expected stream version; -1 for no stream."),
     ] = None,
     id_: Annotated[
         UUID | None,
-        typer.Option("--id", help="Message id; a message is not written twice under one id."),
+        typer.Option("--id", metavar="UUID", help="Message id; a repeated write has no effect."),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(allow_dash=True, help="JSON lines file, written atomically; - for stdin."),
+        typer.Option(
+            metavar="FILE", allow_dash=True, help="JSON lines, all or none written; - for stdin."
+        ),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
@@ -68,14 +90,14 @@ def write(
 
     Each line of the file is a JSON object with stream_name, type and optional data, metadata, id.
 
-    Example: mdb write account-1 Deposited --data '{"amount": 20}' --expected-version 3
+    Example: mdb write account-1 Deposited --data '{"amount": 20}'
 
     Example: mdb write --file messages.jsonl
     """
     single = (stream, type_, data, metadata, expected_version, id_)
     if file is not None:
         if any(each is not None for each in single):
-            fail("--file can't be combined with STREAM, TYPE or options of a single message.")
+            refuse("--file can't be combined with STREAM, TYPE or options of a single message.")
         with (
             connected(url, schema, writes=True) as engine,
             engine.begin() as connection,
@@ -85,10 +107,10 @@ def write(
         if as_json:
             print_json({"written": number})
         else:
-            output.print(f"Wrote {number:,} message{'s' * (number != 1)}.")
+            output.print(f"Wrote {plural(number, 'message')}.")
         return
     if stream is None or type_ is None:
-        fail("Missing STREAM and TYPE: pass both, or --file.")
+        refuse("Missing STREAM and TYPE: pass both, or --file.")
     values = {"data": _json("data", data), "metadata": _json("metadata", metadata)}
     if id_ is not None:
         values["id"] = id_
@@ -100,49 +122,64 @@ def write(
     if as_json:
         print_json({"id": str(message.id), "stream_name": stream, **written._asdict()})
     else:
-        where = f"position {written.position}, global position {written.global_position}"
+        where = f"position {written.position:,}, global position {written.global_position:,}"
         output.print(shown(f"Wrote {type_} to {stream} at {where}."))
 
 
 def print_messages(
-    url: Url,
+    url: Url = None,
     name: Name = None,
     position: Position = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of messages.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Maximum number of messages.")
+    ] = None,
     types: Types = None,
     correlation: Correlation = None,
     schema: Schema = DEFAULT_SCHEMA,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Print a stream, a category or all messages in order; --json prints JSON lines.
+    """Print a stream, a category or all messages.
+
+    With --json, each message is a line of JSON.
 
     Example: mdb print account-1
 
     Example: mdb print account --type Deposited --limit 10 --json
     """
     reader = RawReader(name, position, correlation)
+    printed = 0
     with connected(url, schema) as engine, engine.connect() as connection:
         for batch in export(connection, reader):
             connection.commit()
-            chosen = _of_types(batch, types)[:limit]
-            _show(chosen, as_json)
-            if limit is not None and (limit := limit - len(chosen)) == 0:
+            chosen = _of_types(batch, types)
+            chosen = chosen if limit is None else chosen[: limit - printed]
+            _show(chosen, as_json, verbose)
+            printed += len(chosen)
+            if printed == limit:
                 break
+    if not printed and not as_json:
+        errors.print("No messages.")
 
 
 def tail(
-    url: Url,
+    url: Url = None,
     name: Name = None,
     position: Annotated[
         int | None,
-        typer.Option(min=0, help="First position, as for mdb print; default: new messages only."),
+        typer.Option(
+            metavar="N", parser=position_of, help="First position; default: only new messages."
+        ),
     ] = None,
     types: Types = None,
     correlation: Correlation = None,
     schema: Schema = DEFAULT_SCHEMA,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Print messages as they are written, without gaps, until Ctrl-C.
+    """Print messages as they are written, until Ctrl-C.
+
+    It skips none: a message appears once all earlier ones are committed or rolled back.
 
     Example: mdb tail account --type Deposited
     """
@@ -157,7 +194,7 @@ def tail(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: following.end())
         for batch in following:
-            _show(_of_types(batch, types), as_json)
+            _show(_of_types(batch, types), as_json, verbose)
 
 
 def _report(error: ReadError) -> None:
@@ -177,9 +214,9 @@ def _json(name: str, text: str | None) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        fail(f"--{name} must be JSON, got {text!r}: {error}")
+        refuse(f"--{name} must be JSON, got {text!r}: {error}")
     if name == "metadata" and not isinstance(value, dict):
-        fail(f"--metadata must be a JSON object, got {text!r}")
+        refuse(f"--metadata must be a JSON object, got {text!r}")
     return value
 
 
@@ -187,20 +224,22 @@ def _of_types(batch: list[RawMessage], types: list[str] | None) -> list[RawMessa
     return [message for message in batch if message.type in types] if types else batch
 
 
-def _show(messages: Iterable[RawMessage], as_json: bool) -> None:
+def _show(messages: Iterable[RawMessage], as_json: bool, verbose: bool) -> None:
     if as_json:
         with binary_output() as stdout:
             stdout.writelines(message.line.encode() for message in messages)
         return
     for message in messages:
-        heading = Text.assemble(
-            (f"{message.global_position}", "bold"),
-            f"  {shown(message.stream_name)} {message.position}  ",
-            (shown(message.type), "bold"),
-            f"  {message.shown_time.replace('T', ' ')}  {message.id}",
+        time = message.shown_time.replace("T", " ")
+        heading = (
+            Text(f"{message.global_position:,}", style="bold"),
+            f"{shown(message.stream_name)} {message.position:,}",
+            Text(shown(message.type), style="bold"),
+            time if verbose else _FRACTION.sub("", time),
         )
-        output.print(heading)
-        for name in ("data", "metadata"):
-            value = getattr(message, name)
-            if value is not None:
-                output.print(f"    {name:8}  {shown(value)}")
+        print_flow(output, heading)
+        facts = {"data": message.data, "metadata": message.metadata}
+        if verbose:
+            facts["id"] = str(message.id)
+        found = {name: shown(value) for name, value in facts.items() if value is not None}
+        print_facts(output, found, indent="    ")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from mdb_sqla.cli.listing import print_paragraph
 from mdb_sqla.cli.options import output
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.consumers import open_transactions as source
@@ -32,9 +33,10 @@ def print_open_writers(writers: list[OpenWriter]) -> None:
         return
     output.print("\nOpen write transactions")
     for writer in writers:
-        output.print(f"  {shown(str(writer))}")
+        print_paragraph(output, shown(str(writer)), indent="  ")
         if writer.categories:
-            output.print(f"    categories: {shown(', '.join(writer.categories))}")
+            categories = shown(", ".join(writer.categories))
+            print_paragraph(output, f"categories: {categories}", indent="    ")
         output.print(f"    to end it: {shown(writer.remedy)};")
     if any(writer.seconds is None for writer in writers):
         output.print("  Only members of pg_read_all_stats can see how long they have been open.")

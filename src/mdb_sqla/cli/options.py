@@ -13,18 +13,21 @@ from typing import Annotated, BinaryIO, NoReturn
 import typer
 from rich.console import Console
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.database.execution import is_autocommit
-from mdb_sqla.migrations.sql_files import SAFE_SEARCH_PATH
+from mdb_sqla.migrations.sql_files import SAFE_SEARCH_PATH, checked_schema
 from mdb_sqla.tables import SCHEMA
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [
+    "LIBPQ_MISSING",
     "Granularity",
     "Roles",
     "Schema",
     "Url",
+    "Verbose",
     "connected",
     "database_url",
     "discard_output",
@@ -33,7 +36,14 @@ __all__ = [
     "opened",
     "output",
     "prepare_streams",
+    "refuse",
+    "require_driver",
 ]
+
+LIBPQ_MISSING = (
+    "psycopg can't load libpq, PostgreSQL's client library: install it with "
+    '`pip install "mdb_sqla[binary]"`, or as a system package such as libpq5'
+)
 
 # Names may look like rich's markup and emoji.
 output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -42,36 +52,54 @@ if not output.is_terminal:
     output.width = 10_000  # do not wrap in a pipe or a file
 
 Url = Annotated[
-    str,
+    str | None,
     typer.Option(
+        metavar="URL",
         envvar="MDB_DATABASE_URL",
-        help="Database URL, such as postgresql://user:password@host/database.",
+        help="Database, such as postgresql://host/shop.",
         show_default=False,
     ),
 ]
-Schema = Annotated[str, typer.Option(help="Schema of the store.")]
+Schema = Annotated[str, typer.Option(metavar="NAME", help="Schema of the store.")]
 Roles = Annotated[
     bool, typer.Option("--roles", help="Also create the roles and grant their privileges.")
 ]
 Granularity = Annotated[
     LockGranularity | None,
-    typer.Option("--lock-granularity", help="What writers lock in a new store; default: stream."),
+    typer.Option(
+        "--lock-granularity",
+        metavar="category|stream",
+        help="What writers lock in a new store; default: stream.",
+    ),
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all details.")]
 
 
-def database_url(url: str) -> URL:
-    """Return the URL with the psycopg driver; exit if it is not a PostgreSQL URL."""
+def database_url(url: str | None) -> URL:
+    """Return the URL with the psycopg driver; exit if it is missing or not PostgreSQL's."""
+    if not url:
+        refuse("No database URL: pass --url, or set MDB_DATABASE_URL.")
     try:
         parsed = make_url(url)
-    except ValueError as error:
-        fail(f"Invalid database URL: {error}")
+    except (ArgumentError, ValueError):
+        # The error may contain the password.
+        refuse("Invalid database URL: use postgresql://user:password@host:port/database.")
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        fail(f"Unsupported database {parsed.get_backend_name()}: use a postgresql:// URL.")
+        refuse(f"Unsupported database {parsed.get_backend_name()}: use a postgresql:// URL.")
+    require_driver()
     return parsed.set(drivername="postgresql+psycopg")
 
 
+def require_driver() -> None:
+    """Exit if psycopg can't be imported, which it can't without libpq."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        fail(f"{LIBPQ_MISSING}.")
+
+
 @contextmanager
-def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterator[Engine]:
+def connected(url: str | None, schema: str = SCHEMA, *, writes: bool = False) -> Iterator[Engine]:
     """Yield an engine for a command; exit if the URL is not a PostgreSQL URL.
 
     Args:
@@ -84,7 +112,7 @@ def connected(url: str, schema: str = SCHEMA, *, writes: bool = False) -> Iterat
         poolclass=NullPool,
         # Overrides defaults of the role and database: other levels may skip messages.
         isolation_level="READ COMMITTED",
-        execution_options={"schema_translate_map": {SCHEMA: schema}},
+        execution_options={"schema_translate_map": {SCHEMA: checked_schema(schema)}},
         # A transaction pooler shares prepared statements with other processes. Names may contain
         # any character, regardless of PGCLIENTENCODING and the database's encoding.
         connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
@@ -111,7 +139,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     try:
         lines = file.open("rb")
     except OSError as error:
-        fail(f"Can't read the file: {error}")
+        refuse(f"Can't read the file: {error}")
     with lines:
         yield lines
 
@@ -133,7 +161,12 @@ def discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def fail(message: str) -> NoReturn:
-    """Print an error and exit with status 1."""
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Print an error and exit."""
     errors.print(f"mdb: {shown(message.strip(), lines=True)}", style="red")
-    raise SystemExit(1)
+    raise SystemExit(status)
+
+
+def refuse(message: str) -> NoReturn:
+    """Print what is wrong with the command line and exit with status 2."""
+    fail(message, 2)

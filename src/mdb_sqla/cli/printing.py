@@ -1,4 +1,4 @@
-"""Output of the commands: JSON, tables and formatted numbers."""
+"""Output of the commands: JSON, and text of any kind."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from decimal import Decimal
 from typing import Annotated, Any, BinaryIO
 
 import typer
-from rich.table import Column, Table
 
-__all__ = ["Json", "binary_output", "format_bytes", "print_json", "shown", "table"]
+__all__ = ["Json", "binary_output", "print_json", "shown"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-_KIBI = 1024
 
 # Terminal control characters and bidirectional formatting.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -49,24 +46,6 @@ def shown(text: str, *, lines: bool = False) -> str:
         return "\n" if lines and match[0] == "\n" else json.dumps(match[0])[1:-1]
 
     return _CONTROL.sub(escaped, text)
-
-
-def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
-    """Return a table whose cells wrap to the terminal's width."""
-    return Table(
-        *(Column(header, overflow="fold") for header in headers),
-        *(Column(number, justify="right", no_wrap=True) for number in numbers),
-        box=None,
-    )
-
-
-def format_bytes(number: float) -> str:
-    """Return a number of bytes in its largest unit, such as `1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < _KIBI:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= _KIBI
-    return f"{number:.1f} TiB"
 
 
 def _plain(value: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mdb_sqla.cli.host_command import Http, run
-from mdb_sqla.cli.options import database_url, fail
+from mdb_sqla.cli.host_command import Http, Tracebacks, run
+from mdb_sqla.cli.options import database_url, fail, refuse
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.tables import SCHEMA
 
@@ -17,18 +17,18 @@ __all__ = ["run_relays"]
 
 
 def run_relays(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.TOML", help="Relay configuration file.")
-    ],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file, in TOML.")],
     url: Annotated[
         str | None,
         typer.Option(
+            metavar="URL",
             envvar="MDB_DATABASE_URL",
             help="Database URL; default: the configuration file's.",
             show_default=False,
         ),
     ] = None,
     http: Http = None,
+    verbose: Tracebacks = False,
 ) -> None:
     """Publish messages to a broker until SIGTERM or Ctrl-C.
 
@@ -50,7 +50,7 @@ def run_relays(
         )
     where = url or settings.url
     if where is None:
-        fail("No database URL: pass --url, set MDB_DATABASE_URL, or set url in the file.")
+        refuse("No database URL: pass --url, set MDB_DATABASE_URL, or set url in the file.")
     engine = create_async_engine(
         database_url(where),
         execution_options={"schema_translate_map": {SCHEMA: settings.schema_name}},
@@ -58,4 +58,4 @@ def run_relays(
         connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
         pool_size=len(relays) + 1,
     )
-    run(Host(async_sessionmaker(engine), *relays), http)
+    run(Host(async_sessionmaker(engine), *relays), http, verbose=verbose)

@@ -7,40 +7,48 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.bar import Bar
-from rich.table import Table
 
 from mdb_sqla.admin.reports import REPORTS, columns
 from mdb_sqla.admin.reports import report as read_report
 from mdb_sqla.admin.store_summary import Summary
 from mdb_sqla.admin.store_summary import summary as read_summary
+from mdb_sqla.cli.listing import print_facts, print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
-from mdb_sqla.cli.options import Schema, Url, connected, output
-from mdb_sqla.cli.printing import Json, format_bytes, print_json, shown, table
+from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.printing import Json, print_json, shown
+from mdb_sqla.cli.quantities import byte_size, plural
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["report", "summary"]
 
-_BAR = 30  # characters
-
 
 def report(
-    url: Url,
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(REPORTS)}.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="REPORT",
+            help=f"One of {', '.join(REPORTS)}.",
+            autocompletion=lambda: list(REPORTS),
+        ),
+    ],
+    url: Url = None,
     stream: Annotated[
-        str | None, typer.Option(help="Only streams whose name contains this.")
+        str | None, typer.Option(metavar="TEXT", help="Only streams whose name contains this.")
     ] = None,
     type_: Annotated[
-        str | None, typer.Option("--type", help="Only types whose name contains this.")
+        str | None,
+        typer.Option("--type", metavar="TEXT", help="Only types whose name contains this."),
     ] = None,
     category: Annotated[
-        str | None, typer.Option(help="Only categories whose name contains this.")
+        str | None, typer.Option(metavar="TEXT", help="Only categories whose name contains this.")
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Count messages by stream, type or category, with percentages of all messages.
+    """Count messages by stream, type or category.
+
+    Percentages are of all messages in the store.
 
     Example: mdb report category-type --category order
     """
@@ -61,23 +69,26 @@ def report(
             }
         )
         return
-    counts = table(*grouped, numbers=("messages", "percent"))
-    for row in rows:
-        counts.add_row(*map(shown, row.names), f"{row.message_count:,}", str(row.percent))
-    output.print(counts)
-    output.print(f"\n{total:,} message{'s' * (total != 1)}")
+    if not rows:
+        errors.print("No messages.")
+        return
+    cells = [(*map(shown, row.names), f"{row.message_count:,}", f"{row.percent}") for row in rows]
+    print_table(output, grouped, cells, numbers=["messages", "percent"])
+    output.print(f"\n{plural(total, 'message')}")
 
 
 def summary(
-    url: Url,
-    days: Annotated[int, typer.Option(min=2, help="Number of days to count.")] = 14,
-    categories: Annotated[int, typer.Option(min=1, help="Number of categories to show.")] = 10,
+    url: Url = None,
+    days: Annotated[int, typer.Option(metavar="N", min=2, help="Number of days to count.")] = 14,
+    categories: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of categories to show.")
+    ] = 10,
     schema: Schema = DEFAULT_SCHEMA,
     as_json: Json = False,
 ) -> None:
-    """Show size, growth and largest categories, within about a second for any store.
+    """Show the size, growth and largest categories of the store.
 
-    Numbers with a ~ are estimates.
+    It takes about a second for any store. Numbers with a ~ are estimates.
 
     Example: mdb summary --days 30
     """
@@ -103,49 +114,53 @@ def summary(
 def _print_store(found: Summary) -> None:
     about = "" if found.every == 1 else "~"
     size = found.size
-    facts = Table.grid(padding=(0, 2))
-    for name, value in {
+    # Without what a distribution appends.
+    server, *_ = found.server.split()
+    facts = {
         "versions": f"message store {found.contract}, mdb_sqla {version('mdb_sqla')}, "
-        f"PostgreSQL {found.server}",
-        "lock granularity": found.lock_granularity,
-        "size": f"{format_bytes(size.total)}: table {format_bytes(size.table)}, "
-        f"indexes {format_bytes(size.indexes)}",
+        f"PostgreSQL {server}",
+        "lock granularity": str(found.lock_granularity),
+        "size": f"{byte_size(size.total)}: table {byte_size(size.table)}, "
+        f"indexes {byte_size(size.indexes)}",
         "messages": f"{about}{found.messages:,}",
         "streams": f"{about}{found.streams:,}",
         "categories": f"{'more than ' * found.categories_at_least}{found.categories:,}",
         "growth": f"~{found.messages_per_day:,.0f} messages/day, "
-        f"~{format_bytes(found.bytes_per_day)}/day ({len(found.days) - 1}-day average)",
-    }.items():
-        facts.add_row(name, value)
-    output.print(facts)
+        f"~{byte_size(found.bytes_per_day)}/day ({len(found.days) - 1}-day average)",
+    }
+    print_facts(output, facts)
     if found.every > 1:
         output.print(f"\n~ estimated from 1 in {found.every:,} global positions")
 
 
 def _print_categories(found: Summary) -> None:
-    largest = table("category", numbers=("messages", "streams"))
-    largest.add_column("")
-    most = max((each.messages for each in found.largest), default=0)
+    if not found.largest:
+        output.print("\nNo messages.")
+        return
+    output.print("\nLargest categories")
     about = "" if found.every == 1 else "~"
-    for each in found.largest:
-        numbers = (f"{about}{number:,}" for number in (each.messages, each.streams))
-        largest.add_row(shown(each.category), *numbers, _bar(each.messages, most))
-    output.print("\nLargest categories" if found.largest else "\nNo messages.")
-    if found.largest:
-        output.print(largest)
+    most = max(each.messages for each in found.largest)
+    print_table(
+        output,
+        ["category"],
+        [
+            (shown(each.category), f"{about}{each.messages:,}", f"{about}{each.streams:,}")
+            for each in found.largest
+        ],
+        numbers=["messages", "streams"],
+        bars=[each.messages / most for each in found.largest],
+    )
 
 
 def _print_days(found: Summary) -> None:
-    days = table(numbers=("day (UTC)", "messages"))
-    days.add_column("")
-    most = max(found.days.values())
-    about = "" if found.days_every == 1 else "~"
-    for day, number in found.days.items():
-        days.add_row(day.isoformat(), f"{about}{number:,}", _bar(number, most))
     how = "" if found.days_every == 1 else f", from 1 in {found.days_every:,} global positions"
     output.print(f"\nMessages per day{how}")
-    output.print(days)
-
-
-def _bar(number: int, most: int) -> Bar:
-    return Bar(most or 1, 0, number, width=_BAR)
+    about = "" if found.days_every == 1 else "~"
+    most = max(found.days.values()) or 1
+    print_table(
+        output,
+        ["day (UTC)"],
+        [(day.isoformat(), f"{about}{number:,}") for day, number in found.days.items()],
+        numbers=["messages"],
+        bars=[number / most for number in found.days.values()],
+    )

@@ -10,6 +10,7 @@ import typer
 
 from mdb_sqla import migrations
 from mdb_sqla.admin import granularity_switch as locks
+from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, output
 from mdb_sqla.migrations.revision_file import write_revision
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
@@ -19,7 +20,7 @@ __all__ = ["downgrade", "granularity", "revision", "upgrade"]
 
 
 def upgrade(
-    url: Url,
+    url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
     roles: Roles = False,
     lock_granularity: Granularity = None,
@@ -36,7 +37,7 @@ def upgrade(
             sys.stdout, schema=schema, roles=roles, lock_granularity=lock_granularity
         )
         return
-    with connected(url) as engine:
+    with connected(url) as engine, interruptible("Run it again to finish the upgrade."):
         done = migrations.upgrade(
             engine, schema=schema, roles=roles, lock_granularity=lock_granularity
         )
@@ -47,16 +48,16 @@ def upgrade(
 
 
 def revision(
-    config: Annotated[Path, typer.Option(help="Your application's alembic.ini.")] = Path(
-        "alembic.ini"
-    ),
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="Your application's alembic.ini.")
+    ] = Path("alembic.ini"),
     message: Annotated[
-        str, typer.Option("-m", "--message", help="Message of the revision.")
+        str, typer.Option("-m", "--message", metavar="TEXT", help="Message of the revision.")
     ] = "install the message store",
     roles: Roles = False,
     lock_granularity: Granularity = None,
 ) -> None:
-    """Add a revision that installs the store to your Alembic migrations.
+    """Write an Alembic revision that installs the store.
 
     Example: mdb revision
     """
@@ -65,7 +66,7 @@ def revision(
 
 
 def downgrade(
-    url: Url,
+    url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
     delete_messages: Annotated[
         bool, typer.Option("--delete-messages", help="Also delete the messages.")
@@ -78,7 +79,7 @@ def downgrade(
         ),
     ] = False,
 ) -> None:
-    """Remove the store; fails if it has messages or consumer state.
+    """Remove the store, unless it has messages or consumer state.
 
     Example: mdb downgrade --url postgresql://localhost/shop
     """
@@ -95,17 +96,20 @@ def downgrade(
 
 
 def granularity(
-    url: Url,
+    url: Url = None,
     choice: Annotated[
         LockGranularity | None,
-        typer.Argument(metavar="[category|stream]", help="What to lock; omit to show it."),
+        typer.Argument(metavar="category|stream", help="What to lock; omit to show it."),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
-    wait: Annotated[float, typer.Option(min=0.001, help="Time-out in seconds.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Time-out for open transactions.")
+    ] = 60.0,
 ) -> None:
-    """Show or set what writers lock until they commit: the stream or the category.
+    """Show or set what writers lock: the stream or the category.
 
-    Waits for open write transactions to end; other writers are blocked for at most 2 seconds.
+    They hold the lock until they commit. Setting it waits for open write transactions to end;
+    other writers are blocked for at most 2 seconds.
 
     Example: mdb lock-granularity stream
     """

@@ -11,9 +11,11 @@ from typing import Annotated, BinaryIO
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.message_commands import Name, Position
-from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened
+from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, refuse
 from mdb_sqla.cli.printing import binary_output
+from mdb_sqla.cli.quantities import plural
 from mdb_sqla.errors import StoreRewound
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.transfer.message_export import export, open_export
@@ -24,14 +26,15 @@ __all__ = ["export_messages", "import_messages"]
 
 
 def export_messages(
-    url: Url,
+    url: Url = None,
     name: Name = None,
     position: Position = None,
     file: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             allow_dash=True,
-            help="Output file; an existing export is open_export. - for stdout.",
+            help="Output file; an existing export is resumed. - for stdout.",
         ),
     ] = None,
     schema: Schema = DEFAULT_SCHEMA,
@@ -45,7 +48,7 @@ def export_messages(
     if str(file) == "-":
         file = None
     if file is not None and position is not None:
-        fail("--file can't be combined with --position: the export resumes where the file ends.")
+        refuse("--file can't be combined with --position: the export resumes where the file ends.")
     reader = RawReader(name, position)
     target = binary_output() if file is None else open_export(file, reader)
     with (
@@ -54,24 +57,31 @@ def export_messages(
         _progress("Exported") as bar,
         engine.connect() as connection,
     ):
-        number, begin = 0, reader.position
+        begin = written_to = reader.position
+
+        def advice() -> str:
+            how = "the same command again" if file else f"it again with --position {written_to}"
+            return f"Exported {plural(bar.number, 'message')}. To resume, run {how}."
+
         bar.expect(reader.end(connection) + 1 - begin)
         try:
-            for batch in export(connection, reader):
-                connection.commit()
-                output.write("".join([message.line for message in batch]).encode())
-                number += len(batch)
-                bar.show(number, reader.position - begin)
+            with interruptible(advice):
+                for batch in export(connection, reader):
+                    connection.commit()
+                    output.write("".join([message.line for message in batch]).encode())
+                    written_to = reader.position
+                    bar.show(bar.number + len(batch), written_to - begin)
+                output.flush()
         except StoreRewound as error:
             fail(f"{error}. Export again to a new file.")
-        output.flush()
 
 
 def import_messages(
-    url: Url,
     file: Annotated[
-        Path, typer.Argument(allow_dash=True, help="File from mdb export; - for stdin.")
+        Path,
+        typer.Argument(metavar="FILE", allow_dash=True, help="From mdb export; - for stdin."),
     ],
+    url: Url = None,
     new_positions: Annotated[
         bool,
         typer.Option(
@@ -101,7 +111,12 @@ def import_messages(
         def show(imported: Imported) -> None:
             bar.show(imported.written + imported.stored, read.size)
 
-        imported = import_lines(connection, read, show, new_positions=new_positions)
+        def advice() -> str:
+            done = f"Imported {plural(bar.number, 'message')}"
+            return f"{done}. To resume, run the same command again."
+
+        with interruptible(advice):
+            imported = import_lines(connection, read, show, new_positions=new_positions)
     errors.print(_result(imported))
 
 
@@ -140,7 +155,7 @@ class _Bar:
     @property
     def text(self) -> str:
         rate = self.number / max(time.monotonic() - self._begin, 1e-3)
-        return f"{self.number:,} message{'s' * (self.number != 1)}, {rate:,.0f}/s"
+        return f"{plural(self.number, 'message')}, {rate:,.0f}/s"
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mdb_sqla.words.durations import duration
+
 __all__ = ["OpenWriter"]
 
 
@@ -81,7 +83,7 @@ class OpenWriter:
         if self.client is not None:
             yield f"client {self.client}"
         what = "in transaction" if self.gid is None else "prepared"
-        age = "an unknown time" if self.seconds is None else f"{self.seconds:.0f} s"
+        age = "an unknown time" if self.seconds is None else duration(round(self.seconds))
         yield f"{what} for {age}"
         if self.state is not None:
             yield self.state

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
 
-__all__ = ["copied", "installed_binaries", "major_version"]
+__all__ = ["check_version", "copied", "installed_binaries", "major_version"]
 
 _COPIES = Path("/var/cache/mdb_sqla")  # writable by root only
 
@@ -42,6 +42,25 @@ def major_version(binaries: Path) -> int:
     if match is None:
         raise EmbeddedPostgresError(f"Can't run {program}: {answer.stderr or answer.stdout}")
     return int(match[1])
+
+
+def check_version(data: Path, major: int) -> None:
+    """Check that a data directory was created by a major version of PostgreSQL.
+
+    Raises:
+        EmbeddedPostgresError: it was not, or is not a data directory.
+    """
+    try:
+        created_by = int((data / "PG_VERSION").read_text())
+    except FileNotFoundError:
+        raise EmbeddedPostgresError(
+            f"{data} is neither empty nor a PostgreSQL data directory"
+        ) from None
+    if created_by != major:
+        raise EmbeddedPostgresError(
+            f"{data} was created by PostgreSQL {created_by}, but the binaries are PostgreSQL "
+            f"{major}"
+        )
 
 
 def copied(binaries: Path, name: str) -> Path:

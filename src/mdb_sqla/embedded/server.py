@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import URL
 
-from mdb_sqla.embedded.binaries import copied, installed_binaries, major_version
+from mdb_sqla.embedded.binaries import check_version, copied, installed_binaries, major_version
 from mdb_sqla.embedded.child_process import end, start
 from mdb_sqla.embedded.environment import (
     lock_file_of,
@@ -24,6 +24,7 @@ from mdb_sqla.embedded.environment import (
     unprivileged_user,
 )
 from mdb_sqla.embedded.errors import EmbeddedPostgresError
+from mdb_sqla.embedded.loopback import loopback_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +43,9 @@ class EmbeddedPostgres:
     """A PostgreSQL server that runs until it is stopped, or until this process ends.
 
     However the process ends, the server shuts down and a temporary data directory is removed. The
-    server listens only on a Unix socket in a private directory, accessible to its user and root,
-    with `trust` authentication. If this process runs as root, the server runs as the user
-    `postgres`, or as `nobody` if there is no such user.
+    server listens on a Unix socket in a private directory, accessible to its user and root, with
+    `trust` authentication. If this process runs as root, the server runs as the user `postgres`, or
+    as `nobody` if there is no such user.
 
     Args:
         data_directory: the data directory, which is initialized if it is missing or empty, and kept
@@ -53,6 +54,7 @@ class EmbeddedPostgres:
             the extra `embedded`.
         settings: settings as in `postgresql.conf`; address, port and socket can't be changed. With
             the default settings, commits are durable.
+        port: a port of the loopback interface to listen on as well, for roles with a password.
 
     Raises:
         EmbeddedPostgresError: no binaries were passed and the extra `embedded` is not installed, or
@@ -65,10 +67,12 @@ class EmbeddedPostgres:
         *,
         binaries: str | Path | None = None,
         settings: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
         self._data = None if data_directory is None else Path(data_directory).resolve()
         self._binaries = installed_binaries() if binaries is None else Path(binaries).resolve()
         self._settings = dict(settings or {})
+        self._port = port
         self._user = unprivileged_user()
         self._folder: Path | None = None
         self._starter = 0
@@ -101,7 +105,7 @@ class EmbeddedPostgres:
             data = self._data or folder / "data"
             if not data.exists() or not any(data.iterdir()):
                 self._initialize(data, folder)
-            self._check_version(data)
+            check_version(data, self.version)
             self._serve(data, folder, running)
             self._running = running.pop_all()
         self._folder = folder
@@ -131,7 +135,7 @@ class EmbeddedPostgres:
         return URL.create(
             f"postgresql+{driver}",
             username="postgres",
-            port=_PORT,  # drivers default to PGPORT
+            port=self._port or _PORT,  # drivers default to PGPORT
             database=database,
             query={"host": str(self._folder)},
         )
@@ -210,32 +214,21 @@ class EmbeddedPostgres:
                 if not (data / "PG_VERSION").exists():
                     raise
 
-    def _check_version(self, data: Path) -> None:
-        try:
-            major = int((data / "PG_VERSION").read_text())
-        except FileNotFoundError:
-            raise EmbeddedPostgresError(
-                f"{data} is neither empty nor a PostgreSQL data directory"
-            ) from None
-        if major != self.version:
-            raise EmbeddedPostgresError(
-                f"{data} was created by PostgreSQL {major}, but the binaries are PostgreSQL "
-                f"{self.version}"
-            )
-
     def _serve(self, data: Path, folder: Path, running: ExitStack) -> None:
-        settings = {
-            **self._settings,
-            "listen_addresses": "",
-            "port": str(_PORT),
-            "unix_socket_directories": str(folder),
-        }
-        options = [word for item in settings.items() for word in ("-c", "=".join(item))]
         # The server of a killed process may still be running or shutting down.
         max_wait = {"": 0.0, "stopping": TIMEOUT}
         begin = time.monotonic()
         while time.monotonic() - begin < max_wait.get(status_of(data), 1.0):
             time.sleep(0.01)  # the status is in a file, whose changes are not announced
+        settings = {
+            **self._settings,
+            "listen_addresses": "",
+            "port": str(self._port or _PORT),
+            "unix_socket_directories": str(folder),
+        }
+        if self._port is not None:
+            settings |= loopback_settings(self._port, folder)
+        options = [word for item in settings.items() for word in ("-c", "=".join(item))]
         deadline = time.monotonic() + TIMEOUT
         server = self._spawn(running, folder, folder, "postgres", "-D", str(data), *options)
         # The folder distinguishes this server's lock file from that of a crashed one.

@@ -134,4 +134,4 @@ def _check_data(
     number = connection.scalar(select(func.count()).select_from(tables.messages))
     yield from data_rules.streams(connection)
     yield from data_rules.ids(connection)
-    result.checked.append(f"{number} messages: positions, global positions and ids")
+    result.checked.append(f"{number:,} messages: positions, global positions and ids")

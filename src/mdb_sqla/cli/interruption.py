@@ -1,0 +1,27 @@
+"""Ctrl-C in a long command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mdb_sqla.cli.options import fail
+
+__all__ = ["INTERRUPTED", "interruptible"]
+
+INTERRUPTED = 130
+"""The exit status of a program ended by SIGINT."""
+
+
+@contextmanager
+def interruptible(advice: str | Callable[[], str] = "") -> Iterator[None]:
+    """Exit with status 130 on Ctrl-C.
+
+    Args:
+        advice: what was done, and how to resume.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        text = advice if isinstance(advice, str) else advice()
+        fail(f"Interrupted. {text}", INTERRUPTED)
