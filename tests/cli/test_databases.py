@@ -99,11 +99,11 @@ def test_others_are_connected(absent: URL) -> None:
 
 
 def test_names_that_can_not_be(server_url: URL) -> None:
-    refused = mdb("delete-database", "--yes", url=server_url.set(database=""), code=1).stderr
+    refused = mdb("delete-database", "--yes", url=server_url.set(database=""), code=2).stderr
     assert "has no database name" in refused
     for command in ("create-database", "delete-database"):
         yes = ["--yes"] if command == "delete-database" else []
-        refused = mdb(command, *yes, url=server_url.set(database="postgres"), code=1).stderr
+        refused = mdb(command, *yes, url=server_url.set(database="postgres"), code=2).stderr
         assert "Database postgres is the maintenance database" in refused
 
 
@@ -120,7 +120,7 @@ def consume(url: URL) -> None:
 def test_a_database_is_not_deleted_for_a_name_that_can_be_none(database: URL) -> None:
     write(database, ("account-1", "Opened"))
 
-    mdb("recreate-database", "--yes", "--schema", "a$b", url=database, code=1)
+    mdb("recreate-database", "--yes", "--schema", "a$b", url=database, code=2)
 
     assert number(database) == 1
 
@@ -167,7 +167,7 @@ def test_consumers_would_skip_messages(database: URL) -> None:
     assert number(database) == 2
 
     mdb("clear", "--yes", "--reset-consumers", url=database)
-    assert mdb("dead-letters", "list", url=database).stdout == "No dead letters.\n"
+    assert mdb("dead-letters", "list", url=database).stderr == "No dead letters.\n"
     write(database, ("account-3", "Opened"))
     (consumer,) = told("consumers", url=database)["consumers"]
     assert [slot["position"] for slot in consumer["slots"]] == [0]

@@ -98,18 +98,18 @@ def test_sql(empty_database: URL) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "url", "expected"),
+    ("arguments", "url", "expected", "code"),
     [
-        ((), "sqlite://", "Unsupported database sqlite"),
-        ((), "nonsense", "Invalid database URL"),
-        ((), "postgresql://localhost:1/nothing", "connection"),
-        (("--schema", "a$b"), "postgresql://localhost:1/nothing", "Invalid schema name 'a$b'"),
+        ((), "sqlite://", "Unsupported database sqlite", 2),
+        ((), "nonsense", "Invalid database URL", 2),
+        ((), "postgresql://localhost:1/nothing", "Can't connect", 1),
+        (("--schema", "a$b"), "postgresql://localhost:1/nothing", "Invalid schema name 'a$b'", 2),
     ],
 )
 def test_what_goes_wrong_is_one_message(
-    arguments: tuple[str, ...], url: str, expected: str
+    arguments: tuple[str, ...], url: str, expected: str, code: int
 ) -> None:
-    assert expected in mdb_process("upgrade", *arguments, url=url, code=1).stderr
+    assert expected in mdb_process("upgrade", *arguments, url=url, code=code).stderr
 
 
 def test_a_downgrade_of_nothing(empty_database: URL) -> None:
@@ -206,7 +206,7 @@ def test_waiting_for_ever_is_refused(database: URL, wait: float) -> None:
 
 
 def test_dead_letters(database: URL) -> None:
-    assert mdb("dead-letters", "list", url=database).stdout == "No dead letters.\n"
+    assert mdb("dead-letters", "list", url=database).stderr == "No dead letters.\n"
     engine = create_engine(database)
     with engine.begin() as connection:
         MessageStore(connection).write("account-1", [Message("Opened"), Message("Closed")])
@@ -220,7 +220,7 @@ def test_dead_letters(database: URL) -> None:
     told = mdb("dead-letters", "list", "billing", url=database).stdout
     assert "IndexError: list index out of range" in told
     assert "blocked by an earlier dead letter of its stream" in told
-    assert "No dead letters." in mdb("dead-letters", "list", "other", url=database).stdout
+    assert "No dead letters." in mdb("dead-letters", "list", "other", url=database).stderr
     letter, waiting = json.loads(mdb("dead-letters", "list", "--json", url=database).stdout)
     assert (letter["consumer"], waiting["error"]) == ("billing", None)
     assert "Traceback" in letter["traceback"]
@@ -237,5 +237,5 @@ def test_dead_letters(database: URL) -> None:
         "Skipped message 1 for billing."
         in mdb("dead-letters", "skip", "billing", "1", url=database).stdout
     )
-    refused = mdb("dead-letters", "skip", "billing", "1", url=database, code=1)
+    refused = mdb("dead-letters", "skip", "billing", "1", url=database, code=2)
     assert "'billing' has no dead letter at global position 1" in refused.stderr

@@ -41,8 +41,10 @@ def test_write_and_print(database: URL) -> None:
     printed = mdb("print", "account-1", url=database).stdout.splitlines()
     assert printed[0].startswith("1  account-1 0  Opened  ")
     assert printed[1:3] == ['    data      {"amount": 20}', '    metadata  {"a": 1}']
-    assert printed[3].endswith(second["id"])
+    assert printed[3].startswith("2  account-1 1  Closed  ")
     assert len(printed) == 4
+    details = mdb("print", "account-1", "--position", "1", "--verbose", url=database).stdout
+    assert details.splitlines()[1:] == [f"    id  {second['id']}"]
     first, last = shown("account-1", url=database)
     assert (first["data"], first["metadata"]) == ({"amount": 20}, {"a": 1})
     assert last.keys() == {"id", "stream_name", "type", "position", "global_position", "time"}
@@ -72,11 +74,11 @@ def test_the_same_id_is_not_written_again(database: URL) -> None:
         (("a-1", ""), "the type must be a non-empty string"),
         (("a-1",), "Missing STREAM and TYPE: pass both, or --file."),
         (("a-1", "T", "--file", "x"), "--file can't be combined with STREAM"),
-        (("--file", "/none"), "Can't read the file"),
+        (("--file", "/none"), "Can't read /none: No such file or directory"),
     ],
 )
 def test_bad_input(database: URL, arguments: tuple[str, ...], rule: str) -> None:
-    assert rule in mdb("write", *arguments, url=database, code=1).stderr
+    assert rule in mdb("write", *arguments, url=database, code=2).stderr
     assert shown(url=database) == []
 
 
@@ -139,9 +141,9 @@ def test_nothing_is_taken_for_markup(five: URL) -> None:
 
 
 def test_what_can_not_be_printed(database: URL, empty_database: URL) -> None:
-    refused = mdb("print", "a-1", "--correlation", "c", url=database, code=1).stderr
+    refused = mdb("print", "a-1", "--correlation", "c", url=database, code=2).stderr
     assert "correlation must be omitted for stream 'a-1'" in refused
-    refused = mdb("print", "a", "--correlation", "c-1", url=database, code=1).stderr
+    refused = mdb("print", "a", "--correlation", "c-1", url=database, code=2).stderr
     assert "correlation must be a category, got 'c-1'" in refused
     assert "not installed" in mdb("print", url=empty_database, code=1).stderr
 

@@ -122,7 +122,7 @@ def test_metadata_as_sql(database: URL, literal: str, metadata: dict[str, str]) 
     engine.dispose()
     assert message.metadata == metadata
 
-    refused = run("mdb-write-test-message", url=database, code=1, INSTANCES="x")
+    refused = run("mdb-write-test-message", url=database, code=2, INSTANCES="x")
     assert "INSTANCES must be an integer of at least 1, got 'x'" in refused
 
 
@@ -139,7 +139,7 @@ def test_a_database_from_its_beginning_to_its_end(server_url: URL, databases: Da
         assert "Deleted 1 message." in run("mdb-clear-messages", url=url)
         write(url, ("account-1", "Opened"))
         assert "is ready" in run("mdb-recreate-db", url=url)
-        assert "0 messages" in run("mdb-print-type-summary", url=url)
+        assert "No messages." in run("mdb-print-type-summary", url=url)
         assert "deleted" in run("mdb-delete-db", url=url)
         assert "does not exist" in run("mdb-delete-db", url=url)
     finally:
@@ -148,7 +148,7 @@ def test_a_database_from_its_beginning_to_its_end(server_url: URL, databases: Da
 
 def test_what_makes_no_sense_here(database: URL) -> None:
     assert "mdb upgrade --sql" in run("mdb-print-database-scripts-dir", url=database)
-    refused = run("mdb-clear-messages", "--help", url=database, code=1)
+    refused = run("mdb-clear-messages", "--help", url=database, code=2)
     assert "mdb-clear-messages is now: mdb clear --yes" in refused
     assert "takes no arguments, got --help: " in refused
 

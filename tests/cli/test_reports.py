@@ -120,10 +120,10 @@ def test_an_empty_store(database: URL) -> None:
 
 
 def test_what_there_is_no_report_or_filter_for(database: URL) -> None:
-    refused = mdb("report", "streams", url=database, code=1).stderr
+    refused = mdb("report", "streams", url=database, code=2).stderr
     assert "must be one of 'stream', 'type'," in refused
     assert "'streams'" in refused
-    refused = mdb("report", "type", "--stream", "a-1", url=database, code=1).stderr
+    refused = mdb("report", "type", "--stream", "a-1", url=database, code=2).stderr
     assert "Report 'type' can't be filtered by stream, got stream='a-1'" in refused
 
 

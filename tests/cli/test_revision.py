@@ -14,7 +14,7 @@ from mdb_sqla.cli import main
 def refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
         main(["revision", "--config", str(folder / "alembic.ini")])
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     return capsys.readouterr().err
 
 

@@ -220,7 +220,7 @@ def test_what_can_not_be_run(application: Application, where: str, told: str) ->
     process = application.start(where)
     _, logged = process.communicate(timeout=PATIENCE)
 
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert told in logged
     assert "Traceback" not in logged
 

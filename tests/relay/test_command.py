@@ -82,7 +82,7 @@ def test_it_tells_how_far_it_is(shop: Any, receiving: Any, relays: Relays) -> No
 def test_a_file_that_is_wrong(tmp_path: Path, database: URL) -> None:
     file = tmp_path / "relay.toml"
     file.write_text("[relays.a]\nmax_in_flight = 0")
-    told = mdb("relay", str(file), url=database, code=1).stderr
+    told = mdb("relay", str(file), url=database, code=2).stderr
     assert "relays.a.max_in_flight: Input should be greater than 0, got 0" in told
     assert "Traceback" not in told
 
@@ -98,7 +98,7 @@ def test_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         timeout=PATIENCE,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "No database URL: pass --url" in done.stderr
 
 

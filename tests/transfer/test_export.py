@@ -47,9 +47,9 @@ def test_an_export_goes_on_where_its_file_ends(source: URL, file: Path) -> None:
     assert file.read_bytes().startswith(whole)
     assert "Exported 0 messages" in mdb("export", "--file", str(file), url=source).stderr
 
-    refused = mdb("export", "order-1", "--file", str(file), "--position", "1", url=source, code=1)
+    refused = mdb("export", "order-1", "--file", str(file), "--position", "1", url=source, code=2)
     assert "can't be combined with --position" in refused.stderr
-    refused = mdb("export", "account", "--file", str(file), url=source, code=1)
+    refused = mdb("export", "account", "--file", str(file), url=source, code=2)
     assert "contains messages of 'order-1'" in refused.stderr
 
 
@@ -69,7 +69,7 @@ def test_a_file_that_is_no_export_stays_as_it_is(
     path = tmp_path / "notes"
     path.write_bytes(content)
 
-    assert rule in mdb("export", "--file", str(path), url=source, code=1).stderr
+    assert rule in mdb("export", "--file", str(path), url=source, code=2).stderr
 
     assert path.read_bytes() == content
 
@@ -168,5 +168,5 @@ def test_an_export_goes_on_after_what_only_other_clients_write(
         )
         assert "Exported 1 message," in mdb("export", "--file", str(path), url=database).stderr
 
-    refused = mdb("export", "account", "--file", str(path), url=database, code=1).stderr
+    refused = mdb("export", "account", "--file", str(path), url=database, code=2).stderr
     assert f"contains messages of {name!r}" in refused

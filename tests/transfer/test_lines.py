@@ -94,8 +94,8 @@ def test_a_bad_file_from_the_command_line(database: URL, tmp_path: Path) -> None
 
     refused = mdb("import", str(file), url=database, code=1).stderr
     assert "Line 1: missing key 'global_position'" in refused
-    refused = mdb("import", str(tmp_path / "none.jsonl"), url=database, code=1).stderr
-    assert "Can't read the file" in refused
+    refused = mdb("import", str(tmp_path / "none.jsonl"), url=database, code=2).stderr
+    assert "none.jsonl: No such file or directory" in refused
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _categories(consumer: ConsumerOverview) -> str:
     if consumer.reads is None:
         return _UNKNOWN
     first, *others = consumer.reads.categories or ["all categories"]
-    return f"{first} and {len(others)} more" if others else first
+    return f"{first}, +{len(others)}" if others else first
 
 
 def _reads(consumer: ConsumerOverview) -> str:

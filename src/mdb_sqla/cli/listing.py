@@ -45,7 +45,7 @@ def print_table(
         _print_blocks(console, columns, cells)
         return
     longest = min(_BAR, console.width - width - len(_GAP))
-    console.print(Text(_line(columns, widths, len(headers)), style="bold"))
+    console.print(Text(_line(columns, widths, len(headers)).rstrip(), style="bold"))
     for number, row in enumerate(cells):
         parts = [cell.split("\n") for cell in row]
         for at in range(max(map(len, parts))):

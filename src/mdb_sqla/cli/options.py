@@ -139,7 +139,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     try:
         lines = file.open("rb")
     except OSError as error:
-        refuse(f"Can't read the file: {error}")
+        refuse(f"Can't read {file}: {error.strerror}.")
     with lines:
         yield lines
 
