@@ -83,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_streams()
     try:
         with translated():
-            _app()(args=arguments)
+            # Not that of `python -m mdb_sqla` or of a tool under its old name.
+            _app()(args=arguments, prog_name="mdb")
     except Exception as error:
         if isinstance(error, OSError):
             discard_output()

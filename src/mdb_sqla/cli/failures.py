@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mdb_sqla.cli.connection_failure import connection_failure
@@ -13,6 +15,9 @@ __all__ = ["FAILED", "USAGE", "described", "is_libpq_missing"]
 
 FAILED = 1
 USAGE = 2
+
+# The second is that of a PSYCOPG_IMPL.
+_NO_LIBPQ = re.compile("no pq wrapper available|requested psycopg .*implementation")
 
 
 def described(error: Exception) -> tuple[str, int] | None:
@@ -36,8 +41,7 @@ def described(error: Exception) -> tuple[str, int] | None:
 
 def is_libpq_missing(error: ImportError) -> bool:
     """Whether psycopg could not be imported because it found no libpq."""
-    text = str(error)
-    return "no pq wrapper available" in text or "psycopg implementation" in text
+    return _NO_LIBPQ.search(str(error)) is not None
 
 
 def _is_driver_error(error: Exception) -> bool:
