@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, create_engine, inspect
@@ -15,7 +12,6 @@ from sqlalchemy.orm import sessionmaker
 from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, RetryPolicy
 from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from tests.cli.in_process import run
-from tests.folders import open_folder
 
 MDB = [sys.executable, "-c", "from mdb_sqla.cli import main; main()"]
 
@@ -130,37 +126,6 @@ def test_demo() -> None:
     assert "wrote Opened at position 0" in output
     assert "Wrong expected version: 0 (Stream: account-1, Stream Version: 3)" in output
     assert "a balance of 85" in output
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that an unprivileged server can reach."""
-    with open_folder() as folder:
-        yield folder
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_dev_runs_until_it_is_told_to_end(folder: Path, ending: signal.Signals) -> None:
-    for expected in (0, 1):
-        process = subprocess.Popen(
-            [*MDB, "dev"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "Ctrl-C" in line:
-                break
-        (url,) = [line.strip() for line in lines if line.strip().startswith("postgresql")]
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            assert MessageStore(connection).write("account-1", Message("T")) == expected
-        engine.dispose()
-        process.send_signal(ending)
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-        assert "Stopped." in output
-        assert errors == ""
 
 
 def test_lock_granularity(database: URL) -> None:
