@@ -76,7 +76,7 @@ class MessagePosition(NamedTuple):
 class Message:
     """A message to write.
 
-    `data` can be any value that the engine's JSON serializer accepts, `metadata` any such mapping.
+    `data` can be any value that the engine's JSON serializer accepts; `metadata` must be a mapping.
     The default id is a time-ordered UUID (version 7), which keeps inserts into the unique index
     local. The id identifies the message: writing the same `Message` to the same stream again is
     idempotent, so create a new one for each occurrence.
@@ -148,9 +148,9 @@ class Message:
         return self._with(replyStreamName=StreamName(stream_name))
 
     def reply(self, preceding: StoredMessage) -> tuple[StreamName, Message]:
-        """Return the reply stream of a preceding message (the request), and this message as reply.
+        """Return the reply stream of a preceding message, and this message as the reply to it.
 
-        The reply follows the request, but doesn't inherit its reply stream.
+        The reply follows the preceding message, but doesn't inherit its reply stream.
 
         Raises:
             NoReplyStream: the preceding message has no reply stream.
