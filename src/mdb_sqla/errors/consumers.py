@@ -21,7 +21,7 @@ __all__ = [
 
 
 class PositionsExist(MessageStoreError):
-    """Deleting the messages would leave consumers ahead of the end of the store; roll back.
+    """Deleting the messages would leave consumers positioned beyond the end; roll back.
 
     Attributes:
         consumers: the consumers' names.
@@ -90,9 +90,8 @@ class NoHandler(MessageStoreError):
 
     def __init__(self, message: Any) -> None:
         super().__init__(
-            f"No handler for message type {message.type!r}, the type of message "
-            f"{message.global_position} in stream {message.stream_name}: register one, or set "
-            "strict=False"
+            f"No handler for message {message.global_position} of type {message.type!r} in stream "
+            f"{message.stream_name}: register a handler, or set strict=False"
         )
         self.message = message
 
