@@ -65,8 +65,8 @@ def database(db: object) -> Database:
         db = db()
     if not isinstance(db, Session | Connection):
         raise InvalidArgument(
-            f"db must be a Session or a Connection, got {described(db)}; use run_sync() of an "
-            "AsyncSession or an AsyncConnection"
+            f"db must be a Session or a Connection, got {described(db)}; with an AsyncSession or "
+            "an AsyncConnection, use its run_sync()"
         )
     return db
 
