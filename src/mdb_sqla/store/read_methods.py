@@ -29,7 +29,10 @@ class MessageReader:
 
     def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
         if not isinstance(db, Session | scoped_session | Connection):
-            raise InvalidArgument(f"db must be a Session or a Connection, got {described(db)}")
+            raise InvalidArgument(
+                f"db must be a Session or a Connection, got {described(db)}; with an AsyncSession "
+                "or an AsyncConnection, use AsyncMessageStore"
+            )
         self._given = db
 
     @property
