@@ -66,7 +66,7 @@ class Consumer:
             `HandlerFailed`. `dead_letter` adds the message and the later ones of its stream to the
             dead-letter queue, and other streams continue. See `mdb_sqla.admin.dead_letters`.
         poll_interval: the shortest and the longest pause, in seconds, between polls that find no
-            messages; the pause doubles from the one to the other.
+            messages, with exponential back-off in between.
         group: the consumer group, which shares the work among the processes that run this consumer.
             Without a group, the process that started last takes over all work.
         filters: `correlation`, `consumer_group_member` and `consumer_group_size`, `condition`; as

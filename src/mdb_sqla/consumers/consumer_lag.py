@@ -177,7 +177,7 @@ class _Backlog:
         position, statement = messages.c.global_position, select(messages)
         if category is None:
             return statement.where(position > lowest).order_by(position)
-        # Compared as in `get_category_messages`, so that only one index is suitable.
+        # Compared as in `get_category_messages`, so only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
         return statement.where(of_category == any_(array([category])), position > lowest).order_by(
             of_category, position
