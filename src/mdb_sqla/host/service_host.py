@@ -51,9 +51,8 @@ class Host:
         factory: creates the consumers' sessions.
         consumers: the consumers to run.
         on_error: called with each consumer that fails, and its error.
-        http: the address of the health endpoint, `/health`, for liveness and readiness probes: a
-            port on the loopback interface, or `host:port`. Requires the extra `http`. Port 0 picks
-            a free port, which is logged.
+        http: the address of the health endpoint, `/health`: a port on the loopback interface, or
+            `host:port`. Requires the extra `http`. Port 0 picks a free port, which is logged.
 
     Raises:
         InvalidArgument: the factory or a consumer has the wrong type, there is no consumer, two
