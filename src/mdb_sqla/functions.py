@@ -65,7 +65,7 @@ def cardinal_id(stream_name: Any) -> Function[str | None]:
 
 
 def is_category(stream_name: Any) -> Function[bool]:
-    """Whether a stream name has no id, so that it is the name of a category."""
+    """Whether a name has no id, and so is the name of a category."""
     return call("is_category", Boolean(), (stream_name, _TEXT))
 
 
