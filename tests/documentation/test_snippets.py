@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from mdb_sqla import migrations
 from mdb_sqla.relay.config import read_config
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("**/*.md"))]
 OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("examples/*/README.md")]
-FILES = {ROOT / "docs" / "testing.md", ROOT / "docs" / "tutorial" / "index.md"}
+FILES = {ROOT / "docs" / "testing.md", *ROOT.glob("docs/tutorial/*.md")}
 """Pages whose snippets are files of an application; tests/testing and test_tutorial run them."""
 
 NATS = "nats://localhost"
@@ -24,7 +26,10 @@ NATS = "nats://localhost"
 PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 """What a page says that a line prints; words may follow it."""
 
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^```(?:\{code-block\} )?(\w+)\n(?::[\w-]+:.*\n)*\n?(.*?)^```$", re.DOTALL | re.MULTILINE
+)
+LINK = re.compile(r'(?:\]\(|\b(?:src|srcset|href)=")(?!https?://)([^)#"]+)')
 
 
 def blocks(page: Path, language: str) -> list[tuple[int, str]]:
@@ -58,9 +63,8 @@ def test_python(
     if any(NATS in source for _, source in blocks(page, "python")):
         places[NATS] = request.getfixturevalue("nats_server").url
     namespace: dict[str, object] = {"__name__": "__main__"}
-    told: list[str] = []
-    if page.name != "README.md":
-        # A page is for those who have followed the README, and starts with its engine and store.
+    if page != README:
+        # The README is complete; other pages start with an engine on a database with a store.
         engine = create_engine(empty_database)
         migrations.upgrade(engine)
         namespace["engine"] = engine
@@ -72,15 +76,12 @@ def test_python(
             code = compile("\n" * (line - 1) + source, page.name, "exec", dont_inherit=True)
             exec(code, namespace)
             printed = capsys.readouterr().out.splitlines()
-            told += printed
             lines = iter(printed)
             for said in PRINTED.findall(source):
                 assert any(is_said(line, said) for line in lines), (said, printed)
     finally:
         if isinstance(used := namespace.get("engine"), Engine):
             used.dispose()
-    if page.name == "README.md":
-        assert any("'order-1'" in line for line in told)
 
 
 def is_said(line: str, said: str) -> bool:
@@ -119,6 +120,28 @@ def test_sql(page: Path, database: URL) -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=names)
 def test_links_within_the_project(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_is_short_and_its_example_complete() -> None:
+    text = README.read_text(encoding="utf-8")
+    example, *_ = (source for _, source in blocks(README, "python"))
+
+    assert len(text.splitlines()) <= 150
+    assert len([line for line in example.splitlines() if line.strip()]) <= 40
+    # Every line that prints says what it prints, and test_python compares it.
+    assert example.count("print(") == len(PRINTED.findall(example)) == 1
+    assert "create_engine(" in example
+    assert "migrations.upgrade(engine)" in example
+
+
+def test_links_of_the_readme_to_the_repository() -> None:
+    """Links to files are relative, and setup.py makes them absolute; others are the metadata's."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    links = re.findall(r"\((https?://[^)]+)\)", README.read_text(encoding="utf-8"))
+
+    assert len(LINK.findall(README.read_text(encoding="utf-8"))) > 30
+    ours = {link for link in links if link.startswith(project["urls"]["Repository"])}
+    assert ours <= {*project["urls"].values()}
