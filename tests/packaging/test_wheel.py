@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import URL
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
@@ -60,6 +61,22 @@ def test_the_wheel_has_every_revision_and_statement(wheel: Path) -> None:
     assert expected <= packed
     assert {"mdb_sqla/py.typed", "mdb_sqla/admin/verification/structure.sql"} <= packed
     assert not [name for name in packed if name.startswith(("tests", "examples", "alembic"))]
+
+
+def test_the_package_index_gets_a_readme_with_absolute_links(wheel: Path) -> None:
+    metadata = (
+        zipfile.ZipFile(wheel).read(f"mdb_sqla-{PROJECT['version']}.dist-info/METADATA").decode()
+    )
+    url = PROJECT["urls"]["Repository"]
+    links = re.findall(r'(?:\]\(|src="|srcset=")([^)"]+)', metadata)
+    files = [link for link in links if link.startswith(f"{url}/") and "/HEAD/" in link]
+
+    assert f"Project-URL: Repository, {url}\n" in metadata
+    assert "Description-Content-Type: text/markdown\n" in metadata
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert len(files) > 30
+    assert [link for link in files if not (ROOT / link.partition("/HEAD/")[2]).exists()] == []
+    assert f"{url}/raw/HEAD/docs/pictures/overview-light.svg" in files
 
 
 def start_application(environment: Path, database: URL, tmp_path: Path) -> None:
@@ -120,14 +137,13 @@ def test_the_editable_install_finds_the_revisions() -> None:
 
 
 def test_python_versions_agree() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     minors = [
         classifier.rpartition(" ")[2]
-        for classifier in project["classifiers"]
+        for classifier in PROJECT["classifiers"]
         if "Python :: 3." in classifier
     ]
 
-    assert project["requires-python"] == f">={minors[0]}"
+    assert PROJECT["requires-python"] == f">={minors[0]}"
 
 
 def test_the_first_revision_of_an_application(
