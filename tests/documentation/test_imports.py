@@ -27,7 +27,9 @@ BROKERS = {f"mdb_sqla.relay.{name}" for name in ("confluent", "kafka", "nats", "
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = sorted((ROOT / "examples").rglob("*.py"))
 NAMED = re.compile(r"`(mdb_sqla(?:\.[a-z_]+)*)\.(\w+)\(?[^`]*`")
-SNIPPET = re.compile(r"^```python.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SNIPPET = re.compile(
+    r"^```(?:\{code-block\} )?python.*?\n(?::[\w-]+:.*\n)*(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def imported(code: str) -> Iterator[tuple[str, str]]:

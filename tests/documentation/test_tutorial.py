@@ -1,4 +1,4 @@
-"""Does what docs/tutorial says, from its top to its end, in a folder of its own."""
+"""Does what the pages of docs/tutorial say, each in a folder of its own."""
 
 from __future__ import annotations
 
@@ -13,99 +13,203 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import httpx2
 import psycopg
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
+
+from tests.folders import open_folder
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "tutorial" / "index.md"
-BLOCK = re.compile(r"^```(python|ini|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+BLOCK = re.compile(
+    r"^```(?:(?P<language>python|ini|console)|"
+    r"\{code-block\} python\n:emphasize-lines: (?P<lines>[\d, -]+))\n"
+    r"(?P<source>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+FENCE = re.compile(r"^```(?!\{toctree\})\S+", re.MULTILINE)
 PATIENCE = 30.0  # seconds
+
+FOLDER = "/home/you/shop"
+PORT = "8000"
+STORE_URL = re.compile(r"postgresql\+psycopg://\S+")
+
+# What differs from run to run.
+VARIABLE = {
+    STORE_URL: "URL",
+    re.compile(r"PostgreSQL \d+"): "PostgreSQL N",
+    re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])"): "REVISION",
+    re.compile(r"process \[\d+\]"): "process [N]",
+    re.compile(r"\b[\w.-]+-\d+-[0-9a-f]{8}\b"): "MEMBER",
+    re.compile(r"\d\d\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d\d\d"): "TIME",
+    re.compile(r"\b\d+(?:\.\d+)? ?s\b"): "N s",
+    re.compile(r" +"): " ",
+    re.compile(r" *$", re.MULTILINE): "",
+}
 
 
 class Reader:
-    """Who follows the page: saves its files and types its commands."""
+    """Who follows a page: saves its files, types its commands, and compares what they print."""
 
-    def __init__(self, folder: Path, database: URL, server: URL) -> None:
+    def __init__(self, folder: Path, outputs: Path, database: URL, server: URL) -> None:
         self._folder = folder
-        self._port = free_port()
-        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._outputs = outputs
+        self._port = str(free_port())
+        self._files: dict[str, str] = {}
+        self._services: dict[str, subprocess.Popen[str]] = {}
+        self._urls: dict[str, str] = {}
         self.done: list[str] = []
-        url = database.render_as_string(hide_password=False)
-        self._environment = {
+        self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(folder),
+            "PYTHONUNBUFFERED": "1",
             "PYTEST_ADDOPTS": "-W error",
-            "SHOP_DATABASE_URL": url,
-            "MDB_DATABASE_URL": url,
+            "COLUMNS": "80",
+            "SHOP_DATABASE_URL": database.render_as_string(hide_password=False),
             "MDB_TEST_DATABASE_URL": server.render_as_string(hide_password=False),
         }
+        self.environment.pop("MDB_DATABASE_URL", None)
 
-    def save(self, source: str) -> None:
-        """Save a file under the name in its first line."""
+    def save(self, source: str, highlighted: set[int]) -> None:
+        """Save a file under the name in its first line; what has changed must be highlighted."""
         name, _, text = source.partition("\n")
+        if (before := self._files.get(name)) is not None:
+            assert source != before, name
+        assert highlighted == (set() if before is None else changed_lines(before, source)), name
+        self._files[name] = source
         path = self._folder / name.removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    def type(self, command: str, output: str) -> None:
-        words = shlex.split(command.replace("8000", str(self._port)))
+    def type(self, command: str, shown: str) -> None:
+        words = shlex.split(command.replace(PORT, self._port))
         self.done.append(words[0])
-        if words[0] == "curl":
-            assert self._ask(words) == json.loads(output)
-        elif words[0] in {"uvicorn", "mdb"} and words[1] not in {"consumers", "revision"}:
-            self._start(words)
-        elif words[0] != "export":
-            self._run(words)
+        if words[0] == "export":
+            assert shown == ""
+            self._export(*words[1].split("=", 1))
+        elif words[0] == "curl":
+            assert f"{self._ask(words)}\n" == shown
+        elif words[0] == "uvicorn" or words[:2] in (["mdb", "host"], ["mdb", "dev"]):
+            self._start(words, shown)
+        else:
+            self._run(words, shown)
 
     def stop(self) -> None:
-        for name in list(self._running):
+        for name in reversed(list(self._services)):
             self._stop(name)
 
-    def _run(self, words: list[str]) -> None:
-        done = subprocess.run(
-            words,
-            cwd=self._folder,
-            env=self._environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
+    def _export(self, name: str, value: str) -> None:
+        if value.startswith("$"):
+            self.environment[name] = self.environment[value[1:]]
+        else:
+            self.environment[name] = self._urls[value]
 
-    def _start(self, words: list[str]) -> None:
-        """Start what goes on until it is told to end; the same again is started anew."""
-        self._stop(words[0])
-        self._running[words[0]] = subprocess.Popen(
-            words, cwd=self._folder, env=self._environment, text=True, stderr=subprocess.PIPE
-        )
-
-    def _stop(self, name: str) -> None:
-        process = self._running.pop(name, None)
-        if process is not None:
-            process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=PATIENCE)
-            # uvicorn ends itself with the signal that it was sent.
-            assert process.returncode in {0, -signal.SIGTERM}, errors
-
-    def _ask(self, words: list[str]) -> object:
-        """Do what curl would do; wait for the application to have started."""
-        url = words[-1]
+    def _run(self, words: list[str], shown: str) -> None:
         until = time.monotonic() + PATIENCE
         while True:
-            try:
-                if "--json" in words:
-                    data = words[words.index("--json") + 1]
-                    return httpx2.post(url, json=json.loads(data)).json()
-                return httpx2.get(url).json()
-            except httpx2.ConnectError:
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            done = subprocess.run(
+                words,
+                cwd=self._folder,
+                env=self.environment,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+            printed = self._normalized(done.stdout)
+            # The consumer may not be through yet.
+            if words[:2] != ["mdb", "consumers"] or printed == normalized(shown):
+                break
+            if time.monotonic() > until:
+                break
+        assert printed == normalized(shown)
+
+    def _start(self, words: list[str], shown: str) -> None:
+        """Start what runs until it is stopped; the same command stops the one before."""
+        name = " ".join(words[:2])
+        self._stop(name)
+        output = self._outputs / name.replace(" ", "-")
+        with output.open("w", encoding="utf-8") as file:
+            self._services[name] = subprocess.Popen(
+                words,
+                cwd=self._folder,
+                env=self.environment,
+                text=True,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        until = time.monotonic() + PATIENCE
+        while not (printed := self._normalized(output.read_text())).startswith(normalized(shown)):
+            assert self._services[name].poll() is None, printed
+            if time.monotonic() > until:
+                assert printed == normalized(shown)
+            time.sleep(0.05)
+        assert shown != ""
+        printed_urls = STORE_URL.findall(output.read_text(encoding="utf-8"))
+        self._urls.update(zip(STORE_URL.findall(shown), printed_urls, strict=True))
+
+    def _stop(self, name: str) -> None:
+        process = self._services.pop(name, None)
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=PATIENCE)
+            printed = (self._outputs / name.replace(" ", "-")).read_text(encoding="utf-8")
+            # uvicorn ends itself with the signal that it was sent.
+            assert process.returncode in {0, -signal.SIGTERM}, printed
+            assert "Traceback" not in printed
+
+    def _ask(self, words: list[str]) -> str:
+        """Do what curl would do."""
+        url = words[-1]
+        if "--json" in words:
+            data = words[words.index("--json") + 1]
+            return httpx2.post(url, json=json.loads(data)).text
+        return httpx2.get(url).text
+
+    def _normalized(self, printed: str) -> str:
+        return normalized(printed.replace(str(self._folder), FOLDER).replace(self._port, PORT))
+
+
+def normalized(text: str) -> str:
+    """Return an output without what differs from run to run."""
+    for pattern, replacement in VARIABLE.items():
+        text = pattern.sub(replacement, text)
+    lines = text.strip("\n").splitlines()
+    # Alembic copies its templates in the order in which the file system lists them.
+    generated = sorted(line for line in lines if line.startswith("Generating "))
+    return "\n".join([line for line in lines if line not in generated] + generated)
+
+
+def changed_lines(before: str, after: str) -> set[int]:
+    """Return the numbers of lines that are new or have changed, without blank lines at the ends."""
+    changed: set[int] = set()
+    lines = after.splitlines()
+    for tag, _, _, begin, end in SequenceMatcher(
+        None, before.splitlines(), lines, autojunk=False
+    ).get_opcodes():
+        if tag in {"replace", "insert"}:
+            while begin < end and not lines[begin]:
+                begin += 1
+            while begin < end and not lines[end - 1]:
+                end -= 1
+            changed.update(range(begin + 1, end + 1))
+    return changed
+
+
+def line_numbers(option: str | None) -> set[int]:
+    """Return the numbers in an option such as `2, 5-7`."""
+    numbers: set[int] = set()
+    for part in (option or "").replace(" ", "").split(",") if option else []:
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
 
 
 def free_port() -> int:
@@ -117,31 +221,51 @@ def free_port() -> int:
 
 @pytest.fixture
 def reader(tmp_path: Path, empty_database: URL, server_url: URL) -> Iterator[Reader]:
-    reader = Reader(tmp_path, empty_database, server_url)
-    yield reader
-    reader.stop()
+    with open_folder() as folder:
+        reader = Reader(folder, tmp_path, empty_database, server_url)
+        yield reader
+        reader.stop()
 
 
-def test_the_tutorial(reader: Reader, empty_database: URL) -> None:
-    for language, source in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
-        if language == "console":
-            for part in re.split(r"^\$ ", source, flags=re.MULTILINE)[1:]:
-                command, _, output = part.partition("\n")
-                reader.type(command, output)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_tutorial(page: Path, reader: Reader) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = list(BLOCK.finditer(text))
+    assert len(found) == len(FENCE.findall(text))
+
+    for block in found:
+        if block["language"] == "console":
+            for part in re.split(r"^\$ ", block["source"], flags=re.MULTILINE)[1:]:
+                command, _, shown = part.partition("\n")
+                reader.type(command, shown)
         else:
-            reader.save(source)
+            reader.save(block["source"], line_numbers(block["lines"]))
 
     assert {"alembic", "uvicorn", "curl", "mdb", "python"} <= {*reader.done}
-    assert sales(empty_database) == [("tea", 1, 12)]
+    assert sales(reader.environment["SHOP_DATABASE_URL"]) == [("tea", 1, 12)]
 
 
-def sales(database: URL) -> list[tuple[object, ...]]:
+def sales(url: str) -> list[tuple[object, ...]]:
     """What the consumer has counted, as soon as there is something."""
-    url = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     until = time.monotonic() + PATIENCE
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         while time.monotonic() < until:
             if rows := connection.execute("SELECT item, orders, revenue FROM sales").fetchall():
                 return rows
             time.sleep(0.05)
     return []
+
+
+def test_what_has_changed_is_found() -> None:
+    before = "# a\nimport x\n\none()\ntwo()\n"
+    after = "# a\nimport x\nimport y\n\none()\n\n\nthree()\n\nfour()\n"
+
+    assert changed_lines(before, after) == line_numbers("3, 8-10")
+    assert changed_lines(before, before) == line_numbers(None) == set()
+
+
+def test_what_differs_from_run_to_run_does_not_count() -> None:
+    assert normalized("3 passed in 0.21s") == normalized("3 passed in 1.5s\n")
+    assert normalized("5c1d86a2f0b3_a.py  done") == normalized("9e02b7c41d55_a.py done")
+    assert normalized("lag 1") != normalized("lag 0")
