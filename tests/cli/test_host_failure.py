@@ -80,8 +80,8 @@ def test_one_traceback_and_one_line(tmp_path: Path, database: URL) -> None:
         "3 of 3): ValueError: no such card",
     ]
     assert lines[-1] == (
-        "mdb: Consumer 'billing' could not handle message 1 of type 'Placed', stream order-1, "
-        "in 3 attempts: ValueError: no such card"
+        "mdb: Consumer 'billing' could not handle message 1 of type 'Placed' in stream "
+        "order-1 after 3 attempts: ValueError: no such card"
     )
     assert len(lines) < 20
 
