@@ -116,7 +116,11 @@ def _add(
 ) -> None:
     # Lines of a paragraph are filled anew.
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", getdoc(function) or "")
-    app.command(name, cls=HelpCommand, help=text, rich_help_panel=panel)(function)
+    summary, _, _ = text.partition("\n")
+    decorate = app.command(
+        name, cls=HelpCommand, help=text, short_help=summary, rich_help_panel=panel
+    )
+    decorate(function)
 
 
 def _group(help_: str) -> typer.Typer:

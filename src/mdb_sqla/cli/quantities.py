@@ -19,7 +19,7 @@ def plural(number: int, noun: str) -> str:
 
 def ago(time: datetime) -> str:
     """Return how long ago a time was, such as `2 min 5 s ago`."""
-    return f"{duration((datetime.now(UTC) - time).total_seconds())} ago"
+    return f"{duration(round((datetime.now(UTC) - time).total_seconds()))} ago"
 
 
 def byte_size(number: float) -> str:
