@@ -120,14 +120,6 @@ def test_help_has_an_example_for_each() -> None:
         assert f"Example: mdb {command}" in mdb(command, "--help").stdout
 
 
-def test_demo() -> None:
-    output = mdb_process("demo").stdout
-
-    assert "wrote Opened at position 0" in output
-    assert "Wrong expected version: 0 (Stream: account-1, Stream Version: 3)" in output
-    assert "a balance of 85" in output
-
-
 def test_lock_granularity(database: URL) -> None:
     assert mdb("lock-granularity", url=database).stdout == "Writers lock the stream.\n"
 

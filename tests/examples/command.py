@@ -1,4 +1,4 @@
-"""The flights example, as a person runs it: commands in its folder, and the database they use."""
+"""Commands in the directory of the flights example, and the database that they use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Command = subprocess.Popen[str]
 
 
 def start(database: URL, *arguments: str, in_own_group: bool = False) -> Command:
-    # A test run in the background of a shell ignores interrupts, and so would the command.
+    # The command would inherit ignored interrupts from tests in the background of a shell.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = {
         **os.environ,
@@ -56,7 +56,7 @@ def connected(database: URL) -> Iterator[Engine]:
 
 
 def wait_until(database: Engine, condition: str) -> Any:
-    """Wait until something is there in the database that is neither NULL, 0 nor false."""
+    """Wait until a condition in the database is neither NULL, 0 nor false, and return it."""
     deadline = time.monotonic() + PATIENCE
     with database.connect() as connection:
         while not (found := connection.scalar(text(f"SELECT {condition}"))):
@@ -67,9 +67,9 @@ def wait_until(database: Engine, condition: str) -> Any:
 
 
 def printed_totals(output: str) -> dict[str, tuple[int, int, str]]:
-    """The table at the end: what the messages and what the application's tables come to."""
+    """The table at the end, which compares messages and tables."""
     lines = re.findall(r"^ (\w[\w ]*?) +([\d,]+) +([\d,]+) +(equal|different) *$", output, re.M)
     return {
-        name: (int(told.replace(",", "")), int(kept.replace(",", "")), verdict)
-        for name, told, kept, verdict in lines
+        name: (int(in_messages.replace(",", "")), int(in_tables.replace(",", "")), verdict)
+        for name, in_messages, in_tables, verdict in lines
     }

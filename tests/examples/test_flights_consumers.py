@@ -1,4 +1,4 @@
-"""The consumers of the flights example: in processes of `mdb host`, and in `python -m flights`."""
+"""The consumers of the flights example, run by `mdb host` and by `python -m flights`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EACH = 5  # arrivals
 
 HOST = ("-c", "from mdb_sqla.cli import main; main()", "host", "flights.consumers:host")
 
-# Whatever the consumers did is undone, and every inspection waits for a lock that a test may hold.
+# Undoes the work of the consumers, and makes every inspection wait for a lock.
 BEGIN_AGAIN = """
 DELETE FROM message_store.messages WHERE stream_name LIKE 'maintenance%';
 TRUNCATE airports, maintenance, message_store.consumer_slots, message_store.consumer_members;
@@ -51,7 +51,7 @@ def flights() -> list[Flight]:
 
 @pytest.fixture(scope="module")
 def finished(databases: Any) -> Iterator[tuple[URL, str]]:
-    """A database with flights that were loaded and consumed, and what was printed."""
+    """A database after a run, and the output of the run."""
     with databases.create() as url:
         yield url, run(url, "-m", "flights", "--flights", str(COUNT))
 
@@ -66,14 +66,14 @@ def loaded(databases: Any, finished: tuple[URL, str]) -> Iterator[URL]:
 
 @pytest.fixture
 def unconsumed(databases: Any, loaded: URL) -> Iterator[URL]:
-    """A database with flights that no consumer has seen, where an inspection can be held up."""
+    """A database with flights that no consumer has handled, where inspections wait for a lock."""
     with databases.create(template=loaded) as url:
         yield url
 
 
 @contextmanager
 def hosts(database: URL, number: int) -> Iterator[list[Command]]:
-    """Processes of `mdb host`, which are gone afterwards."""
+    """Processes of `mdb host`, until the end of the block."""
     with ExitStack() as stack:
         commands = []
         for _ in range(number):
@@ -96,15 +96,15 @@ def rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
 
 
 def check(database: URL, flights: list[Flight]) -> None:
-    """All that the consumers made is what the data says."""
+    """The results of the consumers match the data."""
     arrivals = arrivals_of(flights)
     inspections = [
         (tail_number, number, EACH * (number + 1))
         for tail_number in sorted(arrivals)
         for number in range(arrivals[tail_number] // EACH)
     ]
-    assert any(number > 0 for _, number, _ in inspections), "no order to be kept"
-    told = (
+    assert any(number > 0 for _, number, _ in inspections), "no order to check"
+    statement = (
         "SELECT split_part(stream_name, '-', 2) COLLATE \"C\", position, "
         "(data->>'arrivals')::integer FROM message_store.messages "
         "WHERE message_store.category(stream_name) = '{}' AND type = '{}' ORDER BY 1, 2"
@@ -112,28 +112,26 @@ def check(database: URL, flights: list[Flight]) -> None:
     with connected(database) as engine, engine.connect() as connection:
         airports = rows(connection, "SELECT * FROM airports")
         assert {code: tuple(figures) for code, *figures in airports} == airports_of(flights)
-        assert rows(connection, told.format("maintenance:command", "Inspect")) == inspections
-        assert rows(connection, told.format("maintenance", "Inspected")) == inspections
+        assert rows(connection, statement.format("maintenance:command", "Inspect")) == inspections
+        assert rows(connection, statement.format("maintenance", "Inspected")) == inspections
         maintenance = rows(connection, "SELECT tail_number, arrivals, due, done FROM maintenance")
         assert sorted(maintenance) == sorted(
             (tail_number, number, 0, number // EACH) for tail_number, number in arrivals.items()
         )
 
 
-def test_what_is_printed_is_what_the_data_says(
-    finished: tuple[URL, str], flights: list[Flight]
-) -> None:
+def test_the_output_matches_the_data(finished: tuple[URL, str], flights: list[Flight]) -> None:
     database, output = finished
     number = sum(arrived // EACH for arrived in arrivals_of(flights).values())
 
     totals = printed_totals(output)
-    for what in ("inspections asked for", "inspections done", "inspections heard of"):
+    for what in ("inspections requested", "inspections done", "inspections confirmed"):
         assert totals[what] == (number, number, "equal")
-    assert "Nothing was lost by the consumers, and nothing done twice" in output
+    assert "The consumers lost nothing and repeated nothing" in output
     check(database, flights)
 
 
-def test_what_causes_what(finished: tuple[URL, str]) -> None:
+def test_causes_and_correlations(finished: tuple[URL, str]) -> None:
     statement = """
     SELECT arrived.type, split_part(arrived.stream_name, '-', 2) AS tail_number,
            inspect.stream_name, inspect.metadata->>'correlationStreamName',
@@ -178,7 +176,7 @@ def test_a_second_run_repeats_nothing(databases: Any, finished: tuple[URL, str])
         assert everything(connection) == before
 
 
-def test_a_run_with_more_flights_goes_on(databases: Any, flights: list[Flight]) -> None:
+def test_a_run_with_more_flights_continues(databases: Any, flights: list[Flight]) -> None:
     with databases.create() as url:
         run(url, "-m", "flights", "--flights", str(COUNT // 2))
         run(url, "-m", "flights", "--flights", str(COUNT))
@@ -186,7 +184,7 @@ def test_a_run_with_more_flights_goes_on(databases: Any, flights: list[Flight]) 
         check(url, flights)
 
 
-def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL, str]) -> None:
+def test_a_wrong_row_is_found(databases: Any, finished: tuple[URL, str]) -> None:
     with databases.create(template=finished[0]) as copy:
         with connected(copy) as engine, engine.begin() as connection:
             connection.execute(
@@ -194,11 +192,11 @@ def test_a_row_that_says_otherwise_is_found(databases: Any, finished: tuple[URL,
             )
         output = run(copy, "-m", "flights", "--flights", str(COUNT), status=1)
 
-        assert "tell different stories: JFK." in output
+        assert "differ from the messages: JFK." in output
         assert printed_totals(output)["airport departures"][2] == "different"
 
 
-def test_a_run_that_is_killed_is_gone_on_with(unconsumed: URL, flights: list[Flight]) -> None:
+def test_a_killed_run_can_be_resumed(unconsumed: URL, flights: list[Flight]) -> None:
     with connected(unconsumed) as engine, engine.connect() as gate:
         gate.execute(text("SELECT pg_advisory_lock(4711)"))
         command = start(unconsumed, "-m", "flights", "--flights", str(COUNT))
@@ -220,7 +218,7 @@ def test_four_processes_share_the_work_and_one_is_killed(
         engine.connect() as gate,
         hosts(unconsumed, 4) as commands,
     ):
-        # No command is given before each has its share of the group.
+        # No command is sent before each process has its share of the group.
         table.execute(text("LOCK TABLE maintenance IN SHARE MODE"))
         gate.execute(text("SELECT pg_advisory_lock(4711)"))
         wait_until(
@@ -229,14 +227,14 @@ def test_four_processes_share_the_work_and_one_is_killed(
             "WHERE consumer = 'maintenance'",
         )
         table.rollback()
-        # All four are in the middle of an inspection: one at the gate, for it writes first, and the
-        # others behind it. None of the others waits for anything by now.
+        # Each process waits in the middle of an inspection: the first to write for the gate, the
+        # others for the first. No other consumer waits for a lock by then.
         wait_until(
             engine,
             "count(*) = 4 FROM pg_stat_activity "
             "WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
-        # The one that has yet another thing to do, for which nobody else is there.
+        # Kill the process that is also the only one to run the consumer inspections.
         owner = wait_until(
             engine, "owner FROM message_store.consumer_slots WHERE consumer = 'inspections'"
         )
@@ -245,7 +243,7 @@ def test_four_processes_share_the_work_and_one_is_killed(
         killed.communicate()
         gate.close()
         wait_until(engine, f"sum(done) = {number} FROM maintenance")
-        # The consumer of the airports may be behind: nobody waits for it.
+        # The consumer airports may still be behind.
         movements = sum(left + landed for left, landed, *_ in airports_of(flights).values())
         wait_until(engine, f"sum(departures + arrivals) = {movements} FROM airports")
         stop(*(command for command in commands if command is not killed))
@@ -261,7 +259,7 @@ def test_four_processes_share_the_work_and_one_is_killed(
     check(unconsumed, flights)
 
 
-def test_the_fleet_hears_of_what_it_has_asked_for_only(
+def test_the_fleet_receives_only_what_it_requested(
     databases: Any, finished: tuple[URL, str]
 ) -> None:
     with (

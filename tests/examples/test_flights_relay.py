@@ -1,4 +1,4 @@
-"""Departures go out to a real broker, and what is charged for them comes back, each once."""
+"""Departures are published to a real broker, and each is charged exactly once."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def relayed(database: URL, nats: NatsServer, count: int) -> dict[str, tuple[int,
     return totals
 
 
-def test_every_departure_is_charged_for_once(database: URL, nats: NatsServer) -> None:
-    # The last run finds all of it done, and has nothing to wait for.
+def test_every_departure_is_charged_once(database: URL, nats: NatsServer) -> None:
+    # The last run has nothing left to do.
     for count in (100, 150, 150):
         totals = relayed(database, nats, count)
         assert totals["charges received"][1] == departures(count)
-        assert totals["departures charged for"][1] == departures(count)
-        # What it costs is at least as much as at the cheapest airport.
+        assert totals["departures charged"][1] == departures(count)
+        # 389 dollars is the charge at the cheapest airport.
         assert totals["dollars charged"][1] >= departures(count) * 389
 
 
-def test_killed_in_the_middle(database: URL, nats: NatsServer) -> None:
-    """All of it: the relay, the inbox and the service beside them."""
+def test_a_killed_run_can_be_resumed(database: URL, nats: NatsServer) -> None:
+    """The relay, the inbox and the external service are all killed."""
     arguments = ("-m", "flights", "--flights", "400", "--nats", nats.url)
     with (
         start(database, *arguments, in_own_group=True) as command,
@@ -65,17 +65,17 @@ def test_killed_in_the_middle(database: URL, nats: NatsServer) -> None:
     assert before < departures(400)
 
     totals = relayed(database, nats, 400)
-    assert totals["departures charged for"][1] == departures(400)
+    assert totals["departures charged"][1] == departures(400)
 
 
-def test_a_broker_that_is_not_there(database: URL) -> None:
+def test_an_unreachable_broker(database: URL) -> None:
     arguments = ("-m", "flights", "--flights", "20", "--nats", "nats://127.0.0.1:1")
     output = run(database, *arguments, status=1)
-    assert output.endswith("relayed: no server of NATS answers at nats://127.0.0.1:1.\n")
+    assert output.endswith("relayed: no NATS server answers at nats://127.0.0.1:1.\n")
 
 
 def test_without_a_broker(database: URL) -> None:
     output = run(database, "-m", "flights", "--flights", "50")
 
-    assert "Nothing is relayed: with a database that stays, say --nats." in output
+    assert "Departures are not relayed: a database of your own also needs --nats." in output
     assert "charges received" not in printed_totals(output)

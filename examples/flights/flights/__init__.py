@@ -1,1 +1,1 @@
-"""An application that keeps its own tables and a message store in one transaction."""
+"""An application that commits its own tables and its messages in one transaction."""

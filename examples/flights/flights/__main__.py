@@ -10,47 +10,35 @@ from typing import Annotated, NoReturn
 import typer
 from alembic.util import CommandError
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from flights import report
-from flights.airports import airports
-from flights.background import consuming, wait_until_consumed
-from flights.charged import charged
-from flights.consumed import Consumed
+from flights.charges import charges
+from flights.checkpoint import Checkpoint
+from flights.consumer_results import ConsumerResults
+from flights.consumption import PATIENCE, ConsumersFailed, consume, has_caught_up
 from flights.data import NoFlights, read_flights
 from flights.database import connected, upgrade
-from flights.fleet import fleet, inspections
+from flights.departure_relay import NoBroker, nats_server, relay_departures
 from flights.load import load, remaining
-from flights.maintenance import hangar
 from flights.models import rows
-from flights.relaying import NoBroker, nats_server, relay_departures
+from flights.progress import progress_bar
 from flights.replay import Replay, totals
-from mdb_sqla import Consumer, MessageStoreError, WrongExpectedVersion
+from mdb_sqla import MessageStoreError, WrongExpectedVersion
 from mdb_sqla.embedded import EmbeddedPostgresError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 output = Console(highlight=False)
 
-_HANGARS = 4
-
 
 def _count(value: object) -> int:
-    text = str(value)  # the default comes as a number
+    text = str(value)  # the default is a number
     if text == "all":
         return 0
     if not text.isdecimal():
-        raise typer.BadParameter("it must be a number, or all")
+        raise typer.BadParameter("must be a number, or all")
     return int(text)
 
 
@@ -60,140 +48,150 @@ def main(
         str | None,
         typer.Option(
             envvar="FLIGHTS_DATABASE_URL",
-            help="The database. Without one a server is started, and removed at the end.",
+            help="Database URL; without it, a temporary server is started.",
             show_default=False,
         ),
     ] = None,
     flights: Annotated[
-        int, typer.Option(parser=_count, metavar="N|all", help="How many flights to load.")
+        int, typer.Option(parser=_count, metavar="N|all", help="Number of flights to record.")
     ] = 5000,
-    writers: Annotated[int, typer.Option(min=1, help="How many transactions at a time.")] = 4,
+    writers: Annotated[int, typer.Option(min=1, help="Number of concurrent writers.")] = 4,
     nats: Annotated[
         str | None,
         typer.Option(
             envvar="FLIGHTS_NATS_URL",
-            help="The NATS server, with JetStream, that departures are relayed to. Without one, "
-            "nats-server is started if the database is for this run only.",
+            help="URL of a NATS server with JetStream; without it and without a database URL, "
+            "a temporary nats-server is started if it is installed.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Load real flights, one transaction each over rows and messages, and have them consumed.
+    """Record real flights, handle their events, and check that nothing is lost or repeated.
 
-    Departures are relayed to a broker, where somebody else charges for them.
+    Each flight is one transaction over tables and messages. Consumers handle
+    the messages; their process is killed halfway, and others take over. A relay
+    publishes departures to a broker, and an inbox receives the charges.
 
-    Then everything is read back, and compared.
-
-    Run again, it goes on where it was stopped, or with the flights that come next.
+    Run it again to resume after an interruption, or to add more flights.
     """
-    consumers = [airports, fleet, *(hangar() for _ in range(_HANGARS)), inspections]
-    connections = max(writers, len(consumers))
     try:
         with ExitStack() as stack:
             with output.status("Connecting" if url else "Starting PostgreSQL"):
-                engine = stack.enter_context(connected(url, connections))
+                engine = stack.enter_context(connected(url, writers))
                 upgrade(engine)
             version = ".".join(map(str, engine.dialect.server_version_info or ()))
-            place = f"database {engine.url.database}" if url else "a server for this run only"
+            place = f"database {engine.url.database}" if url else "a temporary server"
             output.print(f"PostgreSQL {version}, {place}", markup=False)
             _load(engine, flights or None, writers)
-            _consume(engine, consumers)
+            _consume(engine)
             relayed = _relay(engine, _broker(stack, url, nats))
             same = _read_back(engine, relayed)
     except KeyboardInterrupt:
-        again = " Run again, and it goes on from there." if url else ""
-        _end(f"Stopped: each flight is recorded as a whole or not at all.{again}", 130)
+        again = " Run the command again to resume." if url else ""
+        _end(f"Interrupted. Each flight is recorded completely or not at all.{again}", 130)
     except (WrongExpectedVersion, IntegrityError) as error:
-        _end(f"Another run seems to record the same flights; none is recorded twice.\n{error}", 1)
+        _end(f"Another run is recording the same flights. None is recorded twice.\n{error}", 1)
     except OperationalError as error:
-        _end(f"The database can't be used: {error.orig}", 1)
+        _end(f"Database error: {error.orig}", 1)
     except ArgumentError as error:
-        _end(f"The URL can't be used: {error}", 1)
+        _end(f"Invalid database URL: {error}.", 1)
     except NoBroker as error:
-        _end(f"Nothing can be relayed: {error}.", 1)
-    except (NoFlights, EmbeddedPostgresError, MessageStoreError, CommandError) as error:
+        _end(f"Departures can't be relayed: {error}.", 1)
+    except (
+        CommandError,
+        ConsumersFailed,
+        EmbeddedPostgresError,
+        MessageStoreError,
+        NoFlights,
+    ) as error:
         _end(str(error), 1)
     if not same:
         raise typer.Exit(1)
 
 
 def _load(engine: Engine, count: int | None, writers: int) -> None:
-    with output.status("Reading the flights"):
+    with output.status("Reading flights"):
         flights = read_flights(count)
         with Session(engine) as session:
             left = list(remaining(session, flights))
-    begin, end = (
+    first, last = (
         f"{flight.scheduled:%B} {flight.scheduled.day}" for flight in (flights[0], flights[-1])
     )
-    output.print(f"{len(flights):,} flights left New York from {begin} to {end}, 2013, or were to.")
+    output.print(f"{len(flights):,} flights from New York, from {first} to {last}, 2013")
     if len(left) < len(flights):
-        output.print(f"{len(flights) - len(left):,} of them were recorded before.")
+        output.print(f"{len(flights) - len(left):,} of them are already recorded.")
     if not left:
         return
     began = monotonic()
-    with _progress() as progress:
+    with progress_bar(output) as progress:
         task = progress.add_task("Recording flights", total=len(left))
         load(engine, left, writers, lambda: progress.advance(task))
     rate = len(left) / (monotonic() - began)
-    output.print(f"Each was one transaction over its rows and messages: {rate:,.0f} a second.")
+    output.print(f"One transaction for the rows and messages of each flight: {rate:,.0f}/s")
 
 
-def _consume(engine: Engine, consumers: list[Consumer]) -> None:
+def _consume(engine: Engine) -> None:
+    if has_caught_up(engine):
+        output.print("The consumers have already handled all messages.")
+        return
+
+    def show(event: str, checkpoint: Checkpoint | None = None) -> None:
+        output.print(report.consumption_event(event, checkpoint))
+
+    output.print(report.consumption())
     began = monotonic()
-    with output.status("Consuming"), consuming(engine, consumers) as running:
-        wait_until_consumed(engine, running)
-    output.print(
-        f"Consumers were through with what there was in {monotonic() - began:.1f} seconds."
-    )
+    with output.status("Consuming messages"):
+        all_handled = consume(engine, show)
+    if all_handled:
+        output.print(f"\nConsumers caught up in {monotonic() - began:.1f} s.")
+    else:
+        output.print(f"\nConsumers have made no progress for {PATIENCE:.0f} s.")
 
 
 def _broker(stack: ExitStack, url: str | None, nats: str | None) -> str | None:
     if nats is not None:
         return nats
     if url is not None:
-        # A relay remembers how far it is: its broker must remember, too.
-        output.print("Nothing is relayed: with a database that stays, say --nats.")
+        # The relay's position is permanent, and so must be its broker.
+        output.print("Departures are not relayed: a database of your own also needs --nats.")
         return None
     try:
         return stack.enter_context(nats_server())
     except NoBroker as error:
-        output.print(f"Nothing is relayed: {error}.")
+        output.print(f"Departures are not relayed: {error}.")
         return None
 
 
 def _relay(engine: Engine, nats: str | None) -> bool:
-    """Relay departures and receive what is charged for them; returns whether there was a broker."""
+    """Relay departures, and receive their charges; return whether there was a broker."""
     if nats is None:
         return False
     began = monotonic()
-    with _progress() as progress:
+    with progress_bar(output) as progress:
         task = progress.add_task("Relaying departures", total=0)
-        all_came = asyncio.run(
+        all_arrived = asyncio.run(
             relay_departures(
                 engine.url,
                 nats,
                 lambda charged, due: progress.update(task, completed=charged, total=due),
             )
         )
-    if not all_came:
-        _end("Not every departure is charged for, and nothing has come for half a minute.", 1)
-    output.print(
-        "Departures went to NATS, and what is charged for them came back, in "
-        f"{monotonic() - began:.1f} seconds."
-    )
+    if not all_arrived:
+        _end("Not all departures are charged, and no charge has arrived for 30 s.", 1)
+    output.print(f"Departures relayed and charges received in {monotonic() - began:.1f} s.")
     return True
 
 
 def _read_back(engine: Engine, relayed: bool) -> bool:
     replay = Replay()
     with Session(engine) as session:
-        with _progress() as progress:
+        with progress_bar(output) as progress:
             messages = sum(row.version + 1 for row in rows(session).values())
             task = progress.add_task("Reading messages", total=messages)
             replay.run(session, lambda: progress.advance(task))
-        consumed = Consumed(session)
-        sums = totals(session) + consumed.totals() + (charged(session) if relayed else [])
-        differing = replay.differing(session) + consumed.differing()
+        results = ConsumerResults.read(session)
+        sums = totals(session) + results.totals() + (charges(session) if relayed else [])
+        differing = replay.differing(session) + results.differing()
         output.print(report.by_type(session))
         output.print(report.by_hour(replay))
         output.print(report.latest_aircraft(session))
@@ -201,38 +199,20 @@ def _read_back(engine: Engine, relayed: bool) -> bool:
         output.print(report.airports(session))
         output.print(report.hangars(session))
         output.print(report.comparison(sums))
-    if differing or any(total.messages != total.tables for total in sums):
+    differing += [total.name for total in sums if total.messages != total.tables]
+    if differing:
         names = ", ".join(differing[:5])
-        output.print(f"\n[red]✗[/] The tables and the messages tell different stories: {names}.")
+        output.print(f"\n[red]✗[/] The tables differ from the messages: {names}.")
         return False
+    output.print(f"\n[green]✓[/] All {len(replay.rows):,} rows equal those rebuilt from messages.")
     output.print(
-        f"\n[green]✓[/] Rebuilt from the messages alone, all {len(replay.rows):,} rows "
-        "of the tables come out the same."
-    )
-    output.print(
-        "[green]✓[/] Nothing was lost by the consumers, and nothing done twice: "
-        f"{len(consumed.airports.made):,} airports, {len(consumed.aircraft.made):,} aircraft."
+        "[green]✓[/] The consumers lost nothing and repeated nothing: "
+        f"{len(results.airports.actual):,} airports, {len(results.aircraft.actual):,} aircraft."
     )
     if relayed:
-        output.print("[green]✓[/] Every departure was charged for by way of the broker, and once.")
+        output.print("[green]✓[/] Every departure was charged exactly once.")
+    output.print(report.files())
     return True
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=output,
-    )
 
 
 def _end(message: str, code: int) -> NoReturn:

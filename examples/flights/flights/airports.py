@@ -1,4 +1,4 @@
-"""Departures, arrivals and delays by airport: a table that a consumer keeps."""
+"""A projection: a consumer that maintains a table of movements and delays by airport."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mdb_sqla import Consumer, Group, StoredMessage, UnitOfWork
 
 __all__ = ["airports"]
 
-# One slot: one member works, the others stand by. Slots part the messages by aircraft, and several
-# aircraft come to the same airport.
+# One slot: one member is active, the others stand by. More slots would partition the messages by
+# aircraft, and several members would update the row of the same airport.
 airports = Consumer("airports", "aircraft", group=Group(slots=1, lease=3.0), transaction_size=100)
 
 
-# The table, not its class, and made once: a statement of the ORM's takes twice as long.
+# Built once, from the table instead of the class: an ORM statement takes twice as long.
 _table = Base.metadata.tables[Airport.__tablename__]
 _new = insert(_table)
 _COUNT = _new.on_conflict_do_update(
@@ -46,7 +46,7 @@ def arrived(message: StoredMessage, unit: UnitOfWork) -> None:
 def count(
     session: Session, code: str, delay: int | None, *, departures: int = 0, arrivals: int = 0
 ) -> None:
-    """Add to the row of an airport; the delay is in minutes, None if no one says."""
+    """Add to the row of an airport; the delay is in minutes, None if unknown."""
     minutes = max(delay or 0, 0)
     figures = {
         "code": code,

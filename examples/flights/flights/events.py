@@ -1,6 +1,6 @@
-"""What can happen on a flight, and how it is told: in which stream, with which message.
+"""The events of a flight, and the streams and messages that carry them.
 
-The name of a class is the type of the message, its fields are the data.
+The class name is the message type, and the fields are the data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Departed:
-    """The aircraft left; `scheduled` is on New York's clock, with its offset from UTC."""
+    """The aircraft departed; `scheduled` is New York time with its UTC offset."""
 
     origin: str
     destination: str
@@ -37,7 +37,7 @@ class Departed:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """It reached its destination, at `clock` there; the data does not always say how late."""
+    """The aircraft arrived, at `clock` in local time; the delay may be unknown."""
 
     airport: str
     clock: str
@@ -46,14 +46,14 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Diverted:
-    """It left and did not reach its destination; where it landed is not known."""
+    """The aircraft departed, but did not arrive; it is unknown where it landed."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """It never left; `scheduled` is on New York's clock, with its offset from UTC."""
+    """The flight was cancelled; `scheduled` is New York time with its UTC offset."""
 
     origin: str
     destination: str
@@ -78,14 +78,14 @@ def what_happened(flight: Flight) -> list[Event]:
 
 
 def stream_for(flight: Flight) -> StreamName:
-    """Return the stream of the aircraft; of the airline, if no aircraft was ever assigned."""
+    """Return the stream of the aircraft, or of the airline if no aircraft was assigned."""
     if flight.tail_number is None:
         return StreamName.build("airline", flight.carrier)
     return StreamName.build("aircraft", flight.tail_number)
 
 
 def message_for(event: Event, flight: Flight) -> Message:
-    """Return the message that tells an event of a flight."""
+    """Return the message for an event of a flight."""
     return Message(
         type(event).__name__,
         asdict(event),
@@ -94,7 +94,7 @@ def message_for(event: Event, flight: Flight) -> Message:
 
 
 def _correlation(flight: Flight) -> StreamName:
-    """Name the flight: it holds together what was told about it, in whichever stream."""
+    """Name the flight, to correlate its messages across streams."""
     departure = flight.scheduled.astimezone(UTC)
     return StreamName.build(
         "flight", f"{flight.carrier}{flight.number}", f"{departure:%Y-%m-%dT%H:%MZ}"
@@ -102,5 +102,5 @@ def _correlation(flight: Flight) -> StreamName:
 
 
 def read(message: StoredMessage) -> Event:
-    """Return the event that a message tells."""
+    """Return the event that a message carries."""
     return _KINDS[message.type](**message.data)

@@ -1,4 +1,4 @@
-"""The component that has aircraft inspected every so many arrivals, and learns when it is done."""
+"""A process manager: it requests inspections of aircraft, and receives their outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ARRIVALS_BETWEEN_INSPECTIONS = 5
 
 fleet = Consumer("fleet", "aircraft", group=Group(slots=1, lease=3.0), transaction_size=100)
 
-# Of all that maintenance tells, only what the fleet has asked for.
+# Only the events of maintenance that the fleet has requested.
 inspections = Consumer(
     "inspections", "maintenance", correlation="fleet", group=Group(slots=1, lease=3.0)
 )
@@ -53,7 +53,7 @@ def inspected(message: StoredMessage, unit: UnitOfWork) -> None:
 
 
 def add(session: Session, tail_number: str, *, due: int = 0, done: int = 0) -> None:
-    """Add to the inspections of an aircraft."""
+    """Change the number of inspections of an aircraft."""
     session.execute(
         update(_table)
         .where(_table.c.tail_number == tail_number)

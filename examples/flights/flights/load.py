@@ -1,4 +1,4 @@
-"""The main job: each flight is one transaction over the application's tables and its messages."""
+"""Recording flights: one transaction for each, over the application's tables and its messages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["load", "record", "remaining"]
 
 
 def record(unit: UnitOfWork, flight: Flight, expected_version: int) -> None:
-    """Record a flight: in the row of its aircraft and in its stream, in both or in neither.
+    """Record a flight in the row and in the stream of its aircraft: in both, or in neither.
 
-    The expected version is where the stream must be: at the end of what is told about the flights
-    before. So a flight that is recorded already is refused, whoever did it.
+    The expected version is the version of the stream after all earlier flights. If the flight is
+    recorded already, the stream has moved on, and the transaction is rejected.
     """
     stream_name = stream_for(flight)
     events = what_happened(flight)
@@ -38,9 +38,9 @@ def record(unit: UnitOfWork, flight: Flight, expected_version: int) -> None:
 
 
 def remaining(session: Session, flights: Iterable[Flight]) -> Iterator[tuple[Flight, int]]:
-    """Select the flights that are not recorded yet, each with its expected version.
+    """Return the flights that are not recorded yet, with their expected versions.
 
-    Flights must come in the same order every time.
+    The flights must have the same order in every run.
     """
     recorded = {stream_name: row.version for stream_name, row in rows(session).items()}
     versions: dict[str, int] = {}
@@ -58,10 +58,10 @@ def load(
     writers: int,
     recorded: Callable[[], object],
 ) -> None:
-    """Record flights with several writers side by side; calls `recorded` after each flight.
+    """Record flights with concurrent writers; calls `recorded` after each flight.
 
-    The flights of one aircraft stay in order, for all of them fall to one writer. An error of one
-    writer, or an interrupt, stops all of them once they are through with the flight at hand.
+    The flights of an aircraft stay in order, because one writer records all of them. After an error
+    or an interrupt, all writers finish their current flight and stop.
     """
     shares: list[list[tuple[Flight, int]]] = [[] for _ in range(writers)]
     for flight, version in flights:

@@ -1,4 +1,4 @@
-"""The component that inspects aircraft: it is asked by commands, and tells by events."""
+"""A component that inspects aircraft: it handles commands, and writes events."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["Inspect", "Inspected", "hangar"]
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """The command: inspect an aircraft, which has arrived so many times."""
+    """A command: inspect an aircraft after so many arrivals."""
 
     arrivals: int
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """It was inspected after so many arrivals, and in this hangar."""
+    """An event: the aircraft was inspected after so many arrivals, in this hangar."""
 
     arrivals: int
     hangar: str
 
 
 def hangar() -> Consumer:
-    """Return a new member of the group that shares the commands.
+    """Return a new member of the consumer group.
 
-    All commands to an aircraft fall to one member at a time, in their order.
+    One member at a time handles the commands for an aircraft, in order.
     """
     name = f"hangar-{uuid4().hex[:8]}"
     group = Group(slots=4, lease=3.0, member=name)
@@ -39,7 +39,7 @@ def hangar() -> Consumer:
         command = Inspect(**message.data)
         tail_number = StreamName(message.stream_name).ids[0]
         event = Inspected(command.arrivals, name)
-        # By following, the event has the command's correlation: whoever asked will find it.
+        # follow() copies the command's correlation, by which its sender finds the event.
         unit.write(
             StreamName.build("maintenance", tail_number),
             Message("Inspected", asdict(event)).follow(message),

@@ -1,4 +1,4 @@
-"""The application's own tables: how things stand. How they came to that is told in the messages."""
+"""The application's own tables. They hold the current state; the messages hold its history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Base(MappedAsDataclass, DeclarativeBase):
 
 
 class Aircraft(Base):
-    """An aircraft that left New York, or was to; `airport` is None when no one knows where it is.
+    """An aircraft with flights from New York; `airport` is None while its location is unknown.
 
     Each of the four counters counts the messages of one type in the aircraft's stream.
     """
@@ -48,7 +48,7 @@ class Aircraft(Base):
 
     @property
     def stream_name(self) -> StreamName:
-        """The stream with the aircraft's history."""
+        """The stream of the aircraft."""
         return StreamName.build(self.category, self.tail_number)
 
     @property
@@ -57,7 +57,7 @@ class Aircraft(Base):
         return self.departed + self.arrived + self.diverted + self.cancelled - 1
 
     def apply(self, event: Event) -> None:
-        """Change what the event changes."""
+        """Apply an event to the row."""
         match event:
             case Departed():
                 self.departed += 1
@@ -74,7 +74,7 @@ class Aircraft(Base):
 
 
 class Airline(Base):
-    """An airline that cancelled flights before it assigned an aircraft to them."""
+    """An airline that cancelled flights before it assigned an aircraft."""
 
     __tablename__ = "airlines"
 
@@ -85,7 +85,7 @@ class Airline(Base):
 
     @property
     def stream_name(self) -> StreamName:
-        """The stream with those cancellations."""
+        """The stream of these cancellations."""
         return StreamName.build(self.category, self.code)
 
     @property
@@ -94,18 +94,18 @@ class Airline(Base):
         return self.cancelled - 1
 
     def apply(self, event: Event) -> None:
-        """Change what the event changes."""
+        """Apply an event to the row."""
         match event:
             case Cancelled():
                 self.cancelled += 1
             case _:
-                raise ValueError(f"Without an aircraft there is only cancellation: {event}")
+                raise ValueError(f"An airline's stream has only cancellations, got {event}")
 
 
 class Airport(Base):
-    """An airport; delays are in minutes, and what left or arrived early counts as on time.
+    """The movements of an airport; delays are in minutes, and early counts as on time.
 
-    The consumer `airports` keeps it.
+    The consumer `airports` maintains it.
     """
 
     __tablename__ = "airports"
@@ -118,9 +118,9 @@ class Airport(Base):
 
 
 class Maintenance(Base):
-    """How often an aircraft has arrived, and how many inspections are due and done for it.
+    """The arrivals of an aircraft, and its inspections that are due and done.
 
-    The consumers `fleet` and `inspections` keep it.
+    The consumers `fleet` and `inspections` maintain it.
     """
 
     __tablename__ = "maintenance"
@@ -132,9 +132,9 @@ class Maintenance(Base):
 
 
 class Fees(Base):
-    """For how many departures of an aircraft the port authority has charged, and how much.
+    """The departures of an aircraft that the port authority has charged, and the amount.
 
-    It is kept with the inbox that receives the charges.
+    The inbox that receives the charges maintains it.
     """
 
     __tablename__ = "fees"
@@ -145,13 +145,13 @@ class Fees(Base):
 
 
 def new_row(stream_name: StreamName) -> Aircraft | Airline:
-    """Return the row of a stream as it is before the first message."""
+    """Return a stream's row in the state before its first message."""
     key = stream_name.ids[0]
     return Airline(key) if stream_name.category == Airline.category else Aircraft(key)
 
 
 def stored_row(session: Session, stream_name: StreamName) -> Aircraft | Airline | None:
-    """Return the row of a stream from its table; None if there is none yet."""
+    """Return the stored row of a stream; None if there is none yet."""
     key = stream_name.ids[0]
     if stream_name.category == Airline.category:
         return session.get(Airline, key)
@@ -159,6 +159,6 @@ def stored_row(session: Session, stream_name: StreamName) -> Aircraft | Airline 
 
 
 def rows(session: Session) -> dict[str, Aircraft | Airline]:
-    """Return all rows, each under the name of its stream."""
+    """Return all rows, by the names of their streams."""
     found = (*session.scalars(select(Aircraft)), *session.scalars(select(Airline)))
     return {row.stream_name: row for row in found}

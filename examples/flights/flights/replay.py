@@ -1,4 +1,4 @@
-"""Do the tables and the messages tell the same story? Rebuild the one from the other."""
+"""The tables, rebuilt from the messages and compared with them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Replay", "Total", "totals"]
 
 
 class Replay:
-    """What the messages come to: rows, under the names of their streams, and delays by the hour."""
+    """Rows by stream name, and delays by hour, rebuilt from the messages."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Aircraft | Airline] = {}
         self.delays: defaultdict[int, list[int]] = defaultdict(list)
 
     def run(self, session: Session, applied: Callable[[], object]) -> None:
-        """Read both categories from the beginning; calls `applied` after each message."""
+        """Read both categories from the beginning, and call `applied` after each message."""
         store = MessageStore(session)
         for model in (Aircraft, Airline):
             for message in store.iterate_category(model.category):
@@ -41,14 +41,14 @@ class Replay:
             self.delays[datetime.fromisoformat(event.scheduled).hour].append(event.delay)
 
     def differing(self, session: Session) -> list[str]:
-        """Return the names of the streams that come to another row than the table has."""
+        """Return the names of the streams whose rebuilt row differs from the stored row."""
         stored = rows(session)
         names = self.rows.keys() | stored.keys()
         return sorted(name for name in names if self.rows.get(name) != stored.get(name))
 
 
 class Total(NamedTuple):
-    """A figure that both the messages and the tables know."""
+    """A figure, computed from the messages and from the tables."""
 
     name: str
     messages: int
@@ -56,9 +56,9 @@ class Total(NamedTuple):
 
 
 def totals(session: Session) -> list[Total]:
-    """Add up the messages and the tables, each by themselves, on the server."""
+    """Aggregate the messages and the tables on the server, independently of each other."""
     view, m = tables.category_type_summary.c, tables.messages.c
-    told = {
+    in_messages = {
         type_: int(count)
         for type_, count in session.execute(
             select(view.type, func.sum(view.message_count))
@@ -67,7 +67,9 @@ def totals(session: Session) -> list[Total]:
         )
     }
     delay = func.greatest(m.data["delay"].as_integer(), 0)
-    told["minutes late"] = session.scalar(select(func.sum(delay)).where(m.type == "Arrived")) or 0
+    in_messages["minutes late"] = (
+        session.scalar(select(func.sum(delay)).where(m.type == "Arrived")) or 0
+    )
     unassigned = session.scalar(select(func.sum(Airline.cancelled))) or 0
     departed, arrived, diverted, cancelled, minutes_late = session.execute(
         select(
@@ -78,11 +80,11 @@ def totals(session: Session) -> list[Total]:
             func.sum(Aircraft.minutes_late),
         )
     ).one()
-    kept = {
+    in_tables = {
         "Departed": departed,
         "Arrived": arrived,
         "Diverted": diverted,
         "Cancelled": cancelled + unassigned,
         "minutes late": minutes_late,
     }
-    return [Total(name, told.get(name, 0), count) for name, count in kept.items()]
+    return [Total(name, in_messages.get(name, 0), count) for name, count in in_tables.items()]

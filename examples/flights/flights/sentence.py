@@ -1,4 +1,4 @@
-"""An event in words."""
+"""A sentence about an event."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ __all__ = ["sentence"]
 
 
 def sentence(event: Event) -> str:
-    """Tell what happened."""
+    """Describe what happened."""
     match event:
         case Departed(origin, destination, scheduled, delay):
-            return f"left {origin} for {destination} on {_day(scheduled)}, {_late(delay)}"
+            return f"left {origin} for {destination} on {_day(scheduled)}, {_punctuality(delay)}"
         case Arrived(airport, clock, delay):
-            return f"arrived in {airport} at {clock}, {_late(delay)}"
+            return f"arrived at {airport} at {clock}, {_punctuality(delay)}"
         case Diverted(destination):
             return f"did not reach {destination}"
         case Cancelled(origin, destination, scheduled):
-            return f"from {origin} to {destination} on {_day(scheduled)} was cancelled"
+            return f"{origin} to {destination} on {_day(scheduled)} was cancelled"
 
 
 def _day(scheduled: str) -> str:
     moment = datetime.fromisoformat(scheduled)
-    return f"{moment.day} {moment:%B}"
+    return f"{moment:%B} {moment.day}"
 
 
-def _late(minutes: int | None) -> str:
+def _punctuality(minutes: int | None) -> str:
     if minutes is None:
-        return "no one says how late"
+        return "delay unknown"
     if minutes == 0:
         return "on time"
-    return f"{abs(minutes)} minutes {'late' if minutes > 0 else 'early'}"
+    return f"{abs(minutes)} min {'late' if minutes > 0 else 'early'}"

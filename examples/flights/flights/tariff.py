@@ -1,6 +1,6 @@
-"""What the port authority charges, as it has made known."""
+"""The published tariff of the port authority."""
 
 __all__ = ["CENTS"]
 
 CENTS = {"EWR": 41_200, "JFK": 52_500, "LGA": 38_900}
-"""For a departure, by airport."""
+"""Cents for a departure, by airport."""

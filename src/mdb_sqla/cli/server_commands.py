@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from sqlalchemy import URL, create_engine
 
-from mdb_sqla.cli import demo_tour as tour
 from mdb_sqla.cli.dev_server import running_server
 from mdb_sqla.cli.options import output, require_driver
 from mdb_sqla.embedded import EmbeddedPostgres
@@ -60,14 +59,17 @@ def dev(
 
 
 def demo() -> None:
-    """Demonstrate the store on a temporary PostgreSQL server.
+    """Tour the store in five steps, on a temporary PostgreSQL server.
 
     Example: mdb demo
     """
+    from mdb_sqla.cli import demo_tour  # imports Pygments
+
     require_driver()
+    output.print("Starting a temporary PostgreSQL server...")
     with EmbeddedPostgres() as server:
         engine = create_engine(server.url())
-        tour.run(engine, output)
+        demo_tour.run(engine, output)
         engine.dispose()
 
 

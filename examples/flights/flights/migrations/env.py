@@ -1,4 +1,4 @@
-"""Run the migrations of the application, of which one installs the message store."""
+"""Run the migrations of the application, one of which installs the message store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables that consumers keep."""
+"""The tables that the consumers maintain."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What is charged for departures."""
+"""The table of fees for departures."""
 
 import sqlalchemy as sa
 from alembic import op

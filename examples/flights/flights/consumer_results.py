@@ -1,8 +1,9 @@
-"""Has every message had its effect, and once? What consumers made, beside what they should."""
+"""The results of the consumers, compared with what follows from the messages."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from sqlalchemy import Executable, case, func, literal, select
 from sqlalchemy.orm import Session
@@ -12,52 +13,64 @@ from flights.models import Airport, Maintenance
 from flights.replay import Total
 from mdb_sqla import functions, tables
 
-__all__ = ["Consumed"]
+__all__ = ["ConsumerResults"]
 
 _Figures = dict[str, tuple[int, ...]]
 
 
-class _Compared(NamedTuple):
-    due: _Figures
-    made: _Figures
+class _Comparison(NamedTuple):
+    expected: _Figures
+    actual: _Figures
 
     def differing(self) -> list[str]:
-        names = self.due.keys() | self.made.keys()
-        return sorted(name for name in names if self.due.get(name) != self.made.get(name))
+        names = self.expected.keys() | self.actual.keys()
+        return sorted(name for name in names if self.expected.get(name) != self.actual.get(name))
 
     def total(self, name: str, column: int) -> Total:
-        due, made = (sum(row[column] for row in rows.values()) for rows in self)
-        return Total(name, due, made)
+        expected, actual = (sum(row[column] for row in rows.values()) for rows in self)
+        return Total(name, expected, actual)
 
 
-class Consumed:
-    """What follows from the messages about aircraft, and what the consumers made of them.
+@dataclass(frozen=True)
+class ConsumerResults:
+    """What the consumers should have done, according to the messages, and what they have done.
 
-    The one is added up on the server in a statement over all messages, the other is what the
-    consumers' tables and messages say. Both are taken as they are now.
+    A statement over all aircraft messages computes the expected figures; the actual ones are in
+    the tables and messages that the consumers write.
+
+    Attributes:
+        airports: figures by airport code.
+        aircraft: figures by tail number.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.airports = _Compared(
-            _figures(session, _airports_due()), _figures(session, _airports_made())
-        )
-        self.aircraft = _Compared(
-            _figures(session, _inspections_due()), _figures(session, _inspections_made())
+    airports: _Comparison
+    aircraft: _Comparison
+
+    @classmethod
+    def read(cls, session: Session) -> Self:
+        """Read the current state."""
+        return cls(
+            _Comparison(
+                _figures(session, _expected_movements()), _figures(session, _counted_movements())
+            ),
+            _Comparison(
+                _figures(session, _expected_inspections()), _figures(session, _inspections())
+            ),
         )
 
     def differing(self) -> list[str]:
-        """Return the codes of airports and the tail numbers of aircraft that differ."""
+        """Return the airport codes and tail numbers whose figures differ."""
         return self.airports.differing() + self.aircraft.differing()
 
     def totals(self) -> list[Total]:
-        """Add up the main figures."""
+        """Return the totals of the main figures."""
         return [
             self.airports.total("airport departures", 0),
             self.airports.total("airport arrivals", 1),
             self.airports.total("airport minutes late", 2),
-            self.aircraft.total("inspections asked for", 1),
+            self.aircraft.total("inspections requested", 1),
             self.aircraft.total("inspections done", 2),
-            self.aircraft.total("inspections heard of", 3),
+            self.aircraft.total("inspections confirmed", 3),
         ]
 
 
@@ -65,17 +78,17 @@ def _figures(session: Session, statement: Executable) -> _Figures:
     return {name: tuple(figures) for name, *figures in session.execute(statement)}
 
 
-def _airports_due() -> Executable:
+def _expected_movements() -> Executable:
     m = tables.messages.c
-    has_left = m.type == "Departed"
-    code = case((has_left, m.data["origin"].as_string()), else_=m.data["airport"].as_string())
-    # An unknown delay is none: GREATEST leaves NULL out.
+    is_departure = m.type == "Departed"
+    code = case((is_departure, m.data["origin"].as_string()), else_=m.data["airport"].as_string())
+    # An unknown delay counts as none: GREATEST ignores NULL.
     delay = func.greatest(m.data["delay"].as_integer(), 0)
     return (
         select(
             code,
-            func.count().filter(has_left),
-            func.count().filter(~has_left),
+            func.count().filter(is_departure),
+            func.count().filter(~is_departure),
             func.sum(delay),
             func.max(delay),
         )
@@ -84,7 +97,7 @@ def _airports_due() -> Executable:
     )
 
 
-def _airports_made() -> Executable:
+def _counted_movements() -> Executable:
     return select(
         Airport.code,
         Airport.departures,
@@ -94,10 +107,10 @@ def _airports_made() -> Executable:
     )
 
 
-def _inspections_due() -> Executable:
+def _expected_inspections() -> Executable:
     m = tables.messages.c
     arrivals = func.count()
-    # Each was asked for, done and heard of, and none is due any more.
+    # Each was requested, done and confirmed, and none is due any more.
     inspections = arrivals // ARRIVALS_BETWEEN_INSPECTIONS
     return (
         select(functions.id(m.stream_name), arrivals, *3 * [inspections], literal(0))
@@ -106,14 +119,14 @@ def _inspections_due() -> Executable:
     )
 
 
-def _inspections_made() -> Executable:
+def _inspections() -> Executable:
     m = tables.messages.c
     correlation = functions.category(m.metadata["correlationStreamName"].as_string())
     category = functions.category(m.stream_name)
     caused = (
         select(
             functions.id(m.stream_name).label("tail_number"),
-            func.count().filter(m.type == "Inspect").label("asked"),
+            func.count().filter(m.type == "Inspect").label("requested"),
             func.count().filter(m.type == "Inspected").label("done"),
         )
         .where(category.in_(["maintenance:command", "maintenance"]), correlation == "fleet")
@@ -123,7 +136,7 @@ def _inspections_made() -> Executable:
     return select(
         Maintenance.tail_number,
         Maintenance.arrivals,
-        func.coalesce(caused.c.asked, 0),
+        func.coalesce(caused.c.requested, 0),
         func.coalesce(caused.c.done, 0),
         Maintenance.done,
         Maintenance.due,

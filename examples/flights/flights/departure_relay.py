@@ -1,4 +1,4 @@
-"""Departures go out to a broker, and what is answered there comes back."""
+"""A relay that publishes departures to a broker, and an inbox for the answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from flights.billing import receive_charges
+from flights.child_process import child_process
 from flights.models import Aircraft, Fees
 from mdb_sqla.relay import Relay
 from mdb_sqla.relay.nats import JetStream
@@ -30,16 +30,21 @@ from mdb_sqla.relay.nats import JetStream
 __all__ = ["NoBroker", "nats_server", "relay_departures"]
 
 _PATIENCE = 30.0  # seconds without a charge
-_PATIENCE_AT_FIRST = 5.0  # seconds to connect
+_CONNECT_TIMEOUT = 5.0  # seconds
+_START_TIMEOUT = 10.0  # seconds
+
+# Standard input is closed when this process ends, however it ends. Ctrl-C interrupts only this
+# process, which stops the server.
+_UNTIL_END_OF_INPUT = '"$@" & read _; kill $!; wait'
 
 
 class NoBroker(Exception):
-    """There is no NATS server."""
+    """No NATS server is available."""
 
 
 @contextmanager
 def nats_server() -> Iterator[str]:
-    """Start a server of NATS that is gone afterwards; its URL is returned.
+    """Start a temporary NATS server, and return its URL.
 
     Raises:
         NoBroker: it is not installed, or does not start.
@@ -48,88 +53,91 @@ def nats_server() -> Iterator[str]:
     if program is None:
         raise NoBroker("nats-server is not installed")
     with TemporaryDirectory() as folder:
-        command = [program, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", folder]
-        server = subprocess.Popen([*command, "--ports_file_dir", folder], stderr=subprocess.DEVNULL)
+        options = ["-a", "127.0.0.1", "-p", "-1", "-js", "-sd", folder, "--ports_file_dir", folder]
+        server = subprocess.Popen(
+            ["sh", "-c", _UNTIL_END_OF_INPUT, "sh", program, *options],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
-            yield _address(Path(folder), server.pid)
+            yield _address(Path(folder))
         finally:
-            server.terminate()
-            server.wait()
+            server.communicate()
 
 
-def _address(folder: Path, pid: int) -> str:
-    told = folder / f"nats-server_{pid}.ports"
-    ready = Retrying(
+def _address(folder: Path) -> str:
+    find_ports = Retrying(
         retry=retry_if_result(lambda found: not found),
         wait=wait_fixed(0.01),
-        stop=stop_after_delay(10),
-        retry_error_callback=lambda _: False,
+        stop=stop_after_delay(_START_TIMEOUT),
+        retry_error_callback=lambda _: [],
     )
-    if not ready(told.exists):
-        raise NoBroker("nats-server does not start")
-    return str(json.loads(told.read_text())["nats"][0])
+    for ports in find_ports(lambda: list(folder.glob("*.ports"))):
+        return str(json.loads(ports.read_text())["nats"][0])
+    raise NoBroker("nats-server does not start")
 
 
 async def relay_departures(url: URL, nats: str, progress: Callable[[int, int], object]) -> bool:
-    """Relay all departures, have the authority charge for them, and receive what it charges.
+    """Publish all departures, and receive the charge for each of them from the authority.
 
     Args:
-        url: of the database.
-        nats: of the server.
-        progress: is told how many departures are charged for, of how many.
+        url: the database.
+        nats: the URL of the NATS server.
+        progress: called with the number of departures charged, and the number of all departures.
 
     Returns:
-        Whether all are; otherwise nothing has come for half a minute.
+        Whether all are charged; otherwise no charge has arrived for half a minute.
 
     Raises:
-        NoBroker: no server answers there.
+        NoBroker: the server can't be reached.
     """
     engine = create_async_engine(url)
     factory = async_sessionmaker(engine)
     try:
-        broker = NatsBroker(nats, log_level=logging.DEBUG)
+        broker = NatsBroker(nats, logger=logging.getLogger(__name__))
         client = await _connect(broker, nats)
         async with broker:
-            # What is there already, it leaves as it is.
+            # Does nothing if the stream exists.
             await client.jetstream().add_stream(
                 StreamConfig(name="FLIGHTS", subjects=["aircraft.>", "authority.>"])
             )
-            charges = _Charges(*(await _charged(factory)), progress)
+            charges = _Charges(*(await _progress(factory)), progress)
             receive_charges(broker, factory, charges.add)
             await broker.start()
             async with _running(factory, nats):
-                return await charges.all_came()
+                return await charges.all_arrived()
     finally:
         await engine.dispose()
 
 
 async def _connect(broker: NatsBroker, nats: str) -> Client:
     try:
-        async with asyncio.timeout(_PATIENCE_AT_FIRST):
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
             return await broker.connect()
     except (TimeoutError, OSError, NatsError) as error:
-        raise NoBroker(f"no server of NATS answers at {nats}") from error
+        raise NoBroker(f"no NATS server answers at {nats}") from error
 
 
 class _Charges:
-    """How many charges there are."""
+    """Counts charges as they arrive."""
 
     def __init__(self, charged: int, due: int, progress: Callable[[int, int], object]) -> None:
         self._charged = charged
         self._due = due
         self._progress = progress
-        self._came = asyncio.Event()
+        self._arrived = asyncio.Event()
 
     def add(self) -> None:
         self._charged += 1
         self._progress(self._charged, self._due)
-        self._came.set()
+        self._arrived.set()
 
-    async def all_came(self) -> bool:
+    async def all_arrived(self) -> bool:
         while self._charged < self._due:
-            self._came.clear()
+            self._arrived.clear()
             try:
-                await asyncio.wait_for(self._came.wait(), _PATIENCE)
+                await asyncio.wait_for(self._arrived.wait(), _PATIENCE)
             except TimeoutError:
                 return False
         return True
@@ -137,31 +145,23 @@ class _Charges:
 
 @asynccontextmanager
 async def _running(factory: async_sessionmaker[AsyncSession], nats: str) -> AsyncIterator[None]:
-    """Run a relay as a task, and the authority as the process that it is."""
+    """Run the relay in a task, and the authority in a process."""
     relay = Relay(
         "departures",
         "aircraft",
         types=["Departed"],
         to=JetStream(NatsBroker(nats), stream="FLIGHTS"),
     )
-    authority = subprocess.Popen(
-        [sys.executable, "-m", "flights.authority"],
-        env={**os.environ, "FLIGHTS_NATS_URL": nats},
-    )
-    try:
+    with child_process("flights.authority", FLIGHTS_NATS_URL=nats):
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(relay.run_async(factory))
             yield
-            # Not stop(), which does not reach what has yet to begin; and all that went out has been
-            # answered.
+            # stop() has no effect on a relay that has yet to start. All departures are answered.
             running.cancel()
-    finally:
-        authority.terminate()
-        authority.wait()
 
 
-async def _charged(factory: async_sessionmaker[AsyncSession]) -> tuple[int, int]:
-    """Return how many departures are charged for, and how many there are."""
+async def _progress(factory: async_sessionmaker[AsyncSession]) -> tuple[int, int]:
+    """Return the number of departures charged, and the number of all departures."""
     async with factory() as session:
         charged = await session.scalar(select(func.coalesce(func.sum(Fees.departures), 0)))
         due = await session.scalar(select(func.coalesce(func.sum(Aircraft.departed), 0)))

@@ -1,4 +1,4 @@
-"""Has every departure been charged for, and once? What came back, beside what went out."""
+"""The charges that came back, compared with the departures that went out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from flights.replay import Total
 from flights.tariff import CENTS
 from mdb_sqla import functions, tables
 
-__all__ = ["charged"]
+__all__ = ["charges"]
 
 
-def charged(session: Session) -> list[Total]:
-    """Set what follows from the departures beside what the inbox and its rows hold."""
+def charges(session: Session) -> list[Total]:
+    """Return totals of the departures, and of the inbox and its table."""
     m = tables.messages.c
     category = functions.category(m.stream_name)
     cents = case(CENTS, value=m.data["origin"].as_string())
@@ -29,6 +29,6 @@ def charged(session: Session) -> list[Total]:
     ).one()
     return [
         Total("charges received", departures, received or 0),
-        Total("departures charged for", departures, counted),
+        Total("departures charged", departures, counted),
         Total("dollars charged", due // 100, charged // 100),
     ]
