@@ -1,6 +1,6 @@
 """Event store, message store and transactional outbox for SQLAlchemy and PostgreSQL."""
 
-from typing import TYPE_CHECKING
+import typing
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.consumer_lag import Lag
@@ -62,12 +62,12 @@ from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.words.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     __version__: str
 else:
 
     def __getattr__(name: str) -> str:
-        # importlib.metadata takes a tenth of the time of this import.
+        # Looked up when it is needed: it reads the files of the installed package.
         if name == "__version__":
             from importlib.metadata import version
 

@@ -242,7 +242,7 @@ def test_times_that_python_does_not_have(databases: Databases, engine: Engine) -
             moved = update(messages).where(messages.c.stream_name == name)
             connection.execute(moved.values(time=text(f"timestamp '{time}'".replace(":", r"\:"))))
 
-    printed = mdb("print", url=engine.url).stdout
+    printed = mdb("print", "--verbose", url=engine.url).stdout
     with (
         databases.create() as url,
         engine.connect() as source,
