@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections import defaultdict
@@ -366,3 +367,20 @@ def test_a_member_from_before_the_clock_went_back_is_not_shown_as_alive(engine: 
         "now": True,
         "before": False,
     }
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_processes_are_different_members() -> None:
+    """A group of a module is made before a prefork server forks."""
+    group = Group()
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        os.write(writing, group.member_name.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as names:
+        name = names.read()
+    assert os.waitpid(child, 0)[1] == 0
+
+    assert str(os.getpid()) in group.member_name
+    assert name != group.member_name

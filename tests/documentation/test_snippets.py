@@ -85,8 +85,6 @@ def test_python(
         for used in namespace.values():
             if isinstance(used, Engine):
                 used.dispose()
-    if page.name == "README.md":
-        assert any("'order-1'" in line for line in told)
 
 
 def is_said(line: str, said: str) -> bool:

@@ -105,7 +105,7 @@ class ConsumerLoop:
         if (membership := self._assignment.membership) is None:
             self._log(logging.INFO, "started at position %d", self._assignment.position)
         else:
-            self._log(logging.INFO, "started as member %s", membership.group.member)
+            self._log(logging.INFO, "started as member %s", membership.group.member_name)
         with suppress(Stopped):
             yield from self._poll()
         yield from self._assignment.save()

@@ -103,7 +103,8 @@ class Settings:
     def sharing(self) -> str:
         """How the consumer shares its work with other processes, for display."""
         if self.group is not None:
-            return f"{self.group.member}, {self.group.slots} slots"
+            slots = self.group.slots
+            return f"{self.group.member_name}, {slots} slot{'s' * (slots != 1)}"
         size = self.filters.get("consumer_group_size")
         return f"member {self.filters.get('consumer_group_member')} of {size}" if size else "alone"
 
