@@ -101,7 +101,7 @@ def test_an_endless_loop_is_an_error(application: Any, options: Any) -> None:
     application.write("a-1", 1)
 
     with pytest.raises(
-        NotCaughtUp, match=r"called 30 times, and consumer 'b' has more to handle.*'b-1'"
+        NotCaughtUp, match=r"called 30 times, but consumer 'b' has more to handle.*'b-1'"
     ):
         run(application, *consumers, limit=30)
 

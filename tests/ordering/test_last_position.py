@@ -112,4 +112,4 @@ def test_as_a_table_it_is_ahead(stage_database: URL) -> None:
 def test_as_a_table_it_is_missing(stage_database: URL) -> None:
     with stage(stage_database) as steps:
         steps.edit(READ_AS_A_TABLE)
-        assert is_missing(steps, PATIENCE)
+        assert is_missing(steps, 3 * PATIENCE)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, StoredMessage, UnitOfWork
+from mdb_sqla import (
+    Consumer,
+    Group,
+    Message,
+    MessageStore,
+    NotPermitted,
+    RetryPolicy,
+    StoredMessage,
+    UnitOfWork,
+)
 from mdb_sqla.consumers import dead_letter_queue as letters
 from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.store.copy_writes import COPY_THRESHOLD
@@ -115,5 +123,5 @@ def test_who_is_no_consumer_can_be_none(member_of: MemberOf, role: str) -> None:
     consumer = Consumer("none", "account")
     consumer.on("Opened")(lambda _message, _unit: None)
 
-    with pytest.raises(ProgrammingError, match="permission denied"):
+    with pytest.raises(NotPermitted, match="permission denied for table consumers"):
         consumer.catch_up(sessionmaker(member_of(role)))
