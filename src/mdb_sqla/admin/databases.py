@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import ddl, quoted
 from mdb_sqla.errors import InvalidArgument, StoreBusy
+from mdb_sqla.words.argument_checks import instance
 
 __all__ = ["MAINTENANCE", "create_database", "delete_database"]
 
@@ -85,7 +86,7 @@ def delete_database(engine: Engine, *, force: bool = False, maintenance: str = M
 
 @contextmanager
 def _maintenance_connection(engine: Engine, maintenance: str) -> Iterator[tuple[Connection, str]]:
-    name = engine.url.database
+    name = instance("engine", engine, Engine).url.database
     if not name:
         raise InvalidArgument(
             "The URL has no database name: pass one such as postgresql://host/database"

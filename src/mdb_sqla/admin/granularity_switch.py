@@ -12,6 +12,7 @@ from mdb_sqla.database.lock_timeout import check_wait, is_lock_timeout
 from mdb_sqla.errors import StoreBusy
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
+from mdb_sqla.words.argument_checks import instance
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = ["LockGranularity", "lock_granularity", "set_lock_granularity"]
@@ -79,6 +80,6 @@ def set_lock_granularity(
 
 def _in_schema(engine: Engine, schema: str) -> Engine:
     # Overrides the engine's level: AUTOCOMMIT would release the lock too early.
-    return engine.execution_options(
+    return instance("engine", engine, Engine).execution_options(
         schema_translate_map={SCHEMA: checked_schema(schema)}, isolation_level="READ COMMITTED"
     )

@@ -15,7 +15,7 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
-from mdb_sqla.words.argument_checks import described
+from mdb_sqla.words.argument_checks import described, instance
 
 __all__ = ["CATEGORY", "MOST", "Measured", "benchmark"]
 
@@ -66,7 +66,7 @@ def benchmark(engine: Engine, messages: int = 10_000, *, schema: str = DEFAULT_S
     """
     if not 1 <= messages <= MOST:
         raise InvalidArgument(f"messages must be from 1 to {MOST}, got {described(messages)}")
-    engine = engine.execution_options(
+    engine = instance("engine", engine, Engine).execution_options(
         isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: checked_schema(schema)}
     )
     write_seconds = read_seconds = 0.0

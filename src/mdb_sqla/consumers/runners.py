@@ -217,9 +217,9 @@ def _engine_of(session: Session) -> Engine:
     check_driver(bind.dialect)
     if isinstance(bind, Connection) and bind.in_transaction():
         raise InvalidArgument(
-            "A consumer begins and commits its own transactions, but the sessionmaker is bound to "
-            f"a connection that is already in a transaction, {bind!r}; bind it to the engine "
-            "instead"
+            "The sessionmaker must open sessions that can begin and commit their own transactions, "
+            f"but it is bound to a connection that is already in a transaction, {bind!r}; bind it "
+            "to the engine instead"
         )
     # Sessions have execution options since SQLAlchemy 2.1.
     options = {

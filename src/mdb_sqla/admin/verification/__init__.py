@@ -21,6 +21,7 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import NotPermitted, StoreNotInstalled
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
+from mdb_sqla.words.argument_checks import instance
 
 __all__ = ["Difference", "Verification", "verify"]
 
@@ -61,11 +62,12 @@ def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False)
         quick: whether to skip the messages, all of which are read otherwise.
 
     Raises:
+        InvalidArgument: `engine` is not an Engine.
         StoreNotInstalled: the schema has no table `messages`.
     """
     schema = checked_schema(schema)
     result = Verification()
-    engine = engine.execution_options(
+    engine = instance("engine", engine, Engine).execution_options(
         isolation_level="READ COMMITTED", schema_translate_map={SCHEMA: schema}
     )
     with translated(), engine.begin() as connection:
