@@ -1,9 +1,13 @@
+"""Every module can be imported first, and imports no more than it needs."""
+
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -12,9 +16,43 @@ import mdb_sqla
 MODULES = [module.name for module in pkgutil.walk_packages(mdb_sqla.__path__, "mdb_sqla.")]
 
 
-def run(code: str) -> str:
+IMPORT_EACH = """
+import json, os, sys, traceback
+# What takes time. Alembic would import the package.
+import asyncpg, faststream, psycopg, pydantic, rich.console, rich.table, sqlalchemy.orm, typer
+import sqlalchemy.dialects.postgresql, sqlalchemy.ext.asyncio
+
+assert not {"alembic", "mdb_sqla"} & sys.modules.keys()
+errors = {}
+for name in sys.argv[1:]:
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        try:
+            __import__(name)
+        except BaseException:
+            os.write(writing, traceback.format_exc()[-4000:].encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        errors[name] = said.read()
+    if os.waitpid(child, 0)[1]:
+        errors[name] += "The process ended."
+print(json.dumps(errors))
+"""
+
+
+@pytest.fixture(scope="module")
+def import_errors() -> Any:
+    """The error of each module where it is the first of the package to be imported, or ''."""
+    return json.loads(run(IMPORT_EACH, *MODULES))
+
+
+def run(code: str, *arguments: str) -> str:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout
 
 
@@ -40,8 +78,8 @@ def test_only_a_relay_needs_its_broker(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_module_can_be_imported_first(name: str) -> None:
-    run(f"import {name}")
+def test_every_module_can_be_imported_first(name: str, import_errors: dict[str, str]) -> None:
+    assert import_errors[name] == ""
 
 
 @pytest.mark.parametrize("name", ["mdb_sqla", *MODULES])
