@@ -158,6 +158,7 @@ def test_a_port_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
         line = refused(folder, monkeypatch, "--port", str(port))
 
+    assert not (folder / ".mdb" / "connection.json").exists()
     assert line == (
         f"mdb: Can't listen on port {port} of localhost: Address already in use. Stop the program "
         "that uses it, or choose another port with --port."

@@ -154,6 +154,17 @@ def test_the_address_that_answers() -> None:
     )
 
 
+def test_a_lost_connection() -> None:
+    line = connection_failure(
+        Exception("consuming input failed: server closed the connection unexpectedly\n\tThis p")
+    )
+
+    assert line == (
+        "Connection lost: consuming input failed: server closed the connection unexpectedly. "
+        "Run the command again."
+    )
+
+
 def test_other_errors_are_not_about_a_connection() -> None:
     assert connection_failure(Exception("division by zero")) is None
 

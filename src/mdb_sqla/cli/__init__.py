@@ -23,7 +23,7 @@ from mdb_sqla.cli import (
     transfer_commands,
     verify_commands,
 )
-from mdb_sqla.cli.failures import described
+from mdb_sqla.cli.failures import message_and_status
 from mdb_sqla.cli.help_pages import HelpCommand, HelpGroup
 from mdb_sqla.cli.options import discard_output, fail, output, prepare_streams
 from mdb_sqla.database.error_translation import translated
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if isinstance(error, OSError):
             discard_output()
-        if (failure := described(error)) is None:
+        if (failure := message_and_status(error)) is None:
             raise
         fail(*failure)
 

@@ -11,6 +11,11 @@ _PREFIX = re.compile(r"^(?:- host: .*?: )?connection (?:failed|is bad): ")
 _FAILURES = ("connection failed: ", "connection is bad: ", "failed to resolve host", "connection t")
 _REJECTED = "FATAL: "
 
+_LOST = re.compile(
+    "consuming input failed|server closed the connection|terminating connection"
+    "|the connection is (?:closed|lost)|SSL connection has been closed"
+)
+
 _REMEDIES = tuple(
     (re.compile(pattern), remedy)
     for pattern, remedy in (
@@ -48,8 +53,10 @@ _REMEDIES = tuple(
 
 
 def connection_failure(error: BaseException) -> str | None:
-    """Return why no connection could be made and what to do; None for other errors."""
+    """Return why there is no connection, and what to do; None for other errors."""
     text = str(error).strip()
+    if _LOST.match(text):
+        return f"Connection lost: {text.splitlines()[0].rstrip('.')}. Run the command again."
     if not text.startswith(_FAILURES):
         return None
     lines = text.splitlines()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import URL, NullPool, create_engine, text
 
@@ -48,7 +49,8 @@ def running_server(directory: Path, port: int | None) -> Iterator[DevServer]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / ".gitignore").write_text("*\n", encoding="utf-8")
-    port, password = _connection(directory / _FILE, port)
+    kept = _read(directory / _FILE)
+    port, password = port or kept.port, kept.password
     data = directory / "postgres"
     server = EmbeddedPostgres(data, port=port)
     try:
@@ -62,6 +64,7 @@ def running_server(directory: Path, port: int | None) -> Iterator[DevServer]:
             fail(f"{error}. Stop the program that uses it, or choose another port with --port.")
         raise
     with server:
+        _write(directory / _FILE, _Connection(port, password))
         engine = create_engine(server.url(), poolclass=NullPool)
         migrations.upgrade(engine)
         with engine.begin() as connection:
@@ -73,17 +76,23 @@ def running_server(directory: Path, port: int | None) -> Iterator[DevServer]:
         yield DevServer(server.version, url)
 
 
-def _connection(file: Path, port: int | None) -> tuple[int, str]:
-    """Return port and password from a file, which is written if they are new."""
+class _Connection(NamedTuple):
+    port: int
+    password: str
+
+
+def _read(file: Path) -> _Connection:
+    """Return port and password from a file, or new ones."""
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        chosen, password = int(kept["port"]), str(kept["password"])
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return _Connection(int(values["port"]), str(values["password"]))
     except FileNotFoundError:
-        chosen, password = port or free_port(), secrets.token_urlsafe(6)
+        return _Connection(free_port(), secrets.token_urlsafe(6))
     except (ValueError, KeyError, TypeError):
         fail(f"{file} is damaged: delete it to choose a new port and password.")
-    chosen = port or chosen
+
+
+def _write(file: Path, connection: _Connection) -> None:
     # Others must not read the password, not even while it is written.
     file.touch(0o600)
-    file.write_text(json.dumps({"port": chosen, "password": password}), encoding="utf-8")
-    return chosen, password
+    file.write_text(json.dumps(connection._asdict()), encoding="utf-8")

@@ -11,7 +11,7 @@ from mdb_sqla.cli.options import LIBPQ_MISSING
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import InvalidArgument, InvalidLine, InvalidMessage, MessageStoreError
 
-__all__ = ["FAILED", "USAGE", "described", "is_libpq_missing"]
+__all__ = ["FAILED", "USAGE", "is_libpq_missing", "message_and_status"]
 
 FAILED = 1
 USAGE = 2
@@ -20,7 +20,7 @@ USAGE = 2
 _NO_LIBPQ = re.compile("no pq wrapper available|requested psycopg .*implementation")
 
 
-def described(error: Exception) -> tuple[str, int] | None:
+def message_and_status(error: Exception) -> tuple[str, int] | None:
     """Return the message and the exit status for an error; None for an unexpected one."""
     if isinstance(error, MessageStoreError | EmbeddedPostgresError):
         text = ". ".join([str(error), *getattr(error, "__notes__", ())])

@@ -37,7 +37,7 @@ def print_table(
     """
     columns, cells = [*headers, *numbers], [list(row) for row in rows]
     widths = [
-        max(cell_len(line) for cell in column for line in cell.split("\n") or [""])
+        max(cell_len(line) for cell in column for line in cell.split("\n"))
         for column in zip(columns, *cells, strict=True)
     ]
     width = sum(widths) + len(_GAP) * (len(widths) - 1)
