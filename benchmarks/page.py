@@ -26,18 +26,17 @@ _HEADINGS = {
 }
 _EXPLAINED = {
     "message-db": (
-        "Message DB comes from its own npm package and runs on the same server, in a database of "
-        "its own."
+        "Message DB is installed from its npm package, in a separate database on the same server."
     ),
     "libraries": (
-        "message-db-py is a client for Message DB. eventsourcing keeps events in its own table; "
+        "message-db-py is a client for Message DB. eventsourcing stores events in its own table; "
         "it has no categories, so it reads the notifications of all events. faststream-outbox "
         "publishes the rows of an outbox table."
     ),
     "latency": (
         "An idle consumer waits for a message that another process commits. The latency is the "
-        "time from the end of `commit()` to the call of the handler. A bar shows how often that "
-        "latency fits into one second, so a longer bar is a shorter wait."
+        "time from the return of `commit()` to the call of the handler. A bar shows how many times "
+        "that latency fits into one second, so a longer bar means a lower latency."
     ),
 }
 
