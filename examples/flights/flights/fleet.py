@@ -38,7 +38,7 @@ def arrived(message: StoredMessage, unit: UnitOfWork) -> None:
     arrivals = unit.session.scalars(_COUNT, first).one()
     if arrivals % ARRIVALS_BETWEEN_INSPECTIONS == 0:
         add(unit.session, tail_number, due=1)
-        # By following, it has the correlation of what it follows: a flight.
+        # follow() copies the correlation of the arrival, which is a flight; it is replaced below.
         command = Message("Inspect", asdict(Inspect(arrivals))).follow(message)
         unit.write(
             StreamName.build("maintenance", tail_number, types="command"),
