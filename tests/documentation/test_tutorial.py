@@ -41,6 +41,8 @@ STORE_URL = re.compile(r"postgresql\+psycopg://\S+")
 # What differs from run to run.
 VARIABLE = {
     STORE_URL: "URL",
+    re.compile(r"postgresql://\S+"): "URL",
+    re.compile(r"localhost:\d+"): "localhost:PORT",
     re.compile(r"PostgreSQL \d+"): "PostgreSQL N",
     re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])"): "REVISION",
     re.compile(r"process \[\d+\]"): "process [N]",
