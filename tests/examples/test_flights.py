@@ -143,7 +143,7 @@ def test_a_wrong_row_is_found(databases: Any, finished: tuple[URL, str]) -> None
             )
         output = run(copy, "-m", "flights", "--flights", str(COUNT), status=1)
 
-        assert f"differ from the messages: aircraft-{wrong}." in output
+        assert f"differ from the messages: aircraft-{wrong}, minutes late." in output
         assert printed_totals(output)["minutes late"][2] == "different"
 
 

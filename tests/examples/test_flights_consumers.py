@@ -192,7 +192,7 @@ def test_a_wrong_row_is_found(databases: Any, finished: tuple[URL, str]) -> None
             )
         output = run(copy, "-m", "flights", "--flights", str(COUNT), status=1)
 
-        assert "differ from the messages: JFK." in output
+        assert "differ from the messages: JFK, airport departures." in output
         assert printed_totals(output)["airport departures"][2] == "different"
 
 
@@ -202,7 +202,8 @@ def test_a_killed_run_can_be_resumed(unconsumed: URL, flights: list[Flight]) -> 
         command = start(unconsumed, "-m", "flights", "--flights", str(COUNT))
         wait_until(engine, "count(*) > 0 FROM pg_locks WHERE objid = 4711 AND NOT granted")
         command.kill()
-        command.communicate()
+    # Its consumer process ends when the inspection that waits for the lock is done.
+    command.communicate()
 
     run(unconsumed, "-m", "flights", "--flights", str(COUNT))
     check(unconsumed, flights)

@@ -1,4 +1,4 @@
-"""Consuming in processes, the first of which is killed halfway."""
+"""Consumption in processes, the first of which is killed halfway."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from flights.consumer_results import ConsumerResults
 
 __all__ = ["PATIENCE", "ConsumersFailed", "Report", "consume", "has_caught_up"]
 
-PATIENCE = 10.0
-"""Seconds to wait for progress; after a kill, the lease of three seconds must expire first."""
+PATIENCE = 30.0
+"""Seconds without progress; processes have to start, and after a kill a lease has to expire."""
 
 _ENOUGH_TO_KILL = 1000  # departures and arrivals
 _PROCESSES = 2
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 class ConsumersFailed(Exception):
-    """A consumer process has ended, although nobody stopped it."""
+    """A consumer process ended unexpectedly."""
 
 
 class Report(Protocol):
@@ -95,7 +95,7 @@ def _watch(
     read: Callable[[Session], _T],
     pause: float,
 ) -> Iterator[_T]:
-    """Read repeatedly, until what is read has not changed for some time."""
+    """Yield the current state repeatedly, until it has not changed for some time."""
     last, deadline = None, 0.0
     while True:
         with Session(engine) as session:
@@ -108,4 +108,4 @@ def _watch(
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 status = process.wait(pause / len(processes))
-                raise ConsumersFailed(f"Consumer process {process.pid} exited with {status}")
+                raise ConsumersFailed(f"Consumer process {process.pid} exited with status {status}")
