@@ -18,7 +18,7 @@ LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 # Tests that start many servers and processes, or try things by chance.
 PROCESS_TESTS := tests/embedded tests/managed tests/standby tests/properties tests/testing \
   tests/cli/test_old_names.py tests/cli/test_databases.py tests/cli/test_host_over_http.py \
-  tests/side_by_side/test_any_calls.py tests/outbox/test_late_import.py \
+  tests/cli/test_dev.py tests/cli/test_interruptions.py tests/side_by_side/test_any_calls.py tests/outbox/test_late_import.py \
   tests/ordering/test_race_is_caught.py
 # Tests that need the machine for themselves: brokers, kills, load.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
@@ -37,19 +37,19 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
-	@echo 'make test         run the tests on the newest PostgreSQL, several at a time'
-	@echo 'make test-long    run those with brokers, processes and load'
-	@echo 'make test-all     run all of them, and the matrix'
-	@echo 'make test-matrix  run the server contract on PostgreSQL 14 to 17, and the rest on other versions'
+	@echo 'make test         run the tests on the newest PostgreSQL, in parallel'
+	@echo 'make test-long    run the tests with brokers, many processes and load'
+	@echo 'make test-all     run all of these, and the matrix'
+	@echo 'make test-matrix  test PostgreSQL 14 to 17, SQLAlchemy 2.0 and other Python versions'
 	@echo 'make soak         kill and pause consumers, and crash their server, for ten minutes; SECONDS=3600 for an hour'
 	@echo 'make soak-relay   kill relays, their brokers and their database, for ten minutes at each broker'
 	@echo 'make check        formatting, lint, types, import layers'
-	@echo 'make format       mend formatting and lint'
+	@echo 'make format       fix formatting and lint'
 	@echo 'make docs         build the documentation; it is in build/docs/index.html'
-	@echo 'make serve-docs   serve it on http://localhost:8000, where the search also shows excerpts'
+	@echo 'make serve-docs   serve it at http://localhost:8000, where the search also shows excerpts'
 	@echo 'make pictures     draw the pictures and charts of the documentation from their sources'
-	@echo 'make bench        measure beside Message DB and others; ROUNDS=1 SMALL=1 for a try'
-	@echo 'make clean        remove what the targets above made'
+	@echo 'make bench        compare with Message DB and other libraries; ROUNDS=1 SMALL=1 for a quick try'
+	@echo 'make clean        remove everything that these targets created'
 
 demo: $(INSTALLED)
 	cd examples/flights && ../../$(BIN)/python -m flights --flights $(FLIGHTS)
