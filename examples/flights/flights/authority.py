@@ -12,7 +12,7 @@ import os
 from uuid import UUID, uuid5
 
 from faststream import AckPolicy, FastStream
-from faststream.nats import JStream, NatsBroker, NatsMessage
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 
 from flights.child_process import stop_with_parent
 from flights.events import Departed
@@ -30,7 +30,7 @@ app = FastStream(broker, logger=log)
     "aircraft.Departed",
     stream=JStream("FLIGHTS", declare=False),
     durable="authority",
-    pull_sub=True,
+    pull_sub=PullSub(batch_size=10),
     ack_policy=AckPolicy.NACK_ON_ERROR,
 )
 async def charge(departed: Departed, message: NatsMessage) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker, NatsMessage
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -40,7 +40,7 @@ def receive_charges(
         "authority.Charged",
         stream=JStream("FLIGHTS", declare=False),
         durable="billing",
-        pull_sub=True,
+        pull_sub=PullSub(batch_size=10),
         ack_policy=AckPolicy.NACK_ON_ERROR,
     )
     async def charged(charged: Charged, message: NatsMessage) -> None:
