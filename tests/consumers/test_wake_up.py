@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from mdb_sqla.consumers.heartbeat import Heartbeat, run_heartbeat
 from mdb_sqla.consumers.loop_operations import Pause
 from mdb_sqla.consumers.runners import Runner
 from mdb_sqla.wake_up.channel import channel_of
-from mdb_sqla.wake_up.listener import _listeners_lock, subscribe
+from mdb_sqla.wake_up.listener import _Listener, _listeners_lock, subscribe
 from tests.consumers.conftest import Application, leave_effect
 from tests.consumers.test_running import run_until
 from tests.waiting import PATIENCE, backends, collect_garbage, wait_until
@@ -277,6 +278,25 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
     # Once, or once each way where the dedicated connection was late.
     assert 1 <= len(beats) <= 2
     assert caplog.records == []
+
+
+def test_a_subscriber_is_woken_once_the_listener_is_ready(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where this thread is slow: messages may have been written before LISTEN."""
+    add = _Listener.add
+
+    def add_late(listener: _Listener, subscription: Any) -> None:
+        with suppress(AssertionError):
+            wait_until(lambda: listeners(application), patience=1.0)
+        add(listener, subscription)
+
+    monkeypatch.setattr(_Listener, "add", add_late)
+    woken = threading.Event()
+    application.engine.connect().close()
+
+    with subscribe(application.engine, [], woken.set):
+        assert woken.wait(PATIENCE)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

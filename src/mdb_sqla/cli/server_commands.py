@@ -59,7 +59,7 @@ def dev(
 
 
 def demo() -> None:
-    """Tour the store in five steps, on a temporary PostgreSQL server.
+    """Tour the store in five steps, on a temporary server.
 
     Example: mdb demo
     """

@@ -45,10 +45,14 @@ def subscribe(
     subscription = frozenset(categories), wake
     key = engine.pool, channel_of(engine)
     with _listeners_lock:
-        listener = _listeners.get(key)
-        if listener is None:
-            listener = _listeners[key] = _Listener(engine)
-        listener.add(subscription)
+        if (listener := _listeners.get(key)) is not None:
+            listener.add(subscription)
+        else:
+            listener = _Listener(engine)
+            # Before the start: the first wake-up, when it is ready, must not come too early.
+            listener.add(subscription)
+            listener.start()
+            _listeners[key] = listener
     try:
         yield
     finally:
@@ -68,6 +72,8 @@ class _Listener:
         self._is_logged = False  # whether the failure is logged already
         self._connection = dedicated_connection(dedicated_engine(engine))
         self._thread = threading.Thread(target=self._run, name="mdb_sqla listener", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def add(self, subscription: _Subscription) -> None:
