@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -25,6 +26,11 @@ pytest_plugins = [
     "tests.repeated_failures",
     "tests.temporary_files",
 ]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a script ignores it, and so would all processes of the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
