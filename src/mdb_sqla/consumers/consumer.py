@@ -55,8 +55,8 @@ class Consumer:
         transaction_size: the maximum number of messages to handle in one transaction.
         max_in_flight: the maximum number of messages to handle concurrently, for handlers with
             effects elsewhere: `async def handler(message)`, without a unit of work. Messages of one
-            cardinal id are handled in order. The position is saved afterwards; if the process ends
-            before that, at most these messages are repeated. Requires `run_async`.
+            cardinal id stay in order. The position is saved afterwards; if the process ends before
+            that, at most these messages are repeated. Requires `run_async`.
         isolation_level: the isolation level of the handlers' transactions; by default that of the
             engine. With `REPEATABLE READ` or `SERIALIZABLE`, a transaction that conflicts with
             another one is rolled back and retried, which does not count as an attempt.
@@ -65,12 +65,10 @@ class Consumer:
         on_failure: what to do when all attempts have failed. `stop` stops the consumer with
             `HandlerFailed`. `dead_letter` adds the message and the later ones of its stream to the
             dead-letter queue, and other streams continue. See `mdb_sqla.admin.dead_letters`.
-        poll_interval: the shortest and the longest pause, in seconds, between polls that find no
-            messages, with exponential back-off in between.
+        poll_interval: the shortest and longest pause between idle polls, in seconds, with back-off.
         group: the consumer group, which shares the work among the processes that run this consumer.
             Without a group, the process that started last takes over all work.
-        filters: `correlation`, `consumer_group_member` and `consumer_group_size`, `condition`; as
-            for `MessageStore.read_category`.
+        filters: as for `MessageStore.read_category`.
 
     Raises:
         InvalidArgument: an argument is invalid.
