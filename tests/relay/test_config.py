@@ -203,7 +203,7 @@ def test_an_address_that_is_none(tmp_path: Path, broker: str, url: str) -> None:
         ('"enable.gapless.guarantee" = true', "requires `enable.idempotence` to be enabled"),
         ('"error_cb" = "x"', "expected error_cb property as a callable"),
         ('"compression.codec" = "nope"', "'nope' is not a valid CompressionCodec"),
-        ('"acks" = 1', "could be lost with acks = 1: it must be all"),
+        ('"acks" = 1', "could be lost with acks = 1: set it to all"),
         ('"acks" = "0"', "could be lost with acks = 0"),
         ('"request.required.acks" = 0', "could be lost with request.required.acks = 0"),
         ('"enable.idempotence" = "false", "acks" = 1', "could be lost with acks = 1"),
