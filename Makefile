@@ -17,9 +17,12 @@ OLDEST_PYTHON := /usr/bin/python3.11
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 # Tests that start many servers and processes, or try things by chance.
 PROCESS_TESTS := tests/embedded tests/managed tests/standby tests/properties tests/testing \
-  tests/cli/test_old_names.py tests/cli/test_databases.py tests/cli/test_host_over_http.py \
-  tests/cli/test_dev.py tests/cli/test_interruptions.py tests/side_by_side/test_any_calls.py tests/outbox/test_late_import.py \
-  tests/ordering/test_race_is_caught.py
+  tests/cli/test_old_names.py tests/cli/test_databases.py tests/cli/test_host_over_http.py tests/cli/test_dev.py \
+  tests/cli/test_host_failure.py tests/cli/test_interruptions.py tests/cli/test_output.py tests/consumers/test_host.py \
+  tests/migrations/installation/test_encodings.py tests/migrations/one_head/test_change_of_way.py \
+  tests/migrations/one_head/test_templates.py tests/migrations/two_heads/test_autogenerate.py \
+  tests/migrations/two_heads/test_offline.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
+  tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: brokers, kills, load.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
   tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
