@@ -38,7 +38,7 @@ def test_units() -> None:
 
 
 def test_yaml() -> None:
-    yaml = pytest.importorskip("yaml", reason="it comes with the dependency group docs")
+    yaml = pytest.importorskip("yaml")  # it has no types
     compose, kubernetes = (yaml.safe_load_all(source) for _, source in blocks(PAGE, "yaml"))
     (services,) = (document["services"] for document in compose)
     job, deployment = kubernetes
