@@ -27,7 +27,8 @@ PROCESS_TESTS := tests/embedded tests/managed tests/standby tests/properties tes
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
   tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
   tests/other_clients
-PARALLEL := -q --tb=short -n 3 --dist loadfile
+# In the order of their names: files of few tests, which may be slow, would come last.
+PARALLEL := -q --tb=short -n 3 --dist loadfile --no-loadscope-reorder
 FLIGHTS ?= 5000
 ROUNDS ?= 7
 SMALL ?=
