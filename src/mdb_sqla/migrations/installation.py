@@ -7,7 +7,7 @@ from typing import TextIO, overload
 from sqlalchemy import Connection, Engine
 
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.migrations import application_revision, store_history
+from mdb_sqla.migrations import revision_operations, store_history
 from mdb_sqla.migrations.revision_support import DELETABLE
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.migrations.store_transaction import store_transaction
@@ -81,7 +81,7 @@ def upgrade(
         CommandError: any of these errors in a revision; Alembic prints it without a traceback.
     """
     if isinstance(target, str):
-        return application_revision.upgrade(target, schema, roles, lock_granularity)
+        return revision_operations.upgrade(target, schema, roles, lock_granularity)
     granularity = None if lock_granularity is None else LockGranularity(lock_granularity)
     schema = _schema(schema)
     with store_transaction(target, schema) as connection:
@@ -141,7 +141,7 @@ def downgrade(
     may = {"messages": delete_messages, "consumers": delete_consumers}
     may_delete = frozenset(kind for kind in DELETABLE if may[kind])
     if isinstance(target, str):
-        return application_revision.downgrade(target, schema, roles, may_delete)
+        return revision_operations.downgrade(target, schema, roles, may_delete)
     if roles:
         raise InvalidArgument(
             "roles must be omitted with an engine or a connection: it is recorded in the database"
