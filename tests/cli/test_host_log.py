@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mdb_sqla import HandlerFailed, Message
+from mdb_sqla import HandlerFailed, Message, StoreNotInstalled
 from mdb_sqla.cli.host_log import HostLogFormatter
 
 OWN = 'in bill\n    raise ValueError("no such card")'
@@ -49,6 +49,25 @@ def test_a_traceback_is_logged_once(formatter: HostLogFormatter) -> None:
         assert "Traceback" not in text
         assert text.endswith(": ValueError: no such card")
         assert "\n" not in text
+
+
+def test_a_refusal_of_the_consumers_own_statement_is_one_line(formatter: HostLogFormatter) -> None:
+    refused = StoreNotInstalled("The store is not installed")
+    refused.__cause__ = ValueError("INSERT INTO consumers")  # no frame is the application's
+
+    assert formatter.format(record("Consumer billing failed", refused)).endswith(
+        "ERROR Consumer billing failed: mdb_sqla.errors.StoreNotInstalled: "
+        "The store is not installed"
+    )
+    whole = HostLogFormatter(verbose=True).format(record("Consumer billing failed", refused))
+    assert "INSERT INTO consumers" in whole
+
+
+def test_a_refusal_in_a_handler_shows_where(formatter: HostLogFormatter) -> None:
+    with pytest.raises(StoreNotInstalled) as error:
+        raise StoreNotInstalled("The store is not installed")
+
+    assert "test_a_refusal_in_a_handler" in formatter.format(record("attempt 1", error.value))
 
 
 class StoredLike(Message):

@@ -86,3 +86,14 @@ def test_one_address_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
     assert free_addresses(free_port()) == ["127.0.0.1"]
+
+
+def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL would start nevertheless, and a search for a port would not end."""
+    none = (socket.AF_INET6, "2001:db8::1")
+    monkeypatch.setattr("mdb_sqla.embedded.loopback._ADDRESSES", (none,))
+
+    with pytest.raises(EmbeddedPostgresError, match="port 20000 of localhost: the loopback"):
+        free_addresses(20_000)
+    with pytest.raises(EmbeddedPostgresError, match="Can't listen on localhost: 100 ports"):
+        free_port()

@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # Not that of `python -m mdb_sqla` or of a tool under its old name.
             _app()(args=arguments, prog_name="mdb")
     except Exception as error:
+        # Errors of drivers have no common class; an unexpected one is raised again.
         if isinstance(error, OSError):
             discard_output()
         if (failure := message_and_status(error)) is None:

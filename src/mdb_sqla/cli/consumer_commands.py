@@ -14,7 +14,7 @@ from mdb_sqla.cli.listing import print_paragraph, print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, Verbose, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
-from mdb_sqla.cli.quantities import ago, global_position
+from mdb_sqla.cli.quantities import ago, parse_global_position
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.words.durations import duration
@@ -81,7 +81,7 @@ def reset_consumer(
         int,
         typer.Option(
             metavar="N",
-            parser=global_position,
+            parser=parse_global_position,
             help="Global position of the first message to handle.",
         ),
     ] = 1,

@@ -10,7 +10,7 @@ from rich.text import Text
 from mdb_sqla.cli.listing import print_flow
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
-from mdb_sqla.cli.quantities import ago, plural, position
+from mdb_sqla.cli.quantities import ago, parse_global_position, plural
 from mdb_sqla.cli.traceback_text import innermost, trimmed
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
 from mdb_sqla.database.error_translation import translated
@@ -75,7 +75,10 @@ def replay_letters(
 def skip_letter(
     consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")],
     global_position: Annotated[
-        int, typer.Argument(metavar="N", parser=position, help="Global position of the message.")
+        int,
+        typer.Argument(
+            metavar="N", parser=parse_global_position, help="Global position of the message."
+        ),
     ],
     url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,

@@ -7,14 +7,11 @@ import re
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mdb_sqla.cli.connection_failure import connection_failure
-from mdb_sqla.cli.options import LIBPQ_MISSING
+from mdb_sqla.cli.options import FAILED, LIBPQ_MISSING, USAGE
 from mdb_sqla.embedded import EmbeddedPostgresError
 from mdb_sqla.errors import InvalidArgument, InvalidLine, InvalidMessage, MessageStoreError
 
-__all__ = ["FAILED", "USAGE", "is_libpq_missing", "message_and_status"]
-
-FAILED = 1
-USAGE = 2
+__all__ = ["is_libpq_missing", "message_and_status"]
 
 # The second is that of a PSYCOPG_IMPL.
 _NO_LIBPQ = re.compile("no pq wrapper available|requested psycopg .*implementation")

@@ -16,6 +16,7 @@ from mdb_sqla.cli.listing import print_table
 from mdb_sqla.cli.options import LIBPQ_MISSING, errors, fail, output, refuse
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.consumers.consumer_lag import Lag
+from mdb_sqla.errors import Refusal
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.host.status import HostStatus
 
@@ -74,7 +75,8 @@ def run(host: Host, http: str | None, *, verbose: bool = False) -> None:
 
 def _why(failure: BaseException) -> str:
     cause = failure.__cause__
-    if cause is None:
+    # The text of a refusal has what the server said.
+    if cause is None or isinstance(failure, Refusal):
         return ""
     # Further lines may be many and contain data.
     first, *_ = str(cause).splitlines() or [""]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import traceback
 
-from mdb_sqla.cli.traceback_text import trimmed
-from mdb_sqla.errors import HandlerFailed
+from mdb_sqla.cli.traceback_text import innermost, trimmed
+from mdb_sqla.errors import HandlerFailed, Refusal
 
 __all__ = ["HostLogFormatter", "configure_log"]
 
@@ -27,7 +27,8 @@ def configure_log(*, verbose: bool) -> None:
 class HostLogFormatter(logging.Formatter):
     """Formats the traceback of a failing handler once, without the frames of libraries.
 
-    Further attempts to handle the same message, and the end of the consumer, have its last line.
+    Further attempts to handle the same message, and the end of the consumer, have its last line. So
+    does a refusal by the server of the consumer's own statement.
 
     Args:
         verbose: whether tracebacks have all frames.
@@ -52,6 +53,9 @@ class HostLogFormatter(logging.Formatter):
         if self._is_repeated(record, error):
             return f"{line}: {_last_line(error)}"
         text = "".join(traceback.format_exception(error)).rstrip("\n")
+        if isinstance(error, Refusal) and not self._verbose and innermost(text) is None:
+            # Of a statement of the consumer's own: there is nothing of the application to show.
+            return f"{line}: {_last_line(error)}"
         return f"{line}\n{text if self._verbose else trimmed(text)}"
 
     def _is_repeated(self, record: logging.LogRecord, error: BaseException) -> bool:

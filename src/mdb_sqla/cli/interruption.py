@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mdb_sqla.cli.options import fail
+from mdb_sqla.host.process_signals import INTERRUPTED
 
-__all__ = ["INTERRUPTED", "interruptible"]
-
-INTERRUPTED = 130
-"""The exit status of a program ended by SIGINT."""
+__all__ = ["interruptible"]
 
 
 @contextmanager

@@ -26,8 +26,7 @@ from mdb_sqla.cli.options import (
     refuse,
 )
 from mdb_sqla.cli.printing import Json, binary_output, print_json, shown
-from mdb_sqla.cli.quantities import plural
-from mdb_sqla.cli.quantities import position as position_of
+from mdb_sqla.cli.quantities import parse_position, plural
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.store.message_store import MessageStore
@@ -56,7 +55,7 @@ Correlation = Annotated[
 Position = Annotated[
     int | None,
     typer.Option(
-        metavar="N", parser=position_of, help="First position of a stream, or global position."
+        metavar="N", parser=parse_position, help="First position of a stream, or global position."
     ),
 ]
 
@@ -168,7 +167,7 @@ def tail(
     position: Annotated[
         int | None,
         typer.Option(
-            metavar="N", parser=position_of, help="First position; default: only new messages."
+            metavar="N", parser=parse_position, help="First position; default: only new messages."
         ),
     ] = None,
     types: Types = None,

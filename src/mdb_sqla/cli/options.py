@@ -22,7 +22,9 @@ from mdb_sqla.tables import SCHEMA
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [
+    "FAILED",
     "LIBPQ_MISSING",
+    "USAGE",
     "Granularity",
     "Roles",
     "Schema",
@@ -39,6 +41,12 @@ __all__ = [
     "refuse",
     "require_driver",
 ]
+
+FAILED = 1
+"""The exit status where what was asked for did not succeed."""
+
+USAGE = 2
+"""The exit status where the command line is wrong."""
 
 LIBPQ_MISSING = (
     "psycopg can't load libpq, PostgreSQL's client library: install it with "
@@ -161,7 +169,7 @@ def discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def fail(message: str, status: int = 1) -> NoReturn:
+def fail(message: str, status: int = FAILED) -> NoReturn:
     """Print an error and exit."""
     errors.print(f"mdb: {shown(message.strip(), lines=True)}", style="red")
     raise SystemExit(status)
@@ -169,4 +177,4 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 def refuse(message: str) -> NoReturn:
     """Print what is wrong with the command line and exit with status 2."""
-    fail(message, 2)
+    fail(message, USAGE)

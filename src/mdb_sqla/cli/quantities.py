@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from mdb_sqla.words.durations import duration
 
-__all__ = ["ago", "byte_size", "global_position", "plural", "position"]
+__all__ = ["ago", "byte_size", "parse_global_position", "parse_position", "plural"]
 
 
 def plural(number: int, noun: str) -> str:
@@ -27,7 +27,7 @@ def byte_size(number: float) -> str:
     return decimal(round(number))
 
 
-def position(text: str | int) -> int:
+def parse_position(text: str | int) -> int:
     """Parse a position, with or without thousands separators.
 
     Raises:
@@ -36,7 +36,7 @@ def position(text: str | int) -> int:
     return _integer(text, 0)
 
 
-def global_position(text: str | int) -> int:
+def parse_global_position(text: str | int) -> int:
     """Parse a global position, with or without thousands separators.
 
     Raises:

@@ -16,6 +16,7 @@ __all__ = ["free_addresses", "free_port", "loopback_settings"]
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 # Below the ports that systems assign to outgoing connections, and above the well-known ones.
 _FIRST, _LAST = 15_000, 32_000
+_ATTEMPTS = 100
 
 # Other users of the machine can connect to the port, but not to the socket's directory.
 _ACCESS_RULES = """\
@@ -26,24 +27,37 @@ host all all ::1/128 scram-sha-256
 
 
 def free_port() -> int:
-    """Return a random port that nothing listens on."""
-    while True:
+    """Return a random port that nothing listens on.
+
+    Raises:
+        EmbeddedPostgresError: there is none, or this process can't listen on any.
+    """
+    for _ in range(_ATTEMPTS):
         port = _FIRST + secrets.randbelow(_LAST - _FIRST)
         with suppress(EmbeddedPostgresError):
             free_addresses(port)
             return port
+    raise EmbeddedPostgresError(
+        f"Can't listen on localhost: {_ATTEMPTS} ports between {_FIRST} and {_LAST} were tried"
+    )
 
 
 def free_addresses(port: int) -> list[str]:
-    """Return the addresses of `localhost` on which to listen.
+    """Return the addresses of `localhost` on which to listen, at least one.
 
     Raises:
-        EmbeddedPostgresError: another program listens on the port of one of them, or the port
-            can't be used.
+        EmbeddedPostgresError: another program listens on the port of one of them, the port can't be
+            used, or there is no loopback interface.
     """
     # PostgreSQL starts if it can listen on one of several; clients would reach the other program.
     with ExitStack() as bound:
-        return list(_bind(port, bound))
+        addresses = list(_bind(port, bound))
+    if not addresses:
+        # PostgreSQL would start, and listen on its socket alone.
+        raise EmbeddedPostgresError(
+            f"Can't listen on port {port} of localhost: the loopback interface has no address"
+        )
+    return addresses
 
 
 def loopback_settings(port: int, folder: Path) -> dict[str, str]:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-__all__ = ["exit_immediately", "handle_signals"]
+__all__ = ["INTERRUPTED", "exit_immediately", "handle_signals"]
 
 _log = logging.getLogger("mdb_sqla.host")
 
-_INTERRUPTED = 130  # the conventional exit status after SIGINT
+INTERRUPTED = 130  # the conventional exit status after SIGINT
 
 
 @contextmanager
@@ -50,4 +50,4 @@ def exit_immediately() -> NoReturn:
     """Exit this process immediately, whatever it is doing."""
     _log.error("Interrupted again; exiting immediately")
     logging.shutdown()
-    os._exit(_INTERRUPTED)
+    os._exit(INTERRUPTED)
