@@ -86,8 +86,7 @@ def copy(
         sqlstate = sqlstate_of(error) or ""
         if sqlstate.startswith(LENGTH_SQLSTATES) and (rejected := rejected_message(error, rows)):
             raise rejected from error
-        # Lets SQLAlchemy detect a lost connection.
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
+        _roll_back_copy(connection, error)
         if not sqlstate:
             raise
         if sqlstate.startswith(_FALLBACK_CLASSES):
@@ -106,6 +105,19 @@ def copy(
         return None
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_copy")
     return positions
+
+
+def _roll_back_copy(connection: Connection, error: Exception) -> None:
+    # Lets SQLAlchemy detect a lost connection, too.
+    try:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
+    except DBAPIError as failure:
+        # Without a rollback, the connection is of no use. asyncpg does not report it as closed
+        # between the server's last message and the end of the connection.
+        if not failure.connection_invalidated:
+            connection.invalidate(error)
+            failure.connection_invalidated = True
+        raise
 
 
 def _positions(

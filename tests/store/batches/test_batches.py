@@ -210,3 +210,23 @@ def test_a_connection_that_is_lost_while_copying(
             flavour.run(flavour.store(connection).write("a-1", Message("T")))
 
     assert error.value.connection_invalidated
+
+
+@pytest.mark.parametrize("copies", [True], indirect=True)
+def test_the_last_message_of_a_server_before_the_connection_ends(
+    flavour: Any, copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if flavour.engine.driver != "asyncpg":
+        pytest.skip("only asyncpg reads while it is idle")
+    copy_text = copy_writes._COPY["asyncpg", True]
+    report = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+
+    def lose_it(sync_connection: Any, rows: Any) -> None:
+        protocol = sync_connection.connection.driver_connection._protocol
+        protocol.data_received(b"E" + (len(report) + 4).to_bytes(4, "big") + report)
+        copy_text(sync_connection, rows)
+
+    monkeypatch.setitem(copy_writes._COPY, ("asyncpg", True), lose_it)
+    with flavour.connection() as connection, pytest.raises(DBAPIError) as error:
+        flavour.run(flavour.store(connection).write("a-1", Message("T")))
+    assert error.value.connection_invalidated
