@@ -191,7 +191,8 @@ _CLEAN = text("""
       PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
       LOCK TABLE message_store.messages, message_store.dead_letters, message_store.consumers,
-        message_store.consumer_slots, message_store.consumer_members;
+        message_store.consumer_slots, message_store.consumer_members, message_store.stream_heads,
+        message_store.deleted_positions, message_store.retention_policies, message_store.deletions;
       IF pg_relation_size('message_store.messages') > 100000 THEN
         TRUNCATE message_store.messages;
       END IF;
@@ -200,6 +201,10 @@ _CLEAN = text("""
       DELETE FROM message_store.consumer_slots;
       DELETE FROM message_store.consumer_members;
       DELETE FROM message_store.consumers;
+      DELETE FROM message_store.stream_heads;
+      DELETE FROM message_store.deleted_positions;
+      DELETE FROM message_store.retention_policies;
+      DELETE FROM message_store.deletions;
       PERFORM setval('message_store.messages_global_position_seq', 1, false);
       IF NOT EXISTS (
         SELECT FROM pg_namespace AS n WHERE nspname = 'public' AND nspacl IS NULL AND NOT EXISTS (

@@ -18,13 +18,16 @@ from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import NullType
 
-from mdb_sqla.column_types import UUIDText
+from mdb_sqla.column_types import UTCDateTime, UUIDText
 from mdb_sqla.function_call import call, message_table
 
 __all__ = [
     "acquire_lock",
     "cardinal_id",
     "category",
+    "check_deletions",
+    "delete_messages",
+    "expired_messages",
     "get_category_messages",
     "get_last_stream_message",
     "get_messages",
@@ -38,6 +41,7 @@ __all__ = [
     "prepare_copy",
     "set_lock_granularity",
     "settled_position",
+    "stream_head",
     "stream_version",
     "write_message",
     "write_messages",
@@ -46,6 +50,7 @@ __all__ = [
 _TEXT = Text()
 _TEXTS = ARRAY(Text)
 _BIGINT = BigInteger()
+_POSITIONS = ARRAY(BigInteger)
 _JSON = JSONB(none_as_null=True)
 
 
@@ -84,8 +89,13 @@ def acquire_lock(stream_name: Any) -> Function[int]:
     return call("acquire_lock", _BIGINT, (stream_name, _TEXT))
 
 
+def stream_head(stream_name: Any) -> Function[int | None]:
+    """The position of the last deleted message of a stream; NULL if none was deleted."""
+    return call("stream_head", _BIGINT, (stream_name, _TEXT))
+
+
 def stream_version(stream_name: Any) -> Function[int | None]:
-    """The position of a stream's last message; NULL if there is none."""
+    """The position of a stream's last message, even if it was deleted; NULL if there was none."""
     return call("stream_version", _BIGINT, (stream_name, _TEXT))
 
 
@@ -143,6 +153,58 @@ def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
         column("versions", ARRAY(BigInteger)),
         column("global_positions", ARRAY(BigInteger)),
         name="prepare_copy",
+    )
+
+
+def check_deletions(stream_names: Any) -> Function[None]:
+    """Check that no messages of these streams were deleted after the transaction's snapshot.
+
+    Call it after inserting into the table, unless the isolation level is READ COMMITTED. It fails
+    with a serialization failure.
+    """
+    return call("check_deletions", NullType(), (stream_names, _TEXTS))
+
+
+def delete_messages(global_positions: Any, keep_versions: Any = None) -> Function[int]:
+    """Delete messages, of each stream from its beginning, and return their number.
+
+    A stream without messages continues at its next position, unless `keep_versions` is false.
+    """
+    keep_versions = True if keep_versions is None else keep_versions
+    return call(
+        "delete_messages", _BIGINT, (global_positions, _POSITIONS), (keep_versions, Boolean())
+    )
+
+
+def expired_messages(
+    category: Any,
+    older_than: Any = None,
+    keep_last: Any = None,
+    up_to: Any = None,
+    after: Any = None,
+    batch_size: Any = None,
+    counting: Any = None,
+) -> TableValuedAlias:
+    """The next messages of a category that a retention policy does not keep, in one row."""
+    return call(
+        "expired_messages",
+        _TEXT,
+        (category, _TEXT),
+        (older_than, UTCDateTime()),
+        (keep_last, _BIGINT),
+        (up_to, _BIGINT),
+        (0 if after is None else after, _BIGINT),
+        (batch_size, _BIGINT),
+        (False if counting is None else counting, Boolean()),
+    ).table_valued(
+        column("number", BigInteger),
+        column("global_positions", _POSITIONS),
+        column("first_global_position", BigInteger),
+        column("last_global_position", BigInteger),
+        column("first_time", UTCDateTime),
+        column("last_time", UTCDateTime),
+        column("scanned", BigInteger),
+        name="expired_messages",
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Identity,
     Integer,
     Interval,
     MetaData,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -32,8 +34,12 @@ __all__ = [
     "consumer_slots",
     "consumers",
     "dead_letters",
+    "deleted_positions",
+    "deletions",
     "messages",
     "metadata",
+    "retention_policies",
+    "stream_heads",
     "stream_summary",
     "stream_type_summary",
     "type_category_summary",
@@ -107,6 +113,45 @@ dead_letters = Table(
     Column("error", Text),
     Column("traceback", Text),
     Column("dead_lettered_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+)
+
+stream_heads = Table(
+    "stream_heads",
+    metadata,
+    Column("stream_name", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+deleted_positions = Table(
+    "deleted_positions",
+    metadata,
+    Column("category", Text, primary_key=True),
+    Column("global_position", BigInteger, nullable=False),
+    Column("keeps_versions", Boolean, nullable=False, server_default=true()),
+)
+
+retention_policies = Table(
+    "retention_policies",
+    metadata,
+    Column("category", Text, primary_key=True),
+    Column("keep_age", Interval),
+    Column("keep_last", BigInteger),
+    Column("keep_versions", Boolean, nullable=False, server_default=true()),
+    Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("category", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("first_global_position", BigInteger, nullable=False),
+    Column("last_global_position", BigInteger, nullable=False),
+    Column("deleted_by", Text, nullable=False, server_default=func.session_user()),
+    Column("started_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 

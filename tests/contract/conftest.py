@@ -223,7 +223,9 @@ def _emptied(database: URL) -> Iterator[OpenClient]:
         yield open_client
     with _clients(database) as open_client:
         cleaner = open_client()
-        cleaner.execute("TRUNCATE message_store.messages RESTART IDENTITY")
+        cleaner.execute(
+            "TRUNCATE message_store.messages, message_store.stream_heads RESTART IDENTITY"
+        )
         cleaner.connection.commit()
 
 

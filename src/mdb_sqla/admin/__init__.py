@@ -5,6 +5,7 @@ from mdb_sqla.admin.consumer_overview import (
     Member,
     Slot,
     consumers,
+    delete_consumer,
     reset_consumer,
 )
 from mdb_sqla.admin.databases import create_database, delete_database
@@ -41,6 +42,7 @@ __all__ = [
     "consumers",
     "create_database",
     "dead_letters",
+    "delete_consumer",
     "delete_database",
     "holding_back",
     "lag",

@@ -1,4 +1,4 @@
-"""An overview of all consumers of a store: what they read, position, lag and group members."""
+"""The consumers of a store: what they read, position, lag and members; reset and deletion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ from mdb_sqla.wake_up.channel import ANY_CATEGORY
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import described
 
-__all__ = ["ConsumerOverview", "Member", "Slot", "consumers", "reset_consumer"]
+__all__ = [
+    "ConsumerOverview",
+    "Member",
+    "Slot",
+    "consumers",
+    "delete_consumer",
+    "reset_consumer",
+]
 
 
 class Slot(NamedTuple):
@@ -145,6 +152,44 @@ def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
     )
     execute(db, delete_letters.returning(letters.c.global_position), {}, WRITES)
     announce(connection_of(db), [ANY_CATEGORY])
+
+
+def delete_consumer(db: Database, consumer: str) -> None:
+    """Delete a retired consumer: its positions, dead letters and registration.
+
+    It no longer holds back retention. If it is started again, it starts as a new consumer.
+
+    Args:
+        db: a session or connection in a transaction, as the owner of the store or a member of the
+            role `message_store`.
+        consumer: the consumer's name.
+
+    Raises:
+        InvalidArgument: there is no such consumer, or a member of its group is alive.
+        StoreNotInstalled: the database has no store, or the store is not up to date.
+    """
+    db = database(db)
+    now = func.clock_timestamp()
+    # Locks the slots in the order in which consumers lock them.
+    locked = select(slots.c.slot).where(slots.c.consumer == consumer).order_by(slots.c.slot)
+    execute(db, locked.with_for_update(), {}, WRITES)
+    alive = select(members.c.member).where(
+        members.c.consumer == consumer,
+        members.c.alive_until > now,
+        members.c.alive_until <= now + members.c.lease,
+    )
+    if rows := execute(db, alive.order_by(members.c.member).limit(1), {}, WRITES):
+        raise InvalidArgument(
+            f"Consumer {consumer!r} is running as member {rows[0].member!r}: stop it first"
+        )
+    deleted = [
+        execute(
+            db, delete(table).where(table.c.consumer == consumer).returning(literal(1)), {}, WRITES
+        )
+        for table in (slots, members, letters, registrations)
+    ]
+    if not any(deleted):
+        raise InvalidArgument(f"There is no consumer {consumer!r}")
 
 
 def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:

@@ -10,13 +10,13 @@ from mdb_sqla.database.lock_timeout import check_wait, lock_timeout
 from mdb_sqla.errors import PositionsExist
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import dead_letters as letters
-from mdb_sqla.tables import messages
+from mdb_sqla.tables import deleted_positions, messages, stream_heads
 
 __all__ = ["clear"]
 
 
 def clear(connection: Connection, *, reset_consumers: bool = False, wait: float = 10.0) -> None:
-    """Delete all messages; global positions restart at 1.
+    """Delete all messages; global positions restart at 1, and positions in all streams at 0.
 
     Consumers would skip new messages up to their old positions, so these must be reset too: the
     consumers then start with the first message, and their dead letters are deleted. Stop the
@@ -40,8 +40,10 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         f"within {wait:g} s; mdb summary shows those that write"
     )
     with lock_timeout(connection, wait, timeout_message), translated():
-        table = qualified(connection, messages.name)
-        connection.execute(ddl("TRUNCATE %(table)s RESTART IDENTITY", table=table))
+        truncate = ", ".join(
+            qualified(connection, each.name) for each in (messages, stream_heads, deleted_positions)
+        )
+        connection.execute(ddl("TRUNCATE %(names)s RESTART IDENTITY", names=truncate))
     # After locking: consumers save positions in transactions that read or write messages.
     started = select(slots.c.consumer).where(slots.c.position > 0).union(select(letters.c.consumer))
     consumers = [row.consumer for row in execute(connection, started, {}, WRITES)]

@@ -24,6 +24,10 @@ _TABLES = {
     "consumer_members",
     "consumers",
     "dead_letters",
+    "stream_heads",
+    "deleted_positions",
+    "retention_policies",
+    "deletions",
     "mdb_sqla_version",
 }
 

@@ -18,6 +18,7 @@ from mdb_sqla.cli import (
     message_commands,
     relay_command,
     report_commands,
+    retention_commands,
     server_commands,
     store_commands,
     transfer_commands,
@@ -53,6 +54,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
         "relay": relay_command.run_relays,
         "consumers": consumer_commands.consumers,
         "reset-consumer": consumer_commands.reset_consumer,
+        "delete-consumer": consumer_commands.delete_consumer,
     },
     "Reports": {
         "summary": report_commands.summary,
@@ -67,10 +69,28 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
     },
 }
 
-_DEAD_LETTERS: dict[str, Callable[..., object]] = {
-    "list": dead_letter_commands.list_letters,
-    "replay": dead_letter_commands.replay_letters,
-    "skip": dead_letter_commands.skip_letter,
+_GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., object]]]]] = {
+    "Messages": {
+        "retention": (
+            "Set retention policies, and delete what they do not keep.",
+            {
+                "set": retention_commands.set_policy,
+                "list": retention_commands.list_policies,
+                "delete": retention_commands.delete_policy,
+                "run": retention_commands.run,
+            },
+        ),
+    },
+    "Consumers": {
+        "dead-letters": (
+            "List, replay or skip dead letters.",
+            {
+                "list": dead_letter_commands.list_letters,
+                "replay": dead_letter_commands.replay_letters,
+                "skip": dead_letter_commands.skip_letter,
+            },
+        ),
+    },
 }
 
 
@@ -100,15 +120,11 @@ def _app() -> typer.Typer:
     for panel, commands in _COMMANDS.items():
         for name, function in commands.items():
             _add(app, name, function, panel)
-        if panel == "Consumers":
-            app.add_typer(_dead_letters(), name="dead-letters", rich_help_panel=panel)
-    return app
-
-
-def _dead_letters() -> typer.Typer:
-    app = _group("List, replay or skip dead letters.")
-    for name, function in _DEAD_LETTERS.items():
-        _add(app, name, function)
+        for name, (help_, of_group) in _GROUPS.get(panel, {}).items():
+            group = _group(help_)
+            for subcommand, function in of_group.items():
+                _add(group, subcommand, function)
+            app.add_typer(group, name=name, rich_help_panel=panel)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Commands that show and reset consumers."""
+"""Commands that show, reset and delete consumers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.words.durations import duration
 
-__all__ = ["consumers", "reset_consumer"]
+__all__ = ["consumers", "delete_consumer", "reset_consumer"]
 
 _UNKNOWN = "?"
 
@@ -96,6 +96,22 @@ def reset_consumer(
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         consumer_overview.reset_consumer(connection, consumer, start)
     output.print(shown(f"Reset {consumer} to start at global position {start:,}."))
+
+
+def delete_consumer(
+    consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")],
+    url: Url = None,
+    schema: Schema = DEFAULT_SCHEMA,
+) -> None:
+    """Delete a retired consumer: its positions, dead letters and registration.
+
+    It no longer holds back retention. Its messages are not affected.
+
+    Example: mdb delete-consumer billing
+    """
+    with connected(url, schema) as engine, translated(), engine.begin() as connection:
+        consumer_overview.delete_consumer(connection, consumer)
+    output.print(shown(f"Deleted consumer {consumer}."))
 
 
 def _print_members(found: list[ConsumerOverview]) -> None:

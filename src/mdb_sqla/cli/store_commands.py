@@ -78,8 +78,15 @@ def downgrade(
             help="Also delete consumers' positions, members, dead letters and registrations.",
         ),
     ] = False,
+    delete_retention: Annotated[
+        bool,
+        typer.Option(
+            "--delete-retention",
+            help="Also delete retention policies, the log of deletions, and stream positions.",
+        ),
+    ] = False,
 ) -> None:
-    """Remove the store, unless it has messages or consumer state.
+    """Remove the store, unless it has messages, or state of consumers or retention.
 
     Example: mdb downgrade --url postgresql://localhost/shop
     """
@@ -89,6 +96,7 @@ def downgrade(
             schema=schema,
             delete_messages=delete_messages,
             delete_consumers=delete_consumers,
+            delete_retention=delete_retention,
         )
         for revision in done:
             output.print(f"Reverted {revision}")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_SLOT, Claim
+from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.rewind_check import Anchor, last_up_to, sequence_file, sequence_of
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
@@ -31,12 +32,15 @@ class Confirmation(NamedTuple):
         position: the saved position; None if the slot does not exist.
         sequence: the file of the sequence that assigns global positions.
         has_anchor: whether the requested anchor is stored.
+        deleted_up_to: the global position up to which messages of the categories were deleted; 0 if
+            none were.
     """
 
     token: int | None
     position: int | None
     sequence: int
     has_anchor: bool
+    deleted_up_to: int
 
 
 _one = select(literal_column("1").label("one")).subquery("one")
@@ -51,6 +55,7 @@ _read = JoinedRead(
             messages.c.id == bindparam("anchor_id", type_=Uuid),
         )
         .label("has_anchor"),
+        deleted_up_to().label("deleted_up_to"),
     )
     .select_from(_one.outerjoin(slots, IS_SLOT))
     .subquery("confirmation")
@@ -76,6 +81,7 @@ def read(
         **sequence_of(session),
         "anchor_position": None if anchor is None else anchor.global_position,
         "anchor_id": None if anchor is None else anchor.id,
+        "read_categories": list(categories),
     }
     row, found = _read.read(session, parameters, categories, position, batch_size, **filters)
     return Confirmation._make(row), found

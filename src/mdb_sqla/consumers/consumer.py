@@ -47,7 +47,9 @@ class Consumer:
     Args:
         name: the name under which the position is saved.
         categories: the categories to read, in global order; all if none is given.
-        start: the global position to start at on the first run.
+        start: the global position to start at on the first run. If a retention policy has deleted
+            messages from there on, the consumer stops with `MessagesDeleted`, then and later.
+            `"earliest"` starts at the first message that is left, and never stops for deleted ones.
         take_over: the position stream of an Eventide consumer of the same category, such as
             `account:position-billing`. On its first run, the consumer continues from there.
         strict: whether a message of a type without a handler is an error instead of being skipped.
@@ -78,7 +80,7 @@ class Consumer:
         self,
         name: str,
         *categories: str,
-        start: int = 1,
+        start: int | Literal["earliest"] = 1,
         take_over: str | None = None,
         strict: bool = False,
         batch_size: int = DEFAULT_BATCH_SIZE,
@@ -165,6 +167,7 @@ class Consumer:
             NoHandler: the consumer is strict, and a message has no handler.
             SlotLost: a consumer with this name was started in another process.
             ConsumerAhead: the consumer's position is beyond the last message of the store.
+            MessagesDeleted: messages that the consumer has not handled were deleted.
         """
         self._run(factory, endless=True)
 

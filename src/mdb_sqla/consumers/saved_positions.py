@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_CLAIMED, IS_SLOT, Claim
+from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.loop_operations import StateMismatch
 from mdb_sqla.consumers.rewind_check import (
     Anchor,
@@ -56,6 +57,8 @@ class SlotState(NamedTuple):
         anchor: the last message up to the position; None if there is none.
         id_at_anchor: the id of the message at the requested anchor's position; None if there is
             none.
+        deleted_up_to: the global position up to which messages of the consumer's categories were
+            deleted; 0 if none were.
     """
 
     position: int
@@ -63,6 +66,7 @@ class SlotState(NamedTuple):
     sequence: int
     anchor: Anchor | None
     id_at_anchor: UUID | None
+    deleted_up_to: int
 
     @property
     def is_ahead(self) -> bool:
@@ -99,6 +103,7 @@ _STATE = (
         select(messages.c.id)
         .where(messages.c.global_position == bindparam("anchor_position", type_=BigInteger))
         .scalar_subquery(),
+        deleted_up_to(),
     )
     .select_from(slots.outerjoin(_last, true()))
     .where(IS_SLOT)
@@ -118,8 +123,16 @@ def lock(claim: Claim, session: Session) -> None:
         raise _reason(claim, session)
 
 
-def load(claim: Claim, anchor: Anchor | None, session: Session) -> SlotState:
+def load(
+    claim: Claim, anchor: Anchor | None, categories: Sequence[str], session: Session
+) -> SlotState:
     """Return the state of a slot in the database, including the message at an anchor's position.
+
+    Args:
+        claim: the claim to the slot.
+        anchor: the anchor.
+        categories: the categories that the consumer reads; empty for all.
+        session: the session.
 
     Raises:
         SlotLost: another process has claimed the slot.
@@ -129,11 +142,12 @@ def load(claim: Claim, anchor: Anchor | None, session: Session) -> SlotState:
         **claim.parameters,
         **sequence_of(session),
         "anchor_position": None if anchor is None else anchor.global_position,
+        "read_categories": list(categories),
     }
     row = session.execute(_STATE, parameters, bind_arguments=_BIND).one_or_none()
     if row is None or row[0] < claim.token:
         raise ClaimMissing
-    token, position, last_assigned, sequence, last_position, last_id, id_at_anchor = row
+    token, position, last_assigned, sequence, last_position, last_id, id_at_anchor, deleted = row
     if token > claim.token:
         raise SlotLost(claim.consumer, claim.slot)
     return SlotState(
@@ -142,6 +156,7 @@ def load(claim: Claim, anchor: Anchor | None, session: Session) -> SlotState:
         sequence,
         None if last_id is None else Anchor(last_position, uuid_of(last_id)),
         None if id_at_anchor is None else uuid_of(id_at_anchor),
+        deleted,
     )
 
 

@@ -26,6 +26,7 @@ class Settings:
     name: str
     categories: tuple[StreamName, ...]
     start: int
+    skips_deleted: bool
     take_over: StreamName | None
     batch_size: int
     transaction_size: int
@@ -43,7 +44,7 @@ class Settings:
         name: str,
         categories: Iterable[str],
         *,
-        start: int,
+        start: int | Literal["earliest"],
         take_over: str | None,
         batch_size: int,
         transaction_size: int,
@@ -77,7 +78,8 @@ class Settings:
         return cls(
             name=name,
             categories=tuple(category_name(category) for category in categories),
-            start=integer("start", start, 0),
+            start=1 if start == "earliest" else integer("start", start, 0),
+            skips_deleted=start == "earliest",
             take_over=None if take_over is None else _position_stream(take_over),
             batch_size=integer("batch_size", batch_size, 1),
             transaction_size=integer("transaction_size", transaction_size, 1),

@@ -14,7 +14,8 @@ from mdb_sqla.consumers.loop_operations import AnchorMissing, Operation, StateMi
 from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import log
 from mdb_sqla.consumers.saved_positions import SlotState
-from mdb_sqla.errors import ConsumerAhead, SlotLost
+from mdb_sqla.consumers.settings import Settings
+from mdb_sqla.errors import ConsumerAhead, MessagesDeleted, SlotLost
 
 __all__ = ["SlotPosition"]
 
@@ -25,7 +26,7 @@ class SlotPosition:
     Args:
         claim: the claim to the slot.
         position: the position in the database.
-        start: the global position that the consumer starts at on its first run.
+        settings: the consumer's settings.
 
     Attributes:
         reached: the position up to which all messages are handled.
@@ -33,9 +34,9 @@ class SlotPosition:
         anchor: the last message read up to `reached`; None if none was read.
     """
 
-    def __init__(self, claim: Claim, position: int, start: int) -> None:
+    def __init__(self, claim: Claim, position: int, settings: Settings) -> None:
         self._claim = claim
-        self._start = start
+        self._settings = settings
         self.reached = self.saved = position
         self.anchor: Anchor | None = None
         self._saved_anchor: Anchor | None = None
@@ -70,16 +71,20 @@ class SlotPosition:
             SlotLost: another process has taken over the slot.
             ClaimMissing: the database has lost the claim.
             ConsumerAhead: the position is beyond the last message of the store.
+            MessagesDeleted: messages beyond the position were deleted.
         """
         state: SlotState = yield Transact(
-            partial(saved_positions.load, self._claim, self._saved_anchor)
+            partial(
+                saved_positions.load, self._claim, self._saved_anchor, self._settings.categories
+            )
         )
         position, saved = state.position, self.saved
-        is_ahead = state.is_ahead and position != self._start - 1
+        is_ahead = state.is_ahead and position != self._settings.start - 1
         if is_ahead or (position == saved and self._is_replaced(state)):
             raise ConsumerAhead(
                 self._claim.consumer, self._claim.slot, position, state.last_assigned
             )
+        self._check_deleted(position, state.deleted_up_to)
         if position != saved:
             level = logging.WARNING if position < saved else logging.INFO
             log(
@@ -101,6 +106,7 @@ class SlotPosition:
         Raises:
             SlotLost: another process has taken over the slot.
             StateMismatch: the database does not match.
+            MessagesDeleted: messages beyond this position were deleted.
         """
         if found.token is not None and found.token > self._claim.token:
             raise SlotLost(self._claim.consumer, self._claim.slot)
@@ -112,12 +118,17 @@ class SlotPosition:
             )
         if found.sequence != self._sequence:
             raise StateMismatch("the sequence of global positions was altered")
+        self._check_deleted(self.reached, found.deleted_up_to)
         if self.anchor is not None and not found.has_anchor:
             kind = StateMismatch if self.reached > self.saved else AnchorMissing
             raise kind(
                 f"message {self.anchor.global_position}, which it has read, is no longer in the "
                 "database"
             )
+
+    def _check_deleted(self, position: int, deleted_up_to: int) -> None:
+        if position < deleted_up_to and not self._settings.skips_deleted:
+            raise MessagesDeleted(self._claim.consumer, self._claim.slot, position, deleted_up_to)
 
     def _is_replaced(self, state: SlotState) -> bool:
         """Whether the messages up to the saved position are not those that were read."""

@@ -47,7 +47,7 @@ class SlotProgress:
         filters: CategoryFilters,
     ) -> None:
         self.claim = claim
-        self.position = SlotPosition(claim, position, settings.start)
+        self.position = SlotPosition(claim, position, settings)
         self._settings = settings
         self._handlers = handlers
         self._control = control

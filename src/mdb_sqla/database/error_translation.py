@@ -65,8 +65,9 @@ _MISSING = {"42883", "42P01", "42704"}
 """SQLSTATEs of an unknown function, table and type."""
 
 _STORE_NAME = (
-    r"(acquire_lock|cardinal_id|category|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|last_global_position"
+    r"(acquire_lock|cardinal_id|category|check_deletions|deleted_positions|deletions"
+    r"|delete_messages|expired_messages|get_(\w+_)?messages?|hash_64|id|is_category"
+    r"|last_global_position|retention_policies|stream_heads?"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
     r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
     r"|\w+_summary)\b"
@@ -82,7 +83,7 @@ _ROLES = (
     "or change a store. See docs/privileges.md"
 )
 _INSTALL = (
-    'call migrations.upgrade("0001") in one of your Alembic revisions and run alembic upgrade '
+    'call migrations.upgrade("0002") in one of your Alembic revisions and run alembic upgrade '
     "head, or run mdb upgrade"
 )
 

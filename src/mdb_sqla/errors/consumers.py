@@ -12,6 +12,7 @@ __all__ = [
     "HandlerFailed",
     "HttpUnavailable",
     "MemberReplaced",
+    "MessagesDeleted",
     "NoHandler",
     "NoReply",
     "PositionsExist",
@@ -59,6 +60,32 @@ class ConsumerAhead(MessageStoreError):
         self.slot = slot
         self.position = position
         self.drawn = drawn
+
+
+class MessagesDeleted(MessageStoreError):
+    """Messages that a consumer has not handled were deleted. No message was handled.
+
+    A retention policy has deleted messages of its categories beyond its position: they were deleted
+    before the consumer first started, the consumer was reset, or the operator has ignored it.
+
+    Attributes:
+        consumer: the consumer's name.
+        slot: the slot.
+        position: the consumer's position.
+        deleted_up_to: the global position up to which messages were deleted.
+    """
+
+    def __init__(self, consumer: str, slot: int, position: int, deleted_up_to: int) -> None:
+        super().__init__(
+            f"Consumer {consumer!r} is at global position {position} in slot {slot}, but messages "
+            f"of its categories up to {deleted_up_to} were deleted by a retention policy. Choose "
+            f"where it continues with `mdb reset-consumer --start {deleted_up_to + 1}`, or pass "
+            'start="earliest" to the consumer to skip what was deleted'
+        )
+        self.consumer = consumer
+        self.slot = slot
+        self.position = position
+        self.deleted_up_to = deleted_up_to
 
 
 class HttpUnavailable(MessageStoreError):

@@ -23,8 +23,9 @@ from mdb_sqla.host.lag_collection import (
     wait_for_report,
 )
 from mdb_sqla.host.process_signals import exit_immediately, handle_signals
+from mdb_sqla.host.retention_task import RetentionTask
 from mdb_sqla.host.status import ConsumerStatus, HostStatus
-from mdb_sqla.words.argument_checks import described, instance
+from mdb_sqla.words.argument_checks import described, instance, seconds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -53,6 +54,9 @@ class Host:
         on_error: called with each consumer that fails, and its error.
         http: the address of the health endpoint, `/health`: a port on the loopback interface, or
             `host:port`. Requires the extra `http`. Port 0 picks a free port, which is logged.
+        retention_interval: how often to run the retention job, in seconds; None for never. The
+            factory must connect as the owner of the store. An error is logged, and the job is
+            tried again at the next interval.
 
     Raises:
         InvalidArgument: the factory or a consumer has the wrong type, there is no consumer, two
@@ -65,6 +69,7 @@ class Host:
         *consumers: Consumer,
         on_error: Callable[[Consumer, Exception], object] | None = None,
         http: int | str | None = None,
+        retention_interval: float | None = None,
     ) -> None:
         if not isinstance(factory, sessionmaker) and not _is_async(factory):
             raise InvalidArgument(
@@ -79,6 +84,12 @@ class Host:
         self.consumers = consumers
         self._on_error = on_error
         self._http = None if http is None else parse_address(http)
+        self._retention_interval = (
+            None
+            if retention_interval is None
+            else seconds("retention_interval", retention_interval)
+        )
+        self._retention: RetentionTask | None = None
         self._stopping = False
         self._errors: dict[str, Exception] = {}
 
@@ -104,6 +115,8 @@ class Host:
         address = self._http if http is None else parse_address(http)
         self._stopping = False
         self._errors = {}
+        if self._retention_interval is not None:
+            self._retention = RetentionTask(self._retention_interval)
         handlers = handle_signals(
             interrupt=self._interrupt,
             terminate=self.stop,
@@ -177,6 +190,8 @@ class Host:
         Can be called from any thread.
         """
         self._stopping = True
+        if self._retention is not None:
+            self._retention.stop()
         for consumer in self.consumers:
             consumer.stop()
 
@@ -191,6 +206,10 @@ class Host:
             threading.Thread(target=run, args=(consumer,), name=f"consumer {consumer.name}")
             for consumer in self.consumers
         ]
+        if (retention := self._retention) is not None:
+            threads.append(
+                threading.Thread(target=retention.run, args=(factory,), name="retention")
+            )
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -208,6 +227,8 @@ class Host:
         async with asyncio.TaskGroup() as tasks:
             for consumer in self.consumers:
                 tasks.create_task(run(consumer))
+            if self._retention is not None:
+                tasks.create_task(self._retention.run_async(factory))
 
     def _is_stopping(self) -> bool:
         return self._stopping

@@ -96,6 +96,7 @@ def downgrade(
     schema: str | None = None,
     delete_messages: bool = False,
     delete_consumers: bool = False,
+    delete_retention: bool = False,
     roles: bool = False,
 ) -> list[str]: ...
 @overload
@@ -106,6 +107,7 @@ def downgrade(
     schema: str | None = None,
     delete_messages: bool = False,
     delete_consumers: bool = False,
+    delete_retention: bool = False,
 ) -> list[str]: ...
 def downgrade(
     target: str | Engine | Connection,
@@ -114,6 +116,7 @@ def downgrade(
     schema: str | None = None,
     delete_messages: bool = False,
     delete_consumers: bool = False,
+    delete_retention: bool = False,
     roles: bool = False,
 ) -> list[str]:
     """Remove the store, and its schema if `upgrade` created it and it contains nothing else.
@@ -126,6 +129,9 @@ def downgrade(
             with `alembic -x delete_messages=yes downgrade ...`.
         delete_consumers: whether the state of consumers may be deleted: their positions, members,
             dead letters and registrations.
+        delete_retention: whether the state of retention may be deleted: policies, the log of
+            deletions, and the positions from which streams continue after their messages were
+            deleted.
         roles: whether `upgrade` was called with `roles`. Only needed for the script that `--sql`
             writes, because a script can't look it up.
 
@@ -138,7 +144,11 @@ def downgrade(
         InvalidArgument: an argument is invalid.
         CommandError: any of these errors in a revision; Alembic prints it without a traceback.
     """
-    may = {"messages": delete_messages, "consumers": delete_consumers}
+    may = {
+        "messages": delete_messages,
+        "consumers": delete_consumers,
+        "retention": delete_retention,
+    }
     may_delete = frozenset(kind for kind in DELETABLE if may[kind])
     if isinstance(target, str):
         return revision_operations.downgrade(target, schema, roles, may_delete)

@@ -21,7 +21,7 @@ def upgrade(
 ) -> list[str]:
     """Upgrade the store to a version. See `migrations.upgrade`."""
     with _running_migration(schema) as migration:
-        store_history.check_version(version, store_history.LATEST)
+        store_history.check_version(version, *store_history.VERSIONS)
         if lock_granularity is None:
             granularity = migration.lock_granularity
         else:

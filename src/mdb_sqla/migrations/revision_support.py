@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,10 +37,11 @@ __all__ = [
 SCHEMA_OPTION = "message_store_schema"
 """The option in `alembic.ini` or `[tool.alembic]` with the schema of the store."""
 
-DELETABLE = ("messages", "consumers")
-"""What a downgrade deletes only if it is allowed to: messages, and the state of consumers, which is
-their positions, members, dead letters and registrations. On Alembic's command line, allow it with
-`-x delete_messages=yes`.
+DELETABLE = ("messages", "consumers", "retention")
+"""What a downgrade deletes only if it is allowed to: messages; the state of consumers, which is
+their positions, members, dead letters and registrations; and that of retention, which is its
+policies, the log of deletions, and the positions from which streams continue after their messages
+were deleted. On Alembic's command line, allow it with `-x delete_messages=yes`.
 """
 
 
@@ -58,6 +60,8 @@ class Migration(NamedTuple):
     lock_granularity: LockGranularity | None = None
     may_delete: frozenset[str] = frozenset()
 
+
+_CREATE = re.compile("^CREATE FUNCTION", re.MULTILINE)
 
 _plans: WeakKeyDictionary[MigrationContext, list[RevisionStep]] = WeakKeyDictionary()
 _current: ContextVar[Migration | None] = ContextVar("_current", default=None)
@@ -129,7 +133,7 @@ def refuse_loss(revision: str) -> None:
     kinds = [kind for kind in DELETABLE if kind in deleted - migration.may_delete]
     if kinds:
         name = "steps/refuse_loss"
-        _send(migration, [statement("message_store_0001", name, migration.schema, kinds=kinds)])
+        _send(migration, [statement("message_store_0002", name, migration.schema, kinds=kinds)])
 
 
 def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
@@ -154,21 +158,25 @@ def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:
     return following
 
 
-def run(revision: str, *names: str) -> None:
+def run(revision: str, *names: str, replace: bool = False) -> None:
     """Run SQL files of a revision, each with one statement, in the configured schema.
 
     The server, or the script that `--sql` writes, gets the text of the file with its placeholders
     replaced.
+
+    Args:
+        revision: the id of the revision.
+        names: the paths of the files in the folder of the revision, without `.sql`.
+        replace: whether functions that the files create exist already, and are replaced.
     """
     migration = _current.get() or configured()
     granularity = migration.lock_granularity
-    _send(
-        migration,
-        [
-            statement(revision, name, migration.schema, lock_granularity=granularity)
-            for name in names
-        ],
-    )
+    statements = [
+        statement(revision, name, migration.schema, lock_granularity=granularity) for name in names
+    ]
+    if replace:
+        statements = [_CREATE.sub("CREATE OR REPLACE FUNCTION", sql) for sql in statements]
+    _send(migration, statements)
 
 
 def _send(migration: Migration, statements: list[str]) -> None:

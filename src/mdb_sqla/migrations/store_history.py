@@ -23,6 +23,7 @@ from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [
     "LATEST",
+    "VERSIONS",
     "VERSION_TABLE",
     "check_version",
     "downgrade",
@@ -34,7 +35,10 @@ __all__ = [
 VERSION_TABLE = "mdb_sqla_version"
 """The version table of the store's own migration history, in the schema of the store."""
 
-LATEST = "0001"
+VERSIONS = ("0001", "0002")
+"""The versions of the store's schema."""
+
+LATEST = VERSIONS[-1]
 """The latest version of the store's schema in this release."""
 
 _STORE = "message_store_"

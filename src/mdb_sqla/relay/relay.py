@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.consumers.consumer import Consumer
@@ -66,7 +66,7 @@ class Relay(Consumer):
         cloud_events: CloudEvents | None = None,
         max_in_flight: int = 500,
         timeout: float = 10.0,
-        start: int = 1,
+        start: int | Literal["earliest"] = 1,
         batch_size: int = DEFAULT_BATCH_SIZE,
         retry_policy: RetryPolicy = _RETRY_POLICY,
         on_failure: OnFailure = "stop",

@@ -36,9 +36,12 @@ The measured break-even is 100 messages to one stream, and 200 messages to 200 s
 """
 
 # Returns no row, and acquires no locks, if the role may not set global positions.
-_PREPARE = select(functions.prepare_copy(bindparam("stream_names"), bindparam("number"))).where(
-    func.pg_catalog.has_column_privilege(bindparam("table"), "global_position", "INSERT")
-)
+_PREPARE = select(
+    functions.prepare_copy(bindparam("stream_names"), bindparam("number")),
+    func.pg_catalog.current_setting("transaction_isolation").label("isolation"),
+).where(func.pg_catalog.has_column_privilege(bindparam("table"), "global_position", "INSERT"))
+
+_CHECK = select(functions.check_deletions(bindparam("stream_names")))
 
 _CHUNK = 64 * 1024  # characters or bytes
 
@@ -104,6 +107,9 @@ def copy(
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_copy")
         return None
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_copy")
+    if prepared.isolation != "read committed":
+        # The versions may be older than messages that were written and deleted since.
+        execute(connection, _CHECK, {"stream_names": streams}, WRITES)
     return positions
 
 

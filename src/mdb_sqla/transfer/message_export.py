@@ -85,7 +85,8 @@ def _mark(last: bytes, reader: RawReader) -> Mark:
             "not include: export to a new file"
         )
     values = line.values
-    return Mark(values[reader.counts_by], values["global_position"], UUID(values["id"]))
+    category = values["stream_name"].partition("-")[0]
+    return Mark(values[reader.counts_by], values["global_position"], UUID(values["id"]), category)
 
 
 def _last_line(file: BinaryIO) -> tuple[bytes | None, bytes]:

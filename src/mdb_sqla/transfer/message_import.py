@@ -45,7 +45,8 @@ def import_lines(
 ) -> Imported:
     """Import exported messages, in transactions of at most 5,000 messages.
 
-    Ids, times and order are preserved; positions in a stream continue from its version. If the
+    Ids, times and order are preserved; positions in a stream continue from its version, and a new
+    stream begins at the position of its first message, as others may have been deleted. If the
     store is empty, except for messages of an earlier run, global positions are preserved too, so
     consumers' positions stay valid, and the sequence is advanced. Otherwise messages get new global
     positions. Messages that are already stored are skipped: to resume an interrupted import, run it
@@ -191,4 +192,4 @@ def _entries(lines: Iterable[bytes]) -> Iterator[Entry]:
                 f"got {position}",
             )
         last, last_number = position, line.number
-        yield Entry(values["id"], values["stream_name"], position, line.text)
+        yield Entry(values["id"], values["stream_name"], values["position"], position, line.text)

@@ -28,7 +28,8 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, check_written, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import lock_timeout
 from mdb_sqla.errors import DuplicateMessageId
-from mdb_sqla.tables import messages
+from mdb_sqla.tables import messages, stream_heads
+from mdb_sqla.words.stream_name import NO_STREAM
 
 __all__ = ["Entry", "HistoryInsert"]
 
@@ -40,6 +41,7 @@ class Entry(NamedTuple):
 
     id: str
     stream_name: str
+    position: int
     global_position: int
     text: str
 
@@ -100,6 +102,7 @@ _VERSIONS = select(
         select(func.pg_catalog.max(messages.c.position))
         .where(cast(messages.c.stream_name, Text) == _stream_names)
         .scalar_subquery(),
+        functions.stream_head(_stream_names),
         -1,
     ),
 )
@@ -192,6 +195,7 @@ class HistoryInsert:
     def _insert(
         self, entries: Sequence[Entry], versions: dict[Any, int], global_positions: Sequence[int]
     ) -> None:
+        self._begin_truncated(entries, versions)
         known = []
         for entry, global_position in zip(entries, global_positions, strict=True):
             versions[entry.stream_name] = position = versions[entry.stream_name] + 1
@@ -203,6 +207,22 @@ class HistoryInsert:
                 execution_options={"preserve_rowcount": True},
             )
         check_written(inserted.rowcount, len(known))
+
+    def _begin_truncated(self, entries: Sequence[Entry], versions: dict[Any, int]) -> None:
+        """Let new streams whose first messages were deleted begin at their original positions."""
+        first: dict[str, int] = {}
+        for entry in entries:
+            first.setdefault(entry.stream_name, entry.position)
+        heads = {
+            name: position - 1
+            for name, position in first.items()
+            if position > 0 and versions[name] == NO_STREAM
+        }
+        if heads:
+            rows = [{"stream_name": name, "version": heads[name]} for name in sorted(heads)]
+            with translated():
+                self._connection.execute(insert(stream_heads), rows)
+            versions.update(heads)
 
     def _set_planner_options(self) -> None:
         # Force index lookups: the statistics lag behind a table that grows this fast.

@@ -117,7 +117,7 @@ class RawReader:
         is_full = len(found) == size
         if until is not None and found and self.position_of(found[-1]) > until:
             found, is_full = [each for each in found if self.position_of(each) <= until], False
-        marks = [Mark(self.position_of(each), each.global_position, each.id) for each in found[-1:]]
+        marks = [self._mark(each) for each in found[-1:]]
         if not is_full:
             # Not beyond the last message: after a crash, later positions can be assigned again.
             last = end if until is None else min(end, until)
@@ -181,6 +181,10 @@ class RawReader:
     def position_of(self, message: RawMessage) -> int:
         """Return the position of a message that the reader counts by."""
         return message.position if self._is_stream else message.global_position
+
+    def _mark(self, message: RawMessage) -> Mark:
+        category = message.stream_name.partition("-")[0]
+        return Mark(self.position_of(message), message.global_position, message.id, category)
 
     def includes(self, stream_name: str) -> bool:
         """Return whether the reader reads the messages of a stream."""

@@ -16,6 +16,9 @@ from mdb_sqla.words.stream_name import StreamName
 __all__ = ["Mark", "marks_up_to", "stored"]
 
 
+_deleted = tables.deleted_positions
+
+
 class Mark(NamedTuple):
     """A message up to which everything was read.
 
@@ -26,11 +29,13 @@ class Mark(NamedTuple):
         position: the position that the reader counts by.
         global_position: the message's global position.
         id: the message's id.
+        category: the category of the message's stream.
     """
 
     position: int
     global_position: int
     id: UUID
+    category: str
 
 
 def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[Mark]:
@@ -45,21 +50,35 @@ def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[
     position = column.global_position if stream_name is None else column.position
     steps = func.generate_series(0, 62).table_valued("step").render_derived()
     back = literal(1, BigInteger).op("<<")(steps.c.step)
-    one = select(position.label("counted"), column.global_position, column.id)
+    one = select(position.label("counted"), column.global_position, column.id, column.stream_name)
     if stream_name is not None:
         one = one.where(column.stream_name == stream_name)
     one = one.where(position <= end + 1 - back).order_by(position.desc()).limit(1)
     found = one.lateral("mark")
     statement = select(found).select_from(steps.join(found, true())).distinct()
     rows = execute(db, statement.order_by(found.c.counted), {}, tables.messages)
-    return [Mark(row.counted, row.global_position, uuid_of(row.id)) for row in rows]
+    return [
+        Mark(row.counted, row.global_position, uuid_of(row.id), row.stream_name.partition("-")[0])
+        for row in rows
+    ]
 
 
 def stored(db: Database, marks: Sequence[Mark]) -> list[Mark]:
-    """Return the marks whose messages still exist at their positions."""
+    """Return the marks whose messages still exist at their positions, or were deleted by a policy.
+
+    A store that records a deletion up to a mark is newer than the mark.
+    """
     column = tables.messages.c
     places = [(mark.global_position, mark.id) for mark in marks]
     matches = tuple_(column.global_position, column.id).in_(places)
     rows = execute(db, select(column.id).where(matches), {}, tables.messages)
     left = {uuid_of(row.id) for row in rows}
-    return [mark for mark in marks if mark.id in left]
+    if all(mark.id in left for mark in marks):
+        return list(marks)
+    rows = execute(db, select(_deleted.c.category, _deleted.c.global_position), {}, tables.messages)
+    deleted = {row.category: row.global_position for row in rows}
+    return [
+        mark
+        for mark in marks
+        if mark.id in left or mark.global_position <= deleted.get(mark.category, 0)
+    ]

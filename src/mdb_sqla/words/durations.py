@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["duration"]
+import re
+from datetime import timedelta
+
+from mdb_sqla.errors import InvalidArgument
+
+__all__ = ["duration", "parse_duration"]
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -21,3 +26,25 @@ def duration(seconds: float) -> str:
             # Not `1 d 5 s`: the second unit is the one below the first.
             break
     return " ".join(parts[:2])
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the duration that a text such as `30d`, `12h`, `90 min` or `1h 30min` stands for.
+
+    Raises:
+        InvalidArgument: it is not a duration of more than 0.
+    """
+    number = r"(?:\s*\d+(?:\.\d+)?\s*(?:d|h|min|s))"
+    if not re.fullmatch(f"{number}+\\s*", text):
+        raise InvalidArgument(f"A duration must be like 30d, 12h, 90min or 30s, got {text!r}")
+    sizes = dict(_UNITS)
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(d|h|min|s)", text)
+    try:
+        found = timedelta(seconds=sum(float(number) * sizes[unit] for number, unit in parts))
+    except OverflowError:
+        raise InvalidArgument(
+            f"A duration must be less than a billion days, got {text!r}"
+        ) from None
+    if not found:
+        raise InvalidArgument(f"A duration must be more than 0, got {text!r}")
+    return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, cast, func, literal_column, or_, select, text
+from sqlalchemy import BigInteger, Connection, case, cast, func, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.sql.functions import Function
 
+from mdb_sqla import functions
 from mdb_sqla.admin.verification.schema_differences import Difference
 from mdb_sqla.tables import consumer_slots as slots
-from mdb_sqla.tables import messages
+from mdb_sqla.tables import deleted_positions, messages, stream_heads
 
 __all__ = ["MOST", "consumers", "ids", "sequence", "streams"]
 
@@ -25,10 +26,14 @@ _EDITED = (
 )
 
 
-def streams(connection: Connection) -> Iterator[Difference]:
+def streams(connection: Connection, *, truncated: bool) -> Iterator[Difference]:
     """Find streams with gaps in their positions, or with global positions out of order.
 
     Scans and sorts the table, so a corrupt index hides nothing.
+
+    Args:
+        connection: a connection.
+        truncated: whether the store records which messages were deleted.
     """
     # Sorted in byte order, which is faster and independent of the locale.
     of_stream: dict[str, Any] = {
@@ -44,9 +49,23 @@ def streams(connection: Connection) -> Iterator[Difference]:
             func.lag(messages.c.global_position).over(**of_stream).label("last_global"),
         )
     ).subquery()
-    expected = func.coalesce(before.c.last + 1, 0)
+    first: Any = 0
+    found: Any = before
+    if truncated:
+        heads, marks = stream_heads, deleted_positions
+        of_category = marks.c.category == functions.category(before.c.stream_name)
+        found = before.outerjoin(heads, heads.c.stream_name == before.c.stream_name).outerjoin(
+            marks, of_category
+        )
+        # Without versions, a stream may have begun anywhere.
+        first = case(
+            (marks.c.keeps_versions.is_(False), before.c.position),
+            else_=func.coalesce(heads.c.version + 1, 0),
+        )
+    expected = func.coalesce(before.c.last + 1, first)
     broken = or_(before.c.position != expected, before.c.global_position <= before.c.last_global)
-    for row in connection.execute(select(before, expected.label("next")).where(broken).limit(MOST)):
+    statement = select(before, expected.label("next")).select_from(found).where(broken).limit(MOST)
+    for row in connection.execute(statement):
         where = f"Stream {row.stream_name}"
         if row.position != row.next:
             yield Difference(where, f"has position {row.position} instead of {row.next}", _EDITED)

@@ -1,0 +1,13 @@
+DO $do$
+BEGIN
+  DROP FUNCTION
+    {schema}.stream_head(text),
+    {schema}.check_deletions(text[]),
+    {schema}.delete_messages(bigint[], boolean),
+    {schema}.expired_messages(varchar, timestamp, bigint, bigint, bigint, bigint, boolean);
+  DROP TABLE
+    {schema}.stream_heads, {schema}.deleted_positions, {schema}.retention_policies, {schema}.deletions;
+  ALTER TABLE {schema}.messages RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_cost_delay);
+  COMMENT ON TABLE {schema}.messages IS 'Messages, managed by mdb_sqla: version 0001';
+END
+$do$;

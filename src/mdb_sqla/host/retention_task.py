@@ -1,0 +1,79 @@
+"""The retention job as a periodic task of a host."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from mdb_sqla.consumers.loop_operations import Operation, Pause, Transact
+from mdb_sqla.consumers.runners import AsyncRunner, Runner
+from mdb_sqla.retention.job import Job
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+__all__ = ["RetentionTask"]
+
+_log = logging.getLogger("mdb_sqla.host")
+
+
+class RetentionTask:
+    """Runs the retention job at intervals, until stopped.
+
+    Errors are logged, and the job is tried again at the next interval. If another process is
+    deleting messages of a category, the category is left to it.
+
+    Args:
+        interval: the number of seconds from the end of a run to the next one.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._stopping = False
+        self._runner: Runner | AsyncRunner | None = None
+
+    def run(self, factory: sessionmaker[Session]) -> None:
+        """Run in this thread until `stop` is called."""
+        self._runner = runner = Runner(factory)
+        runner.run(self._operations())
+
+    async def run_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        """Run in this task until `stop` is called."""
+        self._runner = runner = AsyncRunner(factory)
+        await runner.run(self._operations())
+
+    def stop(self) -> None:
+        """Stop after the current batch; from any thread."""
+        self._stopping = True
+        if self._runner is not None:
+            self._runner.wake()
+
+    def _operations(self) -> Generator[Operation, Any, None]:
+        while not self._stopping:
+            try:
+                yield from self._job()
+            except Exception as error:
+                # The consumers of the host need not stop for it.
+                _log.error("The retention job failed", exc_info=error)
+            end = time.monotonic() + self._interval
+            while not self._stopping and (left := end - time.monotonic()) > 0:
+                yield Pause(left)
+
+    def _job(self) -> Generator[Operation, Any, None]:
+        job = Job(wait=False)
+        while not (job.is_done or self._stopping):
+            yield Transact(job.step)
+        for each in job.results:
+            if each.messages:
+                _log.info(
+                    "Deleted %d messages of category %s: kept %s",
+                    each.messages,
+                    each.policy.category,
+                    each.policy,
+                )
+            for hold in each.holds:
+                _log.debug("Retention of %s is held back: %s", each.policy.category, hold)

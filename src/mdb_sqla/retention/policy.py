@@ -1,0 +1,130 @@
+"""Retention policies: which messages of a category are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mdb_sqla.database.execution import WRITES, Database, database, execute
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.tables import retention_policies as table
+from mdb_sqla.words.argument_checks import described, flag, integer
+from mdb_sqla.words.durations import duration
+from mdb_sqla.words.stream_name import category_name
+
+__all__ = ["RetentionPolicy", "delete_policy", "policies", "set_policy"]
+
+
+@dataclass(frozen=True)
+class RetentionPolicy:
+    """Which messages of a category are kept.
+
+    A message is deleted when no rule keeps it, and only after every registered consumer and relay
+    that reads the category has handled it. Without `keep_age` and `keep_last`, that is at once, as
+    for an outbox.
+
+    Attributes:
+        category: the category.
+        keep_age: how long a message is kept, from its `time`; None for no such rule.
+        keep_last: how many of the last messages of each stream are kept; None for no such rule.
+        keep_versions: whether a stream whose messages are all deleted continues at its next
+            position. If it doesn't, it starts at position 0 again, and `NO_STREAM` is accepted. For
+            an outbox with a stream for each message, this saves a row for each stream.
+    """
+
+    category: str
+    keep_age: timedelta | None = None
+    keep_last: int | None = None
+    keep_versions: bool = True
+
+    def __str__(self) -> str:
+        """Return the rules in words."""
+        rules = []
+        if self.keep_age is not None:
+            rules.append(f"for {duration(self.keep_age.total_seconds())}")
+        if self.keep_last is not None:
+            rules.append(f"the last {self.keep_last:,} of each stream")
+        kept = " and ".join(rules) or "until all consumers have handled them"
+        return kept if self.keep_versions else f"{kept}; forget the versions of empty streams"
+
+
+def set_policy(
+    db: Database,
+    category: str,
+    *,
+    keep_age: timedelta | None = None,
+    keep_last: int | None = None,
+    keep_versions: bool = True,
+) -> RetentionPolicy:
+    """Set the retention policy of a category, and return it. It replaces an earlier one.
+
+    Nothing is deleted until the retention job runs.
+
+    Args:
+        db: a session or connection in a transaction, as the owner of the store.
+        category: the category.
+        keep_age: see `RetentionPolicy`.
+        keep_last: see `RetentionPolicy`.
+        keep_versions: see `RetentionPolicy`.
+
+    Raises:
+        InvalidStreamName: `category` is not a category.
+        InvalidArgument: `keep_age` is not a positive timedelta, or `keep_last` is less than 1.
+        NotPermitted: the role is not the owner of the store.
+        StoreNotInstalled: the database has no store, or the store is not up to date.
+    """
+    policy = RetentionPolicy(
+        category_name(category),
+        None if keep_age is None else _positive("keep_age", keep_age),
+        None if keep_last is None else integer("keep_last", keep_last, 1),
+        flag("keep_versions", keep_versions),
+    )
+    row = insert(table).values(
+        category=policy.category,
+        keep_age=policy.keep_age,
+        keep_last=policy.keep_last,
+        keep_versions=policy.keep_versions,
+    )
+    new: dict[str, Any] = {
+        name: row.excluded[name] for name in ("keep_age", "keep_last", "keep_versions")
+    }
+    statement = row.on_conflict_do_update(
+        index_elements=[table.c.category], set_={**new, "updated_at": func.clock_timestamp()}
+    )
+    execute(database(db), statement.returning(table.c.category), {}, WRITES)
+    return policy
+
+
+def delete_policy(db: Database, category: str) -> bool:
+    """Delete the retention policy of a category: its messages are kept. Return whether it had one.
+
+    Args:
+        db: a session or connection in a transaction, as the owner of the store.
+        category: the category.
+    """
+    statement = delete(table).where(table.c.category == category_name(category))
+    return bool(execute(database(db), statement.returning(table.c.category), {}, WRITES))
+
+
+def policies(db: Database) -> list[RetentionPolicy]:
+    """Return the retention policies, ordered by category.
+
+    Args:
+        db: a session or connection.
+
+    Raises:
+        StoreNotInstalled: the database has no store, or the store is not up to date.
+    """
+    columns = table.c.category, table.c.keep_age, table.c.keep_last, table.c.keep_versions
+    rows = execute(database(db), select(*columns).order_by(table.c.category), {}, WRITES)
+    return [RetentionPolicy(*row) for row in rows]
+
+
+def _positive(what: str, value: object) -> timedelta:
+    if not isinstance(value, timedelta) or value <= timedelta():
+        raise InvalidArgument(f"{what} must be a positive timedelta, got {described(value)}")
+    return value
