@@ -20,11 +20,11 @@ _REPLACED = (
 def upgrade() -> None:
     revision_support.run(
         revision,
+        "steps/check_version",
         "tables/stream_heads",
         "tables/deleted_positions",
         "tables/retention_policies",
         "tables/deletions",
-        "functions/stream_head",
         "functions/check_deletions",
         "functions/delete_messages",
         "functions/expired_messages",

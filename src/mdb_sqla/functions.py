@@ -41,7 +41,6 @@ __all__ = [
     "prepare_copy",
     "set_lock_granularity",
     "settled_position",
-    "stream_head",
     "stream_version",
     "write_message",
     "write_messages",
@@ -87,11 +86,6 @@ def message_store_version() -> Function[str]:
 def acquire_lock(stream_name: Any) -> Function[int]:
     """Lock the category of a stream until the transaction ends; return the key of the lock."""
     return call("acquire_lock", _BIGINT, (stream_name, _TEXT))
-
-
-def stream_head(stream_name: Any) -> Function[int | None]:
-    """The position of the last deleted message of a stream; NULL if none was deleted."""
-    return call("stream_head", _BIGINT, (stream_name, _TEXT))
 
 
 def stream_version(stream_name: Any) -> Function[int | None]:

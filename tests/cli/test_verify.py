@@ -22,7 +22,7 @@ BROKEN = {
         "CREATE OR REPLACE FUNCTION stream_version(stream_name varchar) RETURNS bigint "
         "LANGUAGE plpgsql STABLE AS 'BEGIN RETURN 0; END'",
         "Function body stream_version(stream_name character varying)",
-        "message_store_0001/functions/stream_version.sql",
+        "message_store_0002/functions/stream_version.sql",
     ),
     "a function's settings": (
         "ALTER FUNCTION get_stream_messages(varchar, bigint, bigint, varchar) RESET ALL",

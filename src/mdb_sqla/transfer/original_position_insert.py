@@ -102,7 +102,9 @@ _VERSIONS = select(
         select(func.pg_catalog.max(messages.c.position))
         .where(cast(messages.c.stream_name, Text) == _stream_names)
         .scalar_subquery(),
-        functions.stream_head(_stream_names),
+        select(stream_heads.c.version)
+        .where(cast(stream_heads.c.stream_name, Text) == _stream_names)
+        .scalar_subquery(),
         -1,
     ),
 )

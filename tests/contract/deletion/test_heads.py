@@ -42,8 +42,8 @@ def test_a_batch(emptied: Client) -> None:
 
 
 def test_positions_for_copy(emptied: Client) -> None:
-    ((versions, _),) = emptied.read("prepare_copy", ["account-2", "account-1"], 2)
-    assert versions == [-1, 2]
+    (prepared,) = emptied.read("prepare_copy", ["account-2", "account-1"], 2)
+    assert prepared.versions == [-1, 2]
 
 
 def test_the_version(emptied: Client) -> None:

@@ -21,7 +21,7 @@ depends_on = None
 
 
 def upgrade():
-    migrations.upgrade("0001"{upgrade})
+    migrations.upgrade("0002"{upgrade})
     op.execute('CREATE VIEW written AS SELECT count(*) FROM {schema}.messages')
 
 

@@ -28,7 +28,7 @@ depends_on = None
 
 
 def upgrade():
-    migrations.upgrade("0001"{roles})
+    migrations.upgrade("0002"{roles})
 
 
 def downgrade():
@@ -101,7 +101,7 @@ def test_the_one_head_becomes_two(application: OneHead, databases: Databases, ro
 
     application.locations = [STORE, ROLE] if roles else [STORE]
     revision = application.folder / "migrations" / "versions" / "app_0002.py"
-    text = revision.read_text().replace("depends_on = None", 'depends_on = "message_store_0001"')
+    text = revision.read_text().replace("depends_on = None", 'depends_on = "message_store_0002"')
     revision.write_text(re.sub(r"migrations\.(up|down)grade\(.*\)", "pass", text))
     with connected(application.database) as connection:
         connection.execute("DROP TABLE message_store.mdb_sqla_version")

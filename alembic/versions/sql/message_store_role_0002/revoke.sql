@@ -1,8 +1,6 @@
 DO $do$
 BEGIN
-  REVOKE ALL ON FUNCTION
-    {schema}.stream_head(text),
-    {schema}.check_deletions(text[])
+  REVOKE ALL ON FUNCTION {schema}.check_deletions(text[])
     FROM message_store, message_store_reader, message_store_writer, message_store_consumer;
   REVOKE ALL ON
     {schema}.stream_heads, {schema}.deleted_positions, {schema}.retention_policies, {schema}.deletions

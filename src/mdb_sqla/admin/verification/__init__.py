@@ -18,6 +18,7 @@ from mdb_sqla.admin.verification.schema_differences import SEQUENCE, Difference,
 from mdb_sqla.admin.verification.schema_structure import Structure, expected, found
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.error_translation import translated
+from mdb_sqla.database.execution import qualified
 from mdb_sqla.errors import NotPermitted, StoreNotInstalled
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA, checked_schema
 from mdb_sqla.tables import SCHEMA
@@ -134,7 +135,21 @@ def _check_data(
         result.left_out.append("Messages: skipped by a quick verification")
         return
     number = connection.scalar(select(func.count()).select_from(tables.messages))
-    truncated = {("table", "stream_heads"), ("table", "deleted_positions")} <= store.parts.keys()
-    yield from data_rules.streams(connection, truncated=truncated)
+    yield from data_rules.streams(connection, deletions=_deletions(connection, store, result))
     yield from data_rules.ids(connection)
     result.checked.append(f"{number:,} messages: positions, global positions and ids")
+
+
+def _deletions(connection: Connection, store: Structure, result: Verification) -> bool | None:
+    """Return whether the store records which messages were deleted; None if that can't be read."""
+    needed = (tables.stream_heads, tables.deleted_positions)
+    if not {("table", table.name) for table in needed} <= store.parts.keys():
+        return False
+    for table in needed:
+        name = qualified(connection, table.name)
+        if not connection.scalar(select(func.has_table_privilege(name, "SELECT"))):
+            result.left_out.append(
+                f"The first position of each stream: the role may not read {table.name}"
+            )
+            return None
+    return True

@@ -26,14 +26,15 @@ _EDITED = (
 )
 
 
-def streams(connection: Connection, *, truncated: bool) -> Iterator[Difference]:
+def streams(connection: Connection, *, deletions: bool | None) -> Iterator[Difference]:
     """Find streams with gaps in their positions, or with global positions out of order.
 
     Scans and sorts the table, so a corrupt index hides nothing.
 
     Args:
         connection: a connection.
-        truncated: whether the store records which messages were deleted.
+        deletions: whether the store records which messages were deleted; None if it does, but the
+            role may not read that. Then a stream may begin at any position.
     """
     # Sorted in byte order, which is faster and independent of the locale.
     of_stream: dict[str, Any] = {
@@ -49,9 +50,9 @@ def streams(connection: Connection, *, truncated: bool) -> Iterator[Difference]:
             func.lag(messages.c.global_position).over(**of_stream).label("last_global"),
         )
     ).subquery()
-    first: Any = 0
+    first: Any = 0 if deletions is False else before.c.position
     found: Any = before
-    if truncated:
+    if deletions:
         heads, marks = stream_heads, deleted_positions
         of_category = marks.c.category == functions.category(before.c.stream_name)
         found = before.outerjoin(heads, heads.c.stream_name == before.c.stream_name).outerjoin(

@@ -8,7 +8,7 @@
 -- The probe fails at a head that is newer than the snapshot. Otherwise it is undone.
 CREATE FUNCTION {schema}.check_deletions(stream_names text[])
 RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN

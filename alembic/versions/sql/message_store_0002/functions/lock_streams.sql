@@ -75,7 +75,12 @@ BEGIN
 
   -- A separate statement: under READ COMMITTED it sees what the last holders of the locks wrote.
   RETURN ARRAY(
-    SELECT coalesce((SELECT max(position) FROM {schema}.messages WHERE stream_name = name), {schema}.stream_head(name), -1)
+    SELECT
+      coalesce(
+        (SELECT max(position) FROM {schema}.messages WHERE stream_name = name),
+        (SELECT version FROM {schema}.stream_heads WHERE stream_name = name),
+        -1
+      )
     FROM unnest(stream_names) WITH ORDINALITY AS stream (name, number)
     ORDER BY number
   );

@@ -5,7 +5,11 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   RETURN (
-    SELECT coalesce(max(messages.position), {schema}.stream_head(stream_version.stream_name))
+    SELECT
+      coalesce(
+        max(messages.position),
+        (SELECT version FROM {schema}.stream_heads WHERE stream_heads.stream_name = stream_version.stream_name)
+      )
     FROM {schema}.messages
     WHERE messages.stream_name = stream_version.stream_name
   );

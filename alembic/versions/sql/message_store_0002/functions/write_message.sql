@@ -42,7 +42,12 @@ BEGIN
 
   -- A separate statement: under READ COMMITTED it sees what the last holder of the lock wrote.
   IF write_message.expected_version IS NOT NULL THEN
-    SELECT coalesce(max(m.position), {schema}.stream_head(write_message.stream_name), -1)
+    SELECT
+      coalesce(
+        max(m.position),
+        (SELECT head.version FROM {schema}.stream_heads AS head WHERE head.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
+        -1
+      )
     INTO _version
     FROM {schema}.messages AS m
     WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name;
@@ -66,7 +71,7 @@ BEGIN
       write_message.stream_name,
       coalesce(
         (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
-        {schema}.stream_head(write_message.stream_name),
+        (SELECT head.version FROM {schema}.stream_heads AS head WHERE head.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
         -1
       ) + 1,
       write_message.type,
@@ -84,7 +89,7 @@ BEGIN
       write_message.stream_name,
       coalesce(
         (SELECT max(m.position) FROM {schema}.messages AS m WHERE m.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
-        {schema}.stream_head(write_message.stream_name),
+        (SELECT head.version FROM {schema}.stream_heads AS head WHERE head.stream_name OPERATOR(pg_catalog.=) write_message.stream_name),
         -1
       ) + 1,
       write_message.type,

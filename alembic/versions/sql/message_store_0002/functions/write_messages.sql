@@ -130,7 +130,9 @@ BEGIN
       END;
     END LOOP;
 
-    PERFORM {schema}.check_deletions(_streams);
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+      PERFORM {schema}.check_deletions(_streams);
+    END IF;
 
     IF _repeats OPERATOR(pg_catalog.=) '{}' THEN
       RETURN QUERY SELECT * FROM unnest(_positions, _global_positions);

@@ -1,7 +1,6 @@
 DO $do$
 BEGIN
   DROP FUNCTION
-    {schema}.stream_head(text),
     {schema}.check_deletions(text[]),
     {schema}.delete_messages(bigint[], boolean),
     {schema}.expired_messages(varchar, timestamp, bigint, bigint, bigint, bigint, boolean);
