@@ -34,6 +34,9 @@ class Outcome(NamedTuple):
 class Race:
     """Runs for a number of seconds; what it does by chance is decided by the seed."""
 
+    table = "message_store.messages"
+    """Where at the end everything is that was written."""
+
     def __init__(self, url: URL, seconds: float, seed: int) -> None:
         self._dsn = dsn_of(url)
         self._seconds = seconds
@@ -64,7 +67,7 @@ class Race:
 
     def run(self) -> Outcome:
         writers = [self._start(writer.run) for writer in self._writers]
-        writers += [self._start(self._switch), self._start(self._end_backends)]
+        writers += [self._start(each) for each in self.disturbances]
         readers = [self._start(reader.run) for reader in self._readers]
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline and not self._problems:
@@ -74,6 +77,11 @@ class Race:
         self._stop_readers.set()
         self._join(readers)
         return self._reckon()
+
+    @property
+    def disturbances(self) -> list[Callable[[], None]]:
+        """What else goes on while the writers write."""
+        return [self._switch, self._end_backends]
 
     def _start(self, target: Callable[[], None]) -> Thread:
         def run() -> None:
@@ -128,15 +136,16 @@ class Race:
                 ).rowcount
             ):
                 time.sleep(0.01)
-            stored = [id_ for (id_,) in connection.execute("SELECT id FROM message_store.messages")]
+            everything = f"SELECT id FROM {self.table}"
+            stored = [id_ for (id_,) in connection.execute(everything.encode())]
             problems += self._ledger.differences(stored)
-            problems += _gaps(connection)
+            problems += _gaps(connection, self.table)
             # At the end either granularity, with what readers of a snapshot accept.
             connection.execute("SELECT message_store.set_lock_granularity('stream')")
             for reader in self._readers:
                 if reader.problem is None:
                     reader.drain("READ COMMITTED")
-                problems += _missed(connection, reader)
+                problems += _missed(connection, reader, self.table)
         problems += self._union_of_members()
         return Outcome(len(stored), self._ledger.counts, problems)
 
@@ -149,23 +158,24 @@ class Race:
         return []
 
 
-def _gaps(connection: psycopg.Connection) -> list[str]:
-    rows = connection.execute(
+def _gaps(connection: psycopg.Connection, table: str) -> list[str]:
+    query = (
         "SELECT stream_name, position, number FROM ("
         "  SELECT stream_name, position,"
         "    row_number() OVER (PARTITION BY stream_name ORDER BY global_position) - 1 AS number"
-        "  FROM message_store.messages"
+        f"  FROM {table}"
         ") AS message WHERE position <> number LIMIT 5"
-    ).fetchall()
+    )
+    rows = connection.execute(query.encode()).fetchall()
     return [f"position {position} of {name} should be {number}" for name, position, number in rows]
 
 
-def _missed(connection: psycopg.Connection, reader: Reader) -> list[str]:
+def _missed(connection: psycopg.Connection, reader: Reader, table: str) -> list[str]:
     name = f"reader of {reader.reading.name}"
     if reader.problem is not None:
         return [f"{name}: {reader.problem}"]
     query = (
-        "SELECT global_position FROM message_store.messages "
+        f"SELECT global_position FROM {table} "
         f"WHERE {reader.reading.predicate} ORDER BY global_position"
     )
     stored = [position for (position,) in connection.execute(query.encode())]

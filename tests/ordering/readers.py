@@ -104,7 +104,7 @@ class Reader:
         self._random = random.Random(seed * 1000 + 500 + number)
         self._ledger = ledger
         self._stop = stop
-        self._position = 1
+        self.position = 1
 
     def run(self) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as connection:
@@ -135,13 +135,13 @@ class Reader:
                 raise
             self._ledger.count("refusal")
             return 0
-        before = [self._position - 1, *positions]
+        before = [self.position - 1, *positions]
         if any(left >= right for left, right in zip(before, positions, strict=False)):
-            self.problem = f"from {self._position} on it read {positions}"
+            self.problem = f"from {self.position} on it read {positions}"
         self.seen += positions
-        last = positions[-1] if positions else self._position - 1
+        last = positions[-1] if positions else self.position - 1
         # A full batch may end before what is settled.
-        self._position = (last if len(positions) == batch else max(last, settled)) + 1
+        self.position = (last if len(positions) == batch else max(last, settled)) + 1
         self._ledger.count("read")
         if self.reading.isolation != "READ COMMITTED":
             self._ledger.count("read with an old snapshot")
@@ -153,7 +153,7 @@ class Reader:
         schema, prefix = ("public", "wrapped_") if style == "wrapped" else ("message_store", "")
         reading = self.reading
         query = _QUERY.format(schema, prefix, reading.function, reading.names, reading.filters)
-        parameters = {"position": self._position, "batch": batch}
+        parameters = {"position": self.position, "batch": batch}
         if style in {"plain", "wrapped"} and (reading.settled, reading.isolation) == (
             None,
             "READ COMMITTED",

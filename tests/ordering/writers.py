@@ -150,6 +150,7 @@ class Writer:
                 (id_, stream_name, stream_name, self._metadata()),
             )
             self._pause()
+        self._check(connection, stream_name)
 
     def _copy(self, connection: Any, stream_name: str, attempt: Attempt) -> None:
         ids = list(self._ids(attempt, self._random.randint(2, 20)))
@@ -169,6 +170,11 @@ class Writer:
                 copying.write_row(
                     (global_positions[number], position, id_, stream_name, "T", self._metadata())
                 )
+        self._check(connection, stream_name)
+
+    def _check(self, connection: Any, stream_name: str) -> None:
+        """Who inserts under an old snapshot has to ask whether the version still held."""
+        connection.execute("SELECT message_store.check_deletions(%s)", ([stream_name],))
 
     def _read(self, connection: psycopg.Connection) -> None:
         """A writer may read, too, between or before what it writes."""

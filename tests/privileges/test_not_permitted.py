@@ -34,7 +34,7 @@ def nobody(databases: Databases) -> Iterator[str]:
 
 @pytest.mark.parametrize("grant", [None, "USAGE ON SCHEMA message_store"], ids=["none", "schema"])
 def test_calls(flavour: Flavour, nobody: str, grant: str | None) -> None:
-    named = "schema message_store" if grant is None else "(table|sequence) messages"
+    named = "schema message_store" if grant is None else "(table|sequence) (messages|stream_heads)"
     with flavour.connection() as connection:
         if grant is not None:
             flavour.run(connection.execute(text(f"GRANT {grant} TO {nobody}")))
