@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TextIO, cast
 
+from sqlalchemy import MetaData, delete
+
+from mdb_sqla.database.error_translation import translated
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.migrations import revision_support, store_history
 from mdb_sqla.migrations.revision_support import Migration, command_error
 from mdb_sqla.migrations.sql_files import checked_schema
 from mdb_sqla.migrations.store_transaction import store_transaction
+from mdb_sqla.retention.policy import checked_policy, upsert
+from mdb_sqla.tables import retention_policies
 from mdb_sqla.words.lock_granularity import LockGranularity
+from mdb_sqla.words.stream_name import category_name
 
-__all__ = ["downgrade", "upgrade"]
+__all__ = ["delete_retention_policy", "downgrade", "set_retention_policy", "upgrade"]
 
 
 def upgrade(
@@ -53,12 +60,60 @@ def downgrade(
             return store_history.downgrade(connection, migration.schema, may_delete=may_delete)
 
 
+def set_retention_policy(
+    category: str,
+    *,
+    keep_age: timedelta | None = None,
+    keep_last: int | None = None,
+    keep_versions: bool = True,
+    schema: str | None = None,
+) -> None:
+    """Set the retention policy of a category in an Alembic revision of your application.
+
+    The revision must run after one that upgrades the store to version 0002. Also works in the
+    script that `--sql` writes.
+
+    Args:
+        category: the category.
+        keep_age: see `retention.RetentionPolicy`.
+        keep_last: see `retention.RetentionPolicy`.
+        keep_versions: see `retention.RetentionPolicy`.
+        schema: the schema of the store; None means the Alembic option `message_store_schema`, or
+            `message_store`.
+
+    Raises:
+        CommandError: an argument is invalid, or the store is not up to date.
+    """
+    with _running_migration(schema) as migration:
+        policy = checked_policy(category, keep_age, keep_last, keep_versions)
+        table = retention_policies.to_metadata(MetaData(), schema=migration.schema)
+        with translated():
+            migration.context.impl.execute(upsert(policy, table))
+
+
+def delete_retention_policy(category: str, *, schema: str | None = None) -> None:
+    """Delete the retention policy of a category in an Alembic revision of your application.
+
+    Args:
+        category: the category; nothing happens if it has no policy.
+        schema: see `set_retention_policy`.
+
+    Raises:
+        CommandError: an argument is invalid, or the store is not up to date.
+    """
+    with _running_migration(schema) as migration:
+        table = retention_policies.to_metadata(MetaData(), schema=migration.schema)
+        statement = delete(table).where(table.c.category == category_name(category))
+        with translated():
+            migration.context.impl.execute(statement)
+
+
 @contextmanager
 def _running_migration(schema: str | None) -> Iterator[Migration]:
     """Yield the application's migration, and convert errors to those of Alembic's command."""
     try:
         configured = revision_support.configured()
-    except NameError:
+    except (AttributeError, NameError):  # before the first command, and after one
         configured = None
     # After a failed command, Alembic leaves its context behind. The context of a script has no
     # connection that could be closed.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Table, delete, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.errors import InvalidArgument
@@ -16,7 +16,14 @@ from mdb_sqla.words.argument_checks import described, flag, integer
 from mdb_sqla.words.durations import duration
 from mdb_sqla.words.stream_name import category_name
 
-__all__ = ["RetentionPolicy", "delete_policy", "policies", "set_policy"]
+__all__ = [
+    "RetentionPolicy",
+    "checked_policy",
+    "delete_policy",
+    "policies",
+    "set_policy",
+    "upsert",
+]
 
 
 @dataclass(frozen=True)
@@ -77,26 +84,33 @@ def set_policy(
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
-    policy = RetentionPolicy(
+    policy = checked_policy(category, keep_age, keep_last, keep_versions)
+    statement = upsert(policy, table).returning(table.c.category)
+    execute(database(db), statement, {}, WRITES)
+    return policy
+
+
+def checked_policy(
+    category: str, keep_age: timedelta | None, keep_last: int | None, keep_versions: bool
+) -> RetentionPolicy:
+    """Return a policy after checking its rules. See `set_policy`."""
+    return RetentionPolicy(
         category_name(category),
         None if keep_age is None else _positive("keep_age", keep_age),
         None if keep_last is None else integer("keep_last", keep_last, 1),
         flag("keep_versions", keep_versions),
     )
-    row = insert(table).values(
-        category=policy.category,
-        keep_age=policy.keep_age,
-        keep_last=policy.keep_last,
-        keep_versions=policy.keep_versions,
-    )
+
+
+def upsert(policy: RetentionPolicy, table: Table) -> Insert:
+    """Return the statement that sets a policy, in the table of a store."""
+    row = insert(table).values(asdict(policy))
     new: dict[str, Any] = {
         name: row.excluded[name] for name in ("keep_age", "keep_last", "keep_versions")
     }
-    statement = row.on_conflict_do_update(
+    return row.on_conflict_do_update(
         index_elements=[table.c.category], set_={**new, "updated_at": func.clock_timestamp()}
     )
-    execute(database(db), statement.returning(table.c.category), {}, WRITES)
-    return policy
 
 
 def delete_policy(db: Database, category: str) -> bool:
