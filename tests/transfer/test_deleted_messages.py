@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla import Message, MessageStore, StoreRewound, admin, retention
+from mdb_sqla import (
+    Consumer,
+    Message,
+    MessagesDeleted,
+    MessageStore,
+    StoreRewound,
+    admin,
+    retention,
+)
 from mdb_sqla.transfer import RawReader, export, import_lines
 from mdb_sqla.transfer.message_export import open_export
 from tests.conftest import Databases
@@ -63,6 +72,10 @@ def test_truncated_streams_keep_their_positions(
         assert admin.verify(other).differences == []
         with other.connect() as connection:
             assert import_lines(connection, lines).stored == 3
+        consumer = Consumer("billing", "order")
+        consumer.on()(lambda message, unit: None)
+        with pytest.raises(MessagesDeleted):
+            consumer.catch_up(sessionmaker(other))
         other.dispose()
 
 

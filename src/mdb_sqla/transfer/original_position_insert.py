@@ -17,10 +17,9 @@ from sqlalchemy import (
     cast,
     column,
     func,
-    insert,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
+from sqlalchemy.dialects.postgresql import JSONB, REGCLASS, insert
 
 from mdb_sqla import functions
 from mdb_sqla.admin.sampled_counts import SETTINGS
@@ -28,7 +27,7 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, check_written, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import lock_timeout
 from mdb_sqla.errors import DuplicateMessageId
-from mdb_sqla.tables import messages, stream_heads
+from mdb_sqla.tables import deleted_positions, messages, stream_heads
 from mdb_sqla.words.stream_name import NO_STREAM
 
 __all__ = ["Entry", "HistoryInsert"]
@@ -222,8 +221,14 @@ class HistoryInsert:
         }
         if heads:
             rows = [{"stream_name": name, "version": heads[name]} for name in sorted(heads)]
+            # Lets consumers that begin with the first message know that others are missing.
+            marks = [
+                {"category": category, "global_position": 1}
+                for category in sorted({name.partition("-")[0] for name in heads})
+            ]
             with translated():
                 self._connection.execute(insert(stream_heads), rows)
+                self._connection.execute(insert(deleted_positions).on_conflict_do_nothing(), marks)
             versions.update(heads)
 
     def _set_planner_options(self) -> None:
