@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 
 from mdb_sqla import InvalidArgument
-from mdb_sqla.admin import sampled_counts
+from mdb_sqla.admin import sampled_counts, store_summary
 from mdb_sqla.admin.store_summary import summary
 from tests.cli.running import told, write
 from tests.cli.test_mdb import mdb
@@ -171,3 +172,21 @@ def test_another_schema(empty_database: URL) -> None:
     mdb("upgrade", "--schema", "events", url=empty_database)
 
     assert told("summary", "--schema", "events", url=empty_database)["size"]["total"] > 0
+
+
+def test_dead_rows(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine.begin() as connection:
+        fill(connection)
+        connection.execute(text("DELETE FROM message_store.messages WHERE position < 10"))
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    engine.dispose()
+    with engine.connect() as connection:
+        counted = summary(connection)
+    assert (counted.messages, counted.dead_rows) == (990, 4010)
+    assert not counted.is_vacuum_behind
+    printed = mdb("summary", url=engine.url).stdout
+    assert re.search(r"(?m)^dead rows +~4,010$", printed)
+    assert "Autovacuum" not in printed
+    monkeypatch.setattr(store_summary, "_MANY_DEAD_ROWS", 1000)
+    assert "Autovacuum does not keep up" in mdb("summary", url=engine.url).stdout
+    assert told("summary", url=engine.url)["dead_rows"] == 4010

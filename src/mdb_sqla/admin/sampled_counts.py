@@ -56,7 +56,7 @@ class Sample:
         """
         of_stream = messages.alias()
         length = (
-            select(func.max(of_stream.c.position) + 1)
+            select(func.max(of_stream.c.position) - func.min(of_stream.c.position) + 1)
             .where(of_stream.c.stream_name == messages.c.stream_name)
             .scalar_subquery()
         )

@@ -32,6 +32,10 @@ __all__ = ["CategorySize", "Size", "Summary", "summary"]
 _MAX_CATEGORIES = 1_000
 """The number of categories up to which they are counted."""
 
+# Autovacuum begins at a twentieth, as the store's revisions set it.
+_DEAD_SHARE = 0.25
+_MANY_DEAD_ROWS = 50_000
+
 _position = messages.c.global_position
 
 
@@ -62,6 +66,8 @@ class Summary:
         server: PostgreSQL's version.
         lock_granularity: `category` or `stream`.
         size: in bytes; exact.
+        dead_rows: an estimate of the deleted or updated rows whose space is not reusable until the
+            next vacuum.
         messages: the number of messages.
         streams: the number of streams.
         every: the sampling interval: to count messages and streams, in total and by category, one
@@ -78,6 +84,7 @@ class Summary:
     server: str
     lock_granularity: str
     size: Size
+    dead_rows: int
     messages: int
     streams: int
     every: int
@@ -86,6 +93,11 @@ class Summary:
     largest: tuple[CategorySize, ...]
     days: dict[date, int]
     days_every: int
+
+    @property
+    def is_vacuum_behind(self) -> bool:
+        """Whether there are so many dead rows that autovacuum does not keep up with deletions."""
+        return self.dead_rows > max(_MANY_DEAD_ROWS, _DEAD_SHARE * self.messages)
 
     @property
     def messages_per_day(self) -> float:
@@ -150,6 +162,7 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
         server=server,
         lock_granularity=granularity,
         size=_size(db),
+        dead_rows=_dead_rows(db),
         messages=sum(row.messages for row in of_categories),
         streams=round(sum(row.streams for row in of_categories)),
         every=sample.every,
@@ -175,3 +188,9 @@ def _size(db: Database) -> Size:
     table = cast(qualified(connection_of(db), messages.name), REGCLASS)
     sizes = func.pg_relation_size, func.pg_indexes_size, func.pg_total_relation_size
     return Size(*_row(db, select(*(size(table) for size in sizes))))
+
+
+def _dead_rows(db: Database) -> int:
+    table = cast(qualified(connection_of(db), messages.name), REGCLASS)
+    (number,) = _row(db, select(func.pg_stat_get_dead_tuples(table)))
+    return int(number)

@@ -12,7 +12,7 @@ from mdb_sqla.admin.reports import REPORTS, columns
 from mdb_sqla.admin.reports import report as read_report
 from mdb_sqla.admin.store_summary import Summary
 from mdb_sqla.admin.store_summary import summary as read_summary
-from mdb_sqla.cli.listing import print_facts, print_table
+from mdb_sqla.cli.listing import print_facts, print_paragraph, print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
@@ -21,6 +21,11 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 
 __all__ = ["report", "summary"]
+
+_VACUUM_BEHIND = (
+    "Autovacuum does not keep up with deletions, so the table grows: give it more workers, or look "
+    "for a transaction, replication slot or standby that holds it back."
+)
 
 
 def report(
@@ -128,7 +133,12 @@ def _print_store(found: Summary) -> None:
         "growth": f"~{found.messages_per_day:,.0f} messages/day, "
         f"~{byte_size(found.bytes_per_day)}/day ({len(found.days) - 1}-day average)",
     }
+    if found.dead_rows:
+        facts["dead rows"] = f"~{found.dead_rows:,}"
     print_facts(output, facts)
+    if found.is_vacuum_behind:
+        output.print()
+        print_paragraph(output, _VACUUM_BEHIND, indent="")
     if found.every > 1:
         output.print(f"\n~ estimated from 1 in {found.every:,} global positions")
 
