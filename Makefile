@@ -25,6 +25,7 @@ PROCESS_TESTS := tests/embedded tests/managed tests/standby tests/properties tes
   tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: brokers, kills, load.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
+	tests/retention/test_outbox_soak.py \
   tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
   tests/other_clients
 # In the order of their names: files of few tests, which may be slow, would come last.
@@ -45,7 +46,7 @@ help:
 	@echo 'make test-long    run the tests with brokers, many processes and load'
 	@echo 'make test-all     run all of these, and the matrix'
 	@echo 'make test-matrix  test PostgreSQL 14 to 17, SQLAlchemy 2.0 and other Python versions'
-	@echo 'make soak         kill and pause consumers, and crash their server, for ten minutes; SECONDS=3600 for an hour'
+	@echo 'make soak         kill consumers, their server and retention jobs, for ten minutes each; SECONDS=3600 for an hour'
 	@echo 'make soak-relay   kill relays, their brokers and their database, for ten minutes at each broker'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       fix formatting and lint'
@@ -68,7 +69,7 @@ test-long: $(INSTALLED)
 test-all: test test-long test-matrix
 
 soak: $(INSTALLED)
-	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py
+	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py tests/retention/test_outbox_soak.py
 
 soak-relay: $(INSTALLED)
 	MDB_RELAY_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/relay/test_kills.py
