@@ -25,8 +25,8 @@ PROCESS_TESTS := tests/embedded tests/managed tests/standby tests/properties tes
   tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: brokers, kills, load.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
-	tests/retention/test_outbox_soak.py \
-  tests/ordering/test_race.py tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
+  tests/retention/test_outbox_soak.py tests/ordering/test_race.py tests/ordering/test_race_with_retention.py \
+  tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
   tests/other_clients
 # In the order of their names: files of few tests, which may be slow, would come last.
 PARALLEL := -q --tb=short -n 3 --dist loadfile --no-loadscope-reorder

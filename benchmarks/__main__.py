@@ -19,6 +19,7 @@ from benchmarks.filters import category_filters
 from benchmarks.growth import growth
 from benchmarks.reads import category_reads
 from benchmarks.relays import relay_to_jetstream, relay_to_rabbitmq
+from benchmarks.retention import deletion, writes_beside_retention
 from benchmarks.server import SETTINGS, Server
 from benchmarks.server_functions import consumer_group, single_reads, writes
 from benchmarks.single_writes import (
@@ -51,6 +52,8 @@ EXPERIMENTS: Sequence[Experiment] = (
     consumer_in_batches,
     relay_to_jetstream,
     relay_to_rabbitmq,
+    deletion,
+    writes_beside_retention,
 )
 
 ROUNDS = 7

@@ -1,0 +1,115 @@
+"""Deletion by a retention policy, and what it costs those who write meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from statistics import quantiles
+from threading import Event, Thread
+from time import monotonic, perf_counter
+
+from sqlalchemy import Engine, create_engine, text
+
+from benchmarks.comparison import OURS, Bar, Comparison
+from benchmarks.content import DATA, METADATA, TYPE
+from benchmarks.server import Server
+from benchmarks.size import Size
+from mdb_sqla import Message, MessageStore, retention
+
+__all__ = ["deletion", "writes_beside_retention"]
+
+_WRITERS = 4
+_PER_SECOND = 500  # of each writer
+_KEPT = timedelta(seconds=2)
+
+_AGED = text("UPDATE message_store.messages SET time = time - interval '1 day'")
+
+
+@contextmanager
+def _with_policy(server: Server, keep_age: timedelta) -> Iterator[Engine]:
+    with server.ours() as url:
+        engine = create_engine(url, pool_size=_WRITERS + 1)
+        with engine.begin() as connection:
+            retention.set_policy(connection, "order", keep_age=keep_age)
+        yield engine
+        engine.dispose()
+
+
+@contextmanager
+def deletion(server: Server, size: Size) -> Iterator[Comparison]:
+    number = size.read // 2
+    with _with_policy(server, timedelta(hours=1)) as engine:
+
+        def side() -> float:
+            with engine.begin() as connection:
+                MessageStore(connection).load(
+                    (f"order-{n % 1000}", Message(TYPE, DATA, METADATA)) for n in range(number)
+                )
+                connection.execute(_AGED)
+            with engine.connect() as connection:
+                autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+                autocommit.execute(text("VACUUM ANALYZE message_store.messages"))
+            begin = perf_counter()
+            (done,) = retention.run(engine)
+            seconds = perf_counter() - begin
+            assert done.messages == number
+            return number / seconds
+
+        yield Comparison(
+            "deletion by a retention policy",
+            "messages/s",
+            {OURS: side, "20,000/s": lambda: 20_000.0},
+            [Bar("", "20,000/s", 1)],
+        )
+
+
+@contextmanager
+def writes_beside_retention(server: Server, size: Size) -> Iterator[Comparison]:
+    """The 99th percentile of writes at a steady rate, as how many of them fit into a second."""
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(_with_policy(server, _KEPT)) for _ in range(2))
+        yield Comparison(
+            "one write, 99th percentile, with a retention policy",
+            "in a row a second",
+            {
+                OURS: _latency(ours, size.seconds, with_job=True),
+                "without retention": _latency(theirs, size.seconds, with_job=False),
+            },
+            [Bar("", "without retention", 1 / 1.2)],
+        )
+
+
+def _latency(engine: Engine, seconds: float, *, with_job: bool) -> Callable[[], float]:
+    def side() -> float:
+        stop = Event()
+        times: list[float] = []
+
+        def write(number: int) -> None:
+            deadline = monotonic() + seconds
+            due = monotonic()
+            while (now := monotonic()) < deadline:
+                if stop.wait(max(0.0, due - now)):
+                    return
+                due += 1 / _PER_SECOND
+                begin = perf_counter()
+                with engine.begin() as connection:
+                    MessageStore(connection).write(f"order-{number}", Message(TYPE, DATA, METADATA))
+                times.append(perf_counter() - begin)
+
+        def delete() -> None:
+            while not stop.wait(0.2):
+                retention.run(engine)
+
+        writers = [Thread(target=write, args=(number,)) for number in range(_WRITERS)]
+        job = Thread(target=delete) if with_job else None
+        for thread in [*writers, *([job] if job else [])]:
+            thread.start()
+        for thread in writers:
+            thread.join()
+        stop.set()
+        if job:
+            job.join()
+        return 1 / quantiles(times, n=100)[-1]
+
+    return side
