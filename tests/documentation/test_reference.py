@@ -11,7 +11,7 @@ import pytest
 import mdb_sqla
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "reference").glob("*.md"))
-DIRECTIVE = re.compile(r"^\.\. (currentmodule|auto\w+):: (.+)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. (currentmodule|auto\w+|py:data):: (.+)$", re.MULTILINE)
 
 
 def named(page: Path) -> list[str]:
@@ -32,6 +32,11 @@ def test_all_of_the_package_is_there_once() -> None:
 
     assert {f"mdb_sqla.{name}" for name in mdb_sqla.__all__} <= {*everywhere}
     assert len(everywhere) == len({*everywhere})
+
+
+def test_values_have_texts_of_their_own() -> None:
+    """Sphinx would show the docstring of their type."""
+    assert not [page for page in PAGES if "autodata" in page.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
