@@ -185,7 +185,7 @@ def test_chosen_categories(store: Store) -> None:
     assert [each.policy.category for each in retention.plan(store.engine)] == ["a", "b"]
     retention.run(store.engine, categories=["b"])
     assert store.left() == [("a-1", 0), ("c-1", 0)]
-    with pytest.raises(InvalidArgument, match="There is no retention policy for category c"):
+    with pytest.raises(InvalidArgument, match="There is no retention policy for category 'c'"):
         retention.run(store.engine, categories=["a", "c"])
     assert store.left() == [("a-1", 0), ("c-1", 0)]
 
@@ -195,7 +195,7 @@ def test_an_ignored_consumer(store: Store) -> None:
     store.consume("billing", "order")
     store.execute("UPDATE message_store.consumer_slots SET position = 1")
     store.policy("order", keep_age=DAY)
-    with pytest.raises(InvalidArgument, match="registered consumers, got 'biling'"):
+    with pytest.raises(InvalidArgument, match="There is no consumer 'biling' to ignore"):
         retention.run(store.engine, ignore_consumers=["biling"])
     with pytest.raises(InvalidArgument, match="must be a list of names, got 'billing'"):
         retention.run(store.engine, ignore_consumers="billing")

@@ -103,9 +103,10 @@ def delete_consumer(
     url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Delete a retired consumer: its positions, dead letters and registration.
+    """Delete a retired consumer.
 
-    It no longer holds back retention. Its messages are not affected.
+    Deletes its positions, dead letters and registration, but no messages. It no longer holds back
+    retention. Stop the consumer first.
 
     Example: mdb delete-consumer billing
     """

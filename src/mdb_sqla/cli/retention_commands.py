@@ -74,7 +74,8 @@ def set_policy(
             keep_last=keep_last,
             keep_versions=not forget_versions,
         )
-    print_paragraph(output, shown(f"Messages of {policy.category} are kept {policy}."), indent="")
+    said = f"Set the retention policy of {policy.category}: keep {policy}."
+    print_paragraph(output, shown(said), indent="")
 
 
 def list_policies(url: Url = None, schema: Schema = DEFAULT_SCHEMA, as_json: Json = False) -> None:
@@ -88,19 +89,21 @@ def list_policies(url: Url = None, schema: Schema = DEFAULT_SCHEMA, as_json: Jso
         print_json([_as_dict(policy) for policy in found])
     elif found:
         rows = [(shown(policy.category), str(policy)) for policy in found]
-        print_table(output, ["category", "messages are kept"], rows)
+        print_table(output, ["category", "keep"], rows)
     else:
         errors.print("No retention policies.")
 
 
 def delete_policy(category: Category, url: Url = None, schema: Schema = DEFAULT_SCHEMA) -> None:
-    """Delete the retention policy of a category, whose messages are then kept.
+    """Delete the retention policy of a category.
+
+    Its messages are kept from then on.
 
     Example: mdb retention delete order
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         if not retention.delete_policy(connection, category):
-            raise InvalidArgument(f"There is no retention policy for category {category}")
+            raise InvalidArgument(f"There is no retention policy for category {category!r}")
     output.print(shown(f"Deleted the retention policy of {category}."))
 
 
@@ -128,8 +131,8 @@ def run(
 ) -> None:
     """Delete the messages that the retention policies do not keep.
 
-    In batches, each in a transaction; writers and readers do not wait. Shows what holds back other
-    messages: consumers that have not handled them, and dead letters.
+    Deletes in batches, each in its own transaction, without blocking writers or readers. Also shows
+    what holds back other messages: consumers that have not handled them, and dead letters.
 
     Example: mdb retention run --dry-run
     """
@@ -156,13 +159,13 @@ def run(
 
 def _print_deletion(deletion: CategoryDeletion, *, dry_run: bool) -> None:
     policy = deletion.policy
-    output.print(shown(f"{policy.category}: keep {policy}"))
+    print_paragraph(output, shown(f"{policy.category}: keep {policy}"), indent="")
     verb = "would delete" if dry_run else "deleted"
     what = f"{verb} {plural(deletion.messages, 'message')}"
     if deletion.first_time is not None and deletion.last_time is not None:
         what += (
-            f", from {deletion.first_time:%Y-%m-%d %H:%M:%S} "
-            f"to {deletion.last_time:%Y-%m-%d %H:%M:%S}"
+            f", from {deletion.first_time:%Y-%m-%d %H:%M:%S}Z "
+            f"to {deletion.last_time:%Y-%m-%d %H:%M:%S}Z"
         )
     print_paragraph(output, what, indent="  ")
     for hold in deletion.holds:

@@ -86,7 +86,7 @@ def downgrade(
         ),
     ] = False,
 ) -> None:
-    """Remove the store, unless it has messages, or state of consumers or retention.
+    """Remove the store, unless that would delete data.
 
     Example: mdb downgrade --url postgresql://localhost/shop
     """

@@ -78,9 +78,9 @@ class MessagesDeleted(MessageStoreError):
     def __init__(self, consumer: str, slot: int, position: int, deleted_up_to: int) -> None:
         super().__init__(
             f"Consumer {consumer!r} is at global position {position} in slot {slot}, but messages "
-            f"of its categories up to {deleted_up_to} were deleted by a retention policy. Choose "
-            f"where it continues with `mdb reset-consumer --start {deleted_up_to + 1}`, or pass "
-            'start="earliest" to the consumer to skip what was deleted'
+            f"of its categories up to {deleted_up_to} were deleted by a retention policy. To "
+            'handle the messages that are left, pass start="earliest" to the consumer; to continue '
+            f"after them, run mdb reset-consumer {consumer} --start {deleted_up_to + 1}"
         )
         self.consumer = consumer
         self.slot = slot

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RetentionTask"]
 
+_LONGEST_PAUSE = 3_600.0  # seconds; an interval may be longer than a thread can wait
+
 _log = logging.getLogger("mdb_sqla.host")
 
 
@@ -61,7 +63,7 @@ class RetentionTask:
                 _log.error("The retention job failed", exc_info=error)
             end = time.monotonic() + self._interval
             while not self._stopping and (left := end - time.monotonic()) > 0:
-                yield Pause(left)
+                yield Pause(min(left, _LONGEST_PAUSE))
 
     def _job(self) -> Generator[Operation, Any, None]:
         job = Job(wait=False)
@@ -70,7 +72,7 @@ class RetentionTask:
         for each in job.results:
             if each.messages:
                 _log.info(
-                    "Deleted %d messages of category %s: kept %s",
+                    "Deleted %d messages of category %s: keep %s",
                     each.messages,
                     each.policy.category,
                     each.policy,

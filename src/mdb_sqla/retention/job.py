@@ -221,13 +221,11 @@ class Job:
         found = policies(db)
         missing = set(self._categories) - {policy.category for policy in found}
         if missing:
-            raise InvalidArgument(f"There is no retention policy for category {min(missing)}")
+            raise InvalidArgument(f"There is no retention policy for category {min(missing)!r}")
         if self._ignored:
             names = {reader.consumer for reader in readers(db, None, ())}
             if unknown := self._ignored - names:
-                raise InvalidArgument(
-                    f"ignore_consumers must be registered consumers, got {min(unknown)!r}"
-                )
+                raise InvalidArgument(f"There is no consumer {min(unknown)!r} to ignore")
         return [
             CategoryDeletion(policy)
             for policy in found

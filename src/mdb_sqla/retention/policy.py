@@ -54,8 +54,9 @@ class RetentionPolicy:
         if self.keep_age is not None:
             rules.append(f"for {duration(self.keep_age.total_seconds())}")
         if self.keep_last is not None:
-            rules.append(f"the last {self.keep_last:,} of each stream")
-        kept = " and ".join(rules) or "until all consumers have handled them"
+            last = "message" if self.keep_last == 1 else f"{self.keep_last:,} messages"
+            rules.append(f"the last {last} of each stream")
+        kept = ", and ".join(rules) or "until all consumers have handled them"
         return kept if self.keep_versions else f"{kept}; forget the versions of empty streams"
 
 
