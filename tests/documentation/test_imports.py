@@ -19,6 +19,7 @@ PUBLIC = {
     "mdb_sqla.functions",
     "mdb_sqla.migrations",
     "mdb_sqla.relay",
+    "mdb_sqla.retention",
     "mdb_sqla.tables",
     "mdb_sqla.testing",
     "mdb_sqla.transfer",

@@ -78,7 +78,7 @@ class Settings:
         return cls(
             name=name,
             categories=tuple(category_name(category) for category in categories),
-            start=1 if start == "earliest" else integer("start", start, 0),
+            start=1 if start == "earliest" else _position(start),
             skips_deleted=start == "earliest",
             take_over=None if take_over is None else _position_stream(take_over),
             batch_size=integer("batch_size", batch_size, 1),
@@ -109,6 +109,15 @@ class Settings:
             return f"{self.group.member_name}, {slots} slot{'s' * (slots != 1)}"
         size = self.filters.get("consumer_group_size")
         return f"member {self.filters.get('consumer_group_member')} of {size}" if size else "alone"
+
+
+def _position(start: object) -> int:
+    try:
+        return integer("start", start, 0)
+    except InvalidArgument:
+        raise InvalidArgument(
+            f"start must be an integer of at least 0, or 'earliest', got {described(start)}"
+        ) from None
 
 
 def _check_isolation_level(isolation_level: object, max_in_flight: int | None) -> None:

@@ -44,7 +44,7 @@ def upgrade(
 ) -> list[str]:
     """Install the store, adopt a store of Message DB 1.2 or 1.3, or upgrade the store.
 
-    In an Alembic revision of your application, pass a version: `migrations.upgrade("0001")`. The
+    In an Alembic revision of your application, pass a version: `migrations.upgrade("0002")`. The
     upgrade becomes part of the transaction in which Alembic runs the revision, or of the script
     that `--sql` writes. A store that already has this version, or a later one, is left unchanged,
     regardless of what installed it.
@@ -122,8 +122,8 @@ def downgrade(
     """Remove the store, and its schema if `upgrade` created it and it contains nothing else.
 
     Args:
-        target: `"base"` in an Alembic revision of your application; anywhere else, an engine or a
-            connection.
+        target: in an Alembic revision of your application, `"base"`, or the version that the store
+            had before the revision upgraded it; anywhere else, an engine or a connection.
         schema: the schema of the store, as for `upgrade`.
         delete_messages: whether messages may be deleted. In a revision, you can also allow this
             with `alembic -x delete_messages=yes downgrade ...`.

@@ -47,17 +47,17 @@ def upgrade(
 def downgrade(
     version: str, schema: str | None, roles: bool, may_delete: frozenset[str]
 ) -> list[str]:
-    """Remove the store. See `migrations.downgrade`."""
+    """Remove the store, or revert it to a version. See `migrations.downgrade`."""
     with _running_migration(schema) as migration:
-        store_history.check_version(version, "base")
-        may_delete |= migration.may_delete
+        store_history.check_version(version, "base", *store_history.VERSIONS[:-1])
+        options: Any = {"version": version, "may_delete": may_delete | migration.may_delete}
         bind = migration.context.connection
         if migration.context.as_sql or bind is None:
             script = _script_of(migration)
-            store_history.write_downgrade(*script, roles=roles, may_delete=may_delete)
+            store_history.write_downgrade(*script, **options, roles=roles)
             return []
         with store_transaction(bind, migration.schema) as connection:
-            return store_history.downgrade(connection, migration.schema, may_delete=may_delete)
+            return store_history.downgrade(connection, migration.schema, **options)
 
 
 def set_retention_policy(
@@ -113,7 +113,7 @@ def _running_migration(schema: str | None) -> Iterator[Migration]:
     """Yield the application's migration, and convert errors to those of Alembic's command."""
     try:
         configured = revision_support.configured()
-    except (AttributeError, NameError):  # before the first command, and after one
+    except (AttributeError, NameError):  # the latter before the first migration of the process
         configured = None
     # After a failed command, Alembic leaves its context behind. The context of a script has no
     # connection that could be closed.

@@ -6,7 +6,6 @@ Its version table, `mdb_sqla_version`, is in the schema of the store.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, TextIO
 
 from alembic.config import Config
@@ -18,6 +17,15 @@ from mdb_sqla.database.execution import quoted
 from mdb_sqla.errors import InvalidArgument, StoreNotInstalled
 from mdb_sqla.migrations import revision_support
 from mdb_sqla.migrations.sql_files import execute, statement
+from mdb_sqla.migrations.version_steps import (
+    LATEST,
+    ROLES,
+    STORE,
+    VERSIONS,
+    Steps,
+    downgrade_steps,
+    upgrade_steps,
+)
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.lock_granularity import LockGranularity
 
@@ -35,17 +43,7 @@ __all__ = [
 VERSION_TABLE = "mdb_sqla_version"
 """The version table of the store's own migration history, in the schema of the store."""
 
-VERSIONS = ("0001", "0002")
-"""The versions of the store's schema."""
-
-LATEST = VERSIONS[-1]
-"""The latest version of the store's schema in this release."""
-
-_STORE = "message_store_"
-_ROLES = "message_store_role_"
 _FIRST = "message_store_0001"
-
-_Steps = Callable[[ScriptDirectory, Any], Any]
 
 
 def check_version(version: object, *targets: str) -> None:
@@ -86,7 +84,7 @@ def upgrade(
     # The table has no rows if the store was restored from a schema-only dump.
     recorded = _recorded_version(connection, schema) if take_over or has_table else None
     return _run(
-        _upgrade_steps(version, roles),
+        upgrade_steps(version, roles),
         schema,
         connection=connection,
         stamp=recorded,
@@ -95,14 +93,19 @@ def upgrade(
 
 
 def downgrade(
-    connection: Connection, schema: str, *, may_delete: frozenset[str] = frozenset()
+    connection: Connection,
+    schema: str,
+    *,
+    version: str = "base",
+    may_delete: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """Remove the store, and return the ids of the revisions that were reverted.
+    """Remove the store, or revert it to a version; return the revisions that were reverted.
 
     Args:
         connection: a connection in a transaction.
-        schema: the schema of the store, which is dropped if the upgrade created it and it contains
-            nothing else.
+        schema: the schema of the store, which is dropped with the store if the upgrade created it
+            and it contains nothing else.
+        version: the version, or `"base"`; a store that has it already is left unchanged.
         may_delete: the elements of `revision_support.DELETABLE` that may be deleted.
 
     Raises:
@@ -110,9 +113,10 @@ def downgrade(
     """
     if not inspect(connection).has_table(VERSION_TABLE, schema):
         raise StoreNotInstalled(f"There is no store in schema {schema!r} installed by upgrade")
-    done = _run(_downgrade_steps, schema, connection=connection, may_delete=may_delete)
-    Table(VERSION_TABLE, MetaData(), schema=schema).drop(connection)
-    execute(connection, statement(_FIRST, "steps/drop_schema", schema))
+    done = _run(downgrade_steps(version), schema, connection=connection, may_delete=may_delete)
+    if version == "base":
+        Table(VERSION_TABLE, MetaData(), schema=schema).drop(connection)
+        execute(connection, statement(_FIRST, "steps/drop_schema", schema))
     return done
 
 
@@ -138,7 +142,7 @@ def write_upgrade(
     """
     output.write(statement(_FIRST, "steps/schema", schema))
     _run(
-        _upgrade_steps(version, roles),
+        upgrade_steps(version, roles),
         schema,
         output_buffer=output,
         lock_granularity=lock_granularity,
@@ -150,45 +154,23 @@ def write_downgrade(
     output: TextIO,
     schema: str,
     *,
+    version: str = "base",
     roles: bool = False,
     may_delete: frozenset[str] = frozenset(),
 ) -> None:
     """Write the part of a psql script that does what `downgrade` does to the latest version."""
-    at = [f"{_STORE}{LATEST}", *([f"{_ROLES}{LATEST}"] if roles else [])]
+    at = [f"{STORE}{LATEST}", *([f"{ROLES}{LATEST}"] if roles else [])]
     _run(
-        _downgrade_steps,
+        downgrade_steps(version),
         schema,
         output_buffer=output,
         may_delete=may_delete,
         starting_rev=at,
         transactional_ddl=False,
     )
-    output.write(f"DROP TABLE {quoted(schema)}.{VERSION_TABLE};\n\n")
-    output.write(statement(_FIRST, "steps/drop_schema", schema))
-
-
-def _upgrade_steps(version: str, roles: bool) -> _Steps:
-    def steps(script: ScriptDirectory, current: Any) -> Any:
-        has_roles = any(revision.startswith(_ROLES) for revision in current)
-        heads = tuple(current)
-        for branch in (_STORE, _ROLES) if roles or has_roles else (_STORE,):
-            target = f"{branch}{version}"
-            # Alembic would fail on a target that the store is ahead of.
-            if target not in _done(script, heads):
-                yield from script._upgrade_revs(target, heads)  # type: ignore[arg-type]
-                heads = (*heads, target)
-
-    return steps
-
-
-def _done(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
-    revisions = script.revision_map
-    done = revisions._get_ancestor_nodes(revisions.get_revisions(heads), include_dependencies=True)
-    return {revision.revision for revision in done}
-
-
-def _downgrade_steps(script: ScriptDirectory, current: Any) -> Any:
-    return script._downgrade_revs("base", current)
+    if version == "base":
+        output.write(f"DROP TABLE {quoted(schema)}.{VERSION_TABLE};\n\n")
+        output.write(statement(_FIRST, "steps/drop_schema", schema))
 
 
 def _recorded_version(connection: Connection, schema: str) -> str | None:
@@ -200,7 +182,7 @@ def _recorded_version(connection: Connection, schema: str) -> str | None:
 
 
 def _run(
-    steps: _Steps,
+    steps: Steps,
     schema: str,
     *,
     connection: Connection | None = None,
@@ -234,7 +216,7 @@ def _run(
         },
     )
     if stamp is not None and not context.get_current_heads():
-        context.stamp(script, f"{_STORE}{stamp}")
+        context.stamp(script, f"{STORE}{stamp}")
     migration = revision_support.Migration(context, schema, lock_granularity, may_delete)
     with revision_support.running(migration), context.begin_transaction():
         context.run_migrations()

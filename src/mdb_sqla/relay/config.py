@@ -71,7 +71,7 @@ class RelayTable(Table):
 
     categories: list[Text] = Field(default_factory=list)
     types: list[Text] = Field(default_factory=list)
-    start: Annotated[int, Field(ge=0)] = 1
+    start: Any = 1  # `Relay` checks it
     max_in_flight: PositiveInt = 500
     batch_size: PositiveInt = 1000
     timeout: Seconds = 10.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, BigInteger, Column, Table
 
+from mdb_sqla.migrations.store_history import LATEST
 from tests.migrations.two_heads.application import FIRST_REVISION, Application
 
 _STORE = """
@@ -21,7 +22,7 @@ depends_on = None
 
 
 def upgrade():
-    migrations.upgrade("0002"{upgrade})
+    migrations.upgrade("{version}"{upgrade})
     op.execute('CREATE VIEW written AS SELECT count(*) FROM {schema}.messages')
 
 
@@ -66,9 +67,15 @@ class OneHead(Application):
         file = self.folder / "migrations" / "versions" / f"{revision}.py"
         file.write_text(text, encoding="utf-8")
 
-    def call(self, upgrade: str = "", downgrade: str = "", schema: str = "message_store") -> None:
+    def call(
+        self,
+        upgrade: str = "",
+        downgrade: str = "",
+        schema: str = "message_store",
+        version: str = LATEST,
+    ) -> None:
         """Write the revision that installs the store, with these arguments after the version."""
-        text = _STORE.format(upgrade=upgrade, downgrade=downgrade, schema=schema)
+        text = _STORE.format(version=version, upgrade=upgrade, downgrade=downgrade, schema=schema)
         self.write("app_0002", text)
 
     def upgrade(self, revision: str = "head") -> None:

@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL
 
+from mdb_sqla.migrations.store_history import LATEST
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, contents
@@ -28,7 +29,7 @@ depends_on = None
 
 
 def upgrade():
-    migrations.upgrade("0002"{roles})
+    migrations.upgrade("{version}"{roles})
 
 
 def downgrade():
@@ -62,7 +63,9 @@ def test_a_branch_becomes_part_of_the_one_head(
 
     # First: a revision that follows all that is recorded, whose upgrade() is a call.
     argument = ", roles=True" if roles else ""
-    merge.write_text(_MERGE.format(parents=tuple(recorded(empty_database)), roles=argument))
+    merge.write_text(
+        _MERGE.format(version=LATEST, parents=tuple(recorded(empty_database)), roles=argument)
+    )
     for _ in range(2):
         command.upgrade(application.config(), "heads")
         assert recorded(empty_database) == ["app_0002"]
@@ -74,7 +77,7 @@ def test_a_branch_becomes_part_of_the_one_head(
 
     # Then the locations go, and with them the parents and dependencies that are in there.
     application.locations = []
-    merge.write_text(_MERGE.format(parents='"app_0001"', roles=argument))
+    merge.write_text(_MERGE.format(version=LATEST, parents='"app_0001"', roles=argument))
     first.write_text(without)
     command.upgrade(application.config(), "head")
     application.check()
@@ -101,7 +104,9 @@ def test_the_one_head_becomes_two(application: OneHead, databases: Databases, ro
 
     application.locations = [STORE, ROLE] if roles else [STORE]
     revision = application.folder / "migrations" / "versions" / "app_0002.py"
-    text = revision.read_text().replace("depends_on = None", 'depends_on = "message_store_0002"')
+    text = revision.read_text().replace(
+        "depends_on = None", f'depends_on = "message_store_{LATEST}"'
+    )
     revision.write_text(re.sub(r"migrations\.(up|down)grade\(.*\)", "pass", text))
     with connected(application.database) as connection:
         connection.execute("DROP TABLE message_store.mdb_sqla_version")

@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, MetaData
 
 from mdb_sqla import MessageStore, StoreNotInstalled, migrations
-from mdb_sqla.migrations.store_history import VERSIONS
+from mdb_sqla.migrations.store_history import LATEST, VERSIONS
 from tests.conftest import Databases
 from tests.migrations.catalog import Catalog, catalog
 from tests.migrations.conftest import Originals, connected, contents, engine_of
@@ -54,7 +54,7 @@ def test_upgrade_head(application: OneHead, template: URL, way: str) -> None:
     application.upgrade()
 
     assert store_of(application.database) == store_of(template)
-    assert versions(application.database) == (["app_0003"], ["message_store_0002"])
+    assert versions(application.database) == (["app_0003"], [f"message_store_{LATEST}"])
     application.check()
     assert application.proposed().count("pass") == 2
 
@@ -218,7 +218,7 @@ def test_a_later_step_that_fails_takes_the_store_back(application: OneHead) -> N
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ("", r"version must be '0001' or '0002' in this release of mdb_sqla, got '9999'"),
+        ("", r"version must be '0001' or '0002' in this release of mdb_sqla, got '0099'"),
         (", schema='a$b'", r"a\$b"),
         (", lock_granularity='table'", "must be 'category' or 'stream', got 'table'"),
     ],
@@ -227,7 +227,7 @@ def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: s
     application.call(arguments)
     if not arguments:
         revision = application.folder / "migrations" / "versions" / "app_0002.py"
-        revision.write_text(revision.read_text().replace('"0002"', '"9999"'))
+        revision.write_text(revision.read_text().replace(f'"{LATEST}"', '"0099"'))
 
     with pytest.raises(CommandError, match=why):
         application.upgrade()
@@ -240,10 +240,10 @@ def test_an_argument_of_the_command_that_is_invalid(application: OneHead) -> Non
 
 def test_without_a_transaction_it_is_refused(application: OneHead) -> None:
     revision = application.folder / "migrations" / "versions" / "app_0002.py"
+    call = f'migrations.upgrade("{LATEST}")'
     revision.write_text(
         revision.read_text().replace(
-            '    migrations.upgrade("0002")',
-            '    with op.get_context().autocommit_block():\n        migrations.upgrade("0002")',
+            f"    {call}", f"    with op.get_context().autocommit_block():\n        {call}"
         )
     )
 
@@ -316,4 +316,4 @@ def test_the_page_has_a_row_for_each_version() -> None:
     page = Path(__file__).parents[3] / "docs" / "migrations.md"
     rows = re.findall(r"(?m)^\| `(\d{4})` \| \d", page.read_text(encoding="utf-8"))
 
-    assert rows == list(VERSIONS)
+    assert tuple(rows) == VERSIONS

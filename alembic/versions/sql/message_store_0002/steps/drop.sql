@@ -1,10 +1,11 @@
+-- The script of a downgrade may find a store that never had this version.
 DO $do$
 BEGIN
-  DROP FUNCTION
+  DROP FUNCTION IF EXISTS
     {schema}.check_deletions(text[]),
     {schema}.delete_messages(bigint[], boolean),
     {schema}.expired_messages(varchar, timestamp, bigint, bigint, bigint, bigint, boolean);
-  DROP TABLE
+  DROP TABLE IF EXISTS
     {schema}.stream_heads, {schema}.deleted_positions, {schema}.retention_policies, {schema}.deletions;
   ALTER TABLE {schema}.messages RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_cost_delay);
   COMMENT ON TABLE {schema}.messages IS 'Messages, managed by mdb_sqla: version 0001';
