@@ -19,6 +19,9 @@ from tests.cli.test_mdb import mdb
         ("report type --type Opened", "No messages.\n"),
         ("consumers", "No consumers.\n"),
         ("dead-letters list", "No dead letters.\n"),
+        ("retention list", "No retention policies.\n"),
+        ("retention run", "No retention policies.\n"),
+        ("retention run --dry-run", "No retention policies.\n"),
         ("dead-letters list billing --traceback", "No dead letters.\n"),
     ],
 )
@@ -34,6 +37,9 @@ def test_for_people(database: URL, command: str, told: str) -> None:
         ("report stream", {"report": "stream", "rows": [], "message_count": 0}),
         ("consumers", {"consumers": [], "open_writers": []}),
         ("dead-letters list", []),
+        ("retention list", []),
+        ("retention run", []),
+        ("retention run --dry-run", []),
     ],
 )
 def test_for_programs(database: URL, command: str, told: object) -> None:

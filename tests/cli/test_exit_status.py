@@ -39,6 +39,7 @@ WRONG = [
     ("consumers --schema a$b", "Invalid schema name 'a$b'"),
     ("reset-consumer billing --start 0", "'0' is not an integer of at least 1"),
     ("dead-letters", "Usage: mdb dead-letters"),
+    ("retention", "Usage: mdb retention"),
     ("dead-letters skip billing x", "'x' is not an integer of at least 1"),
     ("lock-granularity row", "'row' is not one of"),
     ("host shop.nowhere:host", "No module named 'shop'"),

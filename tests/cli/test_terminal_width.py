@@ -38,9 +38,17 @@ COMMANDS = {
     "write order-1 Placed": ("order-1",),
     "export order": (),
     "reset-consumer order-fulfillment --start 12,345,679": ("12,345,679",),
+    "retention set subscription:command --forget-versions": ("subscription:command",),
+    "retention set payment --keep-age 30d --keep-last 1000": ("1,000 messages",),
+    "retention set order --keep-last 1": ("the last message of each stream",),
+    "retention list": ("subscription:command", "payment"),
+    "retention run --dry-run": ("held back: consumer order-fulfillment is at 12,345,678",),
+    "retention run --ignore-consumer order-fulfillment": ("held back: consumer payment-",),
+    "retention delete order": ("order",),
     "clear --yes --reset-consumers": ("messages",),
+    "delete-consumer payment-reconciliation": ("payment-reconciliation",),
     "consumers ": ("order-fulfillment",),
-    "downgrade --delete-consumers": ("Removed the store",),
+    "downgrade --delete-consumers --delete-retention": ("Removed the store",),
 }
 
 

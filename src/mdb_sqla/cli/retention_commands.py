@@ -10,7 +10,7 @@ import typer
 
 from mdb_sqla import retention
 from mdb_sqla.cli.interruption import interruptible
-from mdb_sqla.cli.listing import print_paragraph, print_table
+from mdb_sqla.cli.listing import print_paragraph
 from mdb_sqla.cli.open_transaction_output import long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
@@ -88,8 +88,8 @@ def list_policies(url: Url = None, schema: Schema = DEFAULT_SCHEMA, as_json: Jso
     if as_json:
         print_json([_as_dict(policy) for policy in found])
     elif found:
-        rows = [(shown(policy.category), str(policy)) for policy in found]
-        print_table(output, ["category", "keep"], rows)
+        for policy in found:
+            _print_policy(policy)
     else:
         errors.print("No retention policies.")
 
@@ -157,9 +157,12 @@ def run(
             print_open_writers(long_open_writers(engine))
 
 
-def _print_deletion(deletion: CategoryDeletion, *, dry_run: bool) -> None:
-    policy = deletion.policy
+def _print_policy(policy: RetentionPolicy) -> None:
     print_paragraph(output, shown(f"{policy.category}: keep {policy}"), indent="")
+
+
+def _print_deletion(deletion: CategoryDeletion, *, dry_run: bool) -> None:
+    _print_policy(deletion.policy)
     verb = "would delete" if dry_run else "deleted"
     what = f"{verb} {plural(deletion.messages, 'message')}"
     if deletion.first_time is not None and deletion.last_time is not None:
