@@ -343,6 +343,7 @@ def reader(databases: Databases, filled: Engine) -> Iterator[Engine]:
     databases.execute(f"CREATE ROLE {name} LOGIN")
     run(filled, f"GRANT USAGE ON SCHEMA message_store TO {name}")
     run(filled, f"GRANT SELECT ON messages, consumer_slots TO {name}")
+    run(filled, f"GRANT SELECT ON stream_heads, deleted_positions TO {name}")
     run(filled, f"GRANT SELECT ON messages_global_position_seq TO {name}")
     yield create_engine(filled.url.set(username=name), poolclass=NullPool)
     run(filled, f"DROP OWNED BY {name}")
