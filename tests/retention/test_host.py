@@ -167,7 +167,7 @@ def test_two_hosts_at_once(store: Store, caplog: pytest.LogCaptureFixture) -> No
 
     def run(host: Host) -> None:
         # As `run` does, which only the main thread may call.
-        host._retention = RetentionTask(0.001)
+        host._retention = RetentionTask(0.001, ["billing", "shipping"])
         host._run_threads(store.factory)
 
     with ThreadPoolExecutor() as threads:
@@ -195,9 +195,46 @@ def test_an_interval_that_is_none(store: Store, interval: Any) -> None:
         Host(store.factory, billing(), retention_interval=interval)
 
 
+def test_it_waits_until_the_consumers_are_registered(store: Store, factory: Any) -> None:
+    store.policy("order", keep_last=1)
+    store.write("order-1", 3)
+    consumers = [billing(), billing("shipping"), billing("pricing", "price")]
+    names = [consumer.name for consumer in consumers]
+
+    watch(
+        Host(factory, *consumers, retention_interval=OFTEN),
+        lambda: wait_until(lambda: store.left() == [("order-1", 2)]),
+    )
+
+    assert [handled(store, name) for name in names[:2]] == [3, 3]
+
+
+def test_it_does_not_begin_without_one_of_them(store: Store) -> None:
+    store.policy("order", keep_last=1)
+    store.write("order-1", 3)
+    store.consume("billing", "order")
+    task = RetentionTask(OFTEN, ["billing", "shipping"])
+    looked = []
+
+    def look(session: Any) -> None:
+        looked.append(session)
+        real(session)
+
+    real, task._look_for_consumers = task._look_for_consumers, look  # type: ignore[method-assign]
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(task.run, store.factory)
+        wait_until(lambda: len(looked) > 2)
+        assert len(store.left()) == 3
+        store.consume("shipping", "order")
+        wait_until(lambda: len(store.left()) == 1)
+        task.stop()
+        running.result()
+
+
 def test_a_very_long_interval(store: Store, factory: Any) -> None:
     store.policy("order", keep_last=1)
     store.write("order-1", 2)
+    store.consume("billing", "order")
 
     watch(
         Host(factory, billing(), retention_interval=float("inf")),

@@ -35,10 +35,10 @@ def test_a_policy_is_set_replaced_and_deleted(store: Store) -> None:
     [
         ({}, "until all consumers have handled them"),
         ({"keep_age": timedelta(hours=36)}, "for 1 d 12 h"),
-        ({"keep_last": 1_000}, "the last 1,000 of each stream"),
+        ({"keep_last": 1_000}, "the last 1,000 messages of each stream"),
         (
             {"keep_age": timedelta(days=1), "keep_last": 1, "keep_versions": False},
-            "for 1 d and the last 1 of each stream; forget the versions of empty streams",
+            "for 1 d, and the last message of each stream; forget the versions of empty streams",
         ),
     ],
 )

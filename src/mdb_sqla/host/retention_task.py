@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.loop_operations import Operation, Pause, Transact
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
+from mdb_sqla.retention.holds import readers
 from mdb_sqla.retention.job import Job
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetentionTask"]
 
+_REGISTRATION_PAUSE = 0.1  # seconds
 _LONGEST_PAUSE = 3_600.0  # seconds; an interval may be longer than a thread can wait
 
 _log = logging.getLogger("mdb_sqla.host")
@@ -29,12 +31,17 @@ class RetentionTask:
     Errors are logged, and the job is tried again at the next interval. If another process is
     deleting messages of a category, the category is left to it.
 
+    The first run waits until the consumers of the host are registered: messages that one of them
+    has yet to handle must not be deleted while it starts.
+
     Args:
         interval: the number of seconds from the end of a run to the next one.
+        consumers: the names of the host's consumers.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, consumers: Collection[str]) -> None:
         self._interval = interval
+        self._unregistered = set(consumers)
         self._stopping = False
         self._runner: Runner | AsyncRunner | None = None
 
@@ -56,14 +63,23 @@ class RetentionTask:
 
     def _operations(self) -> Generator[Operation, Any, None]:
         while not self._stopping:
+            pause = self._interval
             try:
-                yield from self._job()
+                if self._unregistered:
+                    yield Transact(self._look_for_consumers)
+                if self._unregistered:
+                    pause = min(pause, _REGISTRATION_PAUSE)
+                else:
+                    yield from self._job()
             except Exception as error:
                 # The consumers of the host need not stop for it.
                 _log.error("The retention job failed", exc_info=error)
-            end = time.monotonic() + self._interval
+            end = time.monotonic() + pause
             while not self._stopping and (left := end - time.monotonic()) > 0:
                 yield Pause(min(left, _LONGEST_PAUSE))
+
+    def _look_for_consumers(self, session: Session) -> None:
+        self._unregistered -= {reader.consumer for reader in readers(session, None, ())}
 
     def _job(self) -> Generator[Operation, Any, None]:
         job = Job(wait=False)

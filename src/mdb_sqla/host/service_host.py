@@ -55,8 +55,8 @@ class Host:
         http: the address of the health endpoint, `/health`: a port on the loopback interface, or
             `host:port`. Requires the extra `http`. Port 0 picks a free port, which is logged.
         retention_interval: how often to run the retention job, in seconds; None for never. The
-            factory must connect as the owner of the store. An error is logged, and the job is
-            tried again at the next interval.
+            factory must connect as the owner of the store. The first run waits until all consumers
+            of the host have started. An error is logged, and the job runs again after the interval.
 
     Raises:
         InvalidArgument: the factory or a consumer has the wrong type, there is no consumer, two
@@ -116,7 +116,8 @@ class Host:
         self._stopping = False
         self._errors = {}
         if self._retention_interval is not None:
-            self._retention = RetentionTask(self._retention_interval)
+            names = [consumer.name for consumer in self.consumers]
+            self._retention = RetentionTask(self._retention_interval, names)
         handlers = handle_signals(
             interrupt=self._interrupt,
             terminate=self.stop,
