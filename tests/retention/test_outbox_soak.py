@@ -117,7 +117,7 @@ def test_an_outbox_stays_small_and_loses_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
         retention.set_policy(connection, "outbox", keep_versions=False)
     soak = Soak(engine)
-    task = RetentionTask(0.2)
+    task = RetentionTask(0.2, [soak.consumer.name])
     with ExitStack() as stack:
         stack.callback(task.stop)
         stack.callback(soak.consumer.stop)

@@ -7,7 +7,16 @@ BEGIN
     {schema}.expired_messages(varchar, timestamp, bigint, bigint, bigint, bigint, boolean);
   DROP TABLE IF EXISTS
     {schema}.stream_heads, {schema}.deleted_positions, {schema}.retention_policies, {schema}.deletions;
-  ALTER TABLE {schema}.messages RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_cost_delay);
+
+  IF EXISTS (
+    SELECT
+    FROM pg_class
+    WHERE pg_class.oid = {schema_literal.messages}::regclass
+      AND reloptions @> ARRAY['autovacuum_vacuum_scale_factor=0.05', 'autovacuum_vacuum_cost_delay=0']
+  ) THEN
+    ALTER TABLE {schema}.messages RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_cost_delay);
+  END IF;
+
   COMMENT ON TABLE {schema}.messages IS 'Messages, managed by mdb_sqla: version 0001';
 END
 $do$;
