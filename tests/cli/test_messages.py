@@ -15,9 +15,9 @@ from sqlalchemy import URL, Engine, create_engine, func, select, text
 
 from mdb_sqla import InvalidArgument, Message, MessageStore, StoreRewound
 from mdb_sqla.admin.message_removal import clear
-from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.message_tail import Following
 from mdb_sqla.transfer.raw_reads import RawReader
+from mdb_sqla.words.raw_message import RawMessage
 from tests.cli.running import told, write
 from tests.cli.test_mdb import MDB, mdb
 from tests.waiting import backends

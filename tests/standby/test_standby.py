@@ -13,9 +13,9 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 
 from mdb_sqla import Message, MessageStore, ReadNotExact, migrations
 from mdb_sqla.admin.granularity_switch import set_lock_granularity
-from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.message_tail import Following, ReadError
 from mdb_sqla.transfer.raw_reads import RawReader
+from mdb_sqla.words.raw_message import RawMessage
 from tests.side_by_side.message_db import conninfo
 from tests.standby.conftest import replayed, replicating
 from tests.waiting import backends

@@ -30,11 +30,12 @@ from mdb_sqla.cli.quantities import parse_position, plural
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.store.message_store import MessageStore
-from mdb_sqla.transfer.json_lines import RawMessage, messages_in
+from mdb_sqla.transfer.json_lines import messages_in
 from mdb_sqla.transfer.message_export import export
 from mdb_sqla.transfer.message_tail import Following, ReadError
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.words.message import Message
+from mdb_sqla.words.raw_message import RawMessage
 
 __all__ = ["print_messages", "tail", "write"]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,47 +12,7 @@ from mdb_sqla.errors import InvalidLine
 from mdb_sqla.transfer.line_validation import WRITTEN, Format
 from mdb_sqla.words.message import Message
 
-__all__ = ["Line", "RawMessage", "messages_in", "parse"]
-
-# Where the zone belongs in a time that Python can't represent.
-_ZONE = re.compile("(?= BC$)|$")
-
-
-class RawMessage(NamedTuple):
-    """A message with its data and metadata as stored JSON text; None for NULL.
-
-    The text preserves all digits of numbers and distinguishes NULL from JSON null. A time that
-    Python can't represent is a string in PostgreSQL's JSON format: `infinity`,
-    `20000-01-01T00:00:00` or `0044-03-15T00:00:00 BC`.
-    """
-
-    id: UUID
-    stream_name: str
-    type: str
-    position: int
-    global_position: int
-    data: str | None
-    metadata: str | None
-    time: datetime | str
-
-    @property
-    def shown_time(self) -> str:
-        """The time with its zone, in a format that PostgreSQL reads."""
-        if isinstance(self.time, datetime):
-            return f"{self.time.isoformat()}Z"
-        return self.time if "infinity" in self.time else _ZONE.sub("Z", self.time, count=1)
-
-    @property
-    def line(self) -> str:
-        """The message as a line of JSON with a trailing newline; NULL values are omitted."""
-        data = "" if self.data is None else f', "data": {self.data}'
-        metadata = "" if self.metadata is None else f', "metadata": {self.metadata}'
-        return (
-            f'{{"id": "{self.id}", "stream_name": {_quoted(self.stream_name)}, '
-            f'"type": {_quoted(self.type)}, "position": {self.position}, '
-            f'"global_position": {self.global_position}, "time": "{self.shown_time}"'
-            f"{data}{metadata}}}\n"
-        )
+__all__ = ["Line", "messages_in", "parse"]
 
 
 class Line(NamedTuple):
@@ -111,7 +68,3 @@ def parse(lines: Iterable[bytes], expected: Format) -> Iterator[Line]:
             raise InvalidLine(number, f"not valid UTF-8: {error}") from error
         if not text.isspace():
             yield Line(number, text, expected.values(text, number))
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument, InvalidLine
-from mdb_sqla.transfer.json_lines import RawMessage, parse
+from mdb_sqla.transfer.json_lines import parse
 from mdb_sqla.transfer.line_validation import EXPORTED
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.transfer.rewind_detection import Mark
+from mdb_sqla.words.raw_message import RawMessage
 
 __all__ = ["export", "open_export"]
 

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla.database.sqlstates import is_transient
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
-from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.wake_up.listener import subscribe
+from mdb_sqla.words.raw_message import RawMessage
 
 __all__ = ["Following", "ReadError"]
 

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    TableValuedAlias,
-    Text,
-    Uuid,
-    case,
-    cast,
-    func,
-    literal_column,
-    select,
-    type_coerce,
-)
+from sqlalchemy import TableValuedAlias, select
 
 from mdb_sqla import functions, tables
-from mdb_sqla.column_types import fits_datetime, normalized, time_column
 from mdb_sqla.database.execution import Database, execute, execute_raw
 from mdb_sqla.errors import InvalidArgument, StoreRewound
+from mdb_sqla.store.raw_columns import raw_columns, raw_messages
 from mdb_sqla.store.read_statements import settled_position, version
-from mdb_sqla.transfer.json_lines import RawMessage
 from mdb_sqla.transfer.rewind_detection import Mark, marks_up_to, stored
 from mdb_sqla.words.argument_checks import described
+from mdb_sqla.words.raw_message import RawMessage
 from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["RawReader"]
 
 _BATCH = 5_000  # messages
 _MARKS = 100
-_WHOLE: ColumnElement[Any] = literal_column("'{}'::text[]")
 
 
 class RawReader:
@@ -106,14 +93,10 @@ class RawReader:
             self._earlier = marks_up_to(db, self.position - 1, self._stream)
         # Determined before the read: messages up to here that it does not return are filtered out.
         end = self.end(db)
-        statement = select(*_columns(self._messages(size)))
-        rows = normalized(execute_raw(db, statement, {}, tables.messages))
+        statement = select(*raw_columns(self._messages(size).c))
+        found = raw_messages(execute_raw(db, statement, {}, tables.messages))
         # Checked after the read: then its messages are known to follow those read before.
         self._check(db, end)
-        found = [
-            RawMessage._make((*values, time_text if time is None else time))
-            for *values, time_text, time in rows
-        ]
         is_full = len(found) == size
         if until is not None and found and self.position_of(found[-1]) > until:
             found, is_full = [each for each in found if self.position_of(each) <= until], False
@@ -198,25 +181,3 @@ class RawReader:
             return functions.get_stream_messages(self._name, self.position, size)
         categories = None if self._name is None else [self._name]
         return functions.get_messages(categories, self.position, size, self._correlation)
-
-
-def _columns(messages: TableValuedAlias) -> list[ColumnElement[Any]]:
-    columns = messages.c
-    return [
-        # Drivers create UUIDs faster than Python code does.
-        cast(type_coerce(columns.id, Text), Uuid),
-        columns.stream_name,
-        columns.type,
-        columns.position,
-        columns.global_position,
-        type_coerce(columns.data, Text),
-        type_coerce(columns.metadata, Text),
-        # In JSON, the format of a time does not depend on DateStyle.
-        case(
-            (
-                ~fits_datetime(columns.time),
-                func.pg_catalog.to_jsonb(columns.time).op("#>>")(_WHOLE),
-            )
-        ),
-        time_column(columns.time),
-    ]
