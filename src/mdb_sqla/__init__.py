@@ -13,6 +13,7 @@ from mdb_sqla.consumers.request_reply import (
 )
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.errors import (
+    ArchiveError,
     BrokerRejected,
     ConditionNotActivated,
     ConsumerAhead,
@@ -40,6 +41,7 @@ from mdb_sqla.errors import (
     PositionsExist,
     ReadNotExact,
     Refusal,
+    RestoreRefused,
     SequenceBehind,
     SlotLost,
     StoreBusy,
@@ -78,6 +80,7 @@ else:
 
 __all__ = [
     "NO_STREAM",
+    "ArchiveError",
     "AsyncMessageStore",
     "AsyncUnitOfWork",
     "BrokerRejected",
@@ -119,6 +122,7 @@ __all__ = [
     "PositionsExist",
     "ReadNotExact",
     "Refusal",
+    "RestoreRefused",
     "RetryPolicy",
     "SequenceBehind",
     "SlotLost",

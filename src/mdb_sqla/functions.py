@@ -28,6 +28,7 @@ __all__ = [
     "check_deletions",
     "delete_messages",
     "expired_messages",
+    "finish_restore",
     "get_category_messages",
     "get_last_stream_message",
     "get_messages",
@@ -36,9 +37,11 @@ __all__ = [
     "id",
     "is_category",
     "last_global_position",
+    "lock_deletions",
     "lock_granularity",
     "message_store_version",
     "prepare_copy",
+    "restore_messages",
     "set_lock_granularity",
     "settled_position",
     "stream_version",
@@ -200,6 +203,24 @@ def expired_messages(
         column("scanned", BigInteger),
         name="expired_messages",
     )
+
+
+def lock_deletions() -> Function[None]:
+    """Let no other transaction delete, change or restore messages until this one ends."""
+    return call("lock_deletions", NullType())
+
+
+def restore_messages(category: Any, lines: Any) -> Function[int]:
+    """Put archived messages of a category back, from JSON lines; return their number.
+
+    Messages that are stored are skipped. Call `finish_restore` in the same transaction.
+    """
+    return call("restore_messages", _BIGINT, (category, _TEXT), (lines, _TEXT))
+
+
+def finish_restore(category: Any) -> Function[None]:
+    """Check and complete a restore of messages of a category."""
+    return call("finish_restore", NullType(), (category, _TEXT))
 
 
 def lock_granularity() -> Function[str]:

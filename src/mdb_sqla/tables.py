@@ -137,6 +137,8 @@ retention_policies = Table(
     Column("keep_age", Interval),
     Column("keep_last", BigInteger),
     Column("keep_versions", Boolean, nullable=False, server_default=true()),
+    Column("archive", Text),
+    Column("archive_format", Text, nullable=False, server_default="jsonl"),
     Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
@@ -146,6 +148,7 @@ deletions = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("category", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("archive", Text),
     Column("messages", BigInteger, nullable=False),
     Column("first_global_position", BigInteger, nullable=False),
     Column("last_global_position", BigInteger, nullable=False),

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mdb_sqla.cli import (
+    archive_commands,
     consumer_commands,
     database_commands,
     dead_letter_commands,
@@ -71,6 +72,14 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
 
 _GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., object]]]]] = {
     "Messages": {
+        "archive": (
+            "List, verify or restore archived messages.",
+            {
+                "list": archive_commands.list_files,
+                "verify": archive_commands.verify,
+                "restore": archive_commands.restore,
+            },
+        ),
         "retention": (
             "Set retention policies, and delete what they do not keep.",
             {

@@ -56,6 +56,18 @@ def set_policy(
             help="Let a stream start at position 0 again when all of its messages are deleted.",
         ),
     ] = False,
+    archive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARCHIVE",
+            help="Archive messages first, in a folder or a URL such as s3://bucket/folder.",
+            show_default=False,
+        ),
+    ] = None,
+    archive_format: Annotated[
+        str,
+        typer.Option(metavar="jsonl|parquet", help="Format of the archive's files."),
+    ] = "jsonl",
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Set the retention policy of a category.
@@ -65,6 +77,8 @@ def set_policy(
     `mdb retention run`.
 
     Example: mdb retention set order --keep-age 30d --keep-last 1
+
+    Example: mdb retention set order --keep-age 1d --archive s3://shop/events
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
         policy = retention.set_policy(
@@ -73,6 +87,8 @@ def set_policy(
             keep_age=keep_age,
             keep_last=keep_last,
             keep_versions=not forget_versions,
+            archive=archive,
+            archive_format=archive_format,
         )
     said = f"Set the retention policy of {policy.category}: keep {policy}."
     print_paragraph(output, shown(said), indent="")
@@ -131,8 +147,9 @@ def run(
 ) -> None:
     """Delete the messages that the retention policies do not keep.
 
-    Deletes in batches, each in its own transaction, without blocking writers or readers. Also shows
-    what holds back other messages: consumers that have not handled them, and dead letters.
+    Deletes in batches, each in its own transaction, without blocking writers or readers. If the
+    policy has an archive, messages are written to it first. Also shows what holds back other
+    messages: consumers that have not handled them, and dead letters.
 
     Example: mdb retention run --dry-run
     """

@@ -29,6 +29,7 @@ _KINDS: dict[str, type[errors.Refusal]] = {
     "not_a_category": errors.NotACategory,
     "not_a_stream": errors.NotAStream,
     "read_not_exact": errors.ReadNotExact,
+    "restore_refused": errors.RestoreRefused,
     "unrecognized_store": errors.UnrecognizedStore,
     "wrong_expected_version": errors.WrongExpectedVersion,
 }
@@ -66,8 +67,8 @@ _MISSING = {"42883", "42P01", "42704"}
 
 _STORE_NAME = (
     r"(acquire_lock|cardinal_id|category|check_deletions|deleted_positions|deletions"
-    r"|delete_messages|expired_messages|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|last_global_position|retention_policies|stream_heads"
+    r"|delete_messages|expired_messages|finish_restore|get_(\w+_)?messages?|hash_64|id|is_category"
+    r"|last_global_position|lock_deletions|restore_messages|retention_policies|stream_heads"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
     r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
     r"|\w+_summary)\b"

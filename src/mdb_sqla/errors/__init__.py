@@ -23,6 +23,7 @@ from mdb_sqla.errors.consumers import (
     Unavailable,
 )
 from mdb_sqla.errors.store import (
+    ArchiveError,
     ConditionNotActivated,
     DataExists,
     DuplicateMessageId,
@@ -34,6 +35,7 @@ from mdb_sqla.errors.store import (
     NotPermitted,
     ReadNotExact,
     Refusal,
+    RestoreRefused,
     SequenceBehind,
     StoreBusy,
     StoreNotInstalled,
@@ -45,6 +47,7 @@ from mdb_sqla.errors.store import (
 )
 
 __all__ = [
+    "ArchiveError",
     "BrokerRejected",
     "ConditionNotActivated",
     "ConsumerAhead",
@@ -72,6 +75,7 @@ __all__ = [
     "PositionsExist",
     "ReadNotExact",
     "Refusal",
+    "RestoreRefused",
     "SequenceBehind",
     "SlotLost",
     "StoreBusy",

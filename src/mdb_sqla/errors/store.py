@@ -8,6 +8,7 @@ from uuid import UUID
 from mdb_sqla.errors.base import MessageStoreError
 
 __all__ = [
+    "ArchiveError",
     "ConditionNotActivated",
     "DataExists",
     "DuplicateMessageId",
@@ -19,6 +20,7 @@ __all__ = [
     "NotPermitted",
     "ReadNotExact",
     "Refusal",
+    "RestoreRefused",
     "SequenceBehind",
     "StoreBusy",
     "StoreNotInstalled",
@@ -41,6 +43,14 @@ class NotCommitted(MessageStoreError):
 
 class StoreBusy(MessageStoreError):
     """Concurrent transactions blocked an administrative change. Nothing was changed."""
+
+
+class ArchiveError(MessageStoreError):
+    """An archive can't be read or written, or one of its files is damaged.
+
+    Messages that could not be archived were not deleted; messages of an archive with a damaged file
+    were not restored.
+    """
 
 
 class StoreRewound(MessageStoreError):
@@ -157,6 +167,14 @@ class TransactionConflict(Refusal):
 
 class ReadNotExact(Refusal):
     """The read could skip messages: use isolation level READ COMMITTED, on the primary."""
+
+
+class RestoreRefused(Refusal):
+    """Archived messages do not fit the store. Nothing was restored.
+
+    The store has other messages at their positions, has not deleted them, or messages between them
+    and what is left of their streams are missing from the archive.
+    """
 
 
 class StoreNotInstalled(Refusal):

@@ -66,6 +66,8 @@ def set_retention_policy(
     keep_age: timedelta | None = None,
     keep_last: int | None = None,
     keep_versions: bool = True,
+    archive: str | None = None,
+    archive_format: str = "jsonl",
     schema: str | None = None,
 ) -> None:
     """Set the retention policy of a category in an Alembic revision of your application.
@@ -78,6 +80,8 @@ def set_retention_policy(
         keep_age: see `retention.RetentionPolicy`.
         keep_last: see `retention.RetentionPolicy`.
         keep_versions: see `retention.RetentionPolicy`.
+        archive: see `retention.RetentionPolicy`.
+        archive_format: see `retention.RetentionPolicy`.
         schema: the schema of the store; None means the Alembic option `message_store_schema`, or
             `message_store`.
 
@@ -85,7 +89,9 @@ def set_retention_policy(
         CommandError: an argument is invalid, or the store is not up to date.
     """
     with _running_migration(schema) as migration:
-        policy = checked_policy(category, keep_age, keep_last, keep_versions)
+        policy = checked_policy(
+            category, keep_age, keep_last, keep_versions, archive, archive_format
+        )
         table = retention_policies.to_metadata(MetaData(), schema=migration.schema)
         with translated():
             migration.context.impl.execute(upsert(policy, table))

@@ -1,6 +1,7 @@
 """The retention job: deletes the messages that no policy keeps, in batches.
 
-Each batch is one transaction: it deletes messages, records up to where, and updates the audit log.
+Each batch is one transaction: it archives messages if the policy says so, deletes them, records up
+to where, and updates the audit log.
 Writers and readers do not wait for it. Killed at any point, it has deleted whole batches; several
 at a time wait for each other, batch by batch.
 """
@@ -12,17 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, Interval, bindparam, cast, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine, Interval, bindparam, cast, func, select, type_coerce
 
 from mdb_sqla import functions
+from mdb_sqla.archive.batch_writer import archive_batch, is_unchanged
+from mdb_sqla.archive.location import Location
+from mdb_sqla.column_types import UTCDateTime, time_column
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.retention.deletion_log import Batch, DeletionLog
 from mdb_sqla.retention.holds import Hold, Reader, dead_letters, readers
-from mdb_sqla.retention.policy import RetentionPolicy, policies
-from mdb_sqla.tables import deleted_positions as marks
-from mdb_sqla.tables import deletions
+from mdb_sqla.retention.policy import COLUMNS, RetentionPolicy, policies
 from mdb_sqla.tables import retention_policies as table
 from mdb_sqla.words.argument_checks import described, instance, integer, text
 from mdb_sqla.words.stream_name import category_name
@@ -30,10 +32,21 @@ from mdb_sqla.words.stream_name import category_name
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["BATCH_SIZE", "CategoryDeletion", "Job", "plan", "run", "run_async"]
+__all__ = [
+    "ARCHIVE_BATCH_SIZE",
+    "BATCH_SIZE",
+    "CategoryDeletion",
+    "Job",
+    "plan",
+    "run",
+    "run_async",
+]
 
 BATCH_SIZE = 2_000
 """The number of messages to examine in a transaction."""
+
+ARCHIVE_BATCH_SIZE = 20_000
+"""The same if they are archived: each batch is a file, of some megabytes."""
 
 _AHEAD = 1_000  # messages to examine for whether a consumer holds any of them back
 
@@ -48,11 +61,18 @@ _found = functions.expired_messages(
     bindparam("batch_size"),
     bindparam("counting"),
 )
-_EXPIRED = select(_found)
+_EXPIRED = select(
+    _found.c.number,
+    _found.c.global_positions,
+    _found.c.first_global_position,
+    _found.c.last_global_position,
+    # Drivers fail at a time that Python can't represent.
+    type_coerce(time_column(_found.c.first_time), UTCDateTime).label("first_time"),
+    type_coerce(time_column(_found.c.last_time), UTCDateTime).label("last_time"),
+    _found.c.scanned,
+)
 _DELETE = select(functions.delete_messages(bindparam("positions"), bindparam("keep_versions")))
-_POLICY = select(
-    table.c.category, table.c.keep_age, table.c.keep_last, table.c.keep_versions
-).where(table.c.category == bindparam("category"))
+_POLICY = select(*COLUMNS).where(table.c.category == bindparam("category"))
 _LAST = select(functions.last_global_position())
 
 
@@ -98,7 +118,7 @@ def run(
     *,
     categories: Iterable[str] = (),
     ignore_consumers: Collection[str] = (),
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     on_batch: Callable[[int], object] | None = None,
 ) -> list[CategoryDeletion]:
     """Delete the messages that the retention policies do not keep.
@@ -108,15 +128,17 @@ def run(
         categories: the categories; by default all that have a policy.
         ignore_consumers: consumers for which nothing is kept. If one of them has not handled
             messages that are deleted, it stops with `MessagesDeleted`.
-        batch_size: the number of messages to examine in a transaction.
+        batch_size: the number of messages to examine in a transaction; by default 2,000, or 20,000
+            if they are archived, as each batch is a file.
         on_batch: called after each transaction, with the number of messages deleted so far.
 
     Returns:
         What was deleted, and what holds the job back, by category.
 
     Raises:
-        InvalidArgument: a category has no policy, a consumer is unknown, or an argument has the
-            wrong type.
+        InvalidArgument: a category has no policy, a consumer is unknown, an argument has the wrong
+            type, or a package that an archive needs is missing.
+        ArchiveError: an archive can't be written; its messages were not deleted.
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
@@ -170,7 +192,7 @@ class Job:
         *,
         categories: Iterable[str] = (),
         ignore_consumers: Collection[str] = (),
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         on_batch: Callable[[int], object] | None = None,
         dry_run: bool = False,
         wait: bool = True,
@@ -180,14 +202,15 @@ class Job:
                 raise InvalidArgument(f"{what} must be a list of names, got {described(value)}")
         self._categories = [category_name(category) for category in categories]
         self._ignored = {text("ignore_consumers", name) for name in ignore_consumers}
-        self._batch_size = integer("batch_size", batch_size, 1)
+        self._batch_size = None if batch_size is None else integer("batch_size", batch_size, 1)
         self._on_batch = on_batch
         self._dry_run = dry_run
         self._wait = wait
         self._results: list[CategoryDeletion] | None = None
         self._current = 0
-        self._after = 0
-        self._logged: int | None = None
+        self._after: int | None = 0
+        self._log = DeletionLog()
+        self._locations: dict[str, Location] = {}
 
     @property
     def is_done(self) -> bool:
@@ -241,21 +264,30 @@ class Job:
             return
         found = self._expired(db, policy, up_to, self._after)
         if self._dry_run:
-            self._add(found, found.number)
-        elif found.number:
-            self._apply(db, policy, found)
-        self._after = found.scanned
-        if found.scanned is None:
+            self._add(_batch(found))
+            self._after = found.scanned
+        else:
+            self._after = self._deleted(db, policy, found)
+        if self._after is None:
             self._finish(self._holds(db, policy, reading, last))
         elif self._on_batch is not None:
             self._on_batch(sum(each.messages for each in self.results))
+
+    def _deleted(self, db: Database, policy: RetentionPolicy, found: Any) -> int | None:
+        """Delete messages; return the position to continue after, None if there are no more."""
+        if found.number and policy.archive is not None:
+            return self._archive_and_apply(db, policy, policy.archive, found)
+        if found.number:
+            self._apply(db, policy, found.global_positions, _batch(found))
+        scanned: int | None = found.scanned
+        return scanned
 
     def _expired(
         self,
         db: Database,
         policy: RetentionPolicy,
         up_to: int,
-        after: int,
+        after: int | None,
         *,
         examine: int | None = None,
     ) -> Any:
@@ -265,12 +297,16 @@ class Job:
             "keep_last": policy.keep_last,
             "up_to": up_to,
             "after": after,
-            "batch_size": examine or (None if self._dry_run else self._batch_size),
+            "batch_size": examine or (None if self._dry_run else self._size_of_batch(policy)),
             "counting": self._dry_run or examine is not None,
         }
         return execute(db, _EXPIRED, parameters, WRITES)[0]
 
-    def _add(self, found: Any, number: int) -> None:
+    def _size_of_batch(self, policy: RetentionPolicy) -> int:
+        usual = BATCH_SIZE if policy.archive is None else ARCHIVE_BATCH_SIZE
+        return usual if self._batch_size is None else self._batch_size
+
+    def _add(self, found: Batch) -> None:
         result = self.results[self._current]
         first = result.first_global_position
         times = [
@@ -280,53 +316,47 @@ class Job:
         ]
         self.results[self._current] = replace(
             result,
-            messages=result.messages + number,
+            messages=result.messages + found.number,
             first_global_position=found.first_global_position if first is None else first,
             last_global_position=found.last_global_position,
             first_time=min(times, default=None),
             last_time=max(times, default=None),
         )
 
-    def _apply(self, db: Database, policy: RetentionPolicy, found: Any) -> None:
-        positions = {"positions": found.global_positions, "keep_versions": policy.keep_versions}
-        number: int = execute(db, _DELETE, positions, WRITES)[0][0]
+    def _apply(
+        self, db: Database, policy: RetentionPolicy, positions: list[int], batch: Batch
+    ) -> None:
+        parameters = {"positions": positions, "keep_versions": policy.keep_versions}
+        number: int = execute(db, _DELETE, parameters, WRITES)[0][0]
         if number == 0:
             # Another job was faster.
             return
-        self._add(found, number)
-        mark = insert(marks).values(
-            category=policy.category,
-            global_position=found.last_global_position,
-            keeps_versions=policy.keep_versions,
-        )
-        highest = func.greatest(marks.c.global_position, mark.excluded.global_position)
-        keeps = marks.c.keeps_versions & mark.excluded.keeps_versions
-        statement = mark.on_conflict_do_update(
-            index_elements=[marks.c.category],
-            set_={"global_position": highest, "keeps_versions": keeps},
-        )
-        execute(db, statement.returning(marks.c.category), {}, WRITES)
-        self._log(db, policy)
+        batch = batch._replace(number=number)
+        self._add(batch)
+        self._log.add(db, policy, batch)
 
-    def _log(self, db: Database, policy: RetentionPolicy) -> None:
-        result = self.results[self._current]
-        values = {
-            "messages": result.messages,
-            "first_global_position": result.first_global_position,
-            "last_global_position": result.last_global_position,
-        }
-        if self._logged is None:
-            reason = f"retention policy: keep {policy}"
-            row = insert(deletions).values(category=policy.category, reason=reason, **values)
-            added = execute(db, row.returning(deletions.c.id), {}, WRITES)
-            self._logged = added[0].id
-        else:
-            changed = (
-                update(deletions)
-                .where(deletions.c.id == self._logged)
-                .values(**values, updated_at=func.clock_timestamp())
-            )
-            execute(db, changed.returning(deletions.c.id), {}, WRITES)
+    def _archive_and_apply(
+        self, db: Database, policy: RetentionPolicy, url: str, found: Any
+    ) -> int | None:
+        if url not in self._locations:
+            self._locations[url] = Location(url)
+        archived = archive_batch(
+            db, self._locations[url], policy.archive_format, policy.category, found.global_positions
+        )
+        if not is_unchanged(db, archived):
+            # Some were erased meanwhile, for example. Archive them again, as they are now.
+            return self._after
+        file = archived.file
+        batch = Batch(
+            file.messages,
+            file.first_global_position,
+            file.last_global_position,
+            archived.first_time,
+            archived.last_time,
+        )
+        self._apply(db, policy, archived.positions, batch)
+        # Large messages fill a file before the batch is complete.
+        return found.scanned if file.messages == found.number else file.last_global_position
 
     def _holds(
         self, db: Database, policy: RetentionPolicy, reading: list[Reader], last: int
@@ -346,4 +376,8 @@ class Job:
     def _next(self) -> None:
         self._current += 1
         self._after = 0
-        self._logged = None
+        self._log = DeletionLog()
+
+
+def _batch(found: Any) -> Batch:
+    return Batch._make(getattr(found, name) for name in Batch._fields)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Table, delete, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
+from mdb_sqla.archive.archive_url import archive_url
+from mdb_sqla.archive.file_formats import archive_format as checked_format
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.tables import retention_policies as table
@@ -17,6 +19,7 @@ from mdb_sqla.words.durations import duration
 from mdb_sqla.words.stream_name import category_name
 
 __all__ = [
+    "COLUMNS",
     "RetentionPolicy",
     "checked_policy",
     "delete_policy",
@@ -41,12 +44,17 @@ class RetentionPolicy:
         keep_versions: whether a stream whose messages are all deleted continues at its next
             position. If it doesn't, it starts at position 0 again, and `NO_STREAM` is accepted. For
             an outbox with a stream for each message, this saves a row for each stream.
+        archive: the archive that messages are written to before they are deleted, as an absolute
+            path or a URL such as `s3://bucket/folder`; None for no archive.
+        archive_format: the format of the archive's files, `jsonl` or `parquet`.
     """
 
     category: str
     keep_age: timedelta | None = None
     keep_last: int | None = None
     keep_versions: bool = True
+    archive: str | None = None
+    archive_format: str = "jsonl"
 
     def __str__(self) -> str:
         """Return the rules in words."""
@@ -57,7 +65,13 @@ class RetentionPolicy:
             last = "message" if self.keep_last == 1 else f"{self.keep_last:,} messages"
             rules.append(f"the last {last} of each stream")
         kept = ", and ".join(rules) or "until all consumers have handled them"
-        return kept if self.keep_versions else f"{kept}; forget the versions of empty streams"
+        if not self.keep_versions:
+            kept += "; forget the versions of empty streams"
+        return kept if self.archive is None else f"{kept}; archive to {self.archive}"
+
+
+COLUMNS = [table.c[field.name] for field in fields(RetentionPolicy)]
+"""The columns of a policy, in the order of its attributes."""
 
 
 def set_policy(
@@ -67,6 +81,8 @@ def set_policy(
     keep_age: timedelta | None = None,
     keep_last: int | None = None,
     keep_versions: bool = True,
+    archive: str | None = None,
+    archive_format: str = "jsonl",
 ) -> RetentionPolicy:
     """Set the retention policy of a category, and return it. It replaces an earlier one.
 
@@ -78,21 +94,32 @@ def set_policy(
         keep_age: see `RetentionPolicy`.
         keep_last: see `RetentionPolicy`.
         keep_versions: see `RetentionPolicy`.
+        archive: see `RetentionPolicy`. The URL has no credentials: they come from the configuration
+            of the file system, such as environment variables, where the job runs. A folder must
+            exist.
+        archive_format: see `RetentionPolicy`.
 
     Raises:
         InvalidStreamName: `category` is not a category.
-        InvalidArgument: `keep_age` is not a positive timedelta, or `keep_last` is less than 1.
+        InvalidArgument: `keep_age` is not a positive timedelta, `keep_last` is less than 1, or
+            `archive` is not an absolute path or a URL, contains a password or query, or is in
+            memory.
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
-    policy = checked_policy(category, keep_age, keep_last, keep_versions)
+    policy = checked_policy(category, keep_age, keep_last, keep_versions, archive, archive_format)
     statement = upsert(policy, table).returning(table.c.category)
     execute(database(db), statement, {}, WRITES)
     return policy
 
 
 def checked_policy(
-    category: str, keep_age: timedelta | None, keep_last: int | None, keep_versions: bool
+    category: str,
+    keep_age: timedelta | None,
+    keep_last: int | None,
+    keep_versions: bool,
+    archive: str | None,
+    archive_format: str,
 ) -> RetentionPolicy:
     """Return a policy after checking its rules. See `set_policy`."""
     return RetentionPolicy(
@@ -100,6 +127,8 @@ def checked_policy(
         None if keep_age is None else _positive("keep_age", keep_age),
         None if keep_last is None else integer("keep_last", keep_last, 1),
         flag("keep_versions", keep_versions),
+        None if archive is None else archive_url(archive),
+        checked_format(archive_format),
     )
 
 
@@ -107,7 +136,7 @@ def upsert(policy: RetentionPolicy, table: Table) -> Insert:
     """Return the statement that sets a policy, in the table of a store."""
     row = insert(table).values(asdict(policy))
     new: dict[str, Any] = {
-        name: row.excluded[name] for name in ("keep_age", "keep_last", "keep_versions")
+        column.name: row.excluded[column.name] for column in COLUMNS if column.name != "category"
     }
     return row.on_conflict_do_update(
         index_elements=[table.c.category], set_={**new, "updated_at": func.clock_timestamp()}
@@ -134,8 +163,7 @@ def policies(db: Database) -> list[RetentionPolicy]:
     Raises:
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
-    columns = table.c.category, table.c.keep_age, table.c.keep_last, table.c.keep_versions
-    rows = execute(database(db), select(*columns).order_by(table.c.category), {}, WRITES)
+    rows = execute(database(db), select(*COLUMNS).order_by(table.c.category), {}, WRITES)
     return [RetentionPolicy(*row) for row in rows]
 
 

@@ -17,15 +17,7 @@ DECLARE
   _number bigint;
   _stream_name text;
 BEGIN
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'Messages must be deleted at isolation level read committed (Isolation Level: %)',
-      current_setting('transaction_isolation')
-      USING ERRCODE = 'invalid_transaction_state';
-  END IF;
-
-  PERFORM pg_advisory_xact_lock(
-    hashtextextended('mdb_sqla:delete_messages', {schema_literal.messages}::regclass::oid::bigint)
-  );
+  PERFORM {schema}.lock_deletions();
   -- The trigger that protects the messages lets this transaction through.
   PERFORM set_config('mdb_sqla.may_change', pg_current_xact_id()::text, true);
 

@@ -4,6 +4,9 @@ BEGIN
   DROP FUNCTION IF EXISTS
     {schema}.check_deletions(text[]),
     {schema}.delete_messages(bigint[], boolean),
+    {schema}.lock_deletions(),
+    {schema}.restore_messages(varchar, text),
+    {schema}.finish_restore(varchar),
     {schema}.expired_messages(varchar, timestamp, bigint, bigint, bigint, bigint, boolean);
   DROP TABLE IF EXISTS
     {schema}.stream_heads, {schema}.deleted_positions, {schema}.retention_policies, {schema}.deletions;
