@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mdb_sqla.archive.location import Location
-from mdb_sqla.archive.manifest import SUFFIX, ArchiveFile, category_folder, checked_blocks, parse
+from mdb_sqla.archive.manifest import SUFFIX, ArchiveFile, category_folder, check, parse
 from mdb_sqla.errors import ArchiveError, InvalidArgument
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.stream_name import category_name
@@ -121,8 +121,7 @@ def _manifests(
 
 def _problems_of(location: Location, file: ArchiveFile) -> list[ArchiveProblem]:
     try:
-        for _ in checked_blocks(file, location.read(file.path)):
-            pass
+        check(file, location.read(file.path))
     except ArchiveError as error:
         return [ArchiveProblem(file.path, str(error).removeprefix(file.path).lstrip())]
     return []

@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from mdb_sqla import functions
 from mdb_sqla.archive.file_formats import encoder
 from mdb_sqla.archive.location import Location
-from mdb_sqla.archive.manifest import SUFFIX, ArchiveFile, category_folder, checked_blocks
+from mdb_sqla.archive.manifest import SUFFIX, ArchiveFile, category_folder, check
 from mdb_sqla.column_types import Instant, UTCDateTime, time_column
 from mdb_sqla.database.execution import WRITES, Database, dialect_of, execute, execute_raw
 from mdb_sqla.errors import ArchiveError
@@ -183,8 +183,7 @@ def _write(location: Location, file: ArchiveFile, content: bytes) -> None:
     read = location.read(file.path)
     if read != content:
         raise ArchiveError(f"{location.url}/{file.path} was not read back as it was written")
-    for _ in checked_blocks(file, read):
-        pass
+    check(file, read)
     location.write(file.path + SUFFIX, file.content)
 
 

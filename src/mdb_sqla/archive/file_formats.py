@@ -15,7 +15,7 @@ from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.raw_message import RawMessage
 
-__all__ = ["FORMATS", "Encoder", "archive_format", "encoder", "line_blocks"]
+__all__ = ["FORMATS", "Encoder", "archive_format", "encoder", "line_blocks", "number_of_messages"]
 
 FORMATS = ("jsonl", "parquet")
 """The formats, which are the suffixes of files; those of `jsonl` end in `.jsonl.gz`."""
@@ -70,6 +70,19 @@ def line_blocks(name: str, content: bytes) -> Iterator[list[bytes]]:
         OSError: the content is damaged; also EOFError, ValueError or zlib.error.
     """
     return _parquet_blocks(content) if name == "parquet" else _json_lines_blocks(content)
+
+
+def number_of_messages(name: str, content: bytes) -> int:
+    """Decode a file, and return the number of messages. See `line_blocks`."""
+    if name == "parquet":
+        _, parquet = _pyarrow()
+        file = parquet.ParquetFile(io.BytesIO(content))
+        return sum(batch.num_rows for batch in file.iter_batches(_ROWS))
+    number = 0
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as lines:
+        while block := lines.read(_BLOCK):
+            number += block.count(b"\n")
+    return number
 
 
 class _JsonLinesEncoder:

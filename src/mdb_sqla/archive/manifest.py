@@ -10,15 +10,16 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from mdb_sqla.archive.file_formats import FORMATS, line_blocks
+from mdb_sqla.archive.file_formats import FORMATS, line_blocks, number_of_messages
 from mdb_sqla.errors import ArchiveError, MessageStoreError
 
-__all__ = ["SUFFIX", "ArchiveFile", "category_folder", "checked_blocks", "parse"]
+__all__ = ["SUFFIX", "ArchiveFile", "category_folder", "check", "checked_blocks", "parse"]
 
 SUFFIX = ".manifest.json"
 VERSION = 1
@@ -96,29 +97,55 @@ def parse(path: str, content: bytes) -> ArchiveFile:
     return found
 
 
+def check(file: ArchiveFile, content: bytes) -> None:
+    """Check that the content of a file is what its manifest says.
+
+    Raises:
+        ArchiveError: the size, the checksum or the number of messages is another one.
+        InvalidArgument: a package that the format needs is missing.
+    """
+    _check_bytes(file, content)
+    with _decoding(file):
+        _check_number(file, number_of_messages(file.format, content))
+
+
 def checked_blocks(file: ArchiveFile, content: bytes) -> Iterator[list[bytes]]:
     """Yield the messages of a file as exported lines, in blocks of some megabytes.
 
     Raises:
-        ArchiveError: its content is not what the manifest says; raised before the first block, or
-            at the end if only the number of messages is wrong.
+        ArchiveError: as in `check`. Only a wrong number of messages is raised at the end.
+        InvalidArgument: a package that the format needs is missing.
     """
+    _check_bytes(file, content)
+    number = 0
+    with _decoding(file):
+        for block in line_blocks(file.format, content):
+            number += len(block)
+            yield block
+    _check_number(file, number)
+
+
+def _check_bytes(file: ArchiveFile, content: bytes) -> None:
     if len(content) != file.size:
         raise ArchiveError(f"{file.path} has {len(content):,} bytes instead of {file.size:,}")
     checksum = hashlib.sha256(content).hexdigest()
     if checksum != file.sha256:
         raise ArchiveError(f"{file.path} has checksum {checksum} instead of {file.sha256}")
-    number = 0
+
+
+def _check_number(file: ArchiveFile, number: int) -> None:
+    if number != file.messages:
+        raise ArchiveError(f"{file.path} has {number:,} messages instead of {file.messages:,}")
+
+
+@contextmanager
+def _decoding(file: ArchiveFile) -> Iterator[None]:
     try:
-        for block in line_blocks(file.format, content):
-            number += len(block)
-            yield block
+        yield
     except MessageStoreError:
         raise
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ArchiveError(f"{file.path} can't be decoded: {error}") from error
-    if number != file.messages:
-        raise ArchiveError(f"{file.path} has {number:,} messages instead of {file.messages:,}")
 
 
 def category_folder(category: str) -> str:

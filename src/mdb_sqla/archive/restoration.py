@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
@@ -17,6 +19,8 @@ from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.words.argument_checks import instance
 
 __all__ = ["Restored", "restore"]
+
+_T = TypeVar("_T")
 
 _RESTORE = select(functions.restore_messages(bindparam("category"), bindparam("lines")))
 _FINISH = select(functions.finish_restore(bindparam("category")))
@@ -79,20 +83,41 @@ def restore(
         for category, of_category in groupby(found, lambda file: file.category):
             result = Restored(category)
             # The newest first: what an older file has may have been erased since.
-            for file in reversed(list(of_category)):
-                _restore_file(connection, location, file, result)
-                if on_file is not None:
+            newest_first = list(of_category)[::-1]
+            for file, lines in _ahead(_blocks(location, newest_first)):
+                if lines is not None:
+                    _restore(connection, category, lines, result)
+                elif on_file is not None:
                     on_file(file)
             execute(connection, _FINISH, {"category": category}, WRITES)
             results.append(result)
     return results
 
 
-def _restore_file(
-    connection: Connection, location: Location, file: ArchiveFile, result: Restored
+def _restore(
+    connection: Connection, category: str, lines: Sequence[bytes], result: Restored
 ) -> None:
-    for block in checked_blocks(file, location.read(file.path)):
-        parameters = {"category": file.category, "lines": b"".join(block).decode()}
-        number: int = execute(connection, _RESTORE, parameters, WRITES)[0][0]
-        result.messages += number
-        result.stored += len(block) - number
+    parameters = {"category": category, "lines": b"".join(lines).decode()}
+    number: int = execute(connection, _RESTORE, parameters, WRITES)[0][0]
+    result.messages += number
+    result.stored += len(lines) - number
+
+
+def _blocks(
+    location: Location, found: Iterable[ArchiveFile]
+) -> Iterator[tuple[ArchiveFile, list[bytes] | None]]:
+    """Yield blocks of lines with their file, and None at the end of each file."""
+    for file in found:
+        for block in checked_blocks(file, location.read(file.path)):
+            yield file, block
+        yield file, None
+
+
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Get the next item in a thread, while the server is busy with the last one."""
+    end: Any = object()
+    with ThreadPoolExecutor(1) as executor:
+        coming = executor.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = executor.submit(next, items, end)
+            yield item

@@ -157,7 +157,5 @@ class _Done:
 def _progress(verb: str) -> Iterator[_Done]:
     """Show what was done so far if stderr is a terminal."""
     column = TextColumn("{task.description} {task.fields[done]}")
-    with Progress(
-        column, console=errors, transient=True, disable=not errors.is_terminal
-    ) as progress:
+    with Progress(column, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         yield _Done(bar, bar.add_task(verb, total=None, done=""))
