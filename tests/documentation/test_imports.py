@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mdb_sqla",
     "mdb_sqla.admin",
+    "mdb_sqla.archive",
     "mdb_sqla.embedded",
     "mdb_sqla.functions",
     "mdb_sqla.migrations",
