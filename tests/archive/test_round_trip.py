@@ -68,7 +68,7 @@ def test_a_file_of_lines_is_an_export(store: ArchivedStore, folder: Place) -> No
     before = store.exported()
     store.archive(folder)
     (path,) = folder.data_files()
-    assert path.startswith("category=order/00000000000000000001-00000000000000000008-")
+    assert path.startswith("category=order/000000000001-000000000008-")
     assert path.endswith(".jsonl.gz")
     assert gzip.decompress(folder.location.read(path)) == before
 

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 
 from mdb_sqla import Message, MessageStore
+from mdb_sqla.cli.options import output
+from tests.cli.in_process import run
 from tests.cli.test_mdb import mdb
 
 
@@ -36,12 +38,21 @@ def folder(database: URL, tmp_path: Path) -> str:
 def test_an_archive_is_listed(folder: str, database: URL) -> None:
     header, row = mdb("archive", "list", folder, url=database).stdout.splitlines()
     assert header.split() == ["category", "file", "global", "positions", "messages", "bytes"]
-    assert row.startswith("order     category=order/00000000000000000001-0000000")
+    assert row.startswith("order     category=order/000000000001-000000000003-")
     assert row.split()[2:6] == ["1", "to", "3", "3"]
     (file,) = json.loads(mdb("archive", "list", folder, "--json", url=database).stdout)
     assert (file["category"], file["messages"]) == ("order", 3)
     refused = mdb("archive", "list", folder, "--category", "other", url=database, code=2)
     assert refused.stderr == "mdb: The archive has no messages of category other\n"
+
+
+def test_a_list_fits_the_terminal(
+    folder: str, database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "width", 80)
+    done = run(["archive", "list", folder], {"COLUMNS": "80"})
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "messages          3\n" in done.stdout
 
 
 def test_an_archive_is_verified(folder: str, database: URL) -> None:

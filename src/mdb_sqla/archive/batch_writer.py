@@ -146,7 +146,7 @@ def archive_batch(
         number += len(found)
         _blocking(db, partial(encoded.add, found))
     content = _blocking(db, encoded.finish)
-    name = f"{written[0]:020}-{written[-1]:020}-{uuid4().hex[:8]}.{encoded.suffix}"
+    name = f"{written[0]:012}-{written[-1]:012}-{uuid4().hex[:8]}.{encoded.suffix}"
     file = ArchiveFile(
         path=f"{category_folder(category)}/{name}",
         category=category,
