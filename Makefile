@@ -16,7 +16,7 @@ PYTHONS := 3.12 3.13 3.14
 OLDEST_PYTHON := /usr/bin/python3.11
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 # Tests that start many servers and processes, or try things by chance.
-PROCESS_TESTS := tests/embedded tests/managed tests/standby tests/properties tests/testing \
+PROCESS_TESTS := tests/archive tests/embedded tests/managed tests/standby tests/properties tests/testing \
   tests/cli/test_old_names.py tests/cli/test_databases.py tests/cli/test_host_over_http.py tests/cli/test_dev.py \
   tests/cli/test_host_failure.py tests/cli/test_interruptions.py tests/cli/test_output.py tests/consumers/test_host.py \
   tests/migrations/installation/test_encodings.py tests/migrations/one_head/test_change_of_way.py \
