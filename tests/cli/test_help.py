@@ -18,7 +18,7 @@ import mdb_sqla.cli
 from tests.cli.in_process import run
 
 NARROW = {"COLUMNS": "80", "NO_COLOR": "1"}
-GROUPS = {("dead-letters",), ("retention",)}
+GROUPS = {("archive",), ("dead-letters",), ("retention",)}
 PANELS = {
     "Store": ["upgrade", "create-database", "clear", "lock-granularity"],
     "Messages": ["write", "print", "tail", "export", "import", "retention"],
