@@ -224,7 +224,7 @@ def test_an_async_engine(store: ArchivedStore, place: Place) -> None:
 def test_the_task_of_a_host(store: ArchivedStore, folder: Place) -> None:
     store.write("order-1", 3, days=9)
     store.policy("order", keep_age=DAY, archive=folder.url)
-    task = RetentionTask(3_600.0)
+    task = RetentionTask(3_600.0, [])
     job = task._job
     done = threading.Event()
 
