@@ -192,7 +192,8 @@ _CLEAN = text("""
         WHERE datname = current_database() AND pid <> pg_backend_pid();
       LOCK TABLE message_store.messages, message_store.dead_letters, message_store.consumers,
         message_store.consumer_slots, message_store.consumer_members, message_store.stream_heads,
-        message_store.deleted_positions, message_store.retention_policies, message_store.deletions;
+        message_store.deleted_positions, message_store.retention_policies, message_store.deletions,
+        message_store.subject_keys;
       IF pg_relation_size('message_store.messages') > 100000 THEN
         TRUNCATE message_store.messages;
       END IF;
@@ -205,6 +206,7 @@ _CLEAN = text("""
       DELETE FROM message_store.deleted_positions;
       DELETE FROM message_store.retention_policies;
       DELETE FROM message_store.deletions;
+      DELETE FROM message_store.subject_keys;
       PERFORM setval('message_store.messages_global_position_seq', 1, false);
       IF NOT EXISTS (
         SELECT FROM pg_namespace AS n WHERE nspname = 'public' AND nspacl IS NULL AND NOT EXISTS (

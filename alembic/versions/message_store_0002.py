@@ -1,4 +1,4 @@
-"""Retention: policies, the log of deletions, and streams that continue after them."""
+"""Retention and erasure: policies, the log of deletions, streams that continue, and keys."""
 
 from mdb_sqla.migrations import revision_support
 
@@ -6,7 +6,7 @@ revision = "message_store_0002"
 down_revision = "message_store_0001"
 branch_labels = None
 depends_on = None
-deletes = ("retention",)
+deletes = ("retention", "keys")
 
 _REPLACED = (
     "functions/stream_version",
@@ -25,12 +25,15 @@ def upgrade() -> None:
         "tables/deleted_positions",
         "tables/retention_policies",
         "tables/deletions",
+        "tables/subject_keys",
         "functions/check_deletions",
         "functions/lock_deletions",
         "functions/delete_messages",
         "functions/expired_messages",
         "functions/restore_messages",
         "functions/finish_restore",
+        "functions/erase_stream",
+        "functions/refuse_change",
         *_REPLACED,
         "steps/autovacuum",
         "steps/open_to_all",

@@ -27,6 +27,7 @@ __all__ = [
     "category",
     "check_deletions",
     "delete_messages",
+    "erase_stream",
     "expired_messages",
     "finish_restore",
     "get_category_messages",
@@ -170,6 +171,22 @@ def delete_messages(global_positions: Any, keep_versions: Any = None) -> Functio
     keep_versions = True if keep_versions is None else keep_versions
     return call(
         "delete_messages", _BIGINT, (global_positions, _POSITIONS), (keep_versions, Boolean())
+    )
+
+
+def erase_stream(stream_name: Any, reason: Any, whole: Any = None) -> TableValuedAlias:
+    """Erase the contents of a stream's messages, or delete the `whole` stream, and log it.
+
+    Returns one row: the number of messages, and the first and last of their global positions.
+    """
+    whole = False if whole is None else whole
+    return call(
+        "erase_stream", _TEXT, (stream_name, _TEXT), (reason, _TEXT), (whole, Boolean())
+    ).table_valued(
+        column("number", BigInteger),
+        column("first_global_position", BigInteger),
+        column("last_global_position", BigInteger),
+        name="erase_stream",
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Integer,
     Interval,
+    LargeBinary,
     MetaData,
     Numeric,
     Table,
@@ -42,6 +43,7 @@ __all__ = [
     "stream_heads",
     "stream_summary",
     "stream_type_summary",
+    "subject_keys",
     "type_category_summary",
     "type_stream_summary",
     "type_summary",
@@ -146,15 +148,27 @@ deletions = Table(
     "deletions",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("category", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="retention"),
+    Column("category", Text),
+    Column("stream_name", Text),
+    Column("subject", Text),
     Column("reason", Text, nullable=False),
     Column("archive", Text),
-    Column("messages", BigInteger, nullable=False),
-    Column("first_global_position", BigInteger, nullable=False),
-    Column("last_global_position", BigInteger, nullable=False),
+    Column("messages", BigInteger),
+    Column("first_global_position", BigInteger),
+    Column("last_global_position", BigInteger),
     Column("deleted_by", Text, nullable=False, server_default=func.session_user()),
     Column("started_at", Instant, nullable=False, server_default=func.clock_timestamp()),
     Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+)
+
+subject_keys = Table(
+    "subject_keys",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("key", LargeBinary),
+    Column("created_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("forgotten_at", Instant),
 )
 
 

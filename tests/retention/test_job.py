@@ -211,7 +211,8 @@ def test_the_log_of_deletions(store: Store) -> None:
     retention.run(store.engine, batch_size=2, on_batch=batches.append)
     assert batches == [2, 4]
     (row,) = store.rows(tables.deletions)
-    _, category, reason, archive, messages, first, last, _, started_at, updated_at = row
+    _, kind, category, _, _, reason, archive, messages, first, last, _, started_at, updated_at = row
+    assert kind == "retention"
     assert (category, reason) == ("order", "retention policy: keep for 1 d")
     assert archive is None
     assert (messages, first, last) == (5, 1, 5)
@@ -220,7 +221,7 @@ def test_the_log_of_deletions(store: Store) -> None:
     assert len(store.rows(tables.deletions)) == 1
     store.write("order-1", 1, days=9)
     retention.run(store.engine)
-    assert [row[4] for row in store.rows(tables.deletions)] == [5, 1]
+    assert [row[7] for row in store.rows(tables.deletions)] == [5, 1]
 
 
 def test_a_batch_that_fails_leaves_everything(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Administration of a store: databases, reports, consumers, verification, lock granularity."""
+"""Administration of a store: databases, reports, consumers, verification, locks, protection."""
 
 from mdb_sqla.admin.consumer_overview import (
     ConsumerOverview,
@@ -11,6 +11,7 @@ from mdb_sqla.admin.consumer_overview import (
 from mdb_sqla.admin.databases import create_database, delete_database
 from mdb_sqla.admin.granularity_switch import lock_granularity, set_lock_granularity
 from mdb_sqla.admin.message_removal import clear
+from mdb_sqla.admin.protection import is_protected, set_protection
 from mdb_sqla.admin.reports import REPORTS, Row, columns, report
 from mdb_sqla.admin.server_benchmark import Measured, benchmark
 from mdb_sqla.admin.store_summary import CategorySize, Size, Summary, summary
@@ -45,6 +46,7 @@ __all__ = [
     "delete_consumer",
     "delete_database",
     "holding_back",
+    "is_protected",
     "lag",
     "lock_granularity",
     "open_writers",
@@ -52,6 +54,7 @@ __all__ = [
     "report",
     "reset_consumer",
     "set_lock_granularity",
+    "set_protection",
     "skip",
     "summary",
     "verify",

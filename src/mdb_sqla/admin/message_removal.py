@@ -31,6 +31,7 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         PositionsExist: consumers have positions, and `reset_consumers` is False; roll back.
         StoreBusy: transactions that read or write did not end in time; roll back.
         InvalidArgument: `wait` is not positive, or the isolation level is not READ COMMITTED.
+        MessagesProtected: the messages are protected; see `set_protection`.
         StoreNotInstalled: the database has no store.
     """
     check_wait(wait)

@@ -28,6 +28,7 @@ _TABLES = {
     "deleted_positions",
     "retention_policies",
     "deletions",
+    "subject_keys",
     "mdb_sqla_version",
 }
 

@@ -15,6 +15,7 @@ from mdb_sqla.cli import (
     consumer_commands,
     database_commands,
     dead_letter_commands,
+    erasure_commands,
     host_command,
     message_commands,
     relay_command,
@@ -42,6 +43,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
         "recreate-database": database_commands.recreate_database,
         "clear": database_commands.clear,
         "lock-granularity": store_commands.granularity,
+        "protect": store_commands.protect,
     },
     "Messages": {
         "write": message_commands.write,
@@ -49,6 +51,8 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
         "tail": message_commands.tail,
         "export": transfer_commands.export_messages,
         "import": transfer_commands.import_messages,
+        "erase": erasure_commands.erase,
+        "forget": erasure_commands.forget,
     },
     "Consumers": {
         "host": host_command.run_host,

@@ -1,22 +1,23 @@
-"""Commands that install, upgrade and remove a store, and set its lock granularity."""
+"""Commands that install, upgrade and remove a store, and set its locks and its protection."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from mdb_sqla import migrations
 from mdb_sqla.admin import granularity_switch as locks
+from mdb_sqla.admin import protection
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, output
 from mdb_sqla.migrations.revision_file import write_revision
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.words.lock_granularity import LockGranularity
 
-__all__ = ["downgrade", "granularity", "revision", "upgrade"]
+__all__ = ["downgrade", "granularity", "protect", "revision", "upgrade"]
 
 
 def upgrade(
@@ -85,6 +86,13 @@ def downgrade(
             help="Also delete retention policies, the log of deletions, and stream positions.",
         ),
     ] = False,
+    delete_keys: Annotated[
+        bool,
+        typer.Option(
+            "--delete-keys",
+            help="Also delete the keys of subjects, without which encrypted data is unreadable.",
+        ),
+    ] = False,
 ) -> None:
     """Remove the store, unless that would delete data.
 
@@ -97,6 +105,7 @@ def downgrade(
             delete_messages=delete_messages,
             delete_consumers=delete_consumers,
             delete_retention=delete_retention,
+            delete_keys=delete_keys,
         )
         for revision in done:
             output.print(f"Reverted {revision}")
@@ -125,3 +134,30 @@ def granularity(
         if choice is not None:
             locks.set_lock_granularity(engine, choice, schema=schema, wait=wait)
         output.print(f"Writers lock the {locks.lock_granularity(engine, schema=schema)}.")
+
+
+def protect(
+    url: Url = None,
+    choice: Annotated[
+        Literal["on", "off"] | None,
+        typer.Argument(metavar="on|off", help="Omit to show whether it is on."),
+    ] = None,
+    schema: Schema = DEFAULT_SCHEMA,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Time-out for open transactions.")
+    ] = 60.0,
+) -> None:
+    """Protect messages from accidental changes.
+
+    While it is on, UPDATE, DELETE and TRUNCATE of messages are refused to everybody, and so is
+    `mdb clear`; `mdb retention run` and `mdb erase` still work. It guards against accidents, not
+    against an owner with intent. Setting it waits for open transactions, as `mdb lock-granularity`
+    does.
+
+    Example: mdb protect on
+    """
+    with connected(url) as engine:
+        if choice is not None:
+            protection.set_protection(engine, choice == "on", schema=schema, wait=wait)
+        state = "" if protection.is_protected(engine, schema=schema) else "not "
+        output.print(f"Messages are {state}protected from accidental changes.")

@@ -149,13 +149,19 @@ class Consumer:
             **settings.filters,
         )
 
-    def on(self, *types: str) -> Callable[[_H], _H]:
+    def on(self, *types: str, erased: bool = False) -> Callable[[_H], _H]:
         """Register the decorated handler for these message types; without types, for all others.
 
+        Args:
+            types: the message types.
+            erased: whether to call the handler with messages whose contents were erased, too. They
+                have no data and `is_erased`; by default, they are skipped.
+
         Raises:
-            InvalidArgument: a type is not a string, or already has a handler.
+            InvalidArgument: a type is not a string, or already has a handler; `erased` is not a
+                boolean.
         """
-        return self.handlers.on(*types)
+        return self.handlers.on(*types, erased=erased)
 
     def run(self, factory: sessionmaker[Session]) -> None:
         """Handle messages until `stop` is called from another thread or from a signal handler.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from mdb_sqla.errors import InvalidArgument, NoHandler
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
-from mdb_sqla.words.argument_checks import described, text
+from mdb_sqla.words.argument_checks import described, flag, text
 from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["Handler", "Handlers", "is_async"]
@@ -42,25 +42,32 @@ class Handlers:
         self._strict = strict
         self._by_type: dict[str, Handler] = {}
         self._of_any_type: Handler | None = None
+        self._with_erased: set[str | None] = set()  # types; None stands for all others
 
-    def on(self, *types: str) -> Callable[[_H], _H]:
+    def on(self, *types: str, erased: bool = False) -> Callable[[_H], _H]:
         """Return a decorator that registers a handler for these types. See `add`.
 
         Raises:
-            InvalidArgument: a type is not a string.
+            InvalidArgument: a type is not a string, or `erased` is not a boolean.
         """
+        flag("erased", erased)
         for each in types:
             # Checked here, because `@consumer.on` without parentheses never calls the decorator.
             text("message type", each)
 
         def add(handler: _H) -> _H:
-            self.add(handler, *types)
+            self.add(handler, *types, erased=erased)
             return handler
 
         return add
 
-    def add(self, handler: Handler, *types: str) -> None:
+    def add(self, handler: Handler, *types: str, erased: bool = False) -> None:
         """Register a handler for messages of these types; without types, for all others.
+
+        Args:
+            handler: the handler.
+            types: the message types.
+            erased: whether to call it with messages whose contents were erased, too.
 
         Raises:
             InvalidArgument: a type is not a string, or already has a handler; the handler is not
@@ -78,9 +85,14 @@ class Handlers:
             if type_ in self._by_type:
                 raise InvalidArgument(f"Messages of type {type_!r} already have a handler")
             self._by_type[type_] = handler
+        if erased:
+            self._with_erased.update(types or (None,))
 
     def find(self, message: StoredMessage) -> Handler | None:
         """Return the handler for a message, or None if the message is skipped.
+
+        A message whose contents were erased is skipped unless its handler accepts such messages:
+        a handler that looks for its data would fail.
 
         Raises:
             NoHandler: there is no handler, and the consumer is strict.
@@ -88,7 +100,13 @@ class Handlers:
         handler = self._by_type.get(message.type, self._of_any_type)
         if handler is None and self._strict:
             raise NoHandler(message)
-        return handler
+        return None if self.is_skipped(message) else handler
+
+    def is_skipped(self, message: StoredMessage) -> bool:
+        """Whether a message is skipped because its contents were erased."""
+        if not message.is_erased:
+            return False
+        return (message.type if message.type in self._by_type else None) not in self._with_erased
 
     def check_any(self, consumer: str) -> None:
         """Check that there is a handler: without one, the consumer would skip every message.

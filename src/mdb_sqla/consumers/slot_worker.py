@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Generator
@@ -24,7 +25,7 @@ from mdb_sqla.consumers.loop_operations import (
 )
 from mdb_sqla.consumers.retry_loop import Retrier
 from mdb_sqla.consumers.rewind_check import Anchor
-from mdb_sqla.consumers.run_control import Control, wait_if_paused
+from mdb_sqla.consumers.run_control import Control, log, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_position import SlotPosition
 from mdb_sqla.errors import HandlerFailed
@@ -76,6 +77,7 @@ class SlotProgress:
             replayed = yield from self._replay()
         confirmation, messages, settled = yield Transact(self._fetch)
         self.position.check(confirmation)
+        self._log_erased(messages)
         size = settings.max_in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
@@ -161,6 +163,17 @@ class SlotProgress:
         self.position.advance(Anchor.of(last))
         if calls or blocked:
             self.position.mark_saved()
+
+    def _log_erased(self, messages: list[StoredMessage]) -> None:
+        erased = [each.global_position for each in messages if self._handlers.is_skipped(each)]
+        if erased:
+            values = len(erased), erased[0], erased[-1]
+            log(
+                logging.INFO,
+                self.claim.consumer,
+                "skips %d erased messages, from %d to %d",
+                *values,
+            )
 
     def _final_failures(
         self, failure: HandlerFailed, operation: Deliver, messages: list[StoredMessage]

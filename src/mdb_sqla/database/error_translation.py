@@ -26,6 +26,7 @@ _KINDS: dict[str, type[errors.Refusal]] = {
     "duplicate_message_id": errors.DuplicateMessageId,
     "invalid_consumer_group": errors.InvalidConsumerGroup,
     "invalid_correlation": errors.InvalidCorrelation,
+    "messages_protected": errors.MessagesProtected,
     "not_a_category": errors.NotACategory,
     "not_a_stream": errors.NotAStream,
     "read_not_exact": errors.ReadNotExact,
@@ -67,11 +68,12 @@ _MISSING = {"42883", "42P01", "42704"}
 
 _STORE_NAME = (
     r"(acquire_lock|cardinal_id|category|check_deletions|deleted_positions|deletions"
-    r"|delete_messages|expired_messages|finish_restore|get_(\w+_)?messages?|hash_64|id|is_category"
-    r"|last_global_position|lock_deletions|restore_messages|retention_policies|stream_heads"
+    r"|delete_messages|erase_stream|expired_messages|finish_restore|get_(\w+_)?messages?|hash_64|id"
+    r"|is_category|last_global_position|lock_deletions|restore_messages|retention_policies"
+    r"|stream_heads|subject_keys"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
-    r"|message_store_version|messages|prepare_copy|settled_position|stream_version|write_messages?"
-    r"|\w+_summary)\b"
+    r"|message_store_version|messages|prepare_copy|refuse_change|settled_position|stream_version"
+    r"|write_messages?|\w+_summary)\b"
 )
 _STORE_OBJECT = re.compile(rf"\.{_STORE_NAME}")
 _IN_STORE_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_STORE_NAME}\(')

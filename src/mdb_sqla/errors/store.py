@@ -14,6 +14,7 @@ __all__ = [
     "DuplicateMessageId",
     "InvalidConsumerGroup",
     "InvalidCorrelation",
+    "MessagesProtected",
     "NotACategory",
     "NotAStream",
     "NotCommitted",
@@ -167,6 +168,13 @@ class TransactionConflict(Refusal):
 
 class ReadNotExact(Refusal):
     """The read could skip messages: use isolation level READ COMMITTED, on the primary."""
+
+
+class MessagesProtected(Refusal):
+    """UPDATE, DELETE or TRUNCATE of messages while they are protected. Nothing was changed.
+
+    Turn the protection off with `mdb protect off`, or with `mdb_sqla.admin.set_protection`.
+    """
 
 
 class RestoreRefused(Refusal):

@@ -97,6 +97,7 @@ def downgrade(
     delete_messages: bool = False,
     delete_consumers: bool = False,
     delete_retention: bool = False,
+    delete_keys: bool = False,
     roles: bool = False,
 ) -> list[str]: ...
 @overload
@@ -108,6 +109,7 @@ def downgrade(
     delete_messages: bool = False,
     delete_consumers: bool = False,
     delete_retention: bool = False,
+    delete_keys: bool = False,
 ) -> list[str]: ...
 def downgrade(
     target: str | Engine | Connection,
@@ -117,6 +119,7 @@ def downgrade(
     delete_messages: bool = False,
     delete_consumers: bool = False,
     delete_retention: bool = False,
+    delete_keys: bool = False,
     roles: bool = False,
 ) -> list[str]:
     """Remove the store, and its schema if `upgrade` created it and it contains nothing else.
@@ -132,6 +135,8 @@ def downgrade(
         delete_retention: whether the state of retention may be deleted: policies, the log of
             deletions, and the positions from which streams continue after their messages were
             deleted.
+        delete_keys: whether the keys of subjects may be deleted. What is encrypted with them can't
+            be read any more.
         roles: whether `upgrade` was called with `roles`. Only needed for the script that `--sql`
             writes, because a script can't look it up.
 
@@ -148,6 +153,7 @@ def downgrade(
         "messages": delete_messages,
         "consumers": delete_consumers,
         "retention": delete_retention,
+        "keys": delete_keys,
     }
     may_delete = frozenset(kind for kind in DELETABLE if may[kind])
     if isinstance(target, str):

@@ -37,11 +37,12 @@ __all__ = [
 SCHEMA_OPTION = "message_store_schema"
 """The option in `alembic.ini` or `[tool.alembic]` with the schema of the store."""
 
-DELETABLE = ("messages", "consumers", "retention")
+DELETABLE = ("messages", "consumers", "retention", "keys")
 """What a downgrade deletes only if it is allowed to: messages; the state of consumers, which is
-their positions, members, dead letters and registrations; and that of retention, which is its
-policies, the log of deletions, and the positions from which streams continue after their messages
-were deleted. On Alembic's command line, allow it with `-x delete_messages=yes`.
+their positions, members, dead letters and registrations; that of retention, which is its policies,
+the log of deletions, and the positions from which streams continue after their messages were
+deleted; and the keys of subjects, with which personal data is encrypted. On Alembic's command line,
+allow it with `-x delete_messages=yes`.
 """
 
 

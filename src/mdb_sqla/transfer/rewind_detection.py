@@ -17,6 +17,7 @@ __all__ = ["Mark", "marks_up_to", "stored"]
 
 
 _deleted = tables.deleted_positions
+_log = tables.deletions
 
 
 class Mark(NamedTuple):
@@ -64,9 +65,9 @@ def marks_up_to(db: Database, end: int, stream_name: StreamName | None) -> list[
 
 
 def stored(db: Database, marks: Sequence[Mark]) -> list[Mark]:
-    """Return the marks whose messages still exist at their positions, or were deleted by a policy.
+    """Return the marks whose messages still exist at their positions, or were deleted on purpose.
 
-    A store that records a deletion up to a mark is newer than the mark.
+    A store that records the deletion, by a policy or an erasure, is newer than the mark.
     """
     column = tables.messages.c
     places = [(mark.global_position, mark.id) for mark in marks]
@@ -76,9 +77,16 @@ def stored(db: Database, marks: Sequence[Mark]) -> list[Mark]:
     if all(mark.id in left for mark in marks):
         return list(marks)
     rows = execute(db, select(_deleted.c.category, _deleted.c.global_position), {}, tables.messages)
-    deleted = {row.category: row.global_position for row in rows}
+    ranges = [(row.category, 0, row.global_position) for row in rows]
+    statement = select(_log.c.category, _log.c.first_global_position, _log.c.last_global_position)
+    rows = execute(db, statement.where(_log.c.kind == "stream"), {}, tables.messages)
+    ranges += [(row.category, row.first_global_position, row.last_global_position) for row in rows]
     return [
         mark
         for mark in marks
-        if mark.id in left or mark.global_position <= deleted.get(mark.category, 0)
+        if mark.id in left
+        or any(
+            category == mark.category and first <= mark.global_position <= last
+            for category, first, last in ranges
+        )
     ]

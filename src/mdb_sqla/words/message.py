@@ -20,6 +20,7 @@ __all__ = ["Message", "MessagePosition", "Metadata", "StoredMessage"]
 
 
 _PROPAGATED = ("correlationStreamName", "replyStreamName", "properties")
+_ERASED = {"erased": True}
 
 
 class Metadata(TypedDict, total=False):
@@ -51,6 +52,11 @@ class StoredMessage(NamedTuple):
     data: Any
     metadata: Metadata
     time: datetime
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the data and metadata of this message were erased with `erase_stream`."""
+        return self.metadata == _ERASED and self.data == {}
 
     def derived_id(self, name: str) -> UUID:
         """Return a deterministic id for an effect of this message.

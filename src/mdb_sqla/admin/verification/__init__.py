@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import tables
+from mdb_sqla.admin.protection import has_protection
 from mdb_sqla.admin.verification import data_rules
 from mdb_sqla.admin.verification.schema_differences import SEQUENCE, Difference, differences
 from mdb_sqla.admin.verification.schema_structure import Structure, expected, found
@@ -128,6 +129,8 @@ def _check_data(
         return
     yield from data_rules.sequence(connection, name)
     result.checked.append("Sequence of global positions")
+    protection = "on" if has_protection(connection) else "off"
+    result.checked.append(f"Protection of messages from accidental changes: {protection}")
     if ("table", "consumer_slots") in store.parts:
         yield from data_rules.consumers(connection, name)
         result.checked.append("Positions of consumers")

@@ -1,5 +1,5 @@
--- Refuses a downgrade that would delete messages, what consumers have stored, or what retention has, without permission. It runs before the
--- first step, while the tables of later steps still exist; tables of other steps may be gone.
+-- Refuses a downgrade that would delete messages, what consumers or retention have stored, or the keys of subjects, without
+-- permission. It runs before the first step, while the tables of later steps still exist; tables of other steps may be gone.
 DO $do$
 DECLARE
   _kind text;
@@ -21,7 +21,8 @@ BEGIN
       ('messages', 'messages', 'messages'),
       ('retention', 'stream_heads', 'positions of deleted messages'),
       ('retention', 'retention_policies', 'retention policies'),
-      ('retention', 'deletions', 'log entries of deletions')
+      ('retention', 'deletions', 'log entries of deletions'),
+      ('keys', 'subject_keys', 'keys of subjects')
   LOOP
     _table := to_regclass({schema_literal} || '.' || _name);
     CONTINUE WHEN _table IS NULL OR _kind <> ALL ({kinds});

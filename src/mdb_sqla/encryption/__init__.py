@@ -1,0 +1,3 @@
+"""Encryption."""
+
+__all__: list[str] = []
