@@ -14,8 +14,10 @@ from mdb_sqla.admin import (
     benchmark,
     create_database,
     delete_database,
+    is_protected,
     lock_granularity,
     set_lock_granularity,
+    set_protection,
     verify,
 )
 
@@ -23,8 +25,10 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "benchmark": benchmark,
     "create_database": create_database,
     "delete_database": delete_database,
+    "is_protected": is_protected,
     "lock_granularity": lock_granularity,
     "set_lock_granularity": lambda engine: set_lock_granularity(engine, "stream"),
+    "set_protection": lambda engine: set_protection(engine, True),
     "verify": verify,
 }
 
