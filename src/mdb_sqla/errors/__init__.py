@@ -22,6 +22,7 @@ from mdb_sqla.errors.consumers import (
     SlotLost,
     Unavailable,
 )
+from mdb_sqla.errors.encryption import DecryptionFailed, NoSubjectKey, SubjectForgotten
 from mdb_sqla.errors.store import (
     ArchiveError,
     ConditionNotActivated,
@@ -53,6 +54,7 @@ __all__ = [
     "ConditionNotActivated",
     "ConsumerAhead",
     "DataExists",
+    "DecryptionFailed",
     "DuplicateMessageId",
     "HandlerFailed",
     "HttpUnavailable",
@@ -70,6 +72,7 @@ __all__ = [
     "NoHandler",
     "NoReply",
     "NoReplyStream",
+    "NoSubjectKey",
     "NotACategory",
     "NotAStream",
     "NotCommitted",
@@ -83,6 +86,7 @@ __all__ = [
     "StoreBusy",
     "StoreNotInstalled",
     "StoreRewound",
+    "SubjectForgotten",
     "TooManyLocks",
     "TransactionConflict",
     "Unavailable",
