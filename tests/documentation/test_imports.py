@@ -17,6 +17,8 @@ PUBLIC = {
     "mdb_sqla.admin",
     "mdb_sqla.archive",
     "mdb_sqla.embedded",
+    "mdb_sqla.encryption",
+    "mdb_sqla.erasure",
     "mdb_sqla.functions",
     "mdb_sqla.migrations",
     "mdb_sqla.relay",
