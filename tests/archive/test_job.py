@@ -45,7 +45,7 @@ def test_the_log_names_the_archive(store: ArchivedStore, folder: Place) -> None:
     store.archive(folder, batch_size=2)
     store.write("order-1", 1, days=9)
     store.archive(folder, archive=None)
-    log = [(row[2], row[3], row[4]) for row in store.rows(tables.deletions)]
+    log = [row[5:8] for row in store.rows(tables.deletions)]
     assert log == [
         (f"retention policy: keep for 1 d; archive to {folder.url}", folder.url, 3),
         ("retention policy: keep for 1 d", None, 1),
@@ -61,7 +61,7 @@ def test_a_policy_that_changes_during_a_run(store: ArchivedStore, folder: Place)
             job.step(connection)
         if len(store.left()) == 3:
             store.policy("order", keep_age=DAY, archive=folder.url)
-    log = [(row[3], *row[4:7]) for row in store.rows(tables.deletions)]
+    log = [row[6:10] for row in store.rows(tables.deletions)]
     assert log == [(None, 2, 1, 2), (folder.url, 3, 3, 5)]
 
 

@@ -70,7 +70,7 @@ def test_unknown_formats(store: ArchivedStore, archive_format: Any) -> None:
 def test_a_policy_keeps_them(store: ArchivedStore) -> None:
     policy = store.policy("order", keep_last=1, archive="s3://b/x", archive_format="parquet")
     assert policy == RetentionPolicy("order", None, 1, True, "s3://b/x", "parquet")
-    assert str(policy) == "the last 1 of each stream; archive to s3://b/x"
+    assert str(policy) == "the last message of each stream; archive to s3://b/x"
     with store.engine.connect() as connection:
         assert policies(connection) == [policy]
     store.policy("order", keep_last=1)

@@ -79,7 +79,7 @@ class RetentionTask:
                 yield Pause(min(left, _LONGEST_PAUSE))
 
     def _look_for_consumers(self, session: Session) -> None:
-        self._unregistered -= {reader.consumer for reader in readers(session, None, ())}
+        self._unregistered -= {reader.consumer for reader in readers(session, None)}
 
     def _job(self) -> Generator[Operation, Any, None]:
         job = Job(wait=False)

@@ -1,7 +1,8 @@
 """How long the messages of each category are kept, and the job that deletes the others."""
 
+from mdb_sqla.retention.category_deletion import CategoryDeletion
 from mdb_sqla.retention.holds import Hold
-from mdb_sqla.retention.job import CategoryDeletion, plan, run, run_async
+from mdb_sqla.retention.job_run import plan, run, run_async
 from mdb_sqla.retention.policy import RetentionPolicy, delete_policy, policies, set_policy
 
 __all__ = [

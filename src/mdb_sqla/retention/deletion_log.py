@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
-
 from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mdb_sqla.database.execution import WRITES, Database, execute
+from mdb_sqla.retention.category_deletion import Batch
 from mdb_sqla.retention.policy import RetentionPolicy
 from mdb_sqla.tables import deleted_positions as marks
 from mdb_sqla.tables import deletions
 
-__all__ = ["Batch", "DeletionLog"]
-
-
-class Batch(NamedTuple):
-    """The messages of a transaction of the job.
-
-    Attributes:
-        number: the number of messages.
-        first_global_position: the first of their global positions; None if there are none.
-        last_global_position: the last of their global positions.
-        first_time: the earliest of their times; None if Python can't represent it.
-        last_time: the latest of their times.
-    """
-
-    number: int
-    first_global_position: int | None
-    last_global_position: int | None
-    first_time: datetime | None
-    last_time: datetime | None
+__all__ = ["DeletionLog"]
 
 
 class DeletionLog:

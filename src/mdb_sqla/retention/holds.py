@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from sqlalchemy import any_, case, func, literal, or_, select
@@ -49,7 +48,7 @@ class Hold(NamedTuple):
         return f"consumer {self.consumer} is at {self.position or 0:,}"
 
 
-def readers(db: Database, category: str | None, ignored: Collection[str]) -> list[Reader]:
+def readers(db: Database, category: str | None) -> list[Reader]:
     """Return the registered consumers that read a category, or all for None, by name.
 
     A consumer that has a position, but has not registered what it reads, may read anything. A slot
@@ -79,8 +78,7 @@ def readers(db: Database, category: str | None, ignored: Collection[str]) -> lis
         .group_by(names.c.consumer, consumers.c.start)
         .order_by(names.c.consumer)
     )
-    rows = execute(db, statement, {}, WRITES)
-    return [Reader._make(row) for row in rows if row.consumer not in ignored]
+    return [Reader._make(row) for row in execute(db, statement, {}, WRITES)]
 
 
 def dead_letters(db: Database, category: str) -> list[Hold]:
