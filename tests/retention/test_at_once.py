@@ -25,7 +25,7 @@ def test_jobs_at_once_delete_each_message_once(store: Store) -> None:
     assert sum(deleted) == 200
     assert store.left() == []
     assert sorted(store.rows(tables.stream_heads)) == [(f"order-{n}", 49) for n in range(4)]
-    assert sum(row[3] for row in store.rows(tables.deletions)) == 200
+    assert sum(row[7] for row in store.rows(tables.deletions)) == 200
     assert store.is_sound()
 
 

@@ -184,7 +184,7 @@ def test_two_hosts_at_once(store: Store, caplog: pytest.LogCaptureFixture) -> No
             each.result()
 
     assert errors_of(caplog) == []
-    assert sum(row[3] for row in store.rows(tables.deletions)) == written
+    assert sum(row[7] for row in store.rows(tables.deletions)) == written
     assert {handled(store, name) for name in ("billing", "shipping")} == {written}
     assert store.is_sound()
 
