@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from mdb_sqla import (
+    DataExists,
     DecryptionFailed,
     InvalidArgument,
     Message,
@@ -214,6 +215,18 @@ def test_another_schema(shop: Shop) -> None:
             ).find_key("ada")
     finally:
         migrations.downgrade(shop.engine, schema="events", delete_keys=True, delete_retention=True)
+
+
+def test_a_downgrade_keeps_them_unless_it_is_allowed(engine: Engine) -> None:
+    keys = KeyTable(engine, MASTER)
+    keys.create_key("ada")
+    with pytest.raises(DataExists, match=r"would delete .*: keys of subjects \(1\)") as refused:
+        migrations.downgrade(engine, delete_messages=True, delete_retention=True)
+    assert "delete_keys=True" in refused.value.__notes__[0]
+    assert keys.find_key("ada") is not None
+    migrations.downgrade(engine, delete_keys=True)
+    with pytest.raises(StoreNotInstalled):
+        keys.find_key("ada")
 
 
 ROLE = f"mdb_sqla_keys_{os.getpid()}"

@@ -70,9 +70,11 @@ def test_the_package_imports_only_what_it_needs(name: str) -> None:
     assert run(f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
 
 
-@pytest.mark.parametrize("name", ["faststream", "pydantic", "nats", "aio_pika", "aiokafka"])
-def test_only_a_relay_needs_its_broker(name: str) -> None:
-    modules = "mdb_sqla.cli, mdb_sqla.relay.inbox"
+@pytest.mark.parametrize(
+    "name", ["faststream", "pydantic", "nats", "aio_pika", "aiokafka", "cryptography", "cachetools"]
+)
+def test_only_what_needs_an_extra_imports_it(name: str) -> None:
+    modules = "mdb_sqla.cli, mdb_sqla.erasure, mdb_sqla.relay.inbox"
     code = f"import sys, {modules}; mdb_sqla.cli._app(); print({name!r} in sys.modules)"
     assert run(code).strip() == "False"
 
