@@ -96,6 +96,20 @@ def test_everything_about_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert settings.retry_policy.max_interval == 5.0
 
 
+def test_a_relay_that_starts_with_what_is_left(tmp_path: Path) -> None:
+    told = read(tmp_path, f'[relays.orders]\nstart = "earliest"\n{NATS}')
+
+    assert told.relays["orders"].relay("orders")._settings.skips_deleted
+
+
+@pytest.mark.parametrize("start", ["-1", '"latest"', "true"])
+def test_a_start_that_is_none(tmp_path: Path, start: str) -> None:
+    told = read(tmp_path, f"[relays.orders]\nstart = {start}\n{NATS}")
+
+    with pytest.raises(InvalidRelayConfig, match="relays.orders: start must be an integer"):
+        told.relays["orders"].relay("orders")
+
+
 WRONG: list[Any] = [
     ("", "relays: Field required"),
     ("url = 7\n" + NATS, "url: Input should be a valid string"),
