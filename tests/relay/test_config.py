@@ -106,7 +106,7 @@ def test_a_relay_that_starts_with_what_is_left(tmp_path: Path) -> None:
 def test_a_start_that_is_none(tmp_path: Path, start: str) -> None:
     told = read(tmp_path, f"[relays.orders]\nstart = {start}\n{NATS}")
 
-    with pytest.raises(InvalidRelayConfig, match="relays.orders: start must be an integer"):
+    with pytest.raises(InvalidRelayConfig, match=r"relays\.orders: start must be an integer"):
         told.relays["orders"].relay("orders")
 
 
