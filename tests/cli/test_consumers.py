@@ -3,7 +3,7 @@ from __future__ import annotations
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, migrations
+from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, migrations, retention
 from mdb_sqla.admin.consumer_overview import consumers
 from mdb_sqla.consumers.group import Membership
 from mdb_sqla.consumers.registry import Reads, registered
@@ -196,3 +196,25 @@ def test_the_transaction_is_left_as_it_was(engine: Engine) -> None:
         consumers(connection)
         MessageStore(connection).write("account-1", Message("Opened"))
         assert connection.scalar(text("SHOW enable_seqscan")) == "on"
+
+
+def test_messages_that_were_deleted_before_it_handled_them(engine: Engine) -> None:
+    write(engine.url, ("account-1", "Opened"), ("account-1", "Opened"), ("shop-1", "Opened"))
+    catch_up(engine, "billing", "account")
+    catch_up(engine, "shipping", "shop")
+    with engine.begin() as connection:
+        retention.set_policy(connection, "account", keep_last=1)
+    retention.run(engine)
+    assert "not handled" not in mdb("consumers", url=engine.url).stdout
+    mdb("reset-consumer", "billing", url=engine.url)
+    mdb("reset-consumer", "shipping", url=engine.url)
+
+    assert (
+        "billing has not handled messages that were deleted: messages of its categories "
+        "up to 1 are missing\n"
+    ) in mdb("consumers", url=engine.url).stdout
+    billing, shipping = told("consumers", url=engine.url)["consumers"]
+    assert (billing["deleted_up_to"], billing["has_missed_messages"]) == (1, True)
+    assert (shipping["deleted_up_to"], shipping["has_missed_messages"]) == (0, False)
+    assert told("summary", url=engine.url)["deleted"] == 1
+    assert "deleted           1 message\n" in mdb("summary", url=engine.url).stdout

@@ -177,6 +177,9 @@ def test_another_schema(empty_database: URL) -> None:
 def test_dead_rows(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine.begin() as connection:
         fill(connection)
+        connection.execute(
+            text("ALTER TABLE message_store.messages SET (autovacuum_enabled = false)")
+        )
         connection.execute(text("DELETE FROM message_store.messages WHERE position < 10"))
         connection.execute(text("SELECT pg_stat_force_next_flush()"))
     engine.dispose()

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mdb_sqla import functions
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
+from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.registry import Reads, registered
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
@@ -76,6 +77,8 @@ class ConsumerOverview:
         slots: its slots, with their positions.
         members: the current members of its group, by name.
         dead_letters: the number of its dead letters.
+        deleted_up_to: the global position up to which a retention policy has deleted messages of
+            its categories; 0 if none were deleted, or if `reads` is None.
     """
 
     name: str
@@ -84,6 +87,16 @@ class ConsumerOverview:
     slots: tuple[Slot, ...]
     members: tuple[Member, ...]
     dead_letters: int
+    deleted_up_to: int
+
+    @property
+    def has_missed_messages(self) -> bool:
+        """Whether messages that it has not handled were deleted.
+
+        It stops with `MessagesDeleted` when it reads, unless it starts at `"earliest"`.
+        """
+        start = 0 if self.reads is None else max(self.reads.start - 1, 0)
+        return min((slot.position for slot in self.slots), default=start) < self.deleted_up_to
 
 
 def consumers(db: Database) -> list[ConsumerOverview]:
@@ -207,7 +220,13 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
         for row in execute(db, statement.order_by(members.c.member), {}, WRITES)
     )
     dead_letters = count_dead_letters(db, name)
-    return ConsumerOverview(name, reads, _lag(db, name, reads), of_slots, of_members, dead_letters)
+    deleted = 0
+    if reads is not None:
+        parameters = {"read_categories": reads.categories}
+        deleted = execute(db, select(deleted_up_to()), parameters, WRITES)[0][0]
+    return ConsumerOverview(
+        name, reads, _lag(db, name, reads), of_slots, of_members, dead_letters, deleted
+    )
 
 
 def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:

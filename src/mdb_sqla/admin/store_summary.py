@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Executable, cast, func, select
+from sqlalchemy import BigInteger, Executable, cast, func, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from mdb_sqla import functions
@@ -25,7 +25,7 @@ from mdb_sqla.database.execution import (
 )
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.categories import categories as categories_of_store
-from mdb_sqla.tables import messages
+from mdb_sqla.tables import deletions, messages
 
 __all__ = ["CategorySize", "Size", "Summary", "summary"]
 
@@ -37,6 +37,12 @@ _DEAD_SHARE = 0.25
 _MANY_DEAD_ROWS = 50_000
 
 _position = messages.c.global_position
+_DELETED = func.coalesce(
+    select(cast(func.sum(deletions.c.messages), BigInteger))
+    .where(deletions.c.kind.in_(["retention", "stream"]))
+    .scalar_subquery(),
+    0,
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Summary:
         dead_rows: an estimate of the deleted or updated rows whose space is not reusable until the
             next vacuum.
         messages: the number of messages.
+        deleted: the number of messages that retention policies and erasures have deleted; None if
+            the role may not read the log of deletions.
         streams: the number of streams.
         every: the sampling interval: to count messages and streams, in total and by category, one
             in this many global positions was read. If it is 1, the numbers are exact.
@@ -86,6 +94,7 @@ class Summary:
     size: Size
     dead_rows: int
     messages: int
+    deleted: int | None
     streams: int
     every: int
     categories: int
@@ -164,6 +173,7 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
         size=_size(db),
         dead_rows=_dead_rows(db),
         messages=sum(row.messages for row in of_categories),
+        deleted=_deleted(db),
         streams=round(sum(row.streams for row in of_categories)),
         every=sample.every,
         categories=min(number, _MAX_CATEGORIES),
@@ -188,6 +198,12 @@ def _size(db: Database) -> Size:
     table = cast(qualified(connection_of(db), messages.name), REGCLASS)
     sizes = func.pg_relation_size, func.pg_indexes_size, func.pg_total_relation_size
     return Size(*_row(db, select(*(size(table) for size in sizes))))
+
+
+def _deleted(db: Database) -> int | None:
+    table = qualified(connection_of(db), deletions.name)
+    (is_permitted,) = _row(db, select(func.has_table_privilege(table, "SELECT")))
+    return _row(db, select(_DELETED))[0] if is_permitted else None
 
 
 def _dead_rows(db: Database) -> int:

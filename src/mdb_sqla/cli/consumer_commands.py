@@ -149,6 +149,14 @@ def _print_notes(found: list[ConsumerOverview]) -> None:
         output.print("\n? unknown: the consumer has not started yet")
     if any(_has_condition(consumer) for consumer in found):
         output.print("\n<= at most: the consumer also has an SQL condition, which is not counted")
+    for consumer in found:
+        if consumer.has_missed_messages:
+            output.print()
+            missed = (
+                f"{consumer.name} has not handled messages that were deleted: messages of its "
+                f"categories up to {consumer.deleted_up_to:,} are missing"
+            )
+            print_paragraph(output, shown(missed), indent="")
 
 
 def _categories(consumer: ConsumerOverview) -> str:
@@ -197,4 +205,6 @@ def _as_dict(consumer: ConsumerOverview) -> dict[str, Any]:
         "slots": [slot._asdict() for slot in consumer.slots],
         "members": [asdict(member) for member in consumer.members],
         "dead_letters": consumer.dead_letters,
+        "deleted_up_to": consumer.deleted_up_to,
+        "has_missed_messages": consumer.has_missed_messages,
     }

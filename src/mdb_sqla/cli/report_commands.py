@@ -133,6 +133,8 @@ def _print_store(found: Summary) -> None:
         "growth": f"~{found.messages_per_day:,.0f} messages/day, "
         f"~{byte_size(found.bytes_per_day)}/day ({len(found.days) - 1}-day average)",
     }
+    if found.deleted:
+        facts["deleted"] = plural(found.deleted, "message")
     if found.dead_rows:
         facts["dead rows"] = f"~{found.dead_rows:,}"
     print_facts(output, facts)
