@@ -30,7 +30,9 @@ def folder(database: URL, tmp_path: Path) -> str:
         *("retention", "set", "order", "--keep-age", "1d", "--archive", str(tmp_path)),
         url=database,
     )
-    assert done.stdout == f"Messages of order are kept for 1 d; archive to {tmp_path}.\n"
+    assert done.stdout == (
+        f"Set the retention policy of order: keep for 1 d; archive to {tmp_path}.\n"
+    )
     assert "deleted 3 messages" in mdb("retention", "run", url=database).stdout
     return str(tmp_path)
 

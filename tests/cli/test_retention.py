@@ -72,8 +72,17 @@ def test_policies_as_json(database: URL) -> None:
             "keep_age": None,
             "keep_last": None,
             "keep_versions": False,
+            "archive": None,
+            "archive_format": "jsonl",
         },
-        {"category": "order", "keep_age": 129_600.0, "keep_last": 5, "keep_versions": True},
+        {
+            "category": "order",
+            "keep_age": 129_600.0,
+            "keep_last": 5,
+            "keep_versions": True,
+            "archive": None,
+            "archive_format": "jsonl",
+        },
     ]
 
 

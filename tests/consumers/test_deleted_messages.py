@@ -45,8 +45,9 @@ def test_a_new_consumer_stops(application: Application, billing: Consumer) -> No
     with pytest.raises(
         MessagesDeleted,
         match=r"Consumer 'billing' is at global position 0 in slot 0, but messages of its "
-        r"categories up to 3 were deleted by a retention policy\. Choose where it continues with "
-        r"`mdb reset-consumer --start 4`, or pass start=\"earliest\"",
+        r"categories up to 3 were deleted by a retention policy\. To handle the messages that are "
+        r"left, pass start=\"earliest\" to the consumer; to continue after them, run mdb "
+        r"reset-consumer billing --start 4",
     ) as error:
         application.catch_up(billing)
     assert (error.value.position, error.value.deleted_up_to) == (0, 3)

@@ -17,7 +17,7 @@ def writer(client: Client) -> Client:
     """A client that may select and insert, draw positions and look at the last one."""
     for grant in (
         "USAGE ON SCHEMA message_store",
-        "SELECT, INSERT ON message_store.messages",
+        "SELECT, INSERT ON message_store.messages, message_store.stream_heads",
         "USAGE, SELECT ON SEQUENCE message_store.messages_global_position_seq",
     ):
         client.execute(f"GRANT {grant} TO shop_of_the_test")
@@ -31,7 +31,7 @@ def reader(client: Client) -> Client:
     client.write("account-1")
     for grant in (
         "USAGE ON SCHEMA message_store",
-        "SELECT ON message_store.messages",
+        "SELECT ON message_store.messages, message_store.stream_heads",
         "SELECT ON SEQUENCE message_store.messages_global_position_seq",
     ):
         client.execute(f"GRANT {grant} TO shop_of_the_test")

@@ -190,7 +190,7 @@ def test_an_id_that_row_level_security_hides_is_a_duplicate(
     for statement in (
         f"CREATE ROLE {role}",
         f"GRANT USAGE ON SCHEMA message_store TO {role}",
-        f"GRANT SELECT, INSERT ON message_store.messages TO {role}",
+        f"GRANT SELECT, INSERT ON message_store.messages, message_store.stream_heads TO {role}",
         f"GRANT USAGE, SELECT ON SEQUENCE message_store.messages_global_position_seq TO {role}",
         "ALTER TABLE message_store.messages ENABLE ROW LEVEL SECURITY",
         "CREATE POLICY visible ON message_store.messages USING (stream_name !~ 'hidden')",
