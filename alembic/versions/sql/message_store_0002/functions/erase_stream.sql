@@ -28,9 +28,7 @@ BEGIN
   -- Writers to the stream are either done, and the statements below see what they wrote, or write after this.
   PERFORM {schema}.lock_streams(ARRAY[erase_stream.stream_name]);
   -- The retention job deletes in another order.
-  PERFORM pg_advisory_xact_lock(
-    hashtextextended('mdb_sqla:delete_messages', {schema_literal.messages}::regclass::oid::bigint)
-  );
+  PERFORM {schema}.lock_deletions();
 
   IF whole THEN
     -- A consumer that adds a dead letter saves its position afterwards, which it can't once the message is gone. So it is

@@ -1,5 +1,5 @@
 -- Completes a restore of messages of a category: checks that they join what is left of their streams, and records what is
--- still deleted.
+-- still deleted. Subqueries are scalar or lateral, and so look up each stream: the statistics lag behind.
 --
 -- Where versions are forgotten, or a stream has no messages left, what was deleted is not known exactly. Then the position
 -- in deleted_positions stays, so that a reader never misses messages without an error.
@@ -9,9 +9,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
+SET enable_bitmapscan = off
+SET enable_nestloop = off
 SET max_parallel_workers_per_gather = 0
+SET random_page_cost = 0
+SET seq_page_cost = 0
 SET jit = off
 AS $function$
 DECLARE
@@ -69,9 +71,9 @@ BEGIN
   INTO _wrong
   FROM unnest(_names, _versions) AS stream (name, version)
   WHERE stream.version < _highest
-    AND NOT EXISTS (
-      SELECT FROM {schema}.messages AS m WHERE m.stream_name = stream.name AND m.position = stream.version
-    )
+    AND (
+      SELECT m.position FROM {schema}.messages AS m WHERE m.stream_name = stream.name AND m.position = stream.version
+    ) IS NULL
   LIMIT 1;
 
   IF FOUND THEN

@@ -10,6 +10,8 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_nestloop = off
 SET jit = off
 AS $function$
 DECLARE
@@ -35,7 +37,7 @@ BEGIN
         SELECT line ->> 'stream_name' AS stream_name, (line ->> 'position')::bigint AS position
         FROM (SELECT text::jsonb AS line FROM string_to_table(lines, E'\n') AS text WHERE text <> '' OFFSET 0) AS entry
       ) AS message
-      WHERE NOT EXISTS (SELECT FROM {schema}.stream_heads AS head WHERE head.stream_name = message.stream_name)
+      WHERE (SELECT head.version FROM {schema}.stream_heads AS head WHERE head.stream_name = message.stream_name) IS NULL
       GROUP BY message.stream_name
       HAVING min(message.position) > 0
     );
@@ -70,7 +72,11 @@ BEGIN
     SELECT stream.name
     FROM stream
     WHERE {schema}.category(stream.name) = restore_messages.category
-      AND (_forgets OR EXISTS (SELECT FROM {schema}.stream_heads AS head WHERE head.stream_name = stream.name))
+      -- A scalar subquery forces a lookup for each: the statistics lag behind.
+      AND (
+        _forgets
+        OR (SELECT head.version FROM {schema}.stream_heads AS head WHERE head.stream_name = stream.name) IS NOT NULL
+      )
   ), restored AS (
     INSERT INTO {schema}.messages (id, stream_name, type, position, global_position, data, metadata, "time")
     SELECT
@@ -97,7 +103,6 @@ BEGIN
         (line ->> 'global_position')::bigint AS global_position
       FROM (SELECT text::jsonb AS line FROM string_to_table(lines, E'\n') AS text WHERE text <> '' OFFSET 0) AS entry
     ) AS message
-    -- A scalar subquery forces a lookup by id for each.
     WHERE (
       SELECT (m.stream_name, m.position, m.global_position)
         = (message.stream_name, message.position, message.global_position)
