@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +38,33 @@ def test_what_it_has_handled_may_go(application: Application, billing: Consumer)
         assert expire(application) == 1
     assert application.effects() == [0, 1, 2, 3, 4]
     assert application.position("billing") == 5
+
+
+def test_it_is_no_news_that_what_it_has_handled_goes(
+    application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither of its own category, nor of another whose message it has passed."""
+    if application.flavour.asynchronous:
+        pytest.skip("the loop is the same")
+    handled = threading.Event()
+    consumer = Consumer("billing", "order", poll_interval=(0.01, 0.01))
+    consumer.on()(lambda message, unit: handled.set())
+    thread = threading.Thread(target=consumer.run, args=(application.factory,))
+    with caplog.at_level(logging.DEBUG, "mdb_sqla.consumer"):
+        thread.start()
+        for number in range(3):
+            application.write("order-1", number)
+            assert handled.wait(20)
+            handled.clear()
+            deadline = time.monotonic() + 20
+            while expire(application) == 0:
+                assert time.monotonic() < deadline
+        consumer.stop()
+        thread.join(20)
+    reloads = [each for each in caplog.records if "is reloading its position" in each.message]
+    assert len(reloads) >= 2
+    assert {each.levelno for each in reloads} == {logging.DEBUG}
+    assert application.position("billing") == 3
 
 
 def test_a_new_consumer_stops(application: Application, billing: Consumer) -> None:

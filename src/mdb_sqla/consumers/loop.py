@@ -10,6 +10,7 @@ from contextlib import suppress
 from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.heartbeat import Heartbeat
 from mdb_sqla.consumers.loop_operations import (
+    AnchorDeleted,
     AnchorMissing,
     Interrupted,
     Pause,
@@ -24,6 +25,7 @@ from mdb_sqla.errors import Unavailable
 
 __all__ = ["ConsumerLoop"]
 
+_LEVELS = {AnchorDeleted: logging.DEBUG, AnchorMissing: logging.INFO}
 _LONGEST_RETRY = 10.0  # seconds between attempts to reach the server or a resource of handlers
 
 
@@ -85,7 +87,7 @@ class ConsumerLoop:
                 yield from self._consume()
                 return
             except StateMismatch as error:
-                level = logging.INFO if isinstance(error, AnchorMissing) else logging.WARNING
+                level = _LEVELS.get(type(error), logging.WARNING)
                 self._log(level, "is reloading its position: %s", error)
                 pause = self._settings.poll_interval[0]
             except Interrupted as error:

@@ -14,6 +14,7 @@ from mdb_sqla.errors import HandlerFailed, InvalidArgument
 from mdb_sqla.words.message import StoredMessage
 
 __all__ = [
+    "AnchorDeleted",
     "AnchorMissing",
     "ConnectionLost",
     "Deliver",
@@ -111,6 +112,13 @@ class AnchorMissing(StateMismatch):
     """The last message read, whose position is saved, is no longer in the database.
 
     Usually it was deleted, which is harmless.
+    """
+
+
+class AnchorDeleted(StateMismatch):
+    """The last message read was deleted by a retention policy, as is to be expected.
+
+    A database that records a deletion up to a message is newer than the message.
     """
 
 

@@ -10,7 +10,13 @@ from typing import Any
 from mdb_sqla.consumers import saved_positions
 from mdb_sqla.consumers.batch_read import Confirmation
 from mdb_sqla.consumers.claims import Claim
-from mdb_sqla.consumers.loop_operations import AnchorMissing, Operation, StateMismatch, Transact
+from mdb_sqla.consumers.loop_operations import (
+    AnchorDeleted,
+    AnchorMissing,
+    Operation,
+    StateMismatch,
+    Transact,
+)
 from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import log
 from mdb_sqla.consumers.saved_positions import SlotState
@@ -120,7 +126,11 @@ class SlotPosition:
             raise StateMismatch("the sequence of global positions was altered")
         self._check_deleted(self.reached, found.deleted_up_to)
         if self.anchor is not None and not found.has_anchor:
-            kind = StateMismatch if self.reached > self.saved else AnchorMissing
+            kind: type[StateMismatch]
+            if self.anchor.global_position <= found.last_deleted:
+                kind = AnchorDeleted
+            else:
+                kind = StateMismatch if self.reached > self.saved else AnchorMissing
             raise kind(
                 f"message {self.anchor.global_position}, which it has read, is no longer in the "
                 "database"
