@@ -17,9 +17,10 @@ from benchmarks.concurrency import application_transactions, writers_16, writers
 from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
+from benchmarks.privacy import encryption
 from benchmarks.reads import category_reads
 from benchmarks.relays import relay_to_jetstream, relay_to_rabbitmq
-from benchmarks.retention import deletion, writes_beside_retention
+from benchmarks.retention import archiving, deletion, restoring, writes_beside_retention
 from benchmarks.server import SETTINGS, Server
 from benchmarks.server_functions import consumer_group, single_reads, writes
 from benchmarks.single_writes import (
@@ -54,6 +55,9 @@ EXPERIMENTS: Sequence[Experiment] = (
     relay_to_rabbitmq,
     deletion,
     writes_beside_retention,
+    archiving,
+    restoring,
+    encryption,
 )
 
 ROUNDS = 7

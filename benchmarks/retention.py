@@ -1,4 +1,4 @@
-"""Deletion by a retention policy, and what it costs those who write meanwhile."""
+"""Deletion by a retention policy, archives, and what deletion costs those who write meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from statistics import quantiles
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from time import monotonic, perf_counter
 
@@ -15,9 +16,9 @@ from benchmarks.comparison import OURS, Bar, Comparison
 from benchmarks.content import DATA, METADATA, TYPE
 from benchmarks.server import Server
 from benchmarks.size import Size
-from mdb_sqla import Message, MessageStore, retention
+from mdb_sqla import Message, MessageStore, archive, retention
 
-__all__ = ["deletion", "writes_beside_retention"]
+__all__ = ["archiving", "deletion", "restoring", "writes_beside_retention"]
 
 _WRITERS = 4
 _PER_SECOND = 500  # of each writer
@@ -36,31 +37,86 @@ def _with_policy(server: Server, keep_age: timedelta) -> Iterator[Engine]:
         engine.dispose()
 
 
+def _fill(engine: Engine, number: int) -> None:
+    """Write messages that have expired."""
+    with engine.begin() as connection:
+        MessageStore(connection).load(
+            (f"order-{n % 1000}", Message(TYPE, DATA, METADATA)) for n in range(number)
+        )
+        connection.execute(_AGED)
+    with engine.connect() as connection:
+        autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+        autocommit.execute(text("VACUUM ANALYZE message_store.messages"))
+
+
+def _delete(engine: Engine, number: int) -> float:
+    begin = perf_counter()
+    (done,) = retention.run(engine)
+    seconds = perf_counter() - begin
+    assert done.messages == number
+    return number / seconds
+
+
 @contextmanager
 def deletion(server: Server, size: Size) -> Iterator[Comparison]:
     number = size.read // 2
     with _with_policy(server, timedelta(hours=1)) as engine:
 
         def side() -> float:
-            with engine.begin() as connection:
-                MessageStore(connection).load(
-                    (f"order-{n % 1000}", Message(TYPE, DATA, METADATA)) for n in range(number)
-                )
-                connection.execute(_AGED)
-            with engine.connect() as connection:
-                autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
-                autocommit.execute(text("VACUUM ANALYZE message_store.messages"))
-            begin = perf_counter()
-            (done,) = retention.run(engine)
-            seconds = perf_counter() - begin
-            assert done.messages == number
-            return number / seconds
+            _fill(engine, number)
+            return _delete(engine, number)
 
         yield Comparison(
             "deletion by a retention policy",
             "messages/s",
             {OURS: side, "20,000/s": lambda: 20_000.0},
             [Bar("", "20,000/s", 1)],
+        )
+
+
+@contextmanager
+def archiving(server: Server, size: Size) -> Iterator[Comparison]:
+    number = size.read // 2
+    with _with_policy(server, timedelta(hours=1)) as engine, TemporaryDirectory() as folder:
+        with engine.begin() as connection:
+            retention.set_policy(connection, "order", keep_age=timedelta(hours=1), archive=folder)
+
+        def side() -> float:
+            _fill(engine, number)
+            return _delete(engine, number)
+
+        yield Comparison(
+            "archive and deletion",
+            "messages/s",
+            {OURS: side, "30,000/s": lambda: 30_000.0},
+            [Bar("", "30,000/s", 1)],
+        )
+
+
+@contextmanager
+def restoring(server: Server, size: Size) -> Iterator[Comparison]:
+    number = size.read // 2
+    with _with_policy(server, timedelta(hours=1)) as engine, TemporaryDirectory() as folder:
+        _fill(engine, number)
+
+        def side() -> float:
+            with TemporaryDirectory(dir=folder) as place:
+                with engine.begin() as connection:
+                    retention.set_policy(
+                        connection, "order", keep_age=timedelta(hours=1), archive=place
+                    )
+                _delete(engine, number)
+                begin = perf_counter()
+                (restored,) = archive.restore(engine, place)
+                seconds = perf_counter() - begin
+            assert restored.messages == number
+            return number / seconds
+
+        yield Comparison(
+            "restore of an archive",
+            "messages/s",
+            {OURS: side, "30,000/s": lambda: 30_000.0},
+            [Bar("", "30,000/s", 1)],
         )
 
 

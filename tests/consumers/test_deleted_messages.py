@@ -43,7 +43,6 @@ def test_what_it_has_handled_may_go(application: Application, billing: Consumer)
 def test_it_is_no_news_that_what_it_has_handled_goes(
     application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither of its own category, nor of another whose message it has passed."""
     if application.flavour.asynchronous:
         pytest.skip("the loop is the same")
     handled = threading.Event()
