@@ -65,6 +65,24 @@ def test_a_policy_that_changes_during_a_run(store: ArchivedStore, folder: Place)
     assert log == [(None, 2, 1, 2), (folder.url, 3, 3, 5)]
 
 
+def test_an_archive_that_fails_holds_back_its_category_only(
+    store: ArchivedStore, folder: Place
+) -> None:
+    for category in ("a", "b", "c"):
+        store.write(f"{category}-1", 2, days=9)
+    store.policy("a", keep_age=DAY, archive="/nowhere/a")
+    store.policy("b", keep_age=DAY, archive=folder.url)
+    store.policy("c", keep_age=DAY, archive="/nowhere/c")
+
+    with pytest.raises(ArchiveError, match="/nowhere/a") as refused:
+        retention.run(store.engine)
+
+    assert [note for note in refused.value.__notes__ if "/nowhere/c" in note]
+    assert {name for name, _ in store.left()} == {"a-1", "c-1"}
+    assert archive.verify(folder.url) == []
+    assert store.is_sound()
+
+
 def test_a_dry_run_writes_nothing(store: ArchivedStore, folder: Place) -> None:
     store.write("order-1", 3, days=9)
     store.policy("order", keep_age=DAY, archive=folder.url)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.loop_operations import Operation, Pause, Transact
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
+from mdb_sqla.errors import ArchiveError
 from mdb_sqla.retention.holds import readers
 from mdb_sqla.retention.job import Job
 
@@ -84,7 +85,10 @@ class RetentionTask:
     def _job(self) -> Generator[Operation, Any, None]:
         job = Job(wait=False)
         while not (job.is_done or self._stopping):
-            yield Transact(job.step)
+            try:
+                yield Transact(job.step)
+            except ArchiveError as error:
+                job.give_up(error)
         for each in job.results:
             if each.messages:
                 _log.info(
@@ -95,3 +99,5 @@ class RetentionTask:
                 )
             for hold in each.holds:
                 _log.debug("Retention of %s is held back: %s", each.policy.category, hold)
+        if job.is_done:
+            job.finish()

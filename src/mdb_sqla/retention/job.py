@@ -16,7 +16,7 @@ from mdb_sqla import functions
 from mdb_sqla.archive.batch_writer import archive_batch, is_unchanged
 from mdb_sqla.archive.location import Location
 from mdb_sqla.database.execution import WRITES, Database, execute
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.errors import ArchiveError, InvalidArgument
 from mdb_sqla.retention.category_deletion import Batch, CategoryDeletion
 from mdb_sqla.retention.deletion_log import DeletionLog
 from mdb_sqla.retention.expired_messages import Expired, count_expired, expired
@@ -78,6 +78,7 @@ class Job:
         self._after = 0
         self._log = DeletionLog()
         self._locations: dict[str, Location] = {}
+        self._errors: list[ArchiveError] = []
 
     @property
     def is_done(self) -> bool:
@@ -107,6 +108,24 @@ class Job:
         self._results[self._current] = replace(self._results[self._current], policy=policy)
         self._delete(db, policy)
 
+    def give_up(self, error: ArchiveError) -> None:
+        """Continue with the next category, after this one's archive could not be written."""
+        self._errors.append(error)
+        self._next()
+
+    def finish(self) -> list[CategoryDeletion]:
+        """Return the results, once there is nothing left to do.
+
+        Raises:
+            ArchiveError: archives could not be written; its notes name those after the first one.
+        """
+        if self._errors:
+            first, *others = self._errors
+            for error in others:
+                first.add_note(str(error))
+            raise first
+        return self.results
+
     def report(self) -> None:
         """Call `on_batch`, after a transaction."""
         if self._on_batch is not None:
@@ -131,7 +150,7 @@ class Job:
         last = execute(db, _LAST, {}, WRITES)[0][0]
         reading = readers(db, policy.category)
         if not reading and policy.keep_age is None and policy.keep_last is None:
-            self._finish([Hold(None)])
+            self._complete([Hold(None)])
             return
         waiting = [reader for reader in reading if reader.consumer not in self._ignored]
         up_to = min([last, *(reader.position for reader in waiting)])
@@ -141,7 +160,7 @@ class Job:
         else:
             after = self._delete_batch(db, policy, up_to)
         if after is None:
-            self._finish(_holds(db, policy, waiting, last))
+            self._complete(_holds(db, policy, waiting, last))
         else:
             self._after = after
 
@@ -195,7 +214,7 @@ class Job:
         # Large messages fill a file before the batch is complete.
         return found.scanned if file.messages == found.batch.number else file.last_global_position
 
-    def _finish(self, holds: Iterable[Hold]) -> None:
+    def _complete(self, holds: Iterable[Hold]) -> None:
         self.results[self._current] = replace(self.results[self._current], holds=tuple(holds))
         self._next()
 

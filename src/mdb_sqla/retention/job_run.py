@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from mdb_sqla.database.error_translation import translated
+from mdb_sqla.errors import ArchiveError
 from mdb_sqla.retention.category_deletion import CategoryDeletion
 from mdb_sqla.retention.job import Job
 from mdb_sqla.words.argument_checks import instance
@@ -57,7 +58,8 @@ def run(
     Raises:
         InvalidArgument: a category has no policy, a consumer is unknown, an argument has the wrong
             type, or a package that an archive needs is missing.
-        ArchiveError: an archive can't be written; its messages were not deleted.
+        ArchiveError: an archive can't be written; its messages were not deleted. Those of the other
+            categories were.
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
@@ -78,18 +80,24 @@ async def run_async(engine: AsyncEngine, **options: Any) -> list[CategoryDeletio
     job = Job(**options)
     engine = engine.execution_options(isolation_level="READ COMMITTED")
     while not job.is_done:
-        with translated():
-            async with engine.begin() as connection:
-                await connection.run_sync(job.step)
+        try:
+            with translated():
+                async with engine.begin() as connection:
+                    await connection.run_sync(job.step)
+        except ArchiveError as error:
+            job.give_up(error)
         job.report()
-    return job.results
+    return job.finish()
 
 
 def _run(job: Job, engine: Engine) -> list[CategoryDeletion]:
     # Overrides the engine's level: AUTOCOMMIT would separate the steps of a batch.
     engine = instance("engine", engine, Engine).execution_options(isolation_level="READ COMMITTED")
     while not job.is_done:
-        with translated(), engine.begin() as connection:
-            job.step(connection)
+        try:
+            with translated(), engine.begin() as connection:
+                job.step(connection)
+        except ArchiveError as error:
+            job.give_up(error)
         job.report()
-    return job.results
+    return job.finish()
