@@ -25,6 +25,7 @@ __all__ = ["archiving", "deletion", "restoring", "writes_beside_retention"]
 _WRITERS = 4
 _PER_SECOND = 500  # of each writer
 _KEPT = timedelta(seconds=2)
+_AGE = timedelta(hours=1)
 
 _SPAWN = get_context("spawn")
 
@@ -32,11 +33,11 @@ _AGED = text("UPDATE message_store.messages SET time = time - interval '1 day'")
 
 
 @contextmanager
-def _with_policy(server: Server, keep_age: timedelta) -> Iterator[Engine]:
+def _with_policy(server: Server, keep_age: timedelta, **policy: Any) -> Iterator[Engine]:
     with server.ours() as url:
         engine = create_engine(url, pool_size=_WRITERS + 1)
         with engine.begin() as connection:
-            retention.set_policy(connection, "order", keep_age=keep_age)
+            retention.set_policy(connection, "order", keep_age=keep_age, **policy)
         yield engine
         engine.dispose()
 
@@ -63,52 +64,46 @@ def _delete(engine: Engine, number: int) -> float:
 
 @contextmanager
 def deletion(server: Server, size: Size) -> Iterator[Comparison]:
-    number = size.read // 2
-    with _with_policy(server, timedelta(hours=1)) as engine:
-
-        def side() -> float:
-            _fill(engine, number)
-            return _delete(engine, number)
-
-        yield Comparison(
-            "deletion by a retention policy",
-            "messages/s",
-            {OURS: side, "20,000/s": lambda: 20_000.0},
-            [Bar("", "20,000/s", 1)],
-        )
+    with _deletion(server, size, "deletion by a retention policy", 20_000) as comparison:
+        yield comparison
 
 
 @contextmanager
 def archiving(server: Server, size: Size) -> Iterator[Comparison]:
+    with (
+        TemporaryDirectory() as folder,
+        _deletion(server, size, "archive and deletion", 30_000, archive=folder) as comparison,
+    ):
+        yield comparison
+
+
+@contextmanager
+def _deletion(
+    server: Server, size: Size, what: str, target: int, **policy: Any
+) -> Iterator[Comparison]:
     number = size.read // 2
-    with _with_policy(server, timedelta(hours=1)) as engine, TemporaryDirectory() as folder:
-        with engine.begin() as connection:
-            retention.set_policy(connection, "order", keep_age=timedelta(hours=1), archive=folder)
+    rate = f"{target:,}/s"
+    with _with_policy(server, _AGE, **policy) as engine:
 
         def side() -> float:
             _fill(engine, number)
             return _delete(engine, number)
 
         yield Comparison(
-            "archive and deletion",
-            "messages/s",
-            {OURS: side, "30,000/s": lambda: 30_000.0},
-            [Bar("", "30,000/s", 1)],
+            what, "messages/s", {OURS: side, rate: lambda: float(target)}, [Bar("", rate, 1)]
         )
 
 
 @contextmanager
 def restoring(server: Server, size: Size) -> Iterator[Comparison]:
     number = size.read // 2
-    with _with_policy(server, timedelta(hours=1)) as engine, TemporaryDirectory() as folder:
+    with _with_policy(server, _AGE) as engine, TemporaryDirectory() as folder:
         _fill(engine, number)
 
         def side() -> float:
             with TemporaryDirectory(dir=folder) as place:
                 with engine.begin() as connection:
-                    retention.set_policy(
-                        connection, "order", keep_age=timedelta(hours=1), archive=place
-                    )
+                    retention.set_policy(connection, "order", keep_age=_AGE, archive=place)
                 _delete(engine, number)
                 begin = perf_counter()
                 (restored,) = archive.restore(engine, place)

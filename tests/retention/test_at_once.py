@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, TextClause, create_engine, text
 
 from mdb_sqla import admin, retention, tables
 from tests.retention.conftest import Store
@@ -97,9 +97,9 @@ def test_all_messages_are_deleted_with_their_heads(store: Store) -> None:
     assert store.rows(tables.deleted_positions) == []
 
 
-def _execute(engine: Engine, statement: object) -> None:
+def _execute(engine: Engine, statement: TextClause) -> None:
     with engine.begin() as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
 
 
 def _wait_until_blocked(engine: Engine) -> None:

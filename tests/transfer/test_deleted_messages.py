@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import (
@@ -47,7 +47,7 @@ def exported(engine: Engine, path: Path, name: str | None = None) -> list[bytes]
 
 @pytest.mark.parametrize("new_positions", [False, True])
 def test_truncated_streams_keep_their_positions(
-    engine: Engine, databases: Databases, template: object, tmp_path: Path, new_positions: bool
+    engine: Engine, databases: Databases, template: URL, tmp_path: Path, new_positions: bool
 ) -> None:
     write(engine, "order-1", 3)
     write(engine, "order-2", 2)
@@ -57,7 +57,7 @@ def test_truncated_streams_keep_their_positions(
     lines = exported(engine, tmp_path / "lines")
     assert len(lines) == 3
 
-    with databases.create(template) as url:  # type: ignore[arg-type]
+    with databases.create(template) as url:
         other = create_engine(url)
         if new_positions:
             write(other, "x-1", 1)

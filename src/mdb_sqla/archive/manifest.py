@@ -1,6 +1,6 @@
 """The manifest of an archive file: what is in it, and its checksum.
 
-It is a small JSON file beside the data file, written after it. A data file without a manifest is
+It is a small JSON file next to the data file, written after it. A data file without a manifest is
 unfinished: its messages were not deleted.
 """
 

@@ -217,7 +217,9 @@ class UnrecognizedStore(Refusal):
 
 
 class DataExists(Refusal):
-    """A downgrade would delete messages or consumers' state. Nothing was changed.
+    """A downgrade would delete messages, keys, or state of consumers or retention.
+
+    Nothing was changed.
 
     The error message lists what would be deleted; its note explains how to allow it.
     """

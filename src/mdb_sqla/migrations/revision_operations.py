@@ -72,6 +72,8 @@ def set_retention_policy(
 ) -> None:
     """Set the retention policy of a category in an Alembic revision of your application.
 
+    It replaces an earlier policy of the category, including its archive.
+
     The revision must run after one that upgrades the store to version 0002. Also works in the
     script that `--sql` writes.
 

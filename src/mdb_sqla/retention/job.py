@@ -200,7 +200,7 @@ class Job:
             db, self._locations[url], policy.archive_format, policy.category, found.global_positions
         )
         if not is_unchanged(db, archived):
-            # Some were erased meanwhile, for example. Archive them again, as they are now.
+            # Some were erased in the meantime, for example. Archive them again, as they are now.
             return self._after
         file = archived.file
         batch = Batch(

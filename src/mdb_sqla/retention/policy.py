@@ -84,7 +84,9 @@ def set_policy(
     archive: str | None = None,
     archive_format: str = "jsonl",
 ) -> RetentionPolicy:
-    """Set the retention policy of a category, and return it. It replaces an earlier one.
+    """Set the retention policy of a category, and return it.
+
+    It replaces an earlier policy of the category, including its archive.
 
     Nothing is deleted until the retention job runs.
 

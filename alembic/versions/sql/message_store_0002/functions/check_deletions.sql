@@ -2,7 +2,7 @@
 -- taken. Nothing happens at READ COMMITTED.
 --
 -- An old snapshot assigns the position after the last message that it sees. If that position was taken since, the insert
--- conflicts with the message there. If the message was deleted again, only the head of its stream tells. So a writer calls
+-- conflicts with the message there. If the message was deleted again, only the head of its stream shows it. So a writer calls
 -- this after its insert: a message that is deleted after this was there at the insert.
 --
 -- The probe fails at a head that is newer than the snapshot. Otherwise it is undone.

@@ -3,7 +3,7 @@
 -- in any order, in several calls; finish_restore() must follow in the same transaction.
 --
 -- Messages appear at global positions that readers have read beyond. That is allowed up to the position in
--- deleted_positions: a reader that has not read up to there stops with an error, so none passes these positions meanwhile.
+-- deleted_positions: a reader that has not read up to there stops with an error, so none passes these positions until then.
 -- One that has read up to there has seen the messages before they were deleted, or has chosen to skip them.
 CREATE FUNCTION {schema}.restore_messages(category varchar, lines text)
 RETURNS bigint

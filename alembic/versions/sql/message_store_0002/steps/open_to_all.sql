@@ -1,6 +1,6 @@
 -- Functions that other functions call on behalf of the caller must be executable by everyone, whatever the default
--- privileges are. Whoever writes messages needs the heads of streams, and whoever may read the state of consumers may read
--- what was deleted: a consumer checks it.
+-- privileges are. Roles that write messages need the heads of streams, and roles that may read the state of consumers may
+-- read what was deleted: a consumer checks it.
 DO $do$
 DECLARE
   _grant text;
