@@ -25,7 +25,8 @@ PROCESS_TESTS := tests/archive tests/embedded tests/managed tests/standby tests/
   tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: brokers, kills, load.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
-  tests/retention/test_outbox_soak.py tests/ordering/test_race.py tests/ordering/test_race_with_retention.py \
+  tests/retention/test_outbox_soak.py tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py \
+  tests/ordering/test_race.py tests/ordering/test_race_with_retention.py \
   tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
   tests/other_clients
 # In the order of their names: files of few tests, which may be slow, would come last.
@@ -69,7 +70,8 @@ test-long: $(INSTALLED)
 test-all: test test-long test-matrix
 
 soak: $(INSTALLED)
-	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py tests/retention/test_outbox_soak.py
+	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py tests/retention/test_outbox_soak.py \
+	  tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py
 
 soak-relay: $(INSTALLED)
 	MDB_RELAY_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/relay/test_kills.py

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mdb_sqla import ArchiveError, InvalidArgument, archive, retention, tables
+from mdb_sqla import ArchiveError, InvalidArgument, admin, archive, retention, tables
 from mdb_sqla.archive import batch_writer
 from mdb_sqla.archive.location import Location
 from mdb_sqla.host.retention_task import RetentionTask
@@ -193,6 +193,26 @@ def test_messages_that_are_changed_meanwhile_are_archived_as_they_are(
     assert store.left() == []
     store.restore(folder)
     assert store.value("SELECT data FROM message_store.messages WHERE position = 1") == "erased"
+
+
+def test_nobody_waits_for_a_file(
+    store: ArchivedStore, folder: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers would wait for a change of the lock granularity that waits for the file."""
+
+    def change_then_write(*arguments: Any) -> None:
+        admin.set_lock_granularity(store.engine, "stream", wait=2)
+        store.write("order-1", 1)
+        changed.append(True)
+        write(*arguments)
+
+    changed: list[bool] = []
+    write = batch_writer._write
+    monkeypatch.setattr(batch_writer, "_write", change_then_write)
+    store.write("order-1", 2, days=9)
+    assert store.archive(folder) == 2
+    assert changed == [True]
+    assert store.left() == [("order-1", 2)]
 
 
 def test_large_messages_fill_several_files(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, text
@@ -16,9 +19,17 @@ from mdb_sqla import (
     MessageStore,
     StoreRewound,
     admin,
+    erasure,
     retention,
 )
-from mdb_sqla.transfer import RawReader, export, import_lines
+from mdb_sqla.transfer import (
+    DeletedMessages,
+    Following,
+    RawReader,
+    export,
+    import_lines,
+    message_import,
+)
 from mdb_sqla.transfer.message_export import open_export
 from tests.conftest import Databases
 
@@ -36,8 +47,13 @@ def expire(engine: Engine, category: str = "order") -> None:
     retention.run(engine, categories=[category])
 
 
-def exported(engine: Engine, path: Path, name: str | None = None) -> list[bytes]:
-    reader = RawReader(name)
+def exported(
+    engine: Engine,
+    path: Path,
+    name: str | None = None,
+    on_deleted: Callable[[DeletedMessages], object] | None = None,
+) -> list[bytes]:
+    reader = RawReader(name, on_deleted=on_deleted)
     with open_export(path, reader) as file, engine.connect() as connection:
         autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
         for batch in export(autocommit, reader):
@@ -98,3 +114,158 @@ def test_a_deletion_by_hand_is_still_a_rewound_store(engine: Engine, tmp_path: P
         connection.execute(text("DELETE FROM message_store.messages"))
     with pytest.raises(StoreRewound):
         exported(engine, tmp_path / "lines")
+
+
+def deleted_between_batches(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]
+) -> list[DeletedMessages]:
+    """What an export reports that reads two messages at a time, if something happens after two."""
+    monkeypatch.setattr(RawReader, "next", partialmethod(RawReader.next, size=2))
+    found: list[DeletedMessages] = []
+    with engine.connect() as connection:
+        autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+        batches = export(autocommit, RawReader(on_deleted=found.append))
+        next(batches)
+        work()
+        list(batches)
+    return found
+
+
+def test_deletions_during_an_export_are_reported(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(engine, "order-1", 5)
+    write(engine, "price-1", 3)
+    found = deleted_between_batches(engine, monkeypatch, lambda: expire(engine))
+    assert found == [DeletedMessages("order", 2, 5)]
+    assert str(found[0]) == (
+        "Messages of category order after global position 2 were deleted before they were read, "
+        "the last one at 5"
+    )
+
+
+def test_an_erasure_during_an_export_is_reported(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(engine, "order-1", 5)
+
+    def erase() -> None:
+        with engine.begin() as connection:
+            erasure.erase_stream(connection, "order-1", reason="asked", whole=True)
+
+    found = deleted_between_batches(engine, monkeypatch, erase)
+    assert found == [DeletedMessages("order", 2, 5)]
+
+
+def test_deletions_of_exported_messages_are_not_reported(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(engine, "order-1", 2)
+    expire(engine)
+    write(engine, "order-1", 2)
+    write(engine, "price-1", 3)
+    assert deleted_between_batches(engine, monkeypatch, lambda: expire(engine)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reported"),
+    [
+        (None, DeletedMessages("order", 3, 5)),
+        ("order", DeletedMessages("order", 3, 5)),
+        ("order-1", DeletedMessages("order-1", 2, 4)),
+    ],
+)
+def test_an_export_that_continues_reports_what_it_lacks(
+    engine: Engine, tmp_path: Path, name: str | None, reported: DeletedMessages
+) -> None:
+    found: list[DeletedMessages] = []
+    write(engine, "order-1", 3)
+    exported(engine, tmp_path / "lines", name, found.append)
+    write(engine, "order-1", 2)
+    write(engine, "price-1", 1)
+    expire(engine)
+    expire(engine, "price")
+    write(engine, "order-1", 1)
+    assert len(exported(engine, tmp_path / "lines", name, found.append)) == 4
+    assert [each for each in found if each.name != "price"] == [reported]
+    assert len(exported(engine, tmp_path / "lines", name, found.append)) == 4
+    assert len(found) == (2 if name is None else 1)
+
+
+def test_a_tail_reports_what_it_lacks(engine: Engine) -> None:
+    found: list[DeletedMessages] = []
+    reader = RawReader("order", on_deleted=found.append)
+    following = Following(engine, reader, lambda error: pytest.fail(str(error)))
+    write(engine, "order-1", 2)
+    batches = iter(following)
+    next(batches)
+    write(engine, "order-1", 3)
+    expire(engine)
+    write(engine, "order-1", 1)
+    assert [message.position for message in next(batches)] == [5]
+    following.end()
+    assert found == [DeletedMessages("order", 2, 5)]
+
+
+def test_a_role_that_may_not_read_the_log(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(engine, "order-1", 5)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE message_store.deletions"))
+    assert deleted_between_batches(engine, monkeypatch, lambda: None) == []
+
+
+def a_line(number: int, stream_name: str = "order-1") -> bytes:
+    return (
+        f'{{"id": "00000000-0000-4000-8000-{number:012}", "stream_name": "{stream_name}", '
+        f'"type": "T", "position": {number - 1}, "global_position": {number}, '
+        '"time": "2013-01-01T12:00:00Z"}\n'
+    ).encode()
+
+
+def test_an_import_into_a_store_that_a_policy_has_emptied(engine: Engine) -> None:
+    """Its global positions are used, and consumers have passed them."""
+    write(engine, "order-1", 5)
+    handled: list[int] = []
+    consumer = Consumer("billing", "order")
+    consumer.on()(lambda message, unit: handled.append(message.global_position))
+    consumer.catch_up(sessionmaker(engine))
+    expire(engine)
+
+    with engine.connect() as connection:
+        done = import_lines(connection, [a_line(n, "order-2") for n in range(1, 4)])
+    assert (done.written, done.is_exact) == (3, False)
+    consumer.catch_up(sessionmaker(engine))
+    assert handled == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert admin.verify(engine).differences == []
+
+
+def test_an_import_beyond_the_positions_of_a_store_that_a_policy_has_emptied(
+    engine: Engine,
+) -> None:
+    write(engine, "order-2", 1)
+    expire(engine)
+    with engine.connect() as connection:
+        done = import_lines(connection, [a_line(n) for n in (2, 3)])
+    assert (done.written, done.is_exact) == (2, True)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_import_whose_messages_are_deleted_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """A policy does not rewind a store, nor is the job another writer."""
+    monkeypatch.setattr(message_import, "_MAX_MESSAGES", 2)
+    if others:
+        write(engine, "price-1", others)
+
+    def expire_it(_: Any) -> None:
+        expire(engine)
+
+    with engine.connect() as connection:
+        done = import_lines(connection, [a_line(n) for n in range(1, 8)], expire_it)
+    assert (done.written, done.is_exact) == (7, not others)
+    with engine.connect() as connection:
+        store = MessageStore(connection)
+        assert store.read_stream("order-1") == []
+        assert store.version("order-1") == 6
+    assert admin.verify(engine).differences == []

@@ -30,6 +30,7 @@ from mdb_sqla.cli.quantities import parse_position, plural
 from mdb_sqla.errors import ReadNotExact, StoreRewound, TransactionConflict
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.store.message_store import MessageStore
+from mdb_sqla.transfer.deletion_watch import DeletedMessages
 from mdb_sqla.transfer.json_lines import messages_in
 from mdb_sqla.transfer.message_export import export
 from mdb_sqla.transfer.message_tail import Following, ReadError
@@ -37,7 +38,7 @@ from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.words.message import Message
 from mdb_sqla.words.raw_message import RawMessage
 
-__all__ = ["print_messages", "tail", "write"]
+__all__ = ["print_messages", "show_deleted", "tail", "write"]
 
 _FRACTION = re.compile(r"\.\d+")  # of a second
 
@@ -183,7 +184,7 @@ def tail(
 
     Example: mdb tail account --type Deposited
     """
-    reader = RawReader(name, position, correlation)
+    reader = RawReader(name, position, correlation, on_deleted=show_deleted)
     with connected(url, schema) as engine:
         if position is None:
             with engine.connect() as connection:
@@ -195,6 +196,11 @@ def tail(
             signal.signal(number, lambda *_: following.end())
         for batch in following:
             _show(_of_types(batch, types), as_json, verbose)
+
+
+def show_deleted(deleted: DeletedMessages) -> None:
+    """Show on stderr that messages are missing."""
+    errors.print(shown(f"mdb: {deleted}."), style="red")
 
 
 def _report(error: ReadError) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mdb_sqla.cli.interruption import interruptible
-from mdb_sqla.cli.message_commands import Name, Position
+from mdb_sqla.cli.message_commands import Name, Position, show_deleted
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, refuse
 from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.cli.quantities import plural
@@ -49,7 +49,7 @@ def export_messages(
         file = None
     if file is not None and position is not None:
         refuse("--file can't be combined with --position: the export resumes where the file ends.")
-    reader = RawReader(name, position)
+    reader = RawReader(name, position, on_deleted=show_deleted)
     target = binary_output() if file is None else open_export(file, reader)
     with (
         connected(url, schema) as engine,

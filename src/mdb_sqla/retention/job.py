@@ -76,6 +76,7 @@ class Job:
         self._results: list[CategoryDeletion] | None = None
         self._current = 0
         self._after = 0
+        self._last = 0
         self._log = DeletionLog()
         self._locations: dict[str, Location] = {}
         self._errors: list[ArchiveError] = []
@@ -132,6 +133,9 @@ class Job:
             self._on_batch(sum(each.messages for each in self.results))
 
     def _begun(self, db: Database) -> list[CategoryDeletion]:
+        # Not in the transaction of a batch: it keeps the sequence from being altered until it ends,
+        # which an import and a change of the lock granularity would wait for, and writers for them.
+        self._last = execute(db, _LAST, {}, WRITES)[0][0]
         found = policies(db)
         missing = set(self._categories) - {policy.category for policy in found}
         if missing:
@@ -147,20 +151,19 @@ class Job:
         ]
 
     def _delete(self, db: Database, policy: RetentionPolicy) -> None:
-        last = execute(db, _LAST, {}, WRITES)[0][0]
         reading = readers(db, policy.category)
         if not reading and policy.keep_age is None and policy.keep_last is None:
             self._complete([Hold(None)])
             return
         waiting = [reader for reader in reading if reader.consumer not in self._ignored]
-        up_to = min([last, *(reader.position for reader in waiting)])
+        up_to = min([self._last, *(reader.position for reader in waiting)])
         after: int | None = None
         if self._dry_run:
             self._add(count_expired(db, policy, after=0, up_to=up_to))
         else:
             after = self._delete_batch(db, policy, up_to)
         if after is None:
-            self._complete(_holds(db, policy, waiting, last))
+            self._complete(_holds(db, policy, waiting, self._last))
         else:
             self._after = after
 

@@ -13,6 +13,7 @@ from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy, StoreRewoun
 from mdb_sqla.transfer.json_lines import parse
 from mdb_sqla.transfer.line_validation import EXPORTED
 from mdb_sqla.transfer.original_position_insert import Entry, HistoryInsert
+from mdb_sqla.transfer.rewind_detection import Mark, stored
 from mdb_sqla.wake_up.notifier import announce
 
 __all__ = ["Imported", "import_lines"]
@@ -94,26 +95,28 @@ class _ImportRun:
         self._done = done
         self._new_positions = new_positions
         self._last = 0  # last global position that was preserved
-        self._mark: tuple[int, str] | None = None  # global position and id of the last message
+        self._mark: Mark | None = None  # the last message
 
     def write(self, entries: list[Entry]) -> None:
-        if self._mark is not None and not self._insert.has(*self._mark):
-            global_position, id_ = self._mark
-            raise StoreRewound(global_position, UUID(id_))
-        self._mark = self._write(entries), entries[-1].id
+        if self._mark is not None and not stored(self._connection, [self._mark]):
+            raise StoreRewound(self._mark.global_position, self._mark.id)
+        last = entries[-1]
+        position = self._write(entries)
+        category = last.stream_name.partition("-")[0]
+        self._mark = Mark(position, position, UUID(last.id), category)
 
     def _write(self, entries: list[Entry]) -> int:
         """Write the messages not stored yet, and return the global position of the last entry."""
         new = entries
-        stored: Mapping[str, int] = {}
+        known: Mapping[str, int] = {}
         if self._done.is_exact is not True:
-            stored = self._insert.stored(entries)
-            self._done.stored += len(stored)
-            new = [entry for entry in entries if entry.id not in stored]
+            known = self._insert.stored(entries)
+            self._done.stored += len(known)
+            new = [entry for entry in entries if entry.id not in known]
             if self._done.is_exact is None:
-                self._decide(entries, stored)
+                self._decide(entries, known)
         if not new:
-            return stored[entries[-1].id]
+            return known[entries[-1].id]
         if self._done.is_exact:
             self._check_no_other_writers(new[0].global_position)
             self._insert.at_original_positions(new)
@@ -123,22 +126,23 @@ class _ImportRun:
             last = self._insert.at_new_positions(new)[-1]
         self._done.written += len(new)
         announce(self._connection, {entry.stream_name.partition("-")[0] for entry in new})
-        return stored.get(entries[-1].id, last)
+        return known.get(entries[-1].id, last)
 
-    def _decide(self, entries: list[Entry], stored: Mapping[str, int]) -> None:
+    def _decide(self, entries: list[Entry], known: Mapping[str, int]) -> None:
         """Decide, before the first message is written, whether to preserve global positions."""
         for number, entry in enumerate(entries):
-            if entry.id in stored and stored[entry.id] == entry.global_position:
+            if entry.id in known and known[entry.id] == entry.global_position:
                 self._last = entry.global_position
                 continue
-            if entry.id in stored or any(each.id in stored for each in entries[number:]):
+            if entry.id in known or any(each.id in known for each in entries[number:]):
                 self._done.is_exact = False
             else:
                 # Lock only if needed: this requires the owner's privileges and blocks writers.
-                self._done.is_exact = self._has_no_others()
+                first = entry.global_position
+                self._done.is_exact = self._has_no_others(first)
                 if self._done.is_exact:
                     self._insert.lock_out_others()
-                    self._done.is_exact = self._has_no_others()
+                    self._done.is_exact = self._has_no_others(first)
                 if self._last and not self._done.is_exact and not self._new_positions:
                     raise StoreBusy(
                         "The import can't continue: it preserved global positions up to "
@@ -148,22 +152,29 @@ class _ImportRun:
                     )
             return
 
-    def _has_no_others(self) -> bool:
-        """Return whether the store has no messages other than those of these lines."""
-        return self._insert.number_of_messages(self._done.stored + 1) == self._done.stored
+    def _has_no_others(self, first: int) -> bool:
+        """Return whether the store has no messages other than those of these lines.
+
+        A store that a policy has emptied has had others if they used the first position.
+        """
+        number = self._done.stored
+        return self._insert.number_of_messages(number + 1) == number and (
+            number > 0 or self._insert.deleted_up_to() < first
+        )
 
     def _check_no_other_writers(self, first: int) -> None:
         self._insert.lock_out_others()
         newest, drawn = self._insert.newest()
-        if newest != self._last:
+        # Less if a policy has deleted messages of this import since.
+        if newest > self._last:
             raise StoreBusy(
                 "Can't preserve global positions: others have written to the store since the "
                 "import began. Delete all messages with mdb clear and import again"
             )
         if drawn >= first:
             raise StoreBusy(
-                f"Can't preserve global position {first}: rolled-back transactions have used "
-                f"positions up to {drawn}. Delete all messages with mdb clear and import again"
+                f"Can't preserve global position {first}: rolled-back transactions, or messages that "
+                f"were deleted, have used positions up to {drawn}. Delete all messages with mdb clear and import again"
             )
 
 

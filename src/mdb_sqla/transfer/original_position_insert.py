@@ -160,12 +160,11 @@ class HistoryInsert:
         )
         return newest, drawn
 
-    def has(self, global_position: int, id_: str) -> bool:
-        """Return whether a message exists at its global position."""
-        place = select(messages.c.id).where(
-            messages.c.global_position == global_position, messages.c.id == cast(id_, Uuid)
-        )
-        return bool(self._execute(place))
+    def deleted_up_to(self) -> int:
+        """Return the last global position that a policy has deleted; 0 if none was."""
+        last = func.coalesce(func.pg_catalog.max(deleted_positions.c.global_position), 0)
+        ((position,),) = self._execute(select(last))
+        return int(position)
 
     def number_of_messages(self, limit: int) -> int:
         """Return the number of messages, counting up to `limit`."""

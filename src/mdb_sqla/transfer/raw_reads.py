@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from sqlalchemy import TableValuedAlias, select
 
@@ -11,6 +12,7 @@ from mdb_sqla.database.execution import Database, execute, execute_raw
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.store.raw_columns import raw_columns, raw_messages
 from mdb_sqla.store.read_statements import settled_position, version
+from mdb_sqla.transfer.deletion_watch import DeletedMessages, DeletionWatch
 from mdb_sqla.transfer.rewind_detection import Mark, marks_up_to, stored
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.raw_message import RawMessage
@@ -33,6 +35,8 @@ class RawReader:
         position: the position in the stream, or the global position, to start at; None for the
             first message.
         correlation: only messages whose `correlationStreamName` is in this category.
+        on_deleted: called if messages were deleted, by a policy or an erasure, after the reader had
+            read earlier ones. What it returns then has gaps.
 
     Raises:
         InvalidStreamName: the name is invalid.
@@ -45,6 +49,8 @@ class RawReader:
         name: str | None = None,
         position: int | None = None,
         correlation: str | None = None,
+        *,
+        on_deleted: Callable[[DeletedMessages], object] | None = None,
     ) -> None:
         self._name = None if name is None else StreamName(name)
         self._is_stream = self._name is not None and not self._name.is_category
@@ -61,6 +67,8 @@ class RawReader:
         self.position = (0 if self._is_stream else 1) if position is None else position
         self._earlier: list[Mark] = []  # before the first read
         self._recent: deque[Mark] = deque(maxlen=_MARKS)
+        self._on_deleted = on_deleted
+        self._watch: DeletionWatch | None = None
 
     @property
     def category(self) -> str | None:
@@ -91,6 +99,8 @@ class RawReader:
         """
         if not self._marks and self.position > self._first:
             self._earlier = marks_up_to(db, self.position - 1, self._stream)
+        begin = self.position
+        self._begin_watch(db)
         # Determined before the read: messages up to here that it does not return are filtered out.
         end = self.end(db)
         statement = select(*raw_columns(self._messages(size).c))
@@ -107,6 +117,7 @@ class RawReader:
             marks += marks_up_to(db, last, self._stream)[-1:]
         if marks:
             self.resume(max(marks))
+        self._report_deleted(db, begin, found)
         return found
 
     def skip(self, db: Database) -> None:
@@ -125,6 +136,23 @@ class RawReader:
         self._earlier = stored(db, self._marks)
         self._recent.clear()
         self.position = self._marks[-1].position + 1 if self._marks else self._first
+
+    def _begin_watch(self, db: Database) -> None:
+        if self._on_deleted is not None and not self._is_stream and self._watch is None:
+            self._watch = DeletionWatch([] if self._name is None else [self._name])
+            self._watch.begin(db, self.position - 1, continues=bool(self._marks))
+
+    def _report_deleted(self, db: Database, begin: int, found: list[RawMessage]) -> None:
+        """Report messages that were deleted since the last read, which began at a position."""
+        if self._on_deleted is None:
+            return
+        if self._watch is not None:
+            for deleted in self._watch.check(db, self.position - 1):
+                self._on_deleted(deleted)
+        elif found and found[0].position > begin > self._first:
+            self._on_deleted(
+                DeletedMessages(str(self._name), begin - 1, found[0].position - 1)
+            )
 
     @property
     def _stream(self) -> StreamName | None:
