@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import Consumer, Group, Message, MessageStore, tables
 from mdb_sqla.admin.consumer_overview import consumers
+from mdb_sqla.consumers import claims
 from mdb_sqla.consumers.group import Membership
 from tests.waiting import backends, wait_until
 
@@ -349,6 +350,21 @@ def test_leases_are_limited_once_the_clock_went_back(engine: Engine) -> None:
     assert 0 < left()["own"] <= 10
     assert 0 < left()["gone"] <= 10
     assert left()["b"] > 500
+
+
+def test_a_claim_does_not_wait_for_other_slots(engine: Engine) -> None:
+    """If it did, members that each have updated a slot could wait for each other."""
+    slots = tables.consumer_slots
+    with Session(engine) as session:
+        for slot in range(2):
+            claims.claim(session, "billing", slot, 2, 0)
+        session.commit()
+    with Session(engine) as session, engine.begin() as other:
+        other.execute(update(slots).where(slots.c.slot == 0).values(position=1))
+        session.execute(text("SET LOCAL lock_timeout = '1s'"))
+        _, position = claims.claim(session, "billing", 1, 2, 0)
+        session.commit()
+    assert position == 0
 
 
 def test_a_member_from_before_the_clock_went_back_is_not_shown_as_alive(engine: Engine) -> None:

@@ -49,11 +49,11 @@ class Workers:
         self._threads.append(Thread(target=guarded))
         self._threads[-1].start()
 
-    def repeat(self, work: Callable[[], object]) -> None:
-        """Start a thread that does the same again and again."""
+    def repeat(self, work: Callable[[], object], *, every: float = 0.0) -> None:
+        """Start a thread that does the same again and again, with a pause in seconds."""
 
         def loop() -> None:
-            while not self.stopped.is_set():
+            while not self.stopped.wait(every):
                 work()
 
         self.start(loop)

@@ -112,8 +112,11 @@ def _claim(
 ) -> tuple[Claim, int] | None:
     # Slot 0 is always inserted first: the process that inserts it sets the number of slots.
     for each in (0, slot):
-        new = insert(slots).values(consumer=consumer, slot=each, slots=number, position=start)
-        session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
+        # An insert that conflicts waits for a transaction that has updated the row. If each claim
+        # waited for slot 0, two members that rebalance could wait for each other.
+        if not has_begun(session, consumer, each):
+            new = insert(slots).values(consumer=consumer, slot=each, slots=number, position=start)
+            session.execute(new.on_conflict_do_nothing(), bind_arguments=_BIND)
         others = select(slots.c.slots).where(slots.c.consumer == consumer, slots.c.slots != number)
         found = session.execute(others.limit(1), bind_arguments=_BIND).scalar()
         if found is not None:
