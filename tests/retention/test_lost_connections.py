@@ -111,7 +111,7 @@ class Scene:
         self.url: str | None = None
         self.before: list[str] = []
 
-    def set(self) -> None:
+    def prepare(self) -> None:
         if self.folder is not None:
             self.url = str(self.folder / str(next(self._number)))
             Path(self.url).mkdir()
@@ -120,9 +120,7 @@ class Scene:
                 connection.execute(table.delete())
             connection.execute(text("TRUNCATE message_store.messages"))
             connection.execute(text(MESSAGES))
-            retention.set_policy(
-                connection, "order", keep_age=timedelta(days=1), archive=self.url
-            )
+            retention.set_policy(connection, "order", keep_age=timedelta(days=1), archive=self.url)
         self.before = self.rows()
 
     def rows(self) -> list[str]:
@@ -199,7 +197,7 @@ def cutter(engine: Engine, store: Store) -> Iterator[Cutter]:
 
 
 def test_each_place_of_a_run(scene: Scene, engine: Engine, cutter: Cutter) -> None:
-    scene.set()
+    scene.prepare()
     scene.run(engine, cutter)
     scene.check(2)
     scene.check_restored()
@@ -210,7 +208,7 @@ def test_each_place_of_a_run(scene: Scene, engine: Engine, cutter: Cutter) -> No
     assert sum("delete_messages" in place for place in statements) == 2
 
     for number, place in enumerate(places):
-        scene.set()
+        scene.prepare()
         cutter.begin(number)
         if number == len(places) - 1:
             scene.run(engine, cutter)

@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine, func, select, text
@@ -60,6 +61,10 @@ def registered(engine: Engine) -> int:
         return connection.scalar(select(func.count()).select_from(tables.consumers)) or 0
 
 
+def has_more(deleted: list[int], before: int) -> bool:
+    return sum(deleted) > before
+
+
 def messages_left(engine: Engine) -> int:
     with engine.connect() as connection:
         return connection.scalar(select(func.count()).select_from(tables.messages)) or 0
@@ -90,11 +95,10 @@ def test_nothing_is_deleted_before_everybody_has_handled_it(engine: Engine) -> N
         workers.repeat(delete, every=0.05)
         with Writer(engine, "order", streams=STREAMS, seed=SEED + 1, every=0.05) as writer:
             for number, what in enumerate(dealt(DISTURBANCES, SECONDS, chance)):
-                before = sum(during)
                 service.disturb(what, chance)
                 if number % 2:
                     # However slowly processes start here, the group recovers now and then.
-                    wait_until(lambda before=before: sum(during) > before, PATIENCE)
+                    wait_until(partial(has_more, during, sum(during)), PATIENCE)
                 workers.check()
         written = writer.written
         wait_until(lambda: messages_left(engine) == 0, PATIENCE)

@@ -199,7 +199,6 @@ def tail(
 
 
 def show_deleted(deleted: DeletedMessages) -> None:
-    """Show on stderr that messages are missing."""
     errors.print(shown(f"mdb: {deleted}."), style="red")
 
 

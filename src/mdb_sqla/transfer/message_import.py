@@ -173,8 +173,9 @@ class _ImportRun:
             )
         if drawn >= first:
             raise StoreBusy(
-                f"Can't preserve global position {first}: rolled-back transactions, or messages that "
-                f"were deleted, have used positions up to {drawn}. Delete all messages with mdb clear and import again"
+                f"Can't preserve global position {first}: rolled-back transactions, or messages "
+                f"that were deleted, have used positions up to {drawn}. Delete all messages with "
+                "mdb clear and import again"
             )
 
 

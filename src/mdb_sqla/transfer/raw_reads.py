@@ -150,9 +150,7 @@ class RawReader:
             for deleted in self._watch.check(db, self.position - 1):
                 self._on_deleted(deleted)
         elif found and found[0].position > begin > self._first:
-            self._on_deleted(
-                DeletedMessages(str(self._name), begin - 1, found[0].position - 1)
-            )
+            self._on_deleted(DeletedMessages(str(self._name), begin - 1, found[0].position - 1))
 
     @property
     def _stream(self) -> StreamName | None:
