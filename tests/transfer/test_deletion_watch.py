@@ -55,6 +55,14 @@ def test_deletions_during_an_export_are_reported(
     )
 
 
+def test_a_deletion_is_reported_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(engine, "order-1", 3)
+    write(engine, "price-1", 3)
+    write(engine, "order-1", 2)
+    found = deleted_between_batches(engine, monkeypatch, lambda: expire(engine))
+    assert found == [DeletedMessages("order", 2, 8)]
+
+
 def test_an_erasure_during_an_export_is_reported(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
