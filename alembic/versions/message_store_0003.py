@@ -1,0 +1,26 @@
+"""Pauses of consumers, and the log of operations."""
+
+from mdb_sqla.migrations import revision_support
+
+revision = "message_store_0003"
+down_revision = "message_store_0002"
+branch_labels = None
+depends_on = None
+deletes = ("operations",)
+
+
+def upgrade() -> None:
+    revision_support.run(
+        revision,
+        "steps/check_version",
+        "tables/consumers",
+        "tables/operations",
+        "tables/indexes",
+        "steps/open_to_all",
+        "steps/record_version",
+    )
+
+
+def downgrade() -> None:
+    revision_support.refuse_loss(revision)
+    revision_support.run(revision, "steps/drop")

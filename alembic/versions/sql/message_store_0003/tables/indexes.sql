@@ -1,0 +1,1 @@
+CREATE INDEX operations_kind ON {schema}.operations (kind, id);
