@@ -39,6 +39,7 @@ __all__ = [
     "deletions",
     "messages",
     "metadata",
+    "operations",
     "retention_policies",
     "stream_heads",
     "stream_summary",
@@ -99,6 +100,8 @@ consumers = Table(
     Column("condition", Text),
     Column("start", BigInteger, nullable=False),
     Column("updated_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("paused_at", Instant),
+    Column("paused_by", Text),
 )
 
 dead_letters = Table(
@@ -169,6 +172,18 @@ subject_keys = Table(
     Column("key", LargeBinary),
     Column("created_at", Instant, nullable=False, server_default=func.clock_timestamp()),
     Column("forgotten_at", Instant),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text),
+    Column("details", JSONB, nullable=False, server_default="{}"),
+    Column("performed_by", Text, nullable=False, server_default=func.session_user()),
+    Column("role", Text, nullable=False, server_default=func.session_user()),
+    Column("performed_at", Instant, nullable=False, server_default=func.clock_timestamp()),
 )
 
 

@@ -93,6 +93,13 @@ def downgrade(
             help="Also delete the keys of subjects, without which encrypted data is unreadable.",
         ),
     ] = False,
+    delete_operations: Annotated[
+        bool,
+        typer.Option(
+            "--delete-operations",
+            help="Also delete the log of operations, and resume paused consumers.",
+        ),
+    ] = False,
 ) -> None:
     """Remove the store, unless that would delete data.
 
@@ -106,6 +113,7 @@ def downgrade(
             delete_consumers=delete_consumers,
             delete_retention=delete_retention,
             delete_keys=delete_keys,
+            delete_operations=delete_operations,
         )
         for revision in done:
             output.print(f"Reverted {revision}")

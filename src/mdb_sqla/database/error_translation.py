@@ -66,16 +66,19 @@ _DUPLICATE_ID = re.compile(r"\(id\)=\(([0-9a-f-]{36})\)")
 _MISSING = {"42883", "42P01", "42704"}
 """SQLSTATEs of an unknown function, table and type."""
 
+_MISSING_COLUMN = "42703"
+
 _STORE_NAME = (
     r"(acquire_lock|cardinal_id|category|check_deletions|deleted_positions|deletions"
     r"|delete_messages|erase_stream|expired_messages|finish_restore|get_(\w+_)?messages?|hash_64|id"
-    r"|is_category|last_global_position|lock_deletions|restore_messages|retention_policies"
-    r"|stream_heads|subject_keys"
+    r"|is_category|last_global_position|lock_deletions|operations|restore_messages"
+    r"|retention_policies|stream_heads|subject_keys"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
     r"|message_store_version|messages|prepare_copy|refuse_change|settled_position|stream_version"
     r"|write_messages?|\w+_summary)\b"
 )
 _STORE_OBJECT = re.compile(rf"\.{_STORE_NAME}")
+_STORE_COLUMN = re.compile(r"\bpaused_(at|by)\b")
 _IN_STORE_FUNCTION = re.compile(rf'[^\n]*?(?P<schema>(\w+|"([^"]|"")+")\.){_STORE_NAME}\(')
 
 _MAX_LOCKS = "max_locks_per_transaction"
@@ -86,7 +89,7 @@ _ROLES = (
     "or change a store. See docs/privileges.md"
 )
 _INSTALL = (
-    'call migrations.upgrade("0002") in one of your Alembic revisions and run alembic upgrade '
+    'call migrations.upgrade("0003") in one of your Alembic revisions and run alembic upgrade '
     "head, or run mdb upgrade"
 )
 
@@ -147,7 +150,11 @@ def _raised_by_server(fields: Diagnostics) -> errors.Refusal | None:
         )
     if sqlstate == _INSUFFICIENT_PRIVILEGE:
         return errors.NotPermitted(f"{text}. {fields.hint or _ROLES}")
-    if sqlstate == "3F000" or (sqlstate in _MISSING and _STORE_OBJECT.search(text)):
+    if (
+        sqlstate == "3F000"
+        or (sqlstate in _MISSING and _STORE_OBJECT.search(text))
+        or (sqlstate == _MISSING_COLUMN and _STORE_COLUMN.search(text))
+    ):
         in_function = _IN_STORE_FUNCTION.match(fields.context)
         if in_function and in_function["schema"] not in text:
             return errors.StoreNotInstalled(

@@ -44,7 +44,7 @@ def upgrade(
 ) -> list[str]:
     """Install the store, adopt a store of Message DB 1.2 or 1.3, or upgrade the store.
 
-    In an Alembic revision of your application, pass a version: `migrations.upgrade("0002")`. The
+    In an Alembic revision of your application, pass a version: `migrations.upgrade("0003")`. The
     upgrade becomes part of the transaction in which Alembic runs the revision, or of the script
     that `--sql` writes. A store that already has this version, or a later one, is left unchanged,
     regardless of what installed it.
@@ -98,6 +98,7 @@ def downgrade(
     delete_consumers: bool = False,
     delete_retention: bool = False,
     delete_keys: bool = False,
+    delete_operations: bool = False,
     roles: bool = False,
 ) -> list[str]: ...
 @overload
@@ -110,6 +111,7 @@ def downgrade(
     delete_consumers: bool = False,
     delete_retention: bool = False,
     delete_keys: bool = False,
+    delete_operations: bool = False,
 ) -> list[str]: ...
 def downgrade(
     target: str | Engine | Connection,
@@ -120,6 +122,7 @@ def downgrade(
     delete_consumers: bool = False,
     delete_retention: bool = False,
     delete_keys: bool = False,
+    delete_operations: bool = False,
     roles: bool = False,
 ) -> list[str]:
     """Remove the store, and its schema if `upgrade` created it and it contains nothing else.
@@ -137,6 +140,8 @@ def downgrade(
             deleted.
         delete_keys: whether the keys of subjects may be deleted. What is encrypted with them can't
             be read any more.
+        delete_operations: whether the log of operations may be deleted, and paused consumers
+            resume.
         roles: whether `upgrade` was called with `roles`. Only needed for the script that `--sql`
             writes, because a script can't look it up.
 
@@ -154,6 +159,7 @@ def downgrade(
         "consumers": delete_consumers,
         "retention": delete_retention,
         "keys": delete_keys,
+        "operations": delete_operations,
     }
     may_delete = frozenset(kind for kind in DELETABLE if may[kind])
     if isinstance(target, str):

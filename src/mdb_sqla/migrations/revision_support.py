@@ -37,12 +37,12 @@ __all__ = [
 SCHEMA_OPTION = "message_store_schema"
 """The option in `alembic.ini` or `[tool.alembic]` with the schema of the store."""
 
-DELETABLE = ("messages", "consumers", "retention", "keys")
+DELETABLE = ("messages", "consumers", "retention", "keys", "operations")
 """What a downgrade deletes only if it is allowed to: messages; the state of consumers, which is
 their positions, members, dead letters and registrations; that of retention, which is its policies,
 the log of deletions, and the positions from which streams continue after their messages were
-deleted; and the keys of subjects, with which personal data is encrypted. On Alembic's command line,
-allow it with `-x delete_messages=yes`.
+deleted; the keys of subjects, with which personal data is encrypted; and the log of operations,
+with the pauses of consumers. On Alembic's command line, allow it with `-x delete_messages=yes`.
 """
 
 
@@ -134,7 +134,7 @@ def refuse_loss(revision: str) -> None:
     kinds = [kind for kind in DELETABLE if kind in deleted - migration.may_delete]
     if kinds:
         name = "steps/refuse_loss"
-        _send(migration, [statement("message_store_0002", name, migration.schema, kinds=kinds)])
+        _send(migration, [statement("message_store_0003", name, migration.schema, kinds=kinds)])
 
 
 def _steps_from(revision: str, context: MigrationContext) -> list[RevisionStep]:

@@ -1,10 +1,12 @@
--- Refuses a downgrade that would delete messages, what consumers or retention have stored, or the keys of subjects, without
--- permission. It runs before the first step, while the tables of later steps still exist; tables of other steps may be gone.
+-- Refuses a downgrade that would delete messages, what consumers or retention have stored, the keys of subjects, or the log
+-- of operations, or that would resume paused consumers, without permission. It runs before the first step, while the tables
+-- of later steps still exist; tables of other steps may be gone.
 DO $do$
 DECLARE
   _kind text;
   _name text;
   _what text;
+  _condition text;
   _table regclass;
   _number bigint;
   _there text[] := '{}';
@@ -12,24 +14,28 @@ DECLARE
   _consumers text[] := '{}';
 BEGIN
   -- In the order in which consumers lock them.
-  FOR _kind, _name, _what IN
+  FOR _kind, _name, _what, _condition IN
     VALUES
-      ('consumers', 'consumer_slots', 'positions'),
-      ('consumers', 'consumer_members', 'members'),
-      ('consumers', 'dead_letters', 'dead letters'),
-      ('consumers', 'consumers', 'registered consumers'),
-      ('messages', 'messages', 'messages'),
-      ('retention', 'stream_heads', 'positions of deleted messages'),
-      ('retention', 'retention_policies', 'retention policies'),
-      ('retention', 'deletions', 'log entries of deletions'),
-      ('keys', 'subject_keys', 'keys of subjects')
+      ('consumers', 'consumer_slots', 'positions', 'true'),
+      ('consumers', 'consumer_members', 'members', 'true'),
+      ('consumers', 'dead_letters', 'dead letters', 'true'),
+      ('consumers', 'consumers', 'registered consumers', 'true'),
+      -- Without the name of the column, which earlier versions don't have.
+      ('operations', 'consumers', 'pauses of consumers', $sql$to_jsonb(entry) ->> 'paused_at' IS NOT NULL$sql$),
+      ('messages', 'messages', 'messages', 'true'),
+      ('retention', 'stream_heads', 'positions of deleted messages', 'true'),
+      ('retention', 'retention_policies', 'retention policies', 'true'),
+      ('retention', 'deletions', 'log entries of deletions', 'true'),
+      ('keys', 'subject_keys', 'keys of subjects', 'true'),
+      ('operations', 'operations', 'log entries of operations', 'true')
   LOOP
     _table := to_regclass({schema_literal} || '.' || _name);
     CONTINUE WHEN _table IS NULL OR _kind <> ALL ({kinds});
 
     -- Nothing is added between this and the end of the transaction.
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', _table);
-    EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 100001) AS found', _table) INTO _number;
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM %s AS entry WHERE %s LIMIT 100001) AS found', _table, _condition)
+      INTO _number;
     CONTINUE WHEN _number = 0;
 
     _there := _there || format('%s (%s)', _what, CASE WHEN _number > 100000 THEN 'more than 100000' ELSE _number::text END);
