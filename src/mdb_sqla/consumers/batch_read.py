@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_SLOT, Claim
+from mdb_sqla.consumers.consumer_pause import is_paused
 from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
 from mdb_sqla.consumers.rewind_check import Anchor, last_up_to, sequence_file, sequence_of
 from mdb_sqla.database.execution import WRITES, execute
@@ -35,6 +36,7 @@ class Confirmation(NamedTuple):
         deleted_up_to: the global position up to which messages of the categories were deleted; 0 if
             none were.
         last_deleted: the global position up to which messages of any category were deleted.
+        is_paused: whether the consumer is paused.
     """
 
     token: int | None
@@ -43,6 +45,7 @@ class Confirmation(NamedTuple):
     has_anchor: bool
     deleted_up_to: int
     last_deleted: int
+    is_paused: bool
 
 
 _one = select(literal_column("1").label("one")).subquery("one")
@@ -59,6 +62,7 @@ _read = JoinedRead(
         .label("has_anchor"),
         deleted_up_to().label("deleted_up_to"),
         last_deleted().label("last_deleted"),
+        is_paused(),
     )
     .select_from(_one.outerjoin(slots, IS_SLOT))
     .subquery("confirmation")

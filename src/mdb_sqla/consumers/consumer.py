@@ -124,7 +124,11 @@ class Consumer:
 
     @property
     def state(self) -> Literal["running", "paused", "stopping", "stopped"]:
-        """The state in this process; `stopping` while the current messages are being finished."""
+        """The state in this process.
+
+        `paused` after `pause`, and while the consumer is paused for all processes, with
+        `mdb_sqla.admin.pause_consumer`; `stopping` while the current messages are being finished.
+        """
         return "stopped" if (run := self._running) is None else run.state
 
     @property
@@ -178,7 +182,11 @@ class Consumer:
         self._run(factory, endless=True)
 
     def catch_up(self, factory: sessionmaker[Session]) -> None:
-        """Handle all existing messages, then return. See `run`."""
+        """Handle all existing messages, then return. See `run`.
+
+        Raises:
+            ConsumerPaused: the consumer is paused for all processes.
+        """
         self._run(factory, endless=False)
 
     async def run_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
@@ -186,7 +194,7 @@ class Consumer:
         await self._run_async(factory, endless=True)
 
     async def catch_up_async(self, factory: async_sessionmaker[AsyncSession]) -> None:
-        """Handle all existing messages in a task, then return. See `run`."""
+        """Handle all existing messages in a task, then return. See `catch_up`."""
         await self._run_async(factory, endless=False)
 
     def stop(self) -> None:
@@ -198,12 +206,15 @@ class Consumer:
             run.stop()
 
     def pause(self) -> None:
-        """Stop handling messages until `resume` is called; the consumer keeps its slots."""
+        """Stop handling messages in this process until `resume`; the consumer keeps its slots.
+
+        To pause it in all processes, call `mdb_sqla.admin.pause_consumer`.
+        """
         if (run := self._running) is not None:
             run.pause()
 
     def resume(self) -> None:
-        """Continue after `pause`."""
+        """Continue after `pause`, unless the consumer is also paused for all processes."""
         if (run := self._running) is not None:
             run.resume()
 

@@ -59,7 +59,7 @@ class ActiveRun:
     def state(self) -> Literal["running", "paused", "stopping"]:
         """The state; `stopping` while the current messages are being finished."""
         control = self._loop.control
-        return "stopping" if control.stopping else "paused" if control.paused else "running"
+        return "stopping" if control.stopping else "paused" if control.is_paused else "running"
 
     @property
     def rate(self) -> float:
@@ -72,7 +72,7 @@ class ActiveRun:
         self._runner.wake()
 
     def pause(self) -> None:
-        """Stop handling messages until `resume` is called."""
+        """Stop handling messages in this process until `resume` is called."""
         self._loop.control.paused = True
         self._runner.wake()
 
@@ -81,8 +81,13 @@ class ActiveRun:
         self._loop.control.paused = False
         self._runner.wake()
 
+    def _changed(self) -> None:
+        """The consumer may have been paused or resumed in the database."""
+        self._loop.control.outdated = True
+
     def _start_threads(self) -> None:
         runner, start = self._runner, self._threads.enter_context
         start(run_heartbeat(runner.engine, self._loop.heartbeat, runner.submit))
         if self._endless:
-            start(subscribe(runner.engine, self._settings.categories, runner.wake))
+            categories = self._settings.categories
+            start(subscribe(runner.engine, categories, runner.wake, self._changed))

@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
+from mdb_sqla.consumers.consumer_pause import ConsumerPause, read_pause
 from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.heartbeat import Heartbeat
 from mdb_sqla.consumers.loop_operations import (
@@ -16,12 +18,22 @@ from mdb_sqla.consumers.loop_operations import (
     Pause,
     Routine,
     StateMismatch,
+    Transact,
 )
-from mdb_sqla.consumers.run_control import Control, Stopped, log, sleep, wait_if_paused
+from mdb_sqla.consumers.run_control import (
+    Control,
+    PausedInDatabase,
+    Stopped,
+    back_off,
+    log,
+    sleep,
+    wait_if_paused,
+    wait_until_resumed,
+)
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_assignment import SlotAssignment
 from mdb_sqla.consumers.stall_watch import StallWatch
-from mdb_sqla.errors import Unavailable
+from mdb_sqla.errors import ConsumerPaused, Unavailable
 
 __all__ = ["ConsumerLoop"]
 
@@ -54,7 +66,7 @@ class ConsumerLoop:
         self._settings = settings
         self._endless = endless
         self._on_start = on_start
-        self.control = Control()
+        self.control = Control(settings.name)
         self._assignment = SlotAssignment(settings, handlers, self.control)
         self._stall_watch = StallWatch(settings.name, settings.categories)
 
@@ -84,8 +96,11 @@ class ConsumerLoop:
         while True:
             started = time.monotonic()
             try:
+                yield from self._wait_until_resumed()
                 yield from self._consume()
                 return
+            except PausedInDatabase:
+                continue
             except StateMismatch as error:
                 level = _LEVELS.get(type(error), logging.WARNING)
                 self._log(level, "is reloading its position: %s", error)
@@ -97,7 +112,20 @@ class ConsumerLoop:
                 )
             if time.monotonic() - started > _LONGEST_RETRY:
                 retries = _backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
-            yield from sleep(pause, self.control)
+            yield from back_off(pause, self.control)
+
+    def _wait_until_resumed(self) -> Routine:
+        """Wait while the consumer is paused in the database; it keeps its slots."""
+        if not self.control.paused_in_database:
+            return
+        name = self._settings.name
+        pause: ConsumerPause | None = yield Transact(partial(read_pause, name))
+        if pause is None:
+            self.control.paused_in_database = False
+        elif self._endless:
+            yield from wait_until_resumed(self.control, pause, self._settings.poll_interval[1])
+        else:
+            raise ConsumerPaused(name, *pause)
 
     def _consume(self) -> Routine:
         yield from self._assignment.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session
 from mdb_sqla.consumers.handlers import Handler
 from mdb_sqla.errors import HandlerFailed, InvalidArgument
 from mdb_sqla.words.message import StoredMessage
+
+if TYPE_CHECKING:
+    from mdb_sqla.consumers.settings import Settings
 
 __all__ = [
     "AnchorDeleted",
@@ -28,6 +31,7 @@ __all__ = [
     "Routine",
     "StateMismatch",
     "Transact",
+    "handler_operation",
 ]
 
 
@@ -124,6 +128,18 @@ class AnchorDeleted(StateMismatch):
 
 class NoTransaction(InvalidArgument):
     """Handlers have no transaction to work in, which is not their fault."""
+
+
+def handler_operation(
+    settings: Settings,
+    calls: Sequence[tuple[Handler, StoredMessage]],
+    finish: Callable[[Session], Any],
+    done: set[UUID],
+) -> Handle | Deliver:
+    """Return the operation with which a consumer with these settings calls handlers."""
+    if settings.max_in_flight is None:
+        return Handle(calls, finish, settings.isolation_level)
+    return Deliver(calls, finish, done)
 
 
 Operation = Transact | Handle | Deliver | Pause

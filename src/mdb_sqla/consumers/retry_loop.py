@@ -28,7 +28,7 @@ from mdb_sqla.consumers.loop_operations import (
     Operation,
 )
 from mdb_sqla.consumers.retry_policy import RetryPolicy
-from mdb_sqla.consumers.run_control import Control, log, sleep
+from mdb_sqla.consumers.run_control import Control, log, sleep, wait_if_paused
 from mdb_sqla.consumers.slot_failures import DeadLetterGone
 from mdb_sqla.errors import HandlerFailed, SlotLost, Unavailable
 
@@ -66,6 +66,8 @@ class Retrier:
             SlotLost: another process has taken over the slot.
             NoTransaction: the isolation level is AUTOCOMMIT.
             Stopped: the consumer was stopped.
+            PausedInDatabase: the consumer is paused in the database. After the pause, attempts
+                are counted anew.
         """
         policy = self._policy
         retrying = Retrying(
@@ -107,7 +109,7 @@ class Retrier:
                         raise HandlerFailed(
                             self._consumer, operation.current or first, attempts
                         ) from error
-                    yield from sleep(_AFTER_CONFLICT(conflicts), self._control)
+                    yield from self._wait(_AFTER_CONFLICT(conflicts))
                     conflicts.prepare_for_next_attempt()
                 except (Interrupted, Unavailable, SlotLost, DeadLetterGone, NoTransaction):
                     # The handler is not at fault.
@@ -131,6 +133,13 @@ class Retrier:
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()
-                yield from sleep(do, self._control)
+                yield from self._wait(do)
             else:
                 return
+
+    def _wait(self, seconds: float) -> Generator[Operation, Any, None]:
+        """Wait for the next attempt."""
+        yield from sleep(seconds, self._control)
+        # A failed attempt has not read it.
+        self._control.outdated = True
+        yield from wait_if_paused(self._control)

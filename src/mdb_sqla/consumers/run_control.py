@@ -6,12 +6,23 @@ import logging
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from mdb_sqla.consumers.loop_operations import Operation, Pause
+from mdb_sqla.consumers.consumer_pause import ConsumerPause, read_pause
+from mdb_sqla.consumers.loop_operations import Operation, Pause, Transact
 from mdb_sqla.consumers.throughput import Rate
 
-__all__ = ["Control", "Stopped", "log", "sleep", "wait_if_paused"]
+__all__ = [
+    "Control",
+    "PausedInDatabase",
+    "Stopped",
+    "back_off",
+    "log",
+    "sleep",
+    "wait_if_paused",
+    "wait_until_resumed",
+]
 
 _log = logging.getLogger("mdb_sqla.consumer")
 
@@ -22,31 +33,93 @@ class Stopped(Exception):
     """The consumer was stopped between two operations."""
 
 
+class PausedInDatabase(Exception):
+    """The consumer was paused in the database, for all processes, between two operations."""
+
+
 @dataclass
 class Control:
     """The state of a run that other threads set and read.
 
     Attributes:
+        consumer: the consumer's name.
         stopping: whether to finish the current messages and return.
-        paused: whether to handle no messages for now.
+        paused: whether to handle no messages for now; only in this process.
+        paused_in_database: whether the consumer was paused in the database when it was last read.
+        outdated: whether that may have changed since, so that it must be read before the next
+            message.
         rate: the rate of handled messages.
     """
 
+    consumer: str
     stopping: bool = False
     paused: bool = False
+    paused_in_database: bool = False
+    outdated: bool = False
     rate: Rate = field(default_factory=Rate)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the consumer handles no messages for now."""
+        return self.paused or self.paused_in_database
 
 
 def wait_if_paused(control: Control) -> Generator[Operation, Any, None]:
-    """Wait while the consumer is paused.
+    """Wait while the consumer is paused in this process.
+
+    Raises:
+        Stopped: the consumer was stopped.
+        PausedInDatabase: the consumer is paused in the database.
+    """
+    yield from _wait_if_paused_here(control)
+    if control.outdated:
+        control.outdated = False
+        pause = yield Transact(partial(read_pause, control.consumer))
+        control.paused_in_database = pause is not None
+    if control.paused_in_database:
+        raise PausedInDatabase
+
+
+def _wait_if_paused_here(control: Control) -> Generator[Operation, Any, None]:
+    while control.paused and not control.stopping:
+        yield Pause(_LONGEST_PAUSE)
+        control.outdated = True
+    if control.stopping:
+        raise Stopped
+
+
+def wait_until_resumed(
+    control: Control, pause: ConsumerPause, interval: float
+) -> Generator[Operation, Any, None]:
+    """Wait until the consumer is no longer paused in the database.
+
+    Args:
+        control: the state of the run.
+        pause: the pause, for the log.
+        interval: the interval in seconds to read it again, unless the consumer is notified.
 
     Raises:
         Stopped: the consumer was stopped.
     """
-    while control.paused and not control.stopping:
-        yield Pause(_LONGEST_PAUSE)
-    if control.stopping:
-        raise Stopped
+    log(
+        logging.INFO,
+        control.consumer,
+        "is paused since %s by %s",
+        f"{pause.paused_at:%Y-%m-%d %H:%M:%S}Z",
+        pause.paused_by,
+        paused_by=pause.paused_by,
+    )
+    while control.paused_in_database:
+        end = time.monotonic() + interval
+        # Notifications of messages also wake the consumer.
+        while not control.outdated and (left := end - time.monotonic()) > 0:
+            yield Pause(left)
+            if control.stopping:
+                raise Stopped
+        control.outdated = False
+        found = yield Transact(partial(read_pause, control.consumer))
+        control.paused_in_database = found is not None
+    log(logging.INFO, control.consumer, "was resumed")
 
 
 def sleep(seconds: float, control: Control) -> Generator[Operation, Any, None]:
@@ -54,11 +127,24 @@ def sleep(seconds: float, control: Control) -> Generator[Operation, Any, None]:
 
     Raises:
         Stopped: the consumer was stopped.
+        PausedInDatabase: the consumer is paused in the database.
     """
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         yield Pause(left)
         yield from wait_if_paused(control)
+
+
+def back_off(seconds: float, control: Control) -> Generator[Operation, Any, None]:
+    """Wait, even if the consumer is woken, without the database, which may be unavailable.
+
+    Raises:
+        Stopped: the consumer was stopped.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        yield Pause(left)
+        yield from _wait_if_paused_here(control)
 
 
 def log(

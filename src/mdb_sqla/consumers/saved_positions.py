@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_CLAIMED, IS_SLOT, Claim
+from mdb_sqla.consumers.consumer_pause import is_paused
 from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.loop_operations import StateMismatch
 from mdb_sqla.consumers.rewind_check import (
@@ -59,6 +60,7 @@ class SlotState(NamedTuple):
             none.
         deleted_up_to: the global position up to which messages of the consumer's categories were
             deleted; 0 if none were.
+        is_paused: whether the consumer is paused.
     """
 
     position: int
@@ -67,6 +69,7 @@ class SlotState(NamedTuple):
     anchor: Anchor | None
     id_at_anchor: UUID | None
     deleted_up_to: int
+    is_paused: bool
 
     @property
     def is_ahead(self) -> bool:
@@ -84,10 +87,10 @@ _SAVE = (
     update(slots)
     .where(IS_CLAIMED, slots.c.position == bindparam("saved"), are_stored())
     .values(position=bindparam("reached"), updated_at=func.clock_timestamp())
-    .returning(slots.c.token)
+    .returning(slots.c.token, is_paused())
 )
 
-_LOCK = select(slots.c.slot).where(IS_CLAIMED).with_for_update(key_share=True)
+_LOCK = select(slots.c.slot, is_paused()).where(IS_CLAIMED).with_for_update(key_share=True)
 
 _FOUND = select(slots.c.token, slots.c.position).where(IS_SLOT)
 
@@ -104,6 +107,7 @@ _STATE = (
         .where(messages.c.global_position == bindparam("anchor_position", type_=BigInteger))
         .scalar_subquery(),
         deleted_up_to(),
+        is_paused(),
     )
     .select_from(slots.outerjoin(_last, true()))
     .where(IS_SLOT)
@@ -112,15 +116,20 @@ _STATE = (
 )
 
 
-def lock(claim: Claim, session: Session) -> None:
+def lock(claim: Claim, session: Session) -> bool:
     """Lock a slot against other claims until the session's transaction ends.
+
+    Returns:
+        Whether the consumer is paused.
 
     Raises:
         SlotLost: another process has claimed the slot.
         StateMismatch: the database has lost the claim.
     """
-    if session.execute(_LOCK, claim.parameters, bind_arguments=_BIND).first() is None:
+    row = session.execute(_LOCK, claim.parameters, bind_arguments=_BIND).first()
+    if row is None:
         raise _reason(claim, session)
+    return bool(row.is_paused)
 
 
 def load(
@@ -147,7 +156,7 @@ def load(
     row = session.execute(_STATE, parameters, bind_arguments=_BIND).one_or_none()
     if row is None or row[0] < claim.token:
         raise ClaimMissing
-    token, position, last_assigned, sequence, last_position, last_id, id_at_anchor, deleted = row
+    token, position, last_assigned, sequence, last_position, last_id, id_at_anchor, *others = row
     if token > claim.token:
         raise SlotLost(claim.consumer, claim.slot)
     return SlotState(
@@ -156,11 +165,11 @@ def load(
         sequence,
         None if last_id is None else Anchor(last_position, uuid_of(last_id)),
         None if id_at_anchor is None else uuid_of(id_at_anchor),
-        deleted,
+        *others,
     )
 
 
-def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session: Session) -> None:
+def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session: Session) -> bool:
     """Advance the slot's position, in the session's transaction.
 
     Args:
@@ -169,6 +178,9 @@ def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session
         reached: the new position.
         read: the messages handled since then, and the last message read; all must be stored.
         session: the session.
+
+    Returns:
+        Whether the consumer is paused.
 
     Raises:
         SlotLost: another process has claimed the slot.
@@ -180,8 +192,10 @@ def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session
         "saved": saved,
         "reached": reached,
     }
-    if session.execute(_SAVE, parameters, bind_arguments=_BIND).first() is None:
+    row = session.execute(_SAVE, parameters, bind_arguments=_BIND).first()
+    if row is None:
         raise _reason(claim, session, saved)
+    return bool(row.is_paused)
 
 
 def _reason(claim: Claim, session: Session, saved: int | None = None) -> Exception:

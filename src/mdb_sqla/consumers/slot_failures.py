@@ -66,20 +66,21 @@ def add_failed(
 
 def record_failed_replay(
     claim: Claim, message: StoredMessage, error: BaseException, attempts: int, session: Session
-) -> None:
-    """Record that the replay of a dead letter failed.
+) -> bool:
+    """Record that the replay of a dead letter failed, and return whether the consumer is paused.
 
     Raises:
         SlotLost: another process has claimed the slot.
         StateMismatch: the database has lost the claim.
     """
-    lock(claim, session)
+    is_paused = lock(claim, session)
     statement = (
         update(letters)
         .where(_is(claim, message), _is_stored(message))
         .values(failed=True, attempts=letters.c.attempts + attempts, **_error_columns(error))
     )
     session.execute(statement, bind_arguments=_BIND)
+    return is_paused
 
 
 def replayable(claim: Claim, limit: int, session: Session) -> list[StoredMessage]:
@@ -102,15 +103,15 @@ def replayable(claim: Claim, limit: int, session: Session) -> list[StoredMessage
     return fetch(session, statement, {}, WRITES, with_undecoded=True)
 
 
-def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
-    """Delete a dead letter that has been handled.
+def remove(claim: Claim, message: StoredMessage, session: Session) -> bool:
+    """Delete a dead letter that has been handled, and return whether the consumer is paused.
 
     Raises:
         SlotLost: another process has claimed the slot.
         StateMismatch: the database has lost the claim.
         DeadLetterGone: the dead letter was skipped, or its message is no longer stored.
     """
-    lock(claim, session)
+    is_paused = lock(claim, session)
     statement = (
         delete(letters)
         .where(_is(claim, message), _is_stored(message))
@@ -118,6 +119,7 @@ def remove(claim: Claim, message: StoredMessage, session: Session) -> None:
     )
     if session.execute(statement, bind_arguments=_BIND).first() is None:
         raise DeadLetterGone
+    return is_paused
 
 
 def _of(claim: Claim) -> ColumnElement[bool]:

@@ -38,6 +38,8 @@ class SlotPosition:
         reached: the position up to which all messages are handled.
         saved: the saved position.
         anchor: the last message read up to `reached`; None if none was read.
+        is_paused: whether the consumer was paused when the position was last compared with the
+            database.
     """
 
     def __init__(self, claim: Claim, position: int, settings: Settings) -> None:
@@ -45,6 +47,7 @@ class SlotPosition:
         self._settings = settings
         self.reached = self.saved = position
         self.anchor: Anchor | None = None
+        self.is_paused = False
         self._saved_anchor: Anchor | None = None
         self._sequence: int | None = None  # the file of the sequence of global positions
 
@@ -84,6 +87,7 @@ class SlotPosition:
                 saved_positions.load, self._claim, self._saved_anchor, self._settings.categories
             )
         )
+        self.is_paused = state.is_paused
         position, saved = state.position, self.saved
         is_ahead = state.is_ahead and position != self._settings.start - 1
         if is_ahead or (position == saved and self._is_replaced(state)):
@@ -114,6 +118,7 @@ class SlotPosition:
             StateMismatch: the database does not match.
             MessagesDeleted: messages beyond this position were deleted.
         """
+        self.is_paused = found.is_paused
         if found.token is not None and found.token > self._claim.token:
             raise SlotLost(self._claim.consumer, self._claim.slot)
         if found.token != self._claim.token:

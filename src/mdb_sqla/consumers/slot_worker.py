@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session
 from mdb_sqla.consumers import batch_read, saved_positions, slot_failures
 from mdb_sqla.consumers.batch_read import Confirmation
 from mdb_sqla.consumers.claims import Claim
-from mdb_sqla.consumers.handlers import Handler, Handlers
+from mdb_sqla.consumers.dead_letter_replay import DeadLetterReplay
+from mdb_sqla.consumers.handlers import Handlers
 from mdb_sqla.consumers.loop_operations import (
     Deliver,
     Failure,
-    Handle,
     Operation,
     Transact,
+    handler_operation,
 )
 from mdb_sqla.consumers.retry_loop import Retrier
 from mdb_sqla.consumers.rewind_check import Anchor
@@ -56,6 +57,9 @@ class SlotProgress:
         self._retrier = Retrier(claim.consumer, claim.slot, settings.retry_policy, control)
         self._done: set[UUID] = set()  # ids delivered beyond the saved position
         self._blocked: set[str] = set()  # streams with dead letters
+        self._replay = DeadLetterReplay(
+            settings, handlers, control, claim, self._retrier, self._done
+        )
 
     def advance(
         self, *, idle: bool = False, until: float = math.inf
@@ -70,13 +74,17 @@ class SlotProgress:
             SlotLost: another process has taken over the slot.
             HandlerFailed: all attempts to handle a message have failed.
             Stopped: the consumer was stopped.
+            PausedInDatabase: the consumer is paused in the database.
         """
+        yield from wait_if_paused(self._control)
         settings = self._settings
         replayed = 0
         if settings.dead_letters_failures:
-            replayed = yield from self._replay()
+            replayed = yield from self._replay.batch()
         confirmation, messages, settled = yield Transact(self._fetch)
         self.position.check(confirmation)
+        self._control.paused_in_database = self.position.is_paused
+        yield from wait_if_paused(self._control)
         self._log_erased(messages)
         size = settings.max_in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
@@ -96,6 +104,7 @@ class SlotProgress:
         if (yield from self.position.reload()):
             # Deliveries beyond the old position don't count for the new one.
             self._done.clear()
+        self._control.paused_in_database = self.position.is_paused
 
     def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
         settings = self._settings
@@ -137,7 +146,8 @@ class SlotProgress:
             # Skipped messages have no effects, so it is enough to check the last one.
             handled = [message for _, message in calls]
             read = sorted({Anchor.of(message) for message in [*handled, *blocked, last]})
-            operation = self._operation(calls, partial(self._finish, read, blocked, failures))
+            finish = partial(self._finish, read, blocked, failures)
+            operation = handler_operation(self._settings, calls, finish, self._done)
             try:
                 if calls:
                     yield from self._retrier.until_done(operation)
@@ -154,6 +164,7 @@ class SlotProgress:
                     # Any of them may be at fault: handle each in its own transaction.
                     for message in messages:
                         yield from self._handle([message])
+                        yield from wait_if_paused(self._control)
                     return
                 self._blocked.update(each.message.stream_name for each in failures)
             else:
@@ -207,49 +218,6 @@ class SlotProgress:
         # These include the failed messages, whose rows stay unchanged.
         slot_failures.add_blocked(self.claim, blocked, session)
         reached = read[-1].global_position
-        saved_positions.save(self.claim, self.position.saved, reached, read, session)
-
-    def _replay(self) -> Generator[Operation, Any, int]:
-        """Handle dead letters of streams without failed ones, and return their number."""
-        limit = self._settings.batch_size
-        messages: list[StoredMessage] = yield Transact(
-            partial(slot_failures.replayable, self.claim, limit)
+        self._control.paused_in_database = saved_positions.save(
+            self.claim, self.position.saved, reached, read, session
         )
-        failed: set[str] = set()
-        for message in messages:
-            if message.stream_name in failed:
-                continue
-            handler = self._handlers.find(message)
-            remove = partial(slot_failures.remove, self.claim, message)
-            try:
-                if handler is None:
-                    yield Transact(remove)
-                else:
-                    yield from self._retrier.until_done(
-                        self._operation([(handler, message)], remove)
-                    )
-                    self._control.rate.add(1)
-                    self._done.discard(message.id)
-            except slot_failures.DeadLetterGone:
-                pass
-            except HandlerFailed as failure:
-                failed.add(message.stream_name)
-                error = failure.__cause__ or failure
-                yield Transact(
-                    partial(
-                        slot_failures.record_failed_replay,
-                        self.claim,
-                        message,
-                        error,
-                        failure.attempts,
-                    )
-                )
-            yield from wait_if_paused(self._control)
-        return len(messages)
-
-    def _operation(
-        self, calls: list[tuple[Handler, StoredMessage]], finish: Callable[[Session], Any]
-    ) -> Handle | Deliver:
-        if self._settings.max_in_flight is None:
-            return Handle(calls, finish, self._settings.isolation_level)
-        return Deliver(calls, finish, self._done)

@@ -12,6 +12,7 @@ from mdb_sqla.errors.base import InvalidArgument, MessageStoreError
 from mdb_sqla.errors.consumers import (
     BrokerRejected,
     ConsumerAhead,
+    ConsumerPaused,
     HandlerFailed,
     HttpUnavailable,
     MemberReplaced,
@@ -53,6 +54,7 @@ __all__ = [
     "BrokerRejected",
     "ConditionNotActivated",
     "ConsumerAhead",
+    "ConsumerPaused",
     "DataExists",
     "DecryptionFailed",
     "DuplicateMessageId",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from mdb_sqla.errors.base import MessageStoreError
@@ -9,6 +10,7 @@ from mdb_sqla.errors.base import MessageStoreError
 __all__ = [
     "BrokerRejected",
     "ConsumerAhead",
+    "ConsumerPaused",
     "HandlerFailed",
     "HttpUnavailable",
     "MemberReplaced",
@@ -60,6 +62,26 @@ class ConsumerAhead(MessageStoreError):
         self.slot = slot
         self.position = position
         self.drawn = drawn
+
+
+class ConsumerPaused(MessageStoreError):
+    """A consumer can't catch up, because it is paused. Messages handled before that are saved.
+
+    Attributes:
+        consumer: the consumer's name.
+        paused_at: since when.
+        paused_by: who paused it.
+    """
+
+    def __init__(self, consumer: str, paused_at: datetime, paused_by: str) -> None:
+        super().__init__(
+            f"Consumer {consumer!r} can't catch up: it is paused since "
+            f"{paused_at:%Y-%m-%d %H:%M:%S}Z by {paused_by}. Resume it with "
+            f"mdb resume-consumer {consumer}"
+        )
+        self.consumer = consumer
+        self.paused_at = paused_at
+        self.paused_by = paused_by
 
 
 class MessagesDeleted(MessageStoreError):

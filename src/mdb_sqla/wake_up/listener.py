@@ -26,23 +26,28 @@ _FIRST_PAUSE = 0.1  # seconds before the first reconnect, doubled each time
 _LONGEST_PAUSE = 30.0
 _END_TIMEOUT = 2.0  # seconds that the last consumer to stop waits for the thread
 
-_Subscription = tuple[frozenset[str], Callable[[], object]]
+_Call = Callable[[], object]
+_Subscription = tuple[frozenset[str], _Call, _Call | None]
 
 
 @contextmanager
 def subscribe(
-    engine: Engine, categories: Collection[str], wake: Callable[[], object]
+    engine: Engine,
+    categories: Collection[str],
+    wake: Callable[[], object],
+    on_change: Callable[[], object] | None = None,
 ) -> Iterator[None]:
     """Call a function on each notification of these categories, or of all if none is given.
 
     The function is called from another thread, and sometimes spuriously. All subscribers of an
-    engine share one connection. No effect if the application has disabled notifications or the
+    engine share one connection. Before a wake-up that is not due to messages of one category,
+    `on_change` is called: the state of the consumer may have been changed. No effect if the application has disabled notifications or the
     driver can't listen.
     """
     if not is_enabled(engine) or not can_listen(engine):
         yield
         return
-    subscription = frozenset(categories), wake
+    subscription = frozenset(categories), wake, on_change
     key = engine.pool, channel_of(engine)
     with _listeners_lock:
         if (listener := _listeners.get(key)) is not None:
@@ -121,7 +126,9 @@ class _Listener:
         return connected
 
     def _wake(self, category: str) -> None:
-        for categories, wake in self._subscriptions:
+        for categories, wake, on_change in self._subscriptions:
+            if category == ANY_CATEGORY and on_change is not None:
+                on_change()
             if not categories or category == ANY_CATEGORY or category in categories:
                 wake()
 
