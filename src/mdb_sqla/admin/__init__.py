@@ -1,13 +1,12 @@
-"""Administration of a store: databases, reports, consumers, verification, locks, protection."""
+"""Administration of a store: reports, consumers, operations, verification, locks, databases."""
 
-from mdb_sqla.admin.consumer_overview import (
-    ConsumerOverview,
-    Member,
-    Slot,
-    consumers,
+from mdb_sqla.admin.consumer_changes import (
     delete_consumer,
+    pause_consumer,
     reset_consumer,
+    resume_consumer,
 )
+from mdb_sqla.admin.consumer_overview import ConsumerOverview, Member, Slot, consumers
 from mdb_sqla.admin.databases import create_database, delete_database
 from mdb_sqla.admin.granularity_switch import lock_granularity, set_lock_granularity
 from mdb_sqla.admin.message_removal import clear
@@ -20,6 +19,7 @@ from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
 from mdb_sqla.consumers.open_transactions import holding_back, open_writers
 from mdb_sqla.consumers.open_writer import OpenWriter
+from mdb_sqla.operation_log import Operation, operations, record_operation
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Measured",
     "Member",
     "OpenWriter",
+    "Operation",
     "Row",
     "Size",
     "Slot",
@@ -50,9 +51,13 @@ __all__ = [
     "lag",
     "lock_granularity",
     "open_writers",
+    "operations",
+    "pause_consumer",
+    "record_operation",
     "replay",
     "report",
     "reset_consumer",
+    "resume_consumer",
     "set_lock_granularity",
     "set_protection",
     "skip",

@@ -1,4 +1,4 @@
-"""The consumers of a store: what they read, position, lag and members; reset and deletion."""
+"""The consumers of a store: what they read, position, lag, members and pauses."""
 
 from __future__ import annotations
 
@@ -6,31 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Text, and_, delete, func, literal, select, union
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import and_, func, select, union
 
-from mdb_sqla import functions
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
 from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.registry import Reads, registered
-from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import consumers as registrations
 from mdb_sqla.tables import dead_letters as letters
-from mdb_sqla.wake_up.channel import ANY_CATEGORY
-from mdb_sqla.wake_up.notifier import announce
-from mdb_sqla.words.argument_checks import described
 
 __all__ = [
     "ConsumerOverview",
     "Member",
     "Slot",
     "consumers",
-    "delete_consumer",
-    "reset_consumer",
 ]
 
 
@@ -79,6 +71,8 @@ class ConsumerOverview:
         dead_letters: the number of its dead letters.
         deleted_up_to: the global position up to which a retention policy has deleted messages of
             its categories; 0 if none were deleted, or if `reads` is None.
+        paused_at: since when it is paused for all processes; None if it is not.
+        paused_by: who paused it; None if it is not paused.
     """
 
     name: str
@@ -88,6 +82,8 @@ class ConsumerOverview:
     members: tuple[Member, ...]
     dead_letters: int
     deleted_up_to: int
+    paused_at: datetime | None
+    paused_by: str | None
 
     @property
     def has_missed_messages(self) -> bool:
@@ -113,99 +109,18 @@ def consumers(db: Database) -> list[ConsumerOverview]:
     reads = registered(db)
     names = union(*(select(table.c.consumer) for table in (registrations, slots, members, letters)))
     found = sorted(row.consumer for row in execute(db, names, {}, WRITES))
-    return [_overview(db, name, reads.get(name)) for name in found]
+    paused = select(registrations.c.consumer, registrations.c.paused_at, registrations.c.paused_by)
+    pauses = {name: pause for name, *pause in execute(db, paused, {}, WRITES)}
+    return [_overview(db, name, reads.get(name), *pauses.get(name, (None, None))) for name in found]
 
 
-def reset_consumer(db: Database, consumer: str, start: int = 1) -> None:
-    """Reset a consumer's position: it handles all messages from there on again.
-
-    All of its slots get the new position. Dead letters from there on are deleted, because the
-    consumer handles their messages again; earlier dead letters stay, and still block the later
-    messages of their streams. The reset takes effect on commit: a running consumer rolls back its
-    current transaction and continues at the new position.
-
-    Args:
-        db: a session or connection in a transaction.
-        consumer: the consumer's name.
-        start: the global position to start at: 1 for all messages; for new messages only, that of
-            the last message plus 1.
-
-    Raises:
-        InvalidArgument: the consumer has never run on this store, or the position is less than 1 or
-            beyond the next global position.
-        StoreNotInstalled: the database has no store.
-    """
-    if not isinstance(start, int) or isinstance(start, bool) or start < 1:
-        raise InvalidArgument(
-            f"start must be a global position of at least 1, got {described(start)}"
-        )
-    ((last,),) = execute(db, select(functions.last_global_position()), {}, WRITES)
-    if start > last + 1:
-        raise InvalidArgument(
-            f"start must be at most {last + 1}, the next global position, got {start}: consumer "
-            f"{consumer!r} would skip the messages before it"
-        )
-    # A slot that was never acquired has no row yet, and would start at the consumer's `start`.
-    number = select(func.max(slots.c.slots)).where(slots.c.consumer == consumer).scalar_subquery()
-    every = select(func.generate_series(0, number - 1).label("slot")).subquery()
-    new = select(
-        literal(consumer, Text), every.c.slot, number, literal(start - 1, BigInteger)
-    ).order_by(every.c.slot)
-    row = insert(slots).from_select(["consumer", "slot", "slots", "position"], new)
-    statement = row.on_conflict_do_update(
-        index_elements=[slots.c.consumer, slots.c.slot],
-        set_={"position": row.excluded.position, "updated_at": func.clock_timestamp()},
-    ).returning(slots.c.slot)
-    if not execute(db, statement, {}, WRITES):
-        raise InvalidArgument(
-            f"Consumer {consumer!r} has no position to reset: it has never run on this store"
-        )
-    delete_letters = delete(letters).where(
-        letters.c.consumer == consumer, letters.c.global_position >= start
-    )
-    execute(db, delete_letters.returning(letters.c.global_position), {}, WRITES)
-    announce(connection_of(db), [ANY_CATEGORY])
-
-
-def delete_consumer(db: Database, consumer: str) -> None:
-    """Delete a retired consumer: its positions, dead letters and registration.
-
-    It no longer holds back retention. If it is started again, it starts as a new consumer.
-
-    Args:
-        db: a session or connection in a transaction, as the owner of the store or a member of the
-            role `message_store`.
-        consumer: the consumer's name.
-
-    Raises:
-        InvalidArgument: there is no such consumer, or a member of its group is alive.
-        StoreNotInstalled: the database has no store, or the store is not up to date.
-    """
-    db = database(db)
-    now = func.clock_timestamp()
-    # Locks the slots in the order in which consumers lock them.
-    locked = select(slots.c.slot).where(slots.c.consumer == consumer).order_by(slots.c.slot)
-    execute(db, locked.with_for_update(), {}, WRITES)
-    alive = select(members.c.member).where(
-        members.c.consumer == consumer,
-        members.c.alive_until > now,
-        members.c.alive_until <= now + members.c.lease,
-    )
-    if rows := execute(db, alive.order_by(members.c.member).limit(1), {}, WRITES):
-        raise InvalidArgument(
-            f"Consumer {consumer!r} is running as member {rows[0].member!r}: stop it first"
-        )
-    deleted = [
-        execute(
-            db, delete(table).where(table.c.consumer == consumer).returning(literal(1)), {}, WRITES
-        )
-        for table in (slots, members, letters, registrations)
-    ]
-    if not any(deleted):
-        raise InvalidArgument(f"There is no consumer {consumer!r}")
-
-
-def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
+def _overview(
+    db: Database,
+    name: str,
+    reads: Reads | None,
+    paused_at: datetime | None,
+    paused_by: str | None,
+) -> ConsumerOverview:
     columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
     of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
@@ -225,7 +140,15 @@ def _overview(db: Database, name: str, reads: Reads | None) -> ConsumerOverview:
         parameters = {"read_categories": reads.categories}
         deleted = execute(db, select(deleted_up_to()), parameters, WRITES)[0][0]
     return ConsumerOverview(
-        name, reads, _lag(db, name, reads), of_slots, of_members, dead_letters, deleted
+        name=name,
+        reads=reads,
+        lag=_lag(db, name, reads),
+        slots=of_slots,
+        members=of_members,
+        dead_letters=dead_letters,
+        deleted_up_to=deleted,
+        paused_at=paused_at,
+        paused_by=paused_by,
     )
 
 

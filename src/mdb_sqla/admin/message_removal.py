@@ -8,6 +8,7 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, check_isolation, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import check_wait, lock_timeout
 from mdb_sqla.errors import PositionsExist
+from mdb_sqla.operation_log import record
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import deleted_positions, messages, stream_heads
@@ -15,17 +16,25 @@ from mdb_sqla.tables import deleted_positions, messages, stream_heads
 __all__ = ["clear"]
 
 
-def clear(connection: Connection, *, reset_consumers: bool = False, wait: float = 10.0) -> None:
+def clear(
+    connection: Connection,
+    *,
+    reset_consumers: bool = False,
+    wait: float = 10.0,
+    by: str | None = None,
+) -> None:
     """Delete all messages; global positions restart at 1, and positions in all streams at 0.
 
     Consumers would skip new messages up to their old positions, so these must be reset too: the
     consumers then start with the first message, and their dead letters are deleted. Stop the
-    consumers first; a running consumer stops with `SlotLost`.
+    consumers first; a running consumer stops with `SlotLost`. The removal is recorded in the log of
+    operations.
 
     Args:
         connection: a connection in a transaction, as the owner of the store.
         reset_consumers: whether to reset the positions of consumers.
         wait: the number of seconds to wait for transactions that read or write messages.
+        by: who does it, for the log of operations; by default the database role.
 
     Raises:
         PositionsExist: consumers have positions, and `reset_consumers` is False; roll back.
@@ -54,3 +63,4 @@ def clear(connection: Connection, *, reset_consumers: bool = False, wait: float 
         connection.execute(delete(letters))
         # A new token prevents the slot's owner from saving its old position.
         connection.execute(update(slots).values(position=0, token=slots.c.token + 1))
+    record(connection, "clear", details={"reset_consumers": reset_consumers}, by=by)

@@ -9,6 +9,7 @@ from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import ddl, qualified
 from mdb_sqla.errors import StoreNotInstalled
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
+from mdb_sqla.operation_log import record
 from mdb_sqla.words.argument_checks import flag
 
 __all__ = ["has_protection", "is_protected", "set_protection"]
@@ -41,7 +42,12 @@ def is_protected(engine: Engine, *, schema: str = DEFAULT_SCHEMA) -> bool:
 
 
 def set_protection(
-    engine: Engine, protected: bool, *, schema: str = DEFAULT_SCHEMA, wait: float = 60.0
+    engine: Engine,
+    protected: bool,
+    *,
+    schema: str = DEFAULT_SCHEMA,
+    wait: float = 60.0,
+    by: str | None = None,
 ) -> None:
     """Protect the messages from accidental changes, or stop protecting them.
 
@@ -51,13 +57,14 @@ def set_protection(
     off, drop the table, or do what the store's functions do.
 
     Waits for all open write transactions to end, as `set_lock_granularity` does; to turn it off,
-    for those that read, too.
+    for those that read, too. A change is recorded in the log of operations.
 
     Args:
         engine: an engine that connects as the owner of the store.
         protected: whether to protect the messages.
         schema: the schema of the store.
         wait: the timeout in seconds.
+        by: who does it, for the log of operations; by default the database role.
 
     Raises:
         InvalidArgument: `protected` is not a boolean, or `wait` is not positive.
@@ -78,6 +85,7 @@ def set_protection(
             connection.execute(
                 ddl(_PROTECT, messages=names["messages"], function=names["refuse_change"])
             )
+        record(connection, "set_protection", details={"protected": protected}, by=by)
 
     with_brief_locks(
         in_schema(engine, schema), change, wait=wait, unchanged="The protection of messages"

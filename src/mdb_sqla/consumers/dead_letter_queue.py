@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla.database.execution import WRITES, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.operation_log import record
 from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.wake_up.channel import ANY_CATEGORY
 from mdb_sqla.wake_up.notifier import announce
@@ -70,10 +71,23 @@ def count_dead_letters(db: Session | Connection, consumer: str, slot: int | None
     return int(number)
 
 
-def replay(db: Session | Connection, consumer: str, stream_name: str | None = None) -> int:
+def replay(
+    db: Session | Connection,
+    consumer: str,
+    stream_name: str | None = None,
+    *,
+    by: str | None = None,
+) -> int:
     """Replay a consumer's failed messages, of one stream or of all, and those waiting behind them.
 
-    The consumer handles them again once the transaction is committed.
+    The consumer handles them again once the transaction is committed. If there are any, the replay
+    is recorded in the log of operations.
+
+    Args:
+        db: a session or connection in a transaction.
+        consumer: the consumer's name.
+        stream_name: only the messages of this stream.
+        by: who does it, for the log of operations; by default the database role.
 
     Returns:
         The number of failed messages.
@@ -92,12 +106,25 @@ def replay(db: Session | Connection, consumer: str, stream_name: str | None = No
         statement = statement.where(letters.c.stream_name == text("stream_name", stream_name))
     db = database(db)
     number = len(db.execute(statement).all())
+    if number:
+        details = {"stream_name": stream_name, "failed_messages": number}
+        record(db, "replay", consumer, details=details, by=by)
     announce(connection_of(db), [ANY_CATEGORY])
     return number
 
 
-def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
+def skip(
+    db: Session | Connection, consumer: str, global_position: int, *, by: str | None = None
+) -> None:
     """Skip a dead letter permanently; the consumer handles the later messages of its stream.
+
+    It is recorded in the log of operations.
+
+    Args:
+        db: a session or connection in a transaction.
+        consumer: the consumer's name.
+        global_position: the global position of the message.
+        by: who does it, for the log of operations; by default the database role.
 
     Raises:
         InvalidArgument: the consumer has no such dead letter; `db` is not a session or connection;
@@ -107,13 +134,16 @@ def skip(db: Session | Connection, consumer: str, global_position: int) -> None:
     statement = (
         delete(letters)
         .where(letters.c.consumer == _consumer(consumer), letters.c.global_position == position)
-        .returning(letters.c.global_position)
+        .returning(letters.c.stream_name, letters.c.type)
     )
     db = database(db)
-    if db.execute(statement).first() is None:
+    row = db.execute(statement).first()
+    if row is None:
         raise InvalidArgument(
             f"Consumer {consumer!r} has no dead letter at global position {global_position}"
         )
+    details = {"global_position": position, "stream_name": row.stream_name, "type": row.type}
+    record(db, "skip", consumer, details=details, by=by)
     announce(connection_of(db), [ANY_CATEGORY])
 
 

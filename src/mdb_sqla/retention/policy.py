@@ -83,12 +83,13 @@ def set_policy(
     keep_versions: bool = True,
     archive: str | None = None,
     archive_format: str = "jsonl",
+    by: str | None = None,
 ) -> RetentionPolicy:
     """Set the retention policy of a category, and return it.
 
     It replaces an earlier policy of the category, including its archive.
 
-    Nothing is deleted until the retention job runs.
+    Nothing is deleted until the retention job runs. It is recorded in the log of operations.
 
     Args:
         db: a session or connection in a transaction, as the owner of the store.
@@ -100,6 +101,7 @@ def set_policy(
             of the file system, such as environment variables, where the job runs. A folder must
             exist.
         archive_format: see `RetentionPolicy`.
+        by: who does it, for the log of operations; by default the database role.
 
     Raises:
         InvalidStreamName: `category` is not a category.
@@ -110,8 +112,9 @@ def set_policy(
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     policy = checked_policy(category, keep_age, keep_last, keep_versions, archive, archive_format)
-    statement = upsert(policy, table).returning(table.c.category)
-    execute(database(db), statement, {}, WRITES)
+    db = database(db)
+    execute(db, upsert(policy, table).returning(table.c.category), {}, WRITES)
+    record(db, "set_policy", policy.category, details={"keep": str(policy)}, by=by)
     return policy
 
 
@@ -145,15 +148,23 @@ def upsert(policy: RetentionPolicy, table: Table) -> Insert:
     )
 
 
-def delete_policy(db: Database, category: str) -> bool:
+def delete_policy(db: Database, category: str, *, by: str | None = None) -> bool:
     """Delete the retention policy of a category: its messages are kept. Return whether it had one.
+
+    If it had one, the deletion is recorded in the log of operations.
 
     Args:
         db: a session or connection in a transaction, as the owner of the store.
         category: the category.
+        by: who does it, for the log of operations; by default the database role.
     """
-    statement = delete(table).where(table.c.category == category_name(category))
-    return bool(execute(database(db), statement.returning(table.c.category), {}, WRITES))
+    db = database(db)
+    name = category_name(category)
+    statement = delete(table).where(table.c.category == name).returning(table.c.category)
+    if not execute(db, statement, {}, WRITES):
+        return False
+    record(db, "delete_policy", name, by=by)
+    return True
 
 
 def policies(db: Database) -> list[RetentionPolicy]:
