@@ -41,6 +41,10 @@ COMMANDS = {
     "protect on": ("Messages are protected",),
     "protect off": ("Messages are not protected",),
     "reset-consumer order-fulfillment --start 12,345,679": ("12,345,679",),
+    "pause-consumer payment-reconciliation": ("payment-reconciliation",),
+    "consumers  ": ("is paused since",),
+    "resume-consumer payment-reconciliation": ("payment-reconciliation",),
+    "operations": ("reset_consumer", "set_protection", "pause_consumer"),
     "retention set subscription:command --forget-versions": ("subscription:command",),
     "retention set payment --keep-age 30d --keep-last 1000": ("1,000 messages",),
     "retention set order --keep-last 1": ("the last message of each stream",),
@@ -51,7 +55,7 @@ COMMANDS = {
     "clear --yes --reset-consumers": ("messages",),
     "delete-consumer payment-reconciliation": ("payment-reconciliation",),
     "consumers ": ("order-fulfillment",),
-    "downgrade --delete-consumers --delete-retention": ("Removed the store",),
+    "downgrade --delete-consumers --delete-retention --delete-operations": ("Removed the store",),
 }
 
 

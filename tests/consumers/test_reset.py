@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from mdb_sqla import Consumer, Group, Host, InvalidArgument, RetryPolicy, Unavailable, tables
-from mdb_sqla.admin.consumer_overview import reset_consumer
+from mdb_sqla.admin import reset_consumer
 from mdb_sqla.consumers.dead_letter_queue import dead_letters
 from mdb_sqla.testing.catch_up import catch_up, catch_up_async
 from tests.consumers.conftest import Application

@@ -21,9 +21,12 @@ _MAY = """
     WHERE relnamespace = 'message_store'::regnamespace AND relkind IN ('r', 'v')
         AND has_table_privilege(:role, oid, privilege)
     UNION ALL
-    SELECT 'column', attname, privilege
-    FROM pg_attribute, unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege
-    WHERE attrelid = 'message_store.messages'::regclass AND attnum > 0
+    SELECT 'column', CASE relname WHEN 'messages' THEN '' ELSE relname || '.' END || attname, privilege
+    FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid,
+        unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege
+    WHERE attrelid IN ('message_store.messages'::regclass, 'message_store.operations'::regclass)
+        AND attnum > 0
         AND has_column_privilege(:role, attrelid, attnum, privilege)
     UNION ALL
     SELECT 'sequence', relname, privilege
@@ -47,8 +50,11 @@ _OBJECTS = """
     UNION ALL
     SELECT 'function', proname FROM pg_proc WHERE pronamespace = 'message_store'::regnamespace
     UNION ALL
-    SELECT 'column', attname FROM pg_attribute
-    WHERE attrelid = 'message_store.messages'::regclass AND attnum > 0
+    SELECT 'column', CASE relname WHEN 'messages' THEN '' ELSE relname || '.' END || attname
+    FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    WHERE attrelid IN ('message_store.messages'::regclass, 'message_store.operations'::regclass)
+        AND attnum > 0
     UNION ALL
     SELECT 'schema', 'message_store'
 """
@@ -69,7 +75,7 @@ def told() -> tuple[list[str], dict[str, set[Grant]], list[tuple[str, str]]]:
     for cells in rows[2:]:
         kind = re.search(r"schema|table|column|sequence|view|function", cells[0])
         assert kind is not None
-        for name in re.findall(r"`(\w+)`", cells[0]):
+        for name in re.findall(r"`([\w.]+)`", cells[0]):
             objects.append((kind[0], name))
             for role, privileges in zip(roles, cells[1:], strict=True):
                 grants[role] |= {(kind[0], name, each) for each in privileges.split(", ") if each}

@@ -63,4 +63,4 @@ def clear(
         connection.execute(delete(letters))
         # A new token prevents the slot's owner from saving its old position.
         connection.execute(update(slots).values(position=0, token=slots.c.token + 1))
-    record(connection, "clear", details={"reset_consumers": reset_consumers}, by=by)
+    record(connection, "clear", details={"reset_consumers": bool(reset_consumers)}, by=by)

@@ -1,25 +1,22 @@
-"""Commands that show, reset and delete consumers."""
+"""The command `mdb consumers`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from mdb_sqla.admin import consumer_overview
 from mdb_sqla.admin.consumer_overview import ConsumerOverview
 from mdb_sqla.admin.consumer_overview import consumers as read_consumers
 from mdb_sqla.cli.listing import print_paragraph, print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
 from mdb_sqla.cli.options import Schema, Url, Verbose, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
-from mdb_sqla.cli.quantities import ago, parse_global_position
+from mdb_sqla.cli.quantities import ago
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.words.durations import duration
 
-__all__ = ["consumers", "delete_consumer", "reset_consumer"]
+__all__ = ["consumers"]
 
 _UNKNOWN = "?"
 
@@ -32,7 +29,8 @@ def consumers(
 ) -> None:
     """Show each consumer's position, lag and group members.
 
-    Also shows long-open write transactions, which may hold consumers back.
+    Also shows which consumers are paused, and long-open write transactions, which may hold
+    consumers back.
 
     Example: mdb consumers
     """
@@ -74,47 +72,6 @@ def _print_consumers(found: list[ConsumerOverview]) -> None:
     print_table(output, ["consumer", "reads"], rows, numbers=numbers)
 
 
-def reset_consumer(
-    consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")],
-    url: Url = None,
-    start: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            parser=parse_global_position,
-            help="Global position of the first message to handle.",
-        ),
-    ] = 1,
-    schema: Schema = DEFAULT_SCHEMA,
-) -> None:
-    """Restart a consumer from the beginning or a global position.
-
-    It handles all messages from there on again; their dead letters are deleted.
-
-    Example: mdb reset-consumer billing --start 4711
-    """
-    with connected(url, schema) as engine, translated(), engine.begin() as connection:
-        consumer_overview.reset_consumer(connection, consumer, start)
-    output.print(shown(f"Reset {consumer} to start at global position {start:,}."))
-
-
-def delete_consumer(
-    consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="The consumer's name.")],
-    url: Url = None,
-    schema: Schema = DEFAULT_SCHEMA,
-) -> None:
-    """Delete a retired consumer.
-
-    Deletes its positions, dead letters and registration, but no messages. It no longer holds back
-    retention. Stop the consumer first.
-
-    Example: mdb delete-consumer billing
-    """
-    with connected(url, schema) as engine, translated(), engine.begin() as connection:
-        consumer_overview.delete_consumer(connection, consumer)
-    output.print(shown(f"Deleted consumer {consumer}."))
-
-
 def _print_members(found: list[ConsumerOverview]) -> None:
     rows = []
     for consumer in found:
@@ -150,6 +107,11 @@ def _print_notes(found: list[ConsumerOverview]) -> None:
     if any(_has_condition(consumer) for consumer in found):
         output.print("\n<= at most: the consumer also has an SQL condition, which is not counted")
     for consumer in found:
+        if consumer.paused_at is not None:
+            since = f"{consumer.paused_at:%Y-%m-%d %H:%M:%S}Z, {ago(consumer.paused_at)}"
+            paused = f"{consumer.name} is paused since {since}, by {consumer.paused_by}"
+            output.print()
+            print_paragraph(output, shown(paused), indent="")
         if consumer.has_missed_messages:
             output.print()
             missed = (
@@ -207,4 +169,6 @@ def _as_dict(consumer: ConsumerOverview) -> dict[str, Any]:
         "dead_letters": consumer.dead_letters,
         "deleted_up_to": consumer.deleted_up_to,
         "has_missed_messages": consumer.has_missed_messages,
+        "paused_at": consumer.paused_at,
+        "paused_by": consumer.paused_by,
     }

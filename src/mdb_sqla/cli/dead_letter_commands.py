@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from mdb_sqla.cli.listing import print_flow
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
 from mdb_sqla.cli.quantities import ago, parse_global_position, plural
@@ -68,7 +69,7 @@ def replay_letters(
     Example: mdb dead-letters replay billing
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
-        number = replay(connection, consumer, stream)
+        number = replay(connection, consumer, stream, by=os_user())
     output.print(f"Queued {plural(number, 'dead letter')} of {shown(consumer)} for replay.")
 
 
@@ -90,7 +91,7 @@ def skip_letter(
     Example: mdb dead-letters skip billing 4711
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
-        skip(connection, consumer, global_position)
+        skip(connection, consumer, global_position, by=os_user())
     output.print(f"Skipped message {global_position:,} for {shown(consumer)}.")
 
 

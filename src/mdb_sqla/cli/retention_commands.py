@@ -12,6 +12,7 @@ from mdb_sqla import retention
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.listing import print_paragraph
 from mdb_sqla.cli.open_transaction_output import long_open_writers, print_open_writers
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json, shown
 from mdb_sqla.cli.quantities import plural
@@ -89,6 +90,7 @@ def set_policy(
             keep_versions=not forget_versions,
             archive=archive,
             archive_format=archive_format,
+            by=os_user(),
         )
     said = f"Set the retention policy of {policy.category}: keep {policy}."
     print_paragraph(output, shown(said), indent="")
@@ -118,7 +120,7 @@ def delete_policy(category: Category, url: Url = None, schema: Schema = DEFAULT_
     Example: mdb retention delete order
     """
     with connected(url, schema) as engine, translated(), engine.begin() as connection:
-        if not retention.delete_policy(connection, category):
+        if not retention.delete_policy(connection, category, by=os_user()):
             raise InvalidArgument(f"There is no retention policy for category {category!r}")
     output.print(shown(f"Deleted the retention policy of {category}."))
 

@@ -12,6 +12,7 @@ from mdb_sqla import migrations
 from mdb_sqla.admin import granularity_switch as locks
 from mdb_sqla.admin import protection
 from mdb_sqla.cli.interruption import interruptible
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, output
 from mdb_sqla.migrations.revision_file import write_revision
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
@@ -140,7 +141,9 @@ def granularity(
     """
     with connected(url) as engine:
         if choice is not None:
-            locks.set_lock_granularity(engine, choice, schema=schema, wait=wait)
+            locks.set_lock_granularity(
+                engine, choice, schema=schema, wait=wait, by=os_user()
+            )
         output.print(f"Writers lock the {locks.lock_granularity(engine, schema=schema)}.")
 
 
@@ -166,6 +169,8 @@ def protect(
     """
     with connected(url) as engine:
         if choice is not None:
-            protection.set_protection(engine, choice == "on", schema=schema, wait=wait)
+            protection.set_protection(
+                engine, choice == "on", schema=schema, wait=wait, by=os_user()
+            )
         state = "" if protection.is_protected(engine, schema=schema) else "not "
         output.print(f"Messages are {state}protected from accidental changes.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -13,9 +14,11 @@ from mdb_sqla.admin.server_benchmark import MOST
 from mdb_sqla.admin.server_benchmark import benchmark as run_benchmark
 from mdb_sqla.admin.verification import Verification
 from mdb_sqla.admin.verification import verify as run_verify
+from mdb_sqla.admin.verification.result_record import record_result
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.listing import print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.cli.quantities import plural
@@ -35,14 +38,18 @@ def verify(
 ) -> None:
     """Check schema, privileges and messages for problems.
 
-    It changes nothing. The exit status is 1 if there are problems. Also shows long-open write
+    It changes nothing; its result is recorded in the log of operations, which `mdb operations`
+    shows. The exit status is 1 if there are problems. Also shows long-open write
     transactions, which do not count as problems.
 
     Example: mdb verify --quick
     """
     with connected(url, schema) as engine:
+        started = time.monotonic()
         with interruptible("Nothing was changed. Pass --quick to skip the messages."):
             result = run_verify(engine, schema=schema, quick=quick)
+        seconds = time.monotonic() - started
+        record_result(engine, result, schema=schema, quick=quick, seconds=seconds, by=os_user())
         writers = _open_writers(engine, result)
     if as_json:
         print_json(
