@@ -193,7 +193,7 @@ _CLEAN = text("""
       LOCK TABLE message_store.messages, message_store.dead_letters, message_store.consumers,
         message_store.consumer_slots, message_store.consumer_members, message_store.stream_heads,
         message_store.deleted_positions, message_store.retention_policies, message_store.deletions,
-        message_store.subject_keys;
+        message_store.subject_keys, message_store.operations;
       IF pg_relation_size('message_store.messages') > 100000 THEN
         TRUNCATE message_store.messages;
       END IF;
@@ -207,6 +207,7 @@ _CLEAN = text("""
       DELETE FROM message_store.retention_policies;
       DELETE FROM message_store.deletions;
       DELETE FROM message_store.subject_keys;
+      DELETE FROM message_store.operations;
       PERFORM setval('message_store.messages_global_position_seq', 1, false);
       IF NOT EXISTS (
         SELECT FROM pg_namespace AS n WHERE nspname = 'public' AND nspacl IS NULL AND NOT EXISTS (

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import getpass
+from datetime import datetime
+
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -66,6 +69,28 @@ def test_reset_consumer(engine: Engine) -> None:
     assert (billing["slots"][0]["position"], billing["lag"]["messages"]) == (1, 1)
     refused = mdb("reset-consumer", "biling", url=engine.url, code=2)
     assert "Consumer 'biling' has no position to reset" in refused.stderr
+
+
+def test_pause_and_resume(engine: Engine) -> None:
+    catch_up(engine, "billing", "account")
+
+    assert mdb("pause-consumer", "billing", url=engine.url).stdout == "Paused billing.\n"
+    again = mdb("pause-consumer", "billing", url=engine.url)
+    assert again.stdout == "billing is already paused.\n"
+    (billing,) = told("consumers", url=engine.url)["consumers"]
+    assert billing["paused_by"] == getpass.getuser()
+    since = datetime.fromisoformat(billing["paused_at"])
+    shown = mdb("consumers", url=engine.url).stdout
+    assert f"billing is paused since {since:%Y-%m-%d %H:%M:%S}Z, " in shown
+    assert f"ago, by {getpass.getuser()}" in shown
+
+    assert mdb("resume-consumer", "billing", url=engine.url).stdout == "Resumed billing.\n"
+    assert mdb("resume-consumer", "billing", url=engine.url).stdout == "billing is not paused.\n"
+    (billing,) = told("consumers", url=engine.url)["consumers"]
+    assert (billing["paused_at"], billing["paused_by"]) == (None, None)
+    assert "paused" not in mdb("consumers", url=engine.url).stdout
+    refused = mdb("pause-consumer", "biling", url=engine.url, code=2)
+    assert "There is no consumer 'biling'" in refused.stderr
 
 
 def test_lag_is_that_of_the_consumer_itself(engine: Engine) -> None:

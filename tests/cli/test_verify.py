@@ -77,7 +77,7 @@ BROKEN = {
     ),
     "no table": ("DROP TABLE dead_letters", "Table dead_letters", "mdb upgrade"),
     "an older revision": (
-        "UPDATE mdb_sqla_version SET version_num = 'message_store_0003'",
+        "UPDATE mdb_sqla_version SET version_num = 'message_store_0001'",
         "Revisions",
         "mdb upgrade",
     ),

@@ -70,6 +70,8 @@ def resume_consumer(db: Database, consumer: str, *, by: str | None = None) -> bo
         InvalidArgument: the consumer has never run on this store, or an argument is invalid.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
+    if by is not None:
+        text("by", by)
     statement = update(registrations).values(paused_at=None, paused_by=None)
     return _change(
         database(db),

@@ -29,6 +29,7 @@ _TABLES = {
     "retention_policies",
     "deletions",
     "subject_keys",
+    "operations",
     "mdb_sqla_version",
 }
 

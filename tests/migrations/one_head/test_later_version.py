@@ -10,7 +10,7 @@ from tests.migrations.conftest import connected
 from tests.migrations.one_head.conftest import OneHead
 from tests.migrations.two_heads.application import run_script
 
-_LATER = """
+LATER = """
 from mdb_sqla import migrations
 
 revision = "app_0004"
@@ -32,7 +32,7 @@ def downgrade():
 def upgraded(application: OneHead, request: pytest.FixtureRequest) -> OneHead:
     """The application, whose last revision can be applied."""
     application.call(upgrade=request.param, version="0001")
-    application.write("app_0004", _LATER)
+    application.write("app_0004", LATER)
     application.upgrade("app_0003")
     return application
 
@@ -63,7 +63,7 @@ def test_it_is_upgraded_and_reverted(upgraded: OneHead) -> None:
 
 
 def test_a_version_that_it_has_or_that_is_later_is_left(upgraded: OneHead) -> None:
-    upgraded.write("app_0004", _LATER.replace('downgrade("0001")', 'upgrade("0001")'))
+    upgraded.write("app_0004", LATER.replace('downgrade("0001")', 'upgrade("0001")'))
     upgraded.upgrade()
     before = catalog(upgraded.database)
 
@@ -100,7 +100,7 @@ def test_messages_and_consumers_stay(upgraded: OneHead) -> None:
 
 def test_a_script_reverts_it(application: OneHead) -> None:
     application.call(version="0001")
-    application.write("app_0004", _LATER)
+    application.write("app_0004", LATER)
     application.upgrade("app_0003")
     before = catalog(application.database)
     application.upgrade()
@@ -121,7 +121,7 @@ def test_a_script_removes_an_earlier_version(application: OneHead, roles: str) -
 
 
 def test_no_later_version_than_the_release_has(application: OneHead) -> None:
-    application.write("app_0004", _LATER.replace("0001", "0002"))
+    application.write("app_0004", LATER.replace("0001", "0002"))
     application.upgrade()
 
     with pytest.raises(CommandError, match="version must be 'base' or '0001' in this release"):
