@@ -94,7 +94,9 @@ def test_the_result_of_a_verification(engine: Engine) -> None:
 def test_a_role_that_may_only_read_verifies(engine: Engine) -> None:
     migrations.upgrade(engine, roles=True)
     with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE ROLE mdb_sqla_verifier LOGIN IN ROLE message_store_reader")
+        connection.exec_driver_sql(
+            "CREATE ROLE mdb_sqla_verifier LOGIN IN ROLE message_store_reader"
+        )
     of_role = create_engine(engine.url.set(username="mdb_sqla_verifier"), poolclass=NullPool)
     try:
         found = told("verify", url=of_role.url)

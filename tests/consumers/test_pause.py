@@ -394,7 +394,7 @@ def test_it_does_not_catch_up(application: Application, grouped: bool) -> None:
     consumer = consumer_of(handler, group=group)
     application.write("order-1", 1, 2, 3)
 
-    with pytest.raises(ConsumerPaused, match="can't catch up: it is paused .* by alice") as raised:
+    with pytest.raises(ConsumerPaused, match=r"can't catch up: it is paused .* by alice") as raised:
         application.catch_up(consumer)
 
     assert raised.value.consumer == "billing"

@@ -45,6 +45,9 @@ def test_others_only_read(member_of: MemberOf, role: str) -> None:
     ],
 )
 def test_nothing_is_forged_or_changed(member_of: MemberOf, role: str, statement: str) -> None:
-    with member_of(role).begin() as connection:
-        with pytest.raises(NotPermitted, match="permission denied"), translated():
-            connection.execute(text(statement))
+    with (
+        member_of(role).begin() as connection,
+        pytest.raises(NotPermitted, match="permission denied"),
+        translated(),
+    ):
+        connection.execute(text(statement))

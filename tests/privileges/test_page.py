@@ -21,7 +21,10 @@ _MAY = """
     WHERE relnamespace = 'message_store'::regnamespace AND relkind IN ('r', 'v')
         AND has_table_privilege(:role, oid, privilege)
     UNION ALL
-    SELECT 'column', CASE relname WHEN 'messages' THEN '' ELSE relname || '.' END || attname, privilege
+    SELECT
+        'column',
+        CASE relname WHEN 'messages' THEN '' ELSE relname || '.' END || attname,
+        privilege
     FROM pg_attribute
     JOIN pg_class ON pg_class.oid = attrelid,
         unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS privilege

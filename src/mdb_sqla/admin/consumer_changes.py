@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Text, delete, func, Update, literal, select, update
+from sqlalchemy import BigInteger, Text, Update, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mdb_sqla import functions
@@ -97,9 +97,7 @@ def _change(db: Database, consumer: str, statement: Update, kind: str, by: str |
     return True
 
 
-def reset_consumer(
-    db: Database, consumer: str, start: int = 1, *, by: str | None = None
-) -> None:
+def reset_consumer(db: Database, consumer: str, start: int = 1, *, by: str | None = None) -> None:
     """Reset a consumer's position: it handles all messages from there on again.
 
     All of its slots get the new position. Dead letters from there on are deleted, because the

@@ -56,6 +56,4 @@ def set_lock_granularity(
         connection.execute(select(functions.set_lock_granularity(chosen)))
         record(connection, "set_lock_granularity", details={"granularity": chosen}, by=by)
 
-    with_brief_locks(
-        in_schema(engine, schema), change, wait=wait, unchanged="The lock granularity"
-    )
+    with_brief_locks(in_schema(engine, schema), change, wait=wait, unchanged="The lock granularity")

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from mdb_sqla.admin import consumer_changes
-from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, output
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.cli.quantities import parse_global_position
 from mdb_sqla.database.error_translation import translated

@@ -17,8 +17,8 @@ from mdb_sqla.admin.databases import create_database as create
 from mdb_sqla.admin.databases import delete_database as delete
 from mdb_sqla.admin.message_removal import clear as clear_store
 from mdb_sqla.cli.interruption import interruptible
-from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, fail, output, refuse
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.cli.quantities import plural
 from mdb_sqla.database.error_fields import diagnostics_of, sqlstate_of
@@ -121,9 +121,7 @@ def clear(
             typer.confirm(f"Delete {what}?", abort=True)
         try:
             with interruptible("Run it again to delete the messages."), connection.begin():
-                clear_store(
-                    connection, reset_consumers=reset_consumers, wait=wait, by=os_user()
-                )
+                clear_store(connection, reset_consumers=reset_consumers, wait=wait, by=os_user())
         except PositionsExist as error:
             fail(f"{error}. Stop them and pass --reset-consumers.")
     output.print(f"Deleted {number}.")

@@ -8,8 +8,8 @@ import typer
 from rich.text import Text
 
 from mdb_sqla.cli.listing import print_flow
-from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import Json, print_json, shown
 from mdb_sqla.cli.quantities import ago, parse_global_position, plural
 from mdb_sqla.cli.traceback_text import innermost, trimmed

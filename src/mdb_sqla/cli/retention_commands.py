@@ -12,8 +12,8 @@ from mdb_sqla import retention
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.listing import print_paragraph
 from mdb_sqla.cli.open_transaction_output import long_open_writers, print_open_writers
-from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import Json, print_json, shown
 from mdb_sqla.cli.quantities import plural
 from mdb_sqla.database.error_translation import translated

@@ -12,8 +12,8 @@ from mdb_sqla import migrations
 from mdb_sqla.admin import granularity_switch as locks
 from mdb_sqla.admin import protection
 from mdb_sqla.cli.interruption import interruptible
-from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Granularity, Roles, Schema, Url, connected, output
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.migrations.revision_file import write_revision
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.words.lock_granularity import LockGranularity
@@ -141,9 +141,7 @@ def granularity(
     """
     with connected(url) as engine:
         if choice is not None:
-            locks.set_lock_granularity(
-                engine, choice, schema=schema, wait=wait, by=os_user()
-            )
+            locks.set_lock_granularity(engine, choice, schema=schema, wait=wait, by=os_user())
         output.print(f"Writers lock the {locks.lock_granularity(engine, schema=schema)}.")
 
 

@@ -18,8 +18,8 @@ from mdb_sqla.admin.verification.result_record import record_result
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.listing import print_table
 from mdb_sqla.cli.open_transaction_output import as_dicts, long_open_writers, print_open_writers
-from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.cli.quantities import plural
 from mdb_sqla.consumers.open_writer import OpenWriter

@@ -13,6 +13,7 @@ from mdb_sqla.archive.archive_url import archive_url
 from mdb_sqla.archive.file_formats import archive_format as checked_format
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.operation_log import record
 from mdb_sqla.tables import retention_policies as table
 from mdb_sqla.words.argument_checks import described, flag, integer
 from mdb_sqla.words.durations import duration

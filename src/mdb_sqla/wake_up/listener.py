@@ -39,10 +39,10 @@ def subscribe(
 ) -> Iterator[None]:
     """Call a function on each notification of these categories, or of all if none is given.
 
-    The function is called from another thread, and sometimes spuriously. All subscribers of an
-    engine share one connection. Before a wake-up that is not due to messages of one category,
-    `on_change` is called: the state of the consumer may have been changed. No effect if the application has disabled notifications or the
-    driver can't listen.
+    The function is called from another thread, and sometimes spuriously. Before a call that is not
+    due to messages of one category, `on_change` is called: the state of the consumer may have been
+    changed. All subscribers of an engine share one connection. No effect if the application has
+    disabled notifications or the driver can't listen.
     """
     if not is_enabled(engine) or not can_listen(engine):
         yield
