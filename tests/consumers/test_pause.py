@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,12 @@ PAUSED = "is paused since .* by alice"
 RESUMED = "was resumed"
 SLOW = (0.002, 60.0)
 """Within a test, a consumer that polls so seldom only notices what it is notified of."""
+
+
+@pytest.fixture(autouse=True)
+def _with_information(caplog: pytest.LogCaptureFixture) -> None:
+    """So that a test can wait for what is logged of a pause."""
+    caplog.set_level(logging.INFO, "mdb_sqla.consumer")
 
 
 def pause(application: Application, consumer: str = "billing") -> None:
@@ -177,15 +184,18 @@ def test_between_two_polls(quiet: Application, lines: Lines) -> None:
     handler = Handled()
     consumer = consumer_of(handler)
     quiet.write("order-1", 1)
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted "
+        "AND relation = 'message_store.consumer_slots'::regclass"
+    )
 
     def script() -> None:
-        handler.wait_for(1)
+        wait_until(lambda: quiet.position("billing") == 1)
         with quiet.engine.begin() as connection:
+            connection.execute(text("LOCK TABLE message_store.consumer_slots"))
+            wait_until(lambda: connection.scalar(waiting))  # with its next read
             pause_consumer(connection, "billing", by="alice")
-            connection.execute(
-                text("SELECT message_store.write_message(gen_random_uuid()::text, :s, 'T', '2')"),
-                {"s": "order-1"},
-            )
+            MessageStore(connection).write("order-1", Message("T", 2))
         lines.wait_for(PAUSED)
         assert handler.numbers == [1]
         resume(quiet)
