@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Text, cast, func, insert, literal, select
+from sqlalchemy import ColumnElement, Text, cast, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from mdb_sqla.database.execution import (
@@ -129,17 +129,17 @@ def operations(
         InvalidArgument: an argument is invalid.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
-    columns = [table.c[name] for name in Operation._fields]
-    columns[Operation._fields.index("details")] = cast(table.c.details, Text)
+    columns: list[ColumnElement[Any]] = [
+        cast(table.c.details, Text).label(name) if name == "details" else table.c[name]
+        for name in Operation._fields
+    ]
     statement = select(*columns).order_by(table.c.id.desc()).limit(integer("limit", limit, 1))
     if kind is not None:
         statement = statement.where(table.c.kind == text("kind", kind))
     if subject is not None:
         statement = statement.where(table.c.subject == text("subject", subject))
-    return [
-        Operation(id_, kind_, subject_, json.loads(details), *others)
-        for id_, kind_, subject_, details, *others in execute(database(db), statement, {}, WRITES)
-    ]
+    rows = execute(database(db), statement, {}, WRITES)
+    return [Operation(**{**row._asdict(), "details": json.loads(row.details)}) for row in rows]
 
 
 def _json(details: Mapping[str, Any] | None) -> str:

@@ -116,7 +116,7 @@ def test_it_finishes_its_transaction_not_its_batch(
         resume(quiet)
         handler.wait_for(6)
         lines.wait_for(RESUMED)
-        assert consumer.state == "running"
+        assert str(consumer.state) == "running"
 
     run(quiet, consumer, script)
 

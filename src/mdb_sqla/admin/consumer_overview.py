@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, select, union
+from sqlalchemy import Row, and_, func, select, union
 
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
@@ -110,16 +110,15 @@ def consumers(db: Database) -> list[ConsumerOverview]:
     names = union(*(select(table.c.consumer) for table in (registrations, slots, members, letters)))
     found = sorted(row.consumer for row in execute(db, names, {}, WRITES))
     paused = select(registrations.c.consumer, registrations.c.paused_at, registrations.c.paused_by)
-    pauses = {name: pause for name, *pause in execute(db, paused, {}, WRITES)}
-    return [_overview(db, name, reads.get(name), *pauses.get(name, (None, None))) for name in found]
+    pauses = {row.consumer: row for row in execute(db, paused, {}, WRITES)}
+    return [_overview(db, name, reads.get(name), pauses.get(name)) for name in found]
 
 
 def _overview(
     db: Database,
     name: str,
     reads: Reads | None,
-    paused_at: datetime | None,
-    paused_by: str | None,
+    pause: Row[Any] | None,
 ) -> ConsumerOverview:
     columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
@@ -147,8 +146,8 @@ def _overview(
         members=of_members,
         dead_letters=dead_letters,
         deleted_up_to=deleted,
-        paused_at=paused_at,
-        paused_by=paused_by,
+        paused_at=None if pause is None else pause.paused_at,
+        paused_by=None if pause is None else pause.paused_by,
     )
 
 

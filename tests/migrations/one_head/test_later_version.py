@@ -124,5 +124,7 @@ def test_no_later_version_than_the_release_has(application: OneHead) -> None:
     application.write("app_0004", LATER.replace("0001", "0003"))
     application.upgrade()
 
-    with pytest.raises(CommandError, match="version must be 'base' or '0001' or '0002' in this release"):
+    with pytest.raises(
+        CommandError, match="version must be 'base' or '0001' or '0002' in this release"
+    ):
         application.downgrade("-1")
