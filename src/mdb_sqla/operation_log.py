@@ -100,7 +100,7 @@ def record(
     and a warning is logged.
     """
     name = cast(qualified(connection_of(db), table.name), Text)
-    privilege = func.has_column_privilege(name, cast("kind", Text), cast("INSERT", Text))
+    privilege = func.pg_catalog.has_column_privilege(name, cast("kind", Text), cast("INSERT", Text))
     if execute(db, select(privilege), {}, WRITES)[0][0]:
         record_operation(db, kind, subject, details=details, by=by)
         return

@@ -183,6 +183,6 @@ def test_in_another_schema(protected: Engine) -> None:
 
 
 def test_a_downgrade_removes_it(protected: Engine) -> None:
-    migrations.downgrade(protected, delete_messages=True)
+    migrations.downgrade(protected, delete_messages=True, delete_operations=True)
     migrations.upgrade(protected)
     assert not admin.is_protected(protected)

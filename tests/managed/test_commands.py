@@ -12,7 +12,7 @@ def test_commands(pooled: URL) -> None:
     mdb("upgrade", url=pooled)
     mdb("lock-granularity", "stream", url=pooled)
     mdb("verify", url=pooled)
-    mdb("downgrade", url=pooled)
+    mdb("downgrade", "--delete-operations", url=pooled)
 
 
 def test_commands_leave_nothing_prepared(pooled: URL) -> None:

@@ -50,7 +50,11 @@ def test_life(managed: Flavour, schema: str, granularity: str) -> None:
     in_transaction(
         managed,
         lambda connection: migrations.downgrade(
-            connection, schema=schema, delete_messages=True, delete_consumers=True
+            connection,
+            schema=schema,
+            delete_messages=True,
+            delete_consumers=True,
+            delete_operations=True,
         ),
     )
     with administration.connect() as connection:

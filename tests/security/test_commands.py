@@ -47,7 +47,10 @@ COMMANDS = [
     "dead-letters list billing",
     "dead-letters replay billing --stream account-1",
     "dead-letters skip billing 1",
+    "pause-consumer billing",
+    "resume-consumer billing",
     "verify",
+    "operations billing",
     "benchmark --messages 10",
     "lock-granularity stream",
     "lock-granularity",
@@ -58,7 +61,7 @@ COMMANDS = [
     "import FOLDER/first.jsonl",
     "import FOLDER/both.jsonl",
     "create-database --maintenance-database HOSTILE",
-    "downgrade --delete-messages --delete-consumers",
+    "downgrade --delete-messages --delete-consumers --delete-operations",
 ]
 
 

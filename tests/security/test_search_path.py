@@ -212,5 +212,7 @@ def test_the_library_with_a_search_path_that_is_safe(hostile_database: URL) -> N
 
     migrations.upgrade(engine)
     assert life(engine) == 301
-    migrations.downgrade(engine, delete_messages=True, delete_consumers=True)
+    migrations.downgrade(
+        engine, delete_messages=True, delete_consumers=True, delete_operations=True
+    )
     engine.dispose()

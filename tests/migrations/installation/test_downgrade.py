@@ -86,7 +86,7 @@ def test_a_name_that_is_also_an_enum_is_its_value(empty_database: URL) -> None:
     messages = [("order-1", Message("T")) for _ in range(COPY_THRESHOLD)]
     with translated.begin() as connection:
         assert len(MessageStore(connection).write_messages(messages)) == COPY_THRESHOLD
-    migrations.downgrade(engine, schema=Schema.EVENTS, delete_messages=True)
+    migrations.downgrade(engine, schema=Schema.EVENTS, delete_messages=True, delete_operations=True)
     script = StringIO()
     migrations.write_upgrade_script(script, schema=Schema.EVENTS)
 
