@@ -20,6 +20,7 @@ from mdb_sqla.database.dedicated_connection import (
     dedicated_engine,
 )
 from mdb_sqla.errors import MemberReplaced
+from mdb_sqla.log_event import log_event
 
 __all__ = ["Heartbeat", "Submit", "run_heartbeat"]
 
@@ -38,10 +39,12 @@ class Heartbeat:
     """How to send a heartbeat, and how often.
 
     Attributes:
+        consumer: the consumer's name.
         send: sends one heartbeat, in a transaction.
         interval: the interval in seconds.
     """
 
+    consumer: str
     send: Callable[[Session], object]
     interval: float
 
@@ -129,24 +132,32 @@ class _Sender:
                 self._send_over_application()
             except MemberReplaced:
                 self._ended.set()
-            except (Exception, CancelledError):
+            except (Exception, CancelledError) as error:
                 if not self._ended.is_set():
                     # The next heartbeat may succeed; otherwise other members take over the slots.
-                    _log.warning(
+                    log_event(
+                        _log,
+                        logging.WARNING,
+                        "consumer.heartbeat_failed",
                         "Heartbeat failed on the dedicated connection (%r) and on the "
                         "application's connections",
                         self._problem,
-                        exc_info=True,
+                        error=error,
+                        consumer=self._heartbeat.consumer,
                     )
             else:
                 self._sent_at = time.monotonic()
                 if not is_logged:
                     is_logged = True
-                    _log.warning(
+                    log_event(
+                        _log,
+                        logging.WARNING,
+                        "consumer.heartbeat_shared",
                         "Heartbeats use the application's connections because the dedicated "
                         "connection fails: a handler that blocks the event loop for longer than "
                         "the lease makes the consumer lose its slots",
-                        exc_info=self._problem,
+                        error=self._problem,
+                        consumer=self._heartbeat.consumer,
                     )
 
     def _send_over_application(self) -> None:

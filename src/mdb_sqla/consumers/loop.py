@@ -75,7 +75,8 @@ class ConsumerLoop:
         """The heartbeat that renews a group member's lease, even while a handler runs for long."""
         if (membership := self._assignment.membership) is None:
             return None
-        return Heartbeat(membership.renew_lease, membership.group.lease / 3)
+        lease = membership.group.lease
+        return Heartbeat(self._settings.name, membership.renew_lease, lease / 3)
 
     def operations(self) -> Routine:
         """Consume until stopped, reconnecting after outages."""
@@ -89,7 +90,7 @@ class ConsumerLoop:
                 yield from self._assignment.leave()
             if not isinstance(error, Stopped):
                 raise
-        self._log(logging.INFO, "stopped")
+        log(logging.INFO, self._settings.name, "consumer.stopped", "stopped")
 
     def _consume_with_retries(self) -> Routine:
         retries = _backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
@@ -103,12 +104,25 @@ class ConsumerLoop:
                 continue
             except StateMismatch as error:
                 level = _LEVELS.get(type(error), logging.WARNING)
-                self._log(level, "is reloading its position: %s", error)
+                log(
+                    level,
+                    self._settings.name,
+                    "consumer.reloading",
+                    "is reloading its position: %s",
+                    error,
+                    reason=str(error),
+                )
                 pause = self._settings.poll_interval[0]
             except Interrupted as error:
                 pause = next(retries)
-                self._log(
-                    logging.WARNING, "was interrupted; retrying in %.3g s", pause, error=error
+                log(
+                    logging.WARNING,
+                    self._settings.name,
+                    "consumer.interrupted",
+                    "was interrupted; retrying in %.3g s",
+                    pause,
+                    error=error,
+                    retry_seconds=pause,
                 )
             if time.monotonic() - started > _LONGEST_RETRY:
                 retries = _backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
@@ -132,10 +146,7 @@ class ConsumerLoop:
         if self._on_start is not None:
             self._on_start()
             self._on_start = None
-        if (membership := self._assignment.membership) is None:
-            self._log(logging.INFO, "started at position %d", self._assignment.position)
-        else:
-            self._log(logging.INFO, "started as member %s", membership.group.member_name)
+        self._log_start()
         with suppress(Stopped):
             yield from self._poll()
         yield from self._assignment.save()
@@ -157,7 +168,16 @@ class ConsumerLoop:
             except Unavailable as error:
                 # For one slot, or for all of them.
                 delay = next(retries)
-                self._log(logging.WARNING, "is blocked; retrying in %.3g s: %s", delay, error)
+                log(
+                    logging.WARNING,
+                    self._settings.name,
+                    "consumer.blocked",
+                    "is blocked; retrying in %.3g s: %s",
+                    delay,
+                    error,
+                    reason=str(error),
+                    retry_seconds=delay,
+                )
                 yield from sleep(delay, self.control)
                 continue
             retries = _backoff(first, _LONGEST_RETRY)
@@ -171,8 +191,20 @@ class ConsumerLoop:
             if found or (yield Pause(pause)):
                 pauses = _backoff(first, longest)
 
-    def _log(self, level: int, what: str, *values: object, error: Exception | None = None) -> None:
-        log(level, self._settings.name, what, *values, error=error)
+    def _log_start(self) -> None:
+        name, position = self._settings.name, self._assignment.position
+        if (membership := self._assignment.membership) is None:
+            log(
+                logging.INFO,
+                name,
+                "consumer.started",
+                "started at position %d",
+                position,
+                position=position,
+            )
+        else:
+            member = membership.group.member_name
+            log(logging.INFO, name, "consumer.joined", "started as member %s", member, member=member)
 
 
 def _backoff(first: float, longest: float) -> Iterator[float]:

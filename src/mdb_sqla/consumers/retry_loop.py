@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Generator
 from typing import Any
@@ -27,8 +26,9 @@ from mdb_sqla.consumers.loop_operations import (
     NoTransaction,
     Operation,
 )
+from mdb_sqla.consumers.message_log import log_attempt
 from mdb_sqla.consumers.retry_policy import RetryPolicy
-from mdb_sqla.consumers.run_control import Control, log, sleep, wait_if_paused
+from mdb_sqla.consumers.run_control import Control, sleep, wait_if_paused
 from mdb_sqla.consumers.slot_failures import DeadLetterGone
 from mdb_sqla.errors import HandlerFailed, SlotLost, Unavailable
 
@@ -117,18 +117,8 @@ class Retrier:
                 except Exception as error:
                     # The handler's own error.
                     message = operation.current or first
-                    log(
-                        logging.WARNING,
-                        self._consumer,
-                        "could not handle message %d of type %s (attempt %d of %d)",
-                        message.global_position,
-                        message.type,
-                        state.attempt_number,
-                        policy.max_attempts,
-                        error=error,
-                        slot=self._slot,
-                        attempt=state.attempt_number,
-                    )
+                    failed = Failure(message, error, state.attempt_number)
+                    log_attempt(self._consumer, self._slot, failed, policy.max_attempts)
                     # Within an `except`, none of the three is None, which the type can't express.
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]
             elif isinstance(do, DoSleep):

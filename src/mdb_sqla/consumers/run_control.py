@@ -12,6 +12,7 @@ from typing import Any
 from mdb_sqla.consumers.consumer_pause import ConsumerPause, read_pause
 from mdb_sqla.consumers.loop_operations import Operation, Pause, Transact
 from mdb_sqla.consumers.throughput import Rate
+from mdb_sqla.log_event import log_event
 
 __all__ = [
     "Control",
@@ -104,6 +105,7 @@ def wait_until_resumed(
     log(
         logging.INFO,
         control.consumer,
+        "consumer.paused",
         "is paused since %s by %s",
         f"{pause.paused_at:%Y-%m-%d %H:%M:%S}Z",
         pause.paused_by,
@@ -119,7 +121,7 @@ def wait_until_resumed(
         control.outdated = False
         found = yield Transact(partial(read_pause, control.consumer))
         control.paused_in_database = found is not None
-    log(logging.INFO, control.consumer, "was resumed")
+    log(logging.INFO, control.consumer, "consumer.resumed", "was resumed")
 
 
 def sleep(seconds: float, control: Control) -> Generator[Operation, Any, None]:
@@ -150,17 +152,22 @@ def back_off(seconds: float, control: Control) -> Generator[Operation, Any, None
 def log(
     level: int,
     consumer: str,
+    event: str,
     what: str,
     *values: object,
-    error: Exception | None = None,
+    error: BaseException | None = None,
     **fields: object,
 ) -> None:
-    """Log a line about a consumer; its name and `fields` become attributes of the record."""
-    _log.log(
+    """Log an event of a consumer. Its name and `fields` become attributes of the record."""
+    log_event(
+        _log,
         level,
+        event,
         f"Consumer %s {what}",
         consumer,
         *values,
-        exc_info=error,
-        extra={"consumer": consumer, **fields},
+        error=error,
+        depth=2,
+        consumer=consumer,
+        **fields,
     )

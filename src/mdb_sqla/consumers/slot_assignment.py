@@ -89,7 +89,14 @@ class SlotAssignment:
             self._hold(*shared[slot])
         for slot in sorted(new):
             yield from self._reload(slot)
-        log(logging.DEBUG, self._settings.name, "holds slots %s", sorted(self._held))
+        log(
+            logging.DEBUG,
+            self._settings.name,
+            "consumer.slots_held",
+            "holds slots %s",
+            sorted(self._held),
+            slots=sorted(self._held),
+        )
         return self._held.keys()
 
     def advance(self, slot: int, *, idle: bool) -> Generator[Operation, Any, tuple[bool, bool]]:
@@ -185,7 +192,14 @@ class SlotAssignment:
         del self._held[slot]
         if self.membership is None:
             raise SlotLost(self._settings.name, slot)
-        log(logging.WARNING, self._settings.name, "lost slot %d to another member", slot)
+        log(
+            logging.WARNING,
+            self._settings.name,
+            "consumer.slot_lost",
+            "lost slot %d to another member",
+            slot,
+            slot=slot,
+        )
 
     @property
     def _held_claims(self) -> dict[int, Claim]:

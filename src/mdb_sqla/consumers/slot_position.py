@@ -100,10 +100,14 @@ class SlotPosition:
             log(
                 level,
                 self._claim.consumer,
+                "consumer.position_changed",
                 "continues at position %d in slot %d, the position in the database, instead of %d",
                 position,
                 self._claim.slot,
                 saved,
+                slot=self._claim.slot,
+                position=position,
+                expected_position=saved,
             )
         self.reached, self.anchor = position, state.anchor
         self.mark_saved()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Generator
@@ -24,9 +23,10 @@ from mdb_sqla.consumers.loop_operations import (
     Transact,
     handler_operation,
 )
+from mdb_sqla.consumers.message_log import log_dead_letters, log_erased
 from mdb_sqla.consumers.retry_loop import Retrier
 from mdb_sqla.consumers.rewind_check import Anchor
-from mdb_sqla.consumers.run_control import Control, log, wait_if_paused
+from mdb_sqla.consumers.run_control import Control, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_position import SlotPosition
 from mdb_sqla.errors import HandlerFailed
@@ -85,7 +85,9 @@ class SlotProgress:
         self.position.check(confirmation)
         self._control.paused_in_database = self.position.is_paused
         yield from wait_if_paused(self._control)
-        self._log_erased(messages)
+        log_erased(
+            self.claim, [m.global_position for m in messages if self._handlers.is_skipped(m)]
+        )
         size = settings.max_in_flight or settings.transaction_size
         for number in range(0, len(messages), size):
             yield from self._handle(messages[number : number + size])
@@ -169,22 +171,12 @@ class SlotProgress:
                 self._blocked.update(each.message.stream_name for each in failures)
             else:
                 break
+        log_dead_letters(self.claim, failures)
         self._control.rate.add(len(calls))
         self._done.difference_update(message.id for message in messages)
         self.position.advance(Anchor.of(last))
         if calls or blocked:
             self.position.mark_saved()
-
-    def _log_erased(self, messages: list[StoredMessage]) -> None:
-        erased = [each.global_position for each in messages if self._handlers.is_skipped(each)]
-        if erased:
-            values = len(erased), erased[0], erased[-1]
-            log(
-                logging.INFO,
-                self.claim.consumer,
-                "skips %d erased messages, from %d to %d",
-                *values,
-            )
 
     def _final_failures(
         self, failure: HandlerFailed, operation: Deliver, messages: list[StoredMessage]

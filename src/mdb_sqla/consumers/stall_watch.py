@@ -50,6 +50,7 @@ class StallWatch:
             log(
                 logging.WARNING,
                 self._consumer,
+                "consumer.stall_check_failed",
                 "could not check which transactions hold it back",
                 error=error,
             )
@@ -58,4 +59,14 @@ class StallWatch:
                 self._check_at = math.inf
         else:
             for writer in writers:
-                log(logging.WARNING, self._consumer, "is %s", writer)
+                log(
+                    logging.WARNING,
+                    self._consumer,
+                    "consumer.held_back",
+                    "is %s",
+                    writer,
+                    position=writer.position,
+                    pid=writer.pid,
+                    gid=writer.gid,
+                    seconds=writer.seconds,
+                )

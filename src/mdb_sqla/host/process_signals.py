@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from mdb_sqla.log_event import log_event
+
 __all__ = ["INTERRUPTED", "exit_immediately", "handle_signals"]
 
 _log = logging.getLogger("mdb_sqla.host")
@@ -48,6 +50,6 @@ def handle_signals(
 
 def exit_immediately() -> NoReturn:
     """Exit this process immediately, whatever it is doing."""
-    _log.error("Interrupted again; exiting immediately")
+    log_event(_log, logging.ERROR, "host.killed", "Interrupted again; exiting immediately")
     logging.shutdown()
     os._exit(INTERRUPTED)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.consumers.loop_operations import Operation, Pause, Transact
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.errors import ArchiveError
+from mdb_sqla.log_event import log_event
 from mdb_sqla.retention.holds import readers
 from mdb_sqla.retention.job import Job
 
@@ -74,7 +75,13 @@ class RetentionTask:
                     yield from self._job()
             except Exception as error:
                 # The consumers of the host need not stop for it.
-                _log.error("The retention job failed", exc_info=error)
+                log_event(
+                    _log,
+                    logging.ERROR,
+                    "retention.failed",
+                    "The retention job failed",
+                    error=error,
+                )
             end = time.monotonic() + pause
             while not self._stopping and (left := end - time.monotonic()) > 0:
                 yield Pause(min(left, _LONGEST_PAUSE))
@@ -91,13 +98,31 @@ class RetentionTask:
                 job.give_up(error)
         for each in job.results:
             if each.messages:
-                _log.info(
+                log_event(
+                    _log,
+                    logging.INFO,
+                    "retention.deleted",
                     "Deleted %d messages of category %s: keep %s",
                     each.messages,
                     each.policy.category,
                     each.policy,
+                    category=each.policy.category,
+                    messages=each.messages,
+                    first_position=each.first_global_position,
+                    last_position=each.last_global_position,
                 )
             for hold in each.holds:
-                _log.debug("Retention of %s is held back: %s", each.policy.category, hold)
+                log_event(
+                    _log,
+                    logging.DEBUG,
+                    "retention.held_back",
+                    "Retention of %s is held back: %s",
+                    each.policy.category,
+                    hold,
+                    category=each.policy.category,
+                    consumer=hold.consumer,
+                    position=hold.position,
+                    dead_letters=hold.dead_letters,
+                )
         if job.is_done:
             job.finish()

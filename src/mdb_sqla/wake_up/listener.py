@@ -16,6 +16,7 @@ from mdb_sqla.database.dedicated_connection import (
     dedicated_connection,
     dedicated_engine,
 )
+from mdb_sqla.log_event import log_event
 from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_enabled
 
 __all__ = ["subscribe"]
@@ -118,11 +119,18 @@ class _Listener:
 
         try:
             connection.listen(self._channel, ready, self._wake)
-        except Exception:
+        except Exception as error:
             # Consumers poll until listening succeeds again.
             if not self._closing.is_set() and not self._is_logged:
                 self._is_logged = True
-                _log.warning(POLLING, exc_info=True)
+                log_event(
+                    _log,
+                    logging.WARNING,
+                    "listener.failed",
+                    POLLING,
+                    error=error,
+                    channel=self._channel,
+                )
         return connected
 
     def _wake(self, category: str) -> None:

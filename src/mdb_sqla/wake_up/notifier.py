@@ -39,6 +39,7 @@ from mdb_sqla.database.dedicated_connection import (
     dedicated_engine,
 )
 from mdb_sqla.database.execution import is_autocommit
+from mdb_sqla.log_event import log_event
 from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_enabled
 
 __all__ = ["announce"]
@@ -65,9 +66,9 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
         return
     try:
         _announce(connection, categories)
-    except Exception:
+    except Exception as error:
         # For example, no thread can be started. The write must still succeed.
-        _log.warning(POLLING, exc_info=True)
+        log_event(_log, logging.WARNING, "notifier.failed", POLLING, error=error)
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
@@ -134,9 +135,9 @@ class _Notifier:
         try:
             with closing(dedicated_connection(self._engine)) as connection:
                 self._send_until_idle(connection)
-        except Exception:
+        except Exception as error:
             # For example, the process has run out of sockets. The next message starts a new thread.
-            _log.warning(POLLING, exc_info=True)
+            log_event(_log, logging.WARNING, "notifier.failed", POLLING, error=error)
         finally:
             self.ended = True
             # Only the thread may keep this notifier, and with it the engine, alive.
@@ -151,11 +152,11 @@ class _Notifier:
             try:
                 connection.run(partial(_notify, self._batch(first)))
                 failures = 0
-            except Exception:
+            except Exception as error:
                 failures += 1
                 # The first failure may be due to a server restart or an idle connection.
                 if failures == 2:
-                    _log.warning(POLLING, exc_info=True)
+                    log_event(_log, logging.WARNING, "notifier.failed", POLLING, error=error)
             self._closing.wait(_RETRY_INTERVAL if failures else _INTERVAL)
 
     def _next(self) -> _Notification | None:
