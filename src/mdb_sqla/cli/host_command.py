@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mdb_sqla.cli.failures import is_libpq_missing
-from mdb_sqla.cli.host_log import configure_log
+from mdb_sqla.cli.host_log import LogFormat, LogFormatOption, configure_log
 from mdb_sqla.cli.listing import print_table
 from mdb_sqla.cli.options import LIBPQ_MISSING, errors, fail, output, refuse
 from mdb_sqla.cli.printing import shown
@@ -26,7 +26,7 @@ Http = Annotated[
     str | None,
     typer.Option(
         metavar="[HOST:]PORT",
-        help="Address of the HTTP health endpoint, /health.",
+        help="Address of the HTTP endpoints /health and /metrics.",
     ),
 ]
 Tracebacks = Annotated[
@@ -39,6 +39,7 @@ def run_host(
         str, typer.Argument(metavar="MODULE:NAME", help="The Host, such as shop.consumers:host.")
     ],
     http: Http = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
     verbose: Tracebacks = False,
 ) -> None:
     """Run the consumers of a host until SIGTERM or Ctrl-C.
@@ -55,20 +56,24 @@ def run_host(
         refuse(f"Can't load the host {where}: {error}")
     if not isinstance(host, Host):
         refuse(f"{where} must be a Host, got {host!r}")
-    run(host, http, verbose=verbose)
+    run(host, http, log_format, verbose=verbose)
 
 
-def run(host: Host, http: str | None, *, verbose: bool = False) -> None:
-    """Run a host, logging to stderr; exit with status 1 if a consumer fails."""
-    configure_log(verbose=verbose)
+def run(host: Host, http: str | None, log_format: LogFormat, *, verbose: bool = False) -> None:
+    """Run a host, logging to stderr; exit with status 1 if a consumer fails.
+
+    With a log for programs, nothing else is printed.
+    """
+    configure_log(log_format, verbose=verbose)
+    is_text = log_format is LogFormat.TEXT
     # Imported objects stay alive; scanning them repeatedly costs a relay a third of its throughput.
     gc.collect()
     gc.freeze()
     try:
-        host.run(http=http, on_start=_report)
+        host.run(http=http, on_start=_report if is_text else None)
     except ExceptionGroup as group:
         # Each was logged with its traceback when its consumer failed.
-        for failure in group.exceptions:
+        for failure in group.exceptions if is_text else ():
             errors.print(f"mdb: {shown(f'{failure}{_why(failure)}')}", style="red")
         raise SystemExit(1) from None
 

@@ -1,34 +1,58 @@
-"""The log of `mdb host` and `mdb relay` on stderr."""
+"""The log of `mdb host`, `mdb relay` and `mdb metrics` on stderr."""
 
 from __future__ import annotations
 
 import logging
-import traceback
+from enum import StrEnum
+from typing import Annotated
 
-from mdb_sqla.cli.traceback_text import innermost, trimmed
-from mdb_sqla.errors import HandlerFailed, Refusal
+import typer
 
-__all__ = ["HostLogFormatter", "configure_log"]
+from mdb_sqla.cli.logged_error import LoggedErrors
+from mdb_sqla.cli.options import fail
+
+__all__ = ["HostLogFormatter", "LogFormat", "LogFormatOption", "configure_log"]
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-def configure_log(*, verbose: bool) -> None:
+class LogFormat(StrEnum):
+    """The format of the log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option("--log-format", metavar="text|json", help="Format of the log on stderr."),
+]
+
+
+def configure_log(log_format: LogFormat, *, verbose: bool) -> None:
     """Log to stderr, unless the application has configured the log.
 
     Args:
+        log_format: the format. Exits if a package for it is not installed.
         verbose: whether tracebacks have all frames.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(HostLogFormatter(verbose=verbose))
+    handler.setFormatter(_formatter(log_format, verbose=verbose))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-class HostLogFormatter(logging.Formatter):
-    """Formats the traceback of a failing handler once, without the frames of libraries.
+def _formatter(log_format: LogFormat, *, verbose: bool) -> logging.Formatter:
+    if log_format is LogFormat.TEXT:
+        return HostLogFormatter(verbose=verbose)
+    try:
+        from mdb_sqla.cli.json_log import JsonLogFormatter
+    except ModuleNotFoundError:
+        fail('--log-format json requires the extra "logs": pip install "mdb_sqla[logs]".')
+    return JsonLogFormatter(verbose=verbose)
 
-    Further attempts to handle the same message, and the end of the consumer, have its last line. So
-    does a refusal by the server of the consumer's own statement.
+
+class HostLogFormatter(logging.Formatter):
+    """Formats records as text. An error whose traceback was logged before has its last line.
 
     Args:
         verbose: whether tracebacks have all frames.
@@ -36,39 +60,15 @@ class HostLogFormatter(logging.Formatter):
 
     def __init__(self, *, verbose: bool) -> None:
         super().__init__(_FORMAT)
-        self._verbose = verbose
-        # By consumer.
-        self._latest: dict[str, tuple[str, ...]] = {}
+        self._errors = LoggedErrors(verbose=verbose)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
         plain = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
         line = super().format(plain)
-        error = record.exc_info[1] if record.exc_info else None
-        if error is None:
+        logged = self._errors.of(record)
+        if logged is None:
             return line
-        if isinstance(error, HandlerFailed) and error.__cause__ is not None:
-            # Its own traceback is that of the consumer's loop.
-            error = error.__cause__
-        if self._is_repeated(record, error):
-            return f"{line}: {_last_line(error)}"
-        text = "".join(traceback.format_exception(error)).rstrip("\n")
-        if isinstance(error, Refusal) and not self._verbose and innermost(text) is None:
-            # Of a statement of the consumer's own: there is nothing of the application to show.
-            return f"{line}: {_last_line(error)}"
-        return f"{line}\n{text if self._verbose else trimmed(text)}"
-
-    def _is_repeated(self, record: logging.LogRecord, error: BaseException) -> bool:
-        consumer = getattr(record, "consumer", None)
-        if consumer is None:
-            return False
-        attempt = getattr(record, "attempt", None)
-        frames = traceback.extract_tb(error.__traceback__)[-1:]
-        what = (repr(frames), *traceback.format_exception_only(error))
-        is_same = self._latest.get(consumer) == what
-        self._latest[consumer] = what
-        return is_same and attempt != 1
-
-
-def _last_line(error: BaseException) -> str:
-    return "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
+        if logged.traceback is None:
+            return f"{line}: {logged.last_line}"
+        return f"{line}\n{logged.traceback}"

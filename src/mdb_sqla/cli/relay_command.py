@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mdb_sqla.cli.host_command import Http, Tracebacks, run
+from mdb_sqla.cli.host_log import LogFormat, LogFormatOption
 from mdb_sqla.cli.options import database_url, fail, refuse
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.tables import SCHEMA
@@ -28,6 +29,7 @@ def run_relays(
         ),
     ] = None,
     http: Http = None,
+    log_format: LogFormatOption = LogFormat.TEXT,
     verbose: Tracebacks = False,
 ) -> None:
     """Publish messages to a broker until SIGTERM or Ctrl-C.
@@ -58,4 +60,4 @@ def run_relays(
         connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
         pool_size=len(relays) + 1,
     )
-    run(Host(async_sessionmaker(engine), *relays), http, verbose=verbose)
+    run(Host(async_sessionmaker(engine), *relays), http, log_format, verbose=verbose)
