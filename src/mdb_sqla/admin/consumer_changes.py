@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Text, Update, delete, func, literal, select, 
 from sqlalchemy.dialects.postgresql import insert
 
 from mdb_sqla import functions
+from mdb_sqla.consumers.group import is_alive
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.operation_log import record
@@ -168,15 +169,10 @@ def delete_consumer(db: Database, consumer: str, *, by: str | None = None) -> No
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     db = database(db)
-    now = func.clock_timestamp()
     # Locks the slots in the order in which consumers lock them.
     locked = select(slots.c.slot).where(slots.c.consumer == consumer).order_by(slots.c.slot)
     execute(db, locked.with_for_update(), {}, WRITES)
-    alive = select(members.c.member).where(
-        members.c.consumer == consumer,
-        members.c.alive_until > now,
-        members.c.alive_until <= now + members.c.lease,
-    )
+    alive = select(members.c.member).where(members.c.consumer == consumer, is_alive())
     if rows := execute(db, alive.order_by(members.c.member).limit(1), {}, WRITES):
         raise InvalidArgument(
             f"Consumer {consumer!r} is running as member {rows[0].member!r}: stop it first"

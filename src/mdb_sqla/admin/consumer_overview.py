@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, func, select, union
+from sqlalchemy import Row, select, union
 
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
 from mdb_sqla.consumers.deleted_messages import deleted_up_to
+from mdb_sqla.consumers.group import is_alive
 from mdb_sqla.consumers.registry import Reads, registered
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.tables import consumer_members as members
@@ -123,10 +124,7 @@ def _overview(
     columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
     of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
-    now = func.clock_timestamp()
-    # If a lease ends later than its duration allows, the clock was set back after the heartbeat.
-    is_alive = and_(members.c.alive_until > now, members.c.alive_until <= now + members.c.lease)
-    statement = select(members.c.member, is_alive.label("is_alive")).where(
+    statement = select(members.c.member, is_alive().label("is_alive")).where(
         members.c.consumer == name
     )
     of_members = tuple(

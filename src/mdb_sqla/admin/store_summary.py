@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Executable, cast, func, select
-from sqlalchemy.dialects.postgresql import REGCLASS
 
 from mdb_sqla import functions
 from mdb_sqla.admin.sampled_counts import SETTINGS, Sample
@@ -25,9 +24,10 @@ from mdb_sqla.database.execution import (
 )
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.categories import categories as categories_of_store
+from mdb_sqla.store.table_size import Size, estimated_rows, table_size
 from mdb_sqla.tables import deletions, messages
 
-__all__ = ["CategorySize", "Size", "Summary", "summary"]
+__all__ = ["CategorySize", "Summary", "summary"]
 
 _MAX_CATEGORIES = 1_000
 """The number of categories up to which they are counted."""
@@ -43,15 +43,6 @@ _DELETED = func.coalesce(
     .scalar_subquery(),
     0,
 )
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of the table in bytes; `total` includes indexes and TOAST."""
-
-    table: int
-    indexes: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -170,8 +161,8 @@ def _summary(db: Database, days: int, categories: int) -> Summary:
         contract=contract,
         server=server,
         lock_granularity=granularity,
-        size=_size(db),
-        dead_rows=_dead_rows(db),
+        size=table_size(db),
+        dead_rows=estimated_rows(db).dead,
         messages=sum(row.messages for row in of_categories),
         deleted=_deleted(db),
         streams=round(sum(row.streams for row in of_categories)),
@@ -194,19 +185,7 @@ def _row(db: Database, statement: Executable) -> Any:
     return row
 
 
-def _size(db: Database) -> Size:
-    table = cast(qualified(connection_of(db), messages.name), REGCLASS)
-    sizes = func.pg_relation_size, func.pg_indexes_size, func.pg_total_relation_size
-    return Size(*_row(db, select(*(size(table) for size in sizes))))
-
-
 def _deleted(db: Database) -> int | None:
     table = qualified(connection_of(db), deletions.name)
     (is_permitted,) = _row(db, select(func.has_table_privilege(table, "SELECT")))
     return _row(db, select(_DELETED))[0] if is_permitted else None
-
-
-def _dead_rows(db: Database) -> int:
-    table = cast(qualified(connection_of(db), messages.name), REGCLASS)
-    (number,) = _row(db, select(func.pg_stat_get_dead_tuples(table)))
-    return int(number)

@@ -20,6 +20,7 @@ from mdb_sqla.cli import (
     host_command,
     message_commands,
     operation_command,
+    metrics_command,
     relay_command,
     report_commands,
     retention_commands,
@@ -71,6 +72,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
         "operations": operation_command.operations,
         "verify": verify_commands.verify,
         "benchmark": verify_commands.benchmark,
+        "metrics": metrics_command.metrics,
         "version": database_commands.version,
     },
     "Development": {

@@ -107,13 +107,16 @@ def require_driver() -> None:
 
 
 @contextmanager
-def connected(url: str | None, schema: str = SCHEMA, *, writes: bool = False) -> Iterator[Engine]:
+def connected(
+    url: str | None, schema: str = SCHEMA, *, writes: bool = False, **connect: object
+) -> Iterator[Engine]:
     """Yield an engine for a command; exit if the URL is not a PostgreSQL URL.
 
     Args:
         url: the database.
         schema: the schema of the store.
         writes: keep the search path, because application triggers may run.
+        connect: further connection parameters of libpq.
     """
     engine = create_engine(
         database_url(url),
@@ -123,7 +126,7 @@ def connected(url: str | None, schema: str = SCHEMA, *, writes: bool = False) ->
         execution_options={"schema_translate_map": {SCHEMA: checked_schema(schema)}},
         # A transaction pooler shares prepared statements with other processes. Names may contain
         # any character, regardless of PGCLIENTENCODING and the database's encoding.
-        connect_args={"prepare_threshold": None, "client_encoding": "utf8"},
+        connect_args={"prepare_threshold": None, "client_encoding": "utf8", **connect},
     )
     if not writes:
         event.listen(engine, "begin", _set_safe_search_path)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -20,7 +20,7 @@ from mdb_sqla.errors import InvalidArgument, MemberReplaced
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.words.argument_checks import described, integer, key, seconds
 
-__all__ = ["Group", "Membership"]
+__all__ = ["Group", "Membership", "is_alive"]
 
 _BIND: dict[str, Any] = {"clause": WRITES}
 _RETENTION = timedelta(days=1)  # of the rows of members whose lease has expired
@@ -60,6 +60,13 @@ class Group:
     def member_name(self) -> str:
         """The name of the member in this process. A forked process has another one."""
         return self.member or f"{socket.gethostname()}-{os.getpid()}-{self._suffix}"
+
+
+def is_alive(member: FromClause = members) -> ColumnElement[bool]:
+    """Return an expression: whether the lease of a row of `consumer_members` is valid."""
+    now = func.clock_timestamp()
+    # If a lease ends later than its duration allows, the clock was set back after the heartbeat.
+    return and_(member.c.alive_until > now, member.c.alive_until <= now + member.c.lease)
 
 
 class Membership:

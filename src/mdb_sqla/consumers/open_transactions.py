@@ -28,7 +28,7 @@ from mdb_sqla.store.categories import categories as all_categories
 from mdb_sqla.tables import messages
 from mdb_sqla.words.stream_name import StreamName
 
-__all__ = ["LONG", "holding_back", "open_writers"]
+__all__ = ["LONG", "ages_of_open_writers", "holding_back", "open_writers"]
 
 LONG = 5.0
 """The age in seconds from which open transactions are reported."""
@@ -60,6 +60,14 @@ def open_writers(db: Database, *, at_least: float = LONG) -> list[OpenWriter]:
     known = all_categories(_MAX_CATEGORIES).subquery()
     names = _names(db, known.c.category)
     return [each.writer(names) for each in found]
+
+
+def ages_of_open_writers(db: Database) -> list[float | None]:
+    """Return the ages in seconds of all open writers; None for those that the role may not see.
+
+    See `open_writers`.
+    """
+    return [each.seconds for each in _found(db, 0.0)]
 
 
 def holding_back(

@@ -15,6 +15,7 @@ __all__ = [
     "HttpUnavailable",
     "MemberReplaced",
     "MessagesDeleted",
+    "MetricsUnavailable",
     "NoHandler",
     "NoReply",
     "PositionsExist",
@@ -111,7 +112,11 @@ class MessagesDeleted(MessageStoreError):
 
 
 class HttpUnavailable(MessageStoreError):
-    """The health endpoint can't start: the address is in use, or the extra `http` is missing."""
+    """An HTTP endpoint can't start: the address is in use, or the extra `http` is missing."""
+
+
+class MetricsUnavailable(MessageStoreError):
+    """Metrics can't be exported, because the extra `metrics` is missing."""
 
 
 class NoReply(MessageStoreError, TimeoutError):

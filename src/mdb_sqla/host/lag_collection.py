@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.database.execution import WRITES
+from mdb_sqla.metrics.background_query import TIMEOUT, in_thread
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -29,9 +28,6 @@ __all__ = [
     "report_of",
     "wait_for_report",
 ]
-
-TIMEOUT = 5.0
-"""The number of seconds that a host waits for the lags of its consumers."""
 
 STOPPED = "The host has stopped"
 
@@ -56,19 +52,7 @@ LagQuery = Callable[[], "Future[LagReport]"]
 
 def query_in_thread(factory: sessionmaker[Session], consumers: Sequence[Consumer]) -> LagQuery:
     """Return a query that runs in a daemon thread."""
-
-    def query() -> Future[LagReport]:
-        report: Future[LagReport] = Future()
-
-        def run() -> None:
-            # The report may have been cancelled in the meantime.
-            with suppress(InvalidStateError):
-                report.set_result(_measure(factory, consumers))
-
-        threading.Thread(target=run, name="mdb_sqla lag", daemon=True).start()
-        return report
-
-    return query
+    return lambda: in_thread(lambda: _measure(factory, consumers), "mdb_sqla lag")
 
 
 def query_in_loop(

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.errors import InvalidArgument
-from mdb_sqla.host.health_endpoint import parse_address, serve_health
+from mdb_sqla.host.execution import Execution, is_async
+from mdb_sqla.host.health_endpoint import serve_health
+from mdb_sqla.host.host_gauges import observed
+from mdb_sqla.host.http_server import parse_address
 from mdb_sqla.host.lag_collection import (
     TIMEOUT,
     LagQuery,
@@ -24,7 +26,9 @@ from mdb_sqla.host.lag_collection import (
 )
 from mdb_sqla.host.process_signals import exit_immediately, handle_signals
 from mdb_sqla.host.retention_task import RetentionTask
-from mdb_sqla.host.status import ConsumerStatus, HostStatus
+from mdb_sqla.host.status import HostStatus
+from mdb_sqla.log_event import log_event
+from mdb_sqla.metrics.background_query import QueryCache
 from mdb_sqla.words.argument_checks import described, instance, seconds
 
 if TYPE_CHECKING:
@@ -52,8 +56,9 @@ class Host:
         factory: creates the consumers' sessions.
         consumers: the consumers to run.
         on_error: called with each consumer that fails, and its error.
-        http: the address of the health endpoint, `/health`: a port on the loopback interface, or
-            `host:port`. Requires the extra `http`. Port 0 picks a free port, which is logged.
+        http: the address of the endpoints `/health` and `/metrics`: a port on the loopback
+            interface, or `host:port`. Requires the extra `http`, and for metrics the extra
+            `metrics`. Port 0 picks a free port, which is logged.
         retention_interval: how often to run the retention job, in seconds; None for never. The
             factory must connect as the owner of the store. The first run waits until all consumers
             of the host have started. An error is logged, and the job runs again after the interval.
@@ -71,7 +76,7 @@ class Host:
         http: int | str | None = None,
         retention_interval: float | None = None,
     ) -> None:
-        if not isinstance(factory, sessionmaker) and not _is_async(factory):
+        if not isinstance(factory, sessionmaker) and not is_async(factory):
             raise InvalidArgument(
                 f"factory must be a sessionmaker or an async_sessionmaker, got {described(factory)}"
             )
@@ -115,8 +120,8 @@ class Host:
         address = self._http if http is None else parse_address(http)
         self._stopping = False
         self._errors = {}
+        names = [consumer.name for consumer in self.consumers]
         if self._retention_interval is not None:
-            names = [consumer.name for consumer in self.consumers]
             self._retention = RetentionTask(self._retention_interval, names)
         handlers = handle_signals(
             interrupt=self._interrupt,
@@ -124,19 +129,29 @@ class Host:
             suspend=lambda: self._each(Consumer.pause),
             resume=lambda: self._each(Consumer.resume),
         )
+        execution = Execution(self.consumers, self._retention, self._is_stopping, self._failed)
         with handlers:
+            log_event(
+                _log,
+                logging.INFO,
+                "host.started",
+                "Host of consumers %s",
+                ", ".join(names),
+                consumers=names,
+            )
             if isinstance(self.factory, sessionmaker):
-                with self._serve(address, query_in_thread(self.factory, self.consumers)):
+                with self._observed(address, query_in_thread(self.factory, self.consumers)):
                     if on_start is not None:
                         on_start(self.status())
-                    self._run_threads(self.factory)
+                    execution.run(self.factory)
             else:
                 with asyncio.Runner() as runner:
                     query = query_in_loop(runner.get_loop(), self.factory, self.consumers)
-                    with self._serve(address, query):
+                    with self._observed(address, query):
                         if on_start is not None:
                             on_start(runner.run(self.status_async()))
-                        runner.run(self._run_tasks(self.factory))
+                        runner.run(execution.run_async(self.factory))
+        log_event(_log, logging.INFO, "host.stopped", "The host has stopped")
         if self._errors:
             raise ExceptionGroup("Consumers have failed", list(self._errors.values()))
 
@@ -170,20 +185,7 @@ class Host:
         return self._status(await wait_for_report(report, TIMEOUT))
 
     def _status(self, report: LagReport) -> HostStatus:
-        unknown: list[None] = [None] * len(self.consumers)
-        of_consumers = zip(self.consumers, report.lags or unknown, strict=True)
-        return HostStatus(
-            consumers=tuple(
-                ConsumerStatus.of(consumer, lag, self._errors.get(consumer.name))
-                for consumer, lag in of_consumers
-            ),
-            problem=report.problem,
-        )
-
-    def _serve(
-        self, address: tuple[str, int] | None, query: LagQuery
-    ) -> AbstractContextManager[None]:
-        return nullcontext() if address is None else serve_health(address, query, self._status)
+        return HostStatus.of(self.consumers, report, self._errors)
 
     def stop(self) -> None:
         """Shut down gracefully: the consumers finish their current messages, and `run` returns.
@@ -196,40 +198,20 @@ class Host:
         for consumer in self.consumers:
             consumer.stop()
 
-    def _run_threads(self, factory: sessionmaker[Session]) -> None:
-        def run(consumer: Consumer) -> None:
-            try:
-                consumer._run(factory, endless=True, is_stopping=self._is_stopping)
-            except BaseException as error:
-                self._failed(consumer, error)
+    @contextmanager
+    def _observed(self, address: tuple[str, int] | None, query: LagQuery) -> Iterator[None]:
+        """Observe the status of the host over HTTP and by OpenTelemetry, while it runs."""
+        lags = QueryCache(query)
 
-        threads = [
-            threading.Thread(target=run, args=(consumer,), name=f"consumer {consumer.name}")
-            for consumer in self.consumers
-        ]
-        if (retention := self._retention) is not None:
-            threads.append(
-                threading.Thread(target=retention.run, args=(factory,), name="retention")
-            )
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            # With a timeout: a thread that waits indefinitely doesn't handle signals.
-            while thread.is_alive():
-                thread.join(0.5)
+        def status() -> HostStatus:
+            return self._status(report_of(lags.get()))
 
-    async def _run_tasks(self, factory: async_sessionmaker[AsyncSession]) -> None:
-        async def run(consumer: Consumer) -> None:
-            try:
-                await consumer._run_async(factory, endless=True, is_stopping=self._is_stopping)
-            except BaseException as error:
-                self._failed(consumer, error)
-
-        async with asyncio.TaskGroup() as tasks:
-            for consumer in self.consumers:
-                tasks.create_task(run(consumer))
-            if self._retention is not None:
-                tasks.create_task(self._retention.run_async(factory))
+        with observed(status, is_served=address is not None):
+            if address is None:
+                yield
+            else:
+                with serve_health(address, lags, self._status):
+                    yield
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -240,11 +222,14 @@ class Host:
             # An error that would end the process or a task has ended only the consumer.
             error = RuntimeError(f"Consumer {consumer.name!r} was terminated by {caught!r}")
             error.__cause__ = caught
-        _log.error(
+        log_event(
+            _log,
+            logging.ERROR,
+            "consumer.failed",
             "Consumer %s failed; stopping the others",
             consumer.name,
-            exc_info=error,
-            extra={"consumer": consumer.name},
+            error=error,
+            consumer=consumer.name,
         )
         self._errors[consumer.name] = error
         self.stop()
@@ -259,11 +244,3 @@ class Host:
     def _each(self, what: Callable[[Consumer], None]) -> None:
         for consumer in self.consumers:
             what(consumer)
-
-
-def _is_async(factory: object) -> bool:
-    try:
-        from sqlalchemy.ext.asyncio import async_sessionmaker
-    except ImportError:  # greenlet is not installed
-        return False
-    return isinstance(factory, async_sessionmaker)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mdb_sqla.consumers.consumer import Consumer
 from mdb_sqla.consumers.consumer_lag import Lag
+from mdb_sqla.host.lag_collection import LagReport
 
-__all__ = ["ConsumerStatus", "HostStatus"]
+__all__ = ["STATES", "ConsumerStatus", "HostStatus"]
+
+_State = Literal["running", "paused", "stopping", "stopped", "failed"]
+
+STATES: tuple[str, ...] = get_args(_State)
+"""The states of a consumer."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class ConsumerStatus:
     categories: tuple[str, ...]
     group: str
     handlers: Mapping[str, str]
-    state: Literal["running", "paused", "stopping", "stopped", "failed"]
+    state: _State
     error: str | None
     rate: float
     lag: Lag | None
@@ -79,6 +85,26 @@ class HostStatus:
 
     consumers: tuple[ConsumerStatus, ...]
     problem: str | None
+
+    @classmethod
+    def of(
+        cls, consumers: Sequence[Consumer], report: LagReport, errors: Mapping[str, Exception]
+    ) -> HostStatus:
+        """Return the status of consumers in this process.
+
+        Args:
+            consumers: the consumers.
+            report: their lags.
+            errors: the errors that ended some of them, by name.
+        """
+        lags = report.lags or [None] * len(consumers)
+        return cls(
+            consumers=tuple(
+                ConsumerStatus.of(consumer, lag, errors.get(consumer.name))
+                for consumer, lag in zip(consumers, lags, strict=True)
+            ),
+            problem=report.problem,
+        )
 
     @property
     def is_healthy(self) -> bool:
