@@ -18,6 +18,7 @@ from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, Host, InvalidArgument, Message, MessageStore, tables
 from mdb_sqla.cli.host_command import run
+from mdb_sqla.cli.host_log import LogFormat
 
 PATIENCE = 30.0  # seconds
 
@@ -232,7 +233,7 @@ def test_what_was_imported_is_kept_from_the_garbage_collector(
     monkeypatch.setattr(Host, "run", lambda *_, **__: frozen.append(gc.get_freeze_count()))
     gc.unfreeze()
     try:
-        run(Host(sessionmaker(), Consumer("billing", "order")), None)
+        run(Host(sessionmaker(), Consumer("billing", "order")), None, LogFormat.TEXT)
     finally:
         gc.unfreeze()
     assert frozen[0] > 10_000

@@ -271,7 +271,9 @@ def test_the_heart_of_a_member_that_was_replaced_stands_still(
         beats.append(1)
         raise MemberReplaced("billing", "m")
 
-    with run_heartbeat(engine, Heartbeat("billing", beat, 0.01), Runner(sessionmaker(engine)).submit):
+    with run_heartbeat(
+        engine, Heartbeat("billing", beat, 0.01), Runner(sessionmaker(engine)).submit
+    ):
         wait_until(lambda: not [t for t in threading.enumerate() if "heartbeat" in t.name])
 
     engine.dispose()

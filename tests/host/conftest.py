@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, Host, Message, MessageStore
-from mdb_sqla.host import health_endpoint
+from mdb_sqla.metrics import background_query
 
 PATIENCE = 30.0  # seconds
 
@@ -78,7 +78,7 @@ class Supervisor:
 @pytest.fixture
 def supervisor(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     caplog.set_level(logging.INFO, "mdb_sqla.host")
-    monkeypatch.setattr(health_endpoint, "_CACHE_SECONDS", 0.05)
+    monkeypatch.setattr(background_query, "_KEEP", 0.05)
     return Supervisor(caplog)
 
 

@@ -62,7 +62,7 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
     supervisor.watch(served, look)
     with pytest.raises(OSError, match="refused"):
         supervisor.ask()
-    assert "mdb_sqla health" not in {thread.name for thread in threading.enumerate()}
+    assert "mdb_sqla http" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_one_that_is_paused_falls_behind(

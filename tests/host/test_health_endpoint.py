@@ -5,14 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Host, HostStatus, HttpUnavailable, InvalidArgument, Lag
-from mdb_sqla.host import health_endpoint
+from mdb_sqla.host.health_endpoint import serve_health
+from mdb_sqla.host.http_server import parse_address
 from mdb_sqla.host.lag_collection import LagReport
+from mdb_sqla.metrics import background_query
+from mdb_sqla.metrics.background_query import QueryCache
 from tests.host.conftest import PATIENCE, Supervisor, billing
 
 
@@ -37,7 +41,7 @@ def test_an_address_in_use(factory: Any) -> None:
     ],
 )
 def test_addresses(http: Any, expected: tuple[str, int]) -> None:
-    assert health_endpoint.parse_address(http) == expected
+    assert parse_address(http) == expected
 
 
 @pytest.mark.parametrize("http", ["", ":80", "host", "host:", 65536, -1, "1.5", "a:٣"])
@@ -61,14 +65,17 @@ class Database:
     def status(self, lags: LagReport) -> HostStatus:
         return HostStatus((), lags.problem)
 
+    def serve(self) -> AbstractContextManager[None]:
+        return serve_health(("127.0.0.1", 0), QueryCache(self.ask), self.status)
+
 
 def test_many_requests_are_one_question(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_endpoint, "_CACHE_SECONDS", 60.0)
+    monkeypatch.setattr(background_query, "_KEEP", 60.0)
     database = Database()
     with (
-        health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status),
+        database.serve(),
         ThreadPoolExecutor(10) as threads,
     ):
         asking = [threads.submit(supervisor.ask) for _ in range(10)]
@@ -78,7 +85,7 @@ def test_many_requests_are_one_question(
         assert supervisor.ask()[0] == 200
         assert len(database.questions) == 1
 
-        monkeypatch.setattr(health_endpoint, "_CACHE_SECONDS", 0.0)
+        monkeypatch.setattr(background_query, "_KEEP", 0.0)
         asking = [threads.submit(supervisor.ask)]
         assert database.asked.acquire(timeout=PATIENCE)
         database.questions[1].set_result(LagReport(problem="gone"))
@@ -88,9 +95,9 @@ def test_many_requests_are_one_question(
 def test_a_database_that_never_answers(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_endpoint, "TIMEOUT", 0.1)
+    monkeypatch.setattr(background_query, "TIMEOUT", 0.1)
     database = Database()
-    with health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status):
+    with database.serve():
         for _ in range(3):
             code, body = supervisor.ask()
             assert (code, "did not answer" in body["problem"]) == (503, True)
@@ -100,10 +107,10 @@ def test_a_database_that_never_answers(
 def test_a_request_in_hand_does_not_keep_the_host_from_ending(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_endpoint, "TIMEOUT", 3600.0)
+    monkeypatch.setattr(background_query, "TIMEOUT", 3600.0)
     database = Database()
     with ThreadPoolExecutor() as threads:
-        with health_endpoint.serve_health(("127.0.0.1", 0), database.ask, database.status):
+        with database.serve():
             asking = threads.submit(supervisor.ask)
             assert database.asked.acquire(timeout=PATIENCE)
         code, body = asking.result(PATIENCE)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, Host, InvalidArgument, tables
+from mdb_sqla.host.execution import Execution
 from mdb_sqla.host.retention_task import RetentionTask
 from tests.retention.conftest import Store
 from tests.waiting import wait_until
@@ -167,7 +168,8 @@ def test_two_hosts_at_once(store: Store, caplog: pytest.LogCaptureFixture) -> No
     def run(host: Host) -> None:
         # As `run` does, which only the main thread may call.
         host._retention = RetentionTask(0.001, ["billing", "shipping"])
-        host._run_threads(store.factory)
+        execution = Execution(host.consumers, host._retention, host._is_stopping, host._failed)
+        execution.run(store.factory)
 
     with ThreadPoolExecutor() as threads:
         running = [threads.submit(run, host) for host in hosts]

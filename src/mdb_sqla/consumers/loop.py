@@ -204,7 +204,9 @@ class ConsumerLoop:
             )
         else:
             member = membership.group.member_name
-            log(logging.INFO, name, "consumer.joined", "started as member %s", member, member=member)
+            log(
+                logging.INFO, name, "consumer.joined", "started as member %s", member, member=member
+            )
 
 
 def _backoff(first: float, longest: float) -> Iterator[float]:

@@ -18,8 +18,8 @@ __all__ = ["observed"]
 def observed(status: Callable[[], HostStatus], *, is_served: bool) -> Iterator[None]:
     """Observe the gauges of a host within the block, if OpenTelemetry is installed.
 
-    They are added to the application's meter provider and, if they are served at `/metrics`, to
-    that of the host.
+    They are added to the global meter provider and, if they are served at `/metrics` from another
+    one, to that.
 
     Args:
         status: returns the current status.

@@ -34,9 +34,9 @@ def metrics_route(text: Callable[[], PrometheusText]) -> Route:
 def process_metrics() -> PrometheusText:
     """Return the metrics of this process.
 
-    They are those of OpenTelemetry's instruments, unless the application has set a meter provider,
-    and those of Prometheus' default registry. The provider can't be replaced, so there is one for
-    all hosts of the process.
+    They are those of the global meter provider, and those of Prometheus' default registry. If the
+    application has set no provider, this sets one. It can't be replaced, so there is one for all
+    hosts of the process.
 
     Raises:
         MetricsUnavailable: the extra `metrics` is not installed.
@@ -47,8 +47,10 @@ def process_metrics() -> PrometheusText:
         from prometheus_client import REGISTRY
     except ModuleNotFoundError as error:
         raise missing_packages(error) from error
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        return PrometheusText(REGISTRY, provider=provider)
     text = PrometheusText(REGISTRY)
-    known = MeterProvider, metrics.NoOpMeterProvider
-    if not isinstance(metrics.get_meter_provider(), known):
+    if not isinstance(provider, metrics.NoOpMeterProvider):
         metrics.set_meter_provider(text.provider)
     return text

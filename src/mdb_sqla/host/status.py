@@ -97,7 +97,7 @@ class HostStatus:
             report: their lags.
             errors: the errors that ended some of them, by name.
         """
-        lags = report.lags or [None] * len(consumers)
+        lags: Sequence[Lag | None] = report.lags or [None] * len(consumers)
         return cls(
             consumers=tuple(
                 ConsumerStatus.of(consumer, lag, errors.get(consumer.name))

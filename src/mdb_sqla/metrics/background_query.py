@@ -35,7 +35,7 @@ def in_thread(query: Callable[[], _T], name: str) -> Future[_T]:
 
 
 class QueryCache(Generic[_T]):
-    """The latest result of a query, which runs at most once at a time, and not more than once a second.
+    """The latest result of a query, which runs at most once a second, and never twice at a time.
 
     A query that has not ended keeps others from starting, however long it takes.
 

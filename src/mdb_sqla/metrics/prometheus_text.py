@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdb_sqla.metrics.instruments import missing_packages
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
     from prometheus_client import Metric
     from prometheus_client.registry import Collector
 
-__all__ = ["PrometheusText", "Page"]
+__all__ = ["Page", "PrometheusText"]
 
 
 class Page(NamedTuple):
@@ -28,10 +29,11 @@ class Page(NamedTuple):
 
 
 class PrometheusText:
-    """Renders the metrics of a meter provider of its own, and those of other collectors.
+    """Renders the metrics of a meter provider, and those of other collectors.
 
     Args:
         others: collectors whose metrics are added, unless the meter provider has them as well.
+        provider: the meter provider; None for a new one.
 
     Attributes:
         provider: the meter provider.
@@ -40,7 +42,7 @@ class PrometheusText:
         MetricsUnavailable: the extra `metrics` is not installed.
     """
 
-    def __init__(self, *others: Collector) -> None:
+    def __init__(self, *others: Collector, provider: MeterProvider | None = None) -> None:
         try:
             from opentelemetry.exporter.prometheus import PrometheusMetricReader
             from opentelemetry.sdk.metrics import MeterProvider
@@ -51,7 +53,8 @@ class PrometheusText:
         reader = PrometheusMetricReader(
             disable_target_info=True, scope_info_enabled=False, registry=registry
         )
-        self.provider = MeterProvider([reader], shutdown_on_exit=False)
+        self.provider = MeterProvider(shutdown_on_exit=False) if provider is None else provider
+        self.provider.add_metric_reader(reader)
         self._collectors = registry, *others
         # A reader can't collect twice at a time.
         self._lock = threading.Lock()

@@ -127,9 +127,7 @@ def _of_consumers(connection: Connection) -> Iterator[Sample]:
             yield Sample(gauges.DEAD_LETTERS, number, attributes)
 
 
-def _of_lag(
-    connection: Connection, consumer: str, reads: Reads, examine: int
-) -> Iterator[Sample]:
+def _of_lag(connection: Connection, consumer: str, reads: Reads, examine: int) -> Iterator[Sample]:
     # Without the condition: its SQL comes from roles that may have fewer privileges than this one.
     found = lag(
         connection,
@@ -153,19 +151,20 @@ def _of_groups(connection: Connection) -> Iterator[Sample]:
         owner.c.consumer == slots.c.consumer, owner.c.member == slots.c.owner, is_alive(owner)
     )
     has_members = exists().where(members.c.consumer == slots.c.consumer)
+    number, held = func.max(slots.c.slots), func.count().filter(is_held)
     of_slots = (
-        select(slots.c.consumer, func.max(slots.c.slots), func.count().filter(is_held))
+        select(slots.c.consumer, number.label("number"), held.label("held"))
         .where(or_(slots.c.owner.is_not(None), has_members))
         .group_by(slots.c.consumer)
         .order_by(slots.c.consumer)
     )
-    for consumer, number, held in execute(connection, of_slots, {}, WRITES):
-        for state, value in (("held", held), ("free", number - held)):
-            yield Sample(gauges.SLOTS, value, {CONSUMER: consumer, SLOT_STATE: state})
-    alive = func.count().filter(is_alive(members))
+    for row in execute(connection, of_slots, {}, WRITES):
+        for state, value in (("held", row.held), ("free", row.number - row.held)):
+            yield Sample(gauges.SLOTS, value, {CONSUMER: row.consumer, SLOT_STATE: state})
+    alive = func.count().filter(is_alive()).label("alive")
     of_members = select(members.c.consumer, alive).group_by(members.c.consumer)
-    for consumer, number in execute(connection, of_members, {}, WRITES):
-        yield Sample(gauges.MEMBERS, number, {CONSUMER: consumer})
+    for row in execute(connection, of_members, {}, WRITES):
+        yield Sample(gauges.MEMBERS, row.alive, {CONSUMER: row.consumer})
 
 
 def _of_retention(connection: Connection) -> Iterator[Sample]:

@@ -41,7 +41,7 @@ def table_size(db: Database) -> Size:
     table = _table(db)
     sizes = func.pg_relation_size, func.pg_indexes_size, func.pg_total_relation_size
     (row,) = execute(db, select(*(size(table) for size in sizes)), {}, WRITES)
-    return Size(*row)
+    return Size(*map(int, row))
 
 
 def estimated_rows(db: Database) -> Rows:
