@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import Consumer, Message, MessageStore
+from mdb_sqla.metrics.background_query import QueryCache
 from mdb_sqla.metrics.instruments import instruments_of
 from mdb_sqla.metrics.prometheus_text import PrometheusText
 from mdb_sqla.metrics.store_gauges import StoreGauges
@@ -43,6 +44,11 @@ class Store:
         instruments_of(self.text.provider).add(self.gauges)
 
     def scrape(self) -> dict[str, Series]:
+        """Query the store now, whenever it was queried last."""
+        self.gauges._cache = QueryCache(self.gauges._start)
+        return self.cached()
+
+    def cached(self) -> dict[str, Series]:
         return parsed(self.text.render().text.decode())
 
     def write(self, stream_name: str, *messages: Message) -> None:
@@ -57,16 +63,16 @@ class Store:
         consumer(name, *categories, **options).catch_up(self.factory)
 
 
+def placed(number: int, **data: Any) -> list[Message]:
+    """So many messages, each with an id of its own."""
+    return [Message("Placed", data) for _ in range(number)]
+
+
 def consumer(name: str, *categories: str, **options: Any) -> Consumer:
     """A consumer that does nothing."""
     made = Consumer(name, *categories, poll_interval=(0.01, 0.05), **options)
     made.on()(lambda message, unit: None)
     return made
-
-
-@pytest.fixture(autouse=True)
-def _queried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mdb_sqla.metrics.background_query._KEEP", 0.0)
 
 
 @pytest.fixture

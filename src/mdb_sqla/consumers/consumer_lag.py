@@ -96,8 +96,9 @@ def lag(
 ) -> Lag:
     """Return a consumer's positions and lag.
 
-    By default, at most 100,000 messages beyond the position are examined, so a large store takes no longer than
-    a small one. The consumer need not be running. A group has one lag for all of its members.
+    Only a limited number of messages beyond the position is examined, so a large store takes no
+    longer than a small one. The consumer need not be running. A group has one lag for all of its
+    members.
 
     Args:
         db: a session or connection in a transaction, which is left unchanged.
@@ -106,7 +107,7 @@ def lag(
         start: the global position that the consumer starts at if it has never run.
         types: the message types that the consumer handles; None for all. Other types are not
             counted.
-        examine: the maximum number of messages to examine.
+        examine: the maximum number of messages to examine; by default 100,000.
         filters: the consumer's filters. With `consumer_group_member`, the lag of that member.
 
     Raises:

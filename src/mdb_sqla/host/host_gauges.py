@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from mdb_sqla.errors import MetricsUnavailable
 from mdb_sqla.host.status import STATES, ConsumerStatus, HostStatus
 from mdb_sqla.metrics import gauges
-from mdb_sqla.metrics.gauges import CONSUMER, STATE_OF_CONSUMER, Sample
+from mdb_sqla.metrics.gauges import CONSUMER, IN_STATE, Sample
 from mdb_sqla.metrics.instruments import Instruments, instruments_of
 
 __all__ = ["observed"]
@@ -59,7 +59,7 @@ def _of_consumer(consumer: ConsumerStatus) -> Iterator[Sample]:
     attributes = {CONSUMER: consumer.name}
     for state in STATES:
         is_current = float(state == consumer.state)
-        yield Sample(gauges.STATE, is_current, {**attributes, STATE_OF_CONSUMER: state})
+        yield Sample(gauges.STATE, is_current, {**attributes, IN_STATE: state})
     yield Sample(gauges.RATE, consumer.rate, attributes)
     if (lag := consumer.lag) is None:
         return

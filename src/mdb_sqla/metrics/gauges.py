@@ -12,6 +12,7 @@ __all__ = [
     "DEAD_LETTERS",
     "DEAD_ROWS",
     "GAUGES",
+    "IN_STATE",
     "LAG",
     "LAG_TIME",
     "LAST_POSITION",
@@ -26,9 +27,7 @@ __all__ = [
     "SETTLED_POSITION",
     "SIZE",
     "SLOTS",
-    "SLOT_STATE",
     "STATE",
-    "STATE_OF_CONSUMER",
     "UP",
     "Gauge",
     "Sample",
@@ -37,8 +36,7 @@ __all__ = [
 CONSUMER = "messaging.consumer.group.name"
 CATEGORY = "messaging.destination.name"
 PART = "mdb_sqla.part"
-SLOT_STATE = "mdb_sqla.slot.state"
-STATE_OF_CONSUMER = "mdb_sqla.consumer.state"
+IN_STATE = "mdb_sqla.state"
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ SLOTS = Gauge(
     "mdb_sqla.consumer.slots",
     "{slot}",
     "Slots of the consumer group: held by a live member, or free",
-    (CONSUMER, SLOT_STATE),
+    (CONSUMER, IN_STATE),
 )
 MEMBERS = Gauge(
     "mdb_sqla.consumer.members",
@@ -137,7 +135,7 @@ STATE = Gauge(
     "mdb_sqla.consumer.state",
     "1",
     "1 for the state of the consumer in this host, 0 for the other states",
-    (CONSUMER, STATE_OF_CONSUMER),
+    (CONSUMER, IN_STATE),
 )
 RATE = Gauge(
     "mdb_sqla.consumer.rate",

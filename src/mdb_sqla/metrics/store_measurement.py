@@ -29,7 +29,7 @@ from mdb_sqla.consumers.open_transactions import ages_of_open_writers
 from mdb_sqla.consumers.registry import Reads, registered
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.metrics import gauges
-from mdb_sqla.metrics.gauges import CATEGORY, CONSUMER, PART, SLOT_STATE, Sample
+from mdb_sqla.metrics.gauges import CATEGORY, CONSUMER, IN_STATE, PART, Sample
 from mdb_sqla.retention.holds import readers
 from mdb_sqla.retention.policy import RetentionPolicy, policies
 from mdb_sqla.store.table_size import estimated_rows, table_size
@@ -160,7 +160,7 @@ def _of_groups(connection: Connection) -> Iterator[Sample]:
     )
     for row in execute(connection, of_slots, {}, WRITES):
         for state, value in (("held", row.held), ("free", row.number - row.held)):
-            yield Sample(gauges.SLOTS, value, {CONSUMER: row.consumer, SLOT_STATE: state})
+            yield Sample(gauges.SLOTS, value, {CONSUMER: row.consumer, IN_STATE: state})
     alive = func.count().filter(is_alive()).label("alive")
     of_members = select(members.c.consumer, alive).group_by(members.c.consumer)
     for row in execute(connection, of_members, {}, WRITES):
