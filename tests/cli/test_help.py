@@ -32,7 +32,7 @@ PANELS = {
         "delete-consumer",
         "dead-letters",
     ],
-    "Reports": ["summary", "report", "operations", "verify", "benchmark", "version"],
+    "Reports": ["summary", "report", "operations", "verify", "benchmark", "metrics", "version"],
     "Development": ["dev", "demo"],
     "Options": ["--version", "--install-completion", "--show-completion", "--help"],
 }

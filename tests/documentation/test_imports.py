@@ -20,6 +20,7 @@ PUBLIC = {
     "mdb_sqla.encryption",
     "mdb_sqla.erasure",
     "mdb_sqla.functions",
+    "mdb_sqla.metrics",
     "mdb_sqla.migrations",
     "mdb_sqla.relay",
     "mdb_sqla.retention",
