@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import OperationalError
 
 from mdb_sqla import Consumer, Group, Lag, MessageStore, RetryPolicy, tables
+from mdb_sqla.consumers import backlog
 from mdb_sqla.consumers import consumer_lag as module
 from mdb_sqla.consumers.consumer_lag import lag
 
@@ -230,7 +231,7 @@ def test_the_transaction_is_left_as_it_was(
         assert connection.execute(text(settings)).one() == before
 
         locking.execute(text("LOCK TABLE message_store.messages IN ACCESS EXCLUSIVE MODE"))
-        monkeypatch.setitem(module._SETTINGS, "statement_timeout", "50ms")
+        monkeypatch.setitem(backlog.LAG_SETTINGS, "statement_timeout", "50ms")
         with pytest.raises(OperationalError, match="statement timeout"):
             lag(connection, "billing", "order")
         assert connection.execute(text(settings)).one() == before

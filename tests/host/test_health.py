@@ -149,9 +149,9 @@ def test_a_database_that_is_gone(
 def test_a_table_that_is_locked(
     factory: Any, database: URL, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdb_sqla.consumers import consumer_lag
+    from mdb_sqla.consumers import backlog
 
-    monkeypatch.setitem(consumer_lag._SETTINGS, "statement_timeout", "100ms")
+    monkeypatch.setitem(backlog.LAG_SETTINGS, "statement_timeout", "100ms")
 
     def look() -> None:
         supervisor.until(lambda: supervisor.ask()[0] == 200)

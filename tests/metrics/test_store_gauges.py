@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, retention, tables
 from mdb_sqla.admin import summary
-from mdb_sqla.metrics import store_measurement
+from mdb_sqla.metrics import consumer_measurement, store_measurement
 from tests.metrics.conftest import Store, consumer, placed
 
 slots = tables.consumer_slots
@@ -62,15 +62,45 @@ def test_lags(store: Store) -> None:
 
 
 def test_the_lag_is_counted_up_to_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_measurement, "_EXAMINED", 20)
-    monkeypatch.setattr(store_measurement, "_LEAST_EXAMINED", 3)
+    monkeypatch.setattr(consumer_measurement, "_EXAMINED", 20)
+    monkeypatch.setattr(consumer_measurement, "_LEAST_EXAMINED", 3)
     for name in ("a", "b", "c", "d"):
         store.catch_up(name, "order")
     store.write("order-1", *placed(30))
 
     assert {*store.scrape()["mdb_sqla_consumer_lag"].values()} == {5}
-    monkeypatch.setattr(store_measurement, "_EXAMINED", 1)
+    monkeypatch.setattr(consumer_measurement, "_EXAMINED", 1)
     assert {*store.scrape()["mdb_sqla_consumer_lag"].values()} == {3}
+
+
+def test_the_number_of_statements_does_not_depend_on_consumers_that_have_caught_up(
+    store: Store,
+) -> None:
+    store.write("order-1", *placed(3))
+    store.write("account-1")
+    statements: list[str] = []
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    def number() -> int:
+        statements.clear()
+        assert store.gauges._query().problem is None
+        return len(statements)
+
+    for name in ("a", "b"):
+        store.catch_up(name, "order")
+    few = number()
+    for name in ("c", "d", "e"):
+        store.catch_up(name, "order", "account")
+    store.catch_up("f", "order", group=Group(slots=4))
+    store.catch_up("g")
+    assert number() == few
+
+    store.write("account-1")
+    # One for each category of each consumer that is behind.
+    assert number() == few + 7
 
 
 def test_dead_letters(store: Store) -> None:
@@ -296,7 +326,7 @@ def test_streams_and_messages_add_no_series(store: Store) -> None:
         return sum(len(series) for series in store.scrape().values())
 
     few = number()
-    for stream in range(50):
+    for stream in range(10):
         store.write(f"order-{stream}", Message(f"Type{stream}"))
         store.write(f"category{stream}-1")
     assert number() == few
