@@ -103,11 +103,11 @@ def test_a_record_is_left_as_it_is_for_other_handlers(formatter: JsonLogFormatte
     assert not hasattr(made, "error_type")
 
 
-def start(folder: Path, database: URL, *arguments: str, main: str = MAIN) -> Any:
+def start(folder: Path, database: URL, *arguments: str) -> Any:
     (folder / "shop.py").write_text(MODULE, encoding="utf-8")
     url = database.render_as_string(hide_password=False)
     return subprocess.run(
-        [sys.executable, "-c", main, "host", "shop:host", *arguments],
+        [sys.executable, "-c", MAIN, "host", "shop:host", *arguments],
         cwd=folder,
         env={**os.environ, "URL": url},
         capture_output=True,
@@ -153,19 +153,3 @@ def test_a_host(tmp_path: Path, database: URL) -> None:
     }
     assert lines[1]["position"] == 0
     assert (lines[4]["level"], lines[4]["error"]) == ("ERROR", "no such card")
-
-
-def test_a_format_that_there_is_not(tmp_path: Path, database: URL) -> None:
-    done = start(tmp_path, database, "--log-format", "xml")
-
-    assert done.returncode == 2
-    assert "xml" in done.stderr
-
-
-def test_the_extra_that_is_missing_is_named(tmp_path: Path, database: URL) -> None:
-    main = f"import sys; sys.modules['pythonjsonlogger'] = None; {MAIN}"
-
-    done = start(tmp_path, database, "--log-format", "json", main=main)
-
-    assert done.returncode == 1
-    assert 'pip install "mdb_sqla[logs]"' in done.stderr

@@ -75,6 +75,19 @@ def test_the_stream_waits_and_the_others_go_on(billing: Billing) -> None:
     assert billing.letters() == [(1, True), (3, False), (6, False)]
 
 
+def test_it_is_logged(billing: Billing, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for each failed message, after its transaction; those behind it are not."""
+    billing.failing = {1}
+    billing.catch_up()
+    billing.catch_up()
+
+    logged = [vars(record) for record in caplog.records]
+    (found,) = [each for each in logged if each.get("event") == "consumer.dead_lettered"]
+    fields = {"consumer": "billing", "slot": 0, "category": "order", "type": "T"}
+    assert found | fields | {"position": 1, "attempts": 2} == found
+    assert found["message"] == "Consumer billing dead-lettered message 1 of type T after 2 attempts"
+
+
 def test_what_is_known_of_it(billing: Billing) -> None:
     billing.failing = {1}
     billing.catch_up()
