@@ -50,11 +50,11 @@ def _lags(
     connection: Connection, reads: Mapping[str, Reads], found: Sequence[Reader]
 ) -> Iterator[Sample]:
     newest = _newest(connection, {name for each in reads.values() for name in each.categories})
-    behind = [
+    behind = {
         consumer
         for consumer, position in found
         if position < max(newest[name] for name in _categories(reads[consumer]))
-    ]
+    }
     positions = _positions(connection)
     examine = min(MAX_COUNTED, max(_LEAST_EXAMINED, _EXAMINED // max(len(behind), 1)))
     for consumer, _ in found:

@@ -30,7 +30,8 @@ def measure(connection: Connection, deadline: float) -> list[Sample]:
     """Return the samples of a store.
 
     Args:
-        connection: a connection in a new transaction at READ COMMITTED, which is left unchanged.
+        connection: a connection in a new transaction at READ COMMITTED. Settings are changed until
+            the transaction ends.
         deadline: when to give up, as a time of `time.monotonic()`.
 
     Raises:
