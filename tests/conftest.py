@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ pytest_plugins = [
     "tests.brokers.fixtures",
     "tests.left_connections",
     "tests.repeated_failures",
+    "tests.telemetry.fixtures",
     "tests.temporary_files",
 ]
 
@@ -286,7 +288,8 @@ class Flavour:
         async def wait() -> Any:
             return await call
 
-        return self._runner.run(wait())
+        # With the span of the test, as an application's task has that of its request.
+        return self._runner.run(wait(), context=copy_context())
 
     def collect(self, iterator: Any) -> list[Any]:
         items: list[Any] = []

@@ -48,7 +48,13 @@ def test_what_a_relay_published_follows_it(engine: Engine) -> None:
         position="3",
         global_position="41",
         time="2026-01-02T03:04:05.000006+00:00",
-        metadata=json.dumps({"correlationStreamName": "fleet-1", "local": 1}),
+        metadata=json.dumps(
+            {
+                "correlationStreamName": "fleet-1",
+                "local": 1,
+                "properties": {"tenant": "x", "traceparent": TRACE.replace("-b7", "-a0")},
+            }
+        ),
         traceparent=TRACE,
     )
     with Session(engine) as session:
@@ -64,7 +70,7 @@ def test_what_a_relay_published_follows_it(engine: Engine) -> None:
         "causationMessagePosition": 3,
         "causationMessageGlobalPosition": 41,
         "correlationStreamName": "fleet-1",
-        "traceparent": TRACE,
+        "properties": {"tenant": "x", "traceparent": TRACE},
     }
 
 

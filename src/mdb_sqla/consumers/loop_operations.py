@@ -46,10 +46,11 @@ class Transact:
 class Handle:
     """Call handlers in a unit of work, then a function of ours, whose result is sent back.
 
-    `isolation_level` is that of the transaction; None for that of the engine. `current` is the
-    message whose handler is being called, or was called last.
+    `consumer` is the consumer's name. `isolation_level` is that of the transaction; None for that
+    of the engine. `current` is the message whose handler is being called, or was called last.
     """
 
+    consumer: str
     calls: Sequence[tuple[Handler, StoredMessage]]
     finish: Callable[[Session], Any]
     isolation_level: str | None = None
@@ -79,6 +80,7 @@ class Deliver:
     message.
     """
 
+    consumer: str
     calls: Sequence[tuple[Handler, StoredMessage]]
     finish: Callable[[Session], Any]
     done: set[UUID]
@@ -138,8 +140,8 @@ def handler_operation(
 ) -> Handle | Deliver:
     """Return the operation with which a consumer with these settings calls handlers."""
     if settings.max_in_flight is None:
-        return Handle(calls, finish, settings.isolation_level)
-    return Deliver(calls, finish, done)
+        return Handle(settings.name, calls, finish, settings.isolation_level)
+    return Deliver(settings.name, calls, finish, done)
 
 
 Operation = Transact | Handle | Deliver | Pause

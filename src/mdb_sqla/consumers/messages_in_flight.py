@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from mdb_sqla.consumers.handler_errors import handler_errors
 from mdb_sqla.consumers.handlers import Handler
 from mdb_sqla.consumers.loop_operations import ConnectionLost, Deliver, Failure
+from mdb_sqla.consumers.recorded_operations import count_failure, process
 from mdb_sqla.database.sqlstates import is_outage
 from mdb_sqla.errors import Unavailable
 from mdb_sqla.store.message_decoder import decoded
+from mdb_sqla.telemetry import instrumentation
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import ordering_key
 
@@ -34,6 +36,7 @@ async def deliver(operation: Deliver) -> None:
     failed: list[Failure] = []
     unavailable: list[Failure] = []
     exits: list[BaseException] = []
+    found = instrumentation()
 
     async def call(chain: _Calls) -> None:
         for handler, message in chain:
@@ -42,7 +45,7 @@ async def deliver(operation: Deliver) -> None:
                 return
             position = message.global_position
             try:
-                with handler_errors():
+                with process(found, operation.consumer, message), handler_errors():
                     # Types can't express that this handler takes no unit of work.
                     await handler(decoded(message))  # type: ignore[call-arg]
             except Exception as error:
@@ -54,6 +57,8 @@ async def deliver(operation: Deliver) -> None:
                 operation.failures[position] = Failure(message, error, attempts)
                 failures = unavailable if isinstance(error, Unavailable) else failed
                 failures.append(operation.failures[position])
+                if failures is failed:
+                    count_failure(operation.consumer, message, error)
                 return
             except (SystemExit, KeyboardInterrupt) as error:
                 # asyncio would stop its loop at once, before the consumer has left its group.

@@ -27,6 +27,7 @@ from mdb_sqla.consumers.loop_operations import (
     Operation,
 )
 from mdb_sqla.consumers.message_log import log_attempt
+from mdb_sqla.consumers.recorded_operations import count_failure, count_retry
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.run_control import Control, sleep, wait_if_paused
 from mdb_sqla.consumers.slot_failures import DeadLetterGone
@@ -102,13 +103,14 @@ class Retrier:
                     if isinstance(operation, Deliver):
                         failure = Failure(message, error.__cause__ or error, attempts)
                         operation.failures[message.global_position] = failure
+                    count_failure(self._consumer, message, error.__cause__ or error)
                     raise HandlerFailed(self._consumer, message, attempts) from error
                 except HandlerConflict as error:
                     attempts = conflicts.attempt_number
                     if attempts == _MAX_CONFLICTS:
-                        raise HandlerFailed(
-                            self._consumer, operation.current or first, attempts
-                        ) from error
+                        message = operation.current or first
+                        count_failure(self._consumer, message, error.__cause__ or error)
+                        raise HandlerFailed(self._consumer, message, attempts) from error
                     yield from self._wait(_AFTER_CONFLICT(conflicts))
                     conflicts.prepare_for_next_attempt()
                 except (Interrupted, Unavailable, SlotLost, DeadLetterGone, NoTransaction):
@@ -117,6 +119,8 @@ class Retrier:
                 except Exception as error:
                     # The handler's own error.
                     message = operation.current or first
+                    if isinstance(operation, Handle):
+                        count_failure(self._consumer, message, error)
                     failed = Failure(message, error, state.attempt_number)
                     log_attempt(self._consumer, self._slot, failed, policy.max_attempts)
                     # Within an `except`, none of the three is None, which the type can't express.
@@ -124,6 +128,7 @@ class Retrier:
             elif isinstance(do, DoSleep):
                 state.prepare_for_next_attempt()
                 yield from self._wait(do)
+                count_retry(self._consumer, operation)
             else:
                 return
 

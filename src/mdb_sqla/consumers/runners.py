@@ -20,11 +20,13 @@ from mdb_sqla.consumers.handler_invocation import call, call_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.consumers.loop_operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.consumers.messages_in_flight import deliver
+from mdb_sqla.consumers.recorded_operations import process
 from mdb_sqla.database.application_connections import register_application_connection
 from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
+from mdb_sqla.telemetry import instrumentation
 from mdb_sqla.wake_up.channel import STORE_OPTIONS
 from mdb_sqla.words.argument_checks import described
 
@@ -95,12 +97,15 @@ class Runner:
             with UnitOfWork(self._factory) as unit:
                 with interruptions():
                     transaction = HandlerTransaction(unit.session, operation.isolation_level)
+                found, last = instrumentation(), operation.calls[-1][1]
                 with transaction.handlers():
                     for handler, message in operation.calls:
                         operation.current = message
-                        call(handler, message, unit)
-                        transaction.check()
-                    unit.session.flush()
+                        with process(found, operation.consumer, message):
+                            call(handler, message, unit)
+                            transaction.check()
+                            if message is last:
+                                unit.session.flush()
                 with transaction.end():
                     done = operation.finish(unit.session)
                     unit.commit()
@@ -174,12 +179,15 @@ class AsyncRunner:
                     transaction = await unit.session.run_sync(
                         HandlerTransaction, operation.isolation_level
                     )
+                found, last = instrumentation(), operation.calls[-1][1]
                 with transaction.handlers():
                     for handler, message in operation.calls:
                         operation.current = message
-                        await call_async(handler, message, unit)
-                        transaction.check()
-                    await unit.session.flush()
+                        with process(found, operation.consumer, message):
+                            await call_async(handler, message, unit)
+                            transaction.check()
+                            if message is last:
+                                await unit.session.flush()
                 with transaction.end():
                     done = await unit.session.run_sync(operation.finish)
                     await unit.commit()

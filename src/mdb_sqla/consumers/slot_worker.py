@@ -24,6 +24,7 @@ from mdb_sqla.consumers.loop_operations import (
     handler_operation,
 )
 from mdb_sqla.consumers.message_log import log_dead_letters, log_erased
+from mdb_sqla.consumers.recorded_operations import count_dead_letters, recorded_read
 from mdb_sqla.consumers.retry_loop import Retrier
 from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import Control, wait_if_paused
@@ -81,7 +82,8 @@ class SlotProgress:
         replayed = 0
         if settings.dead_letters_failures:
             replayed = yield from self._replay.batch()
-        confirmation, messages, settled = yield Transact(self._fetch)
+        read = recorded_read(Transact(self._fetch), self.claim.consumer)
+        confirmation, messages, settled = yield from read
         self.position.check(confirmation)
         self._control.paused_in_database = self.position.is_paused
         yield from wait_if_paused(self._control)
@@ -172,6 +174,7 @@ class SlotProgress:
             else:
                 break
         log_dead_letters(self.claim, failures)
+        count_dead_letters(self.claim.consumer, failures, blocked)
         self._control.rate.add(len(calls))
         self._done.difference_update(message.id for message in messages)
         self.position.advance(Anchor.of(last))

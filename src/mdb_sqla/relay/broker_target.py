@@ -20,6 +20,9 @@ Destination = Callable[[StoredMessage], str]
 class Target(Protocol):
     """The broker that a relay publishes to. Each broker's module, such as `relay.nats`, has one.
 
+    If a target has an attribute `messaging_system`, spans and metrics name it; otherwise, they name
+    the target's class, in lower case.
+
     Attributes:
         destination: returns where to publish a message. If it raises an error, the message fails.
     """

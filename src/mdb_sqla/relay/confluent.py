@@ -44,6 +44,8 @@ class ConfluentKafka:
             prevent confirms or that librdkafka rejects.
     """
 
+    messaging_system = "kafka"
+
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
         checked_broker(broker, KafkaBroker)
         _check_settings(broker.config.broker_config.connection_config)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from mdb_sqla.relay.cloud_events import CloudEvents
+from mdb_sqla.telemetry import TextContext, context_of
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import ordering_key
 
@@ -13,7 +14,6 @@ __all__ = ["JSON", "Envelope", "enveloped"]
 
 JSON = "application/json"
 
-_TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
 _METADATA = json.JSONEncoder(default=str)  # json.dumps() would create one for each call
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
@@ -42,7 +42,10 @@ class Envelope(NamedTuple):
 
 
 def enveloped(
-    message: StoredMessage, serialize: Callable[[Any], str], cloud_events: CloudEvents | None
+    message: StoredMessage,
+    serialize: Callable[[Any], str],
+    cloud_events: CloudEvents | None,
+    trace_context: TextContext | None = None,
 ) -> Envelope:
     """Return the envelope of a message.
 
@@ -50,18 +53,19 @@ def enveloped(
         message: the message.
         serialize: the engine's JSON serializer.
         cloud_events: the CloudEvents attributes to add, if any.
+        trace_context: the trace context of the publication; by default that of the message.
     """
     id_ = str(message.id)
     return Envelope(
         message=message,
         id=id_,
         body=serialize(message.data).encode(),
-        headers=_headers(message, id_),
+        headers=_headers(message, id_, trace_context),
         attributes={} if cloud_events is None else cloud_events.attributes(message),
     )
 
 
-def _headers(message: StoredMessage, id_: str) -> dict[str, str]:
+def _headers(message: StoredMessage, id_: str, trace_context: TextContext | None) -> dict[str, str]:
     headers = {
         # FastStream's parsers expect this name.
         "message_id": id_,
@@ -75,20 +79,10 @@ def _headers(message: StoredMessage, id_: str) -> dict[str, str]:
     if isinstance(message.metadata, dict) and message.metadata:
         # In one header: keys may not be valid header names, and values may not be text.
         headers["metadata"] = _METADATA.encode(message.metadata)
-        headers |= _trace_context(message.metadata)
-    return headers
-
-
-def _trace_context(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return the W3C trace context headers, from the metadata or its properties."""
-    properties = metadata.get("properties")
-    known = {**(properties if isinstance(properties, dict) else {}), **metadata}
+    context = trace_context or context_of(message.metadata)
     # The values are already percent-encoded.
-    return {
-        name: quote(known[name], safe=f"{_PRINTABLE}%").strip()
-        for name in _TRACE_CONTEXT
-        if isinstance(known.get(name), str)
-    }
+    texts = {name: quote(value, safe=f"{_PRINTABLE}%").strip() for name, value in context.items()}
+    return headers | texts
 
 
 def _ascii(value: str) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -10,8 +11,13 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy.orm import Session
 
+from mdb_sqla.column_types import json_serializer
+from mdb_sqla.database.execution import database, dialect_of
 from mdb_sqla.errors import DuplicateMessageId, InvalidArgument
-from mdb_sqla.store.message_store import MessageStore
+from mdb_sqla.relay.operations import mark_duplicate, reception
+from mdb_sqla.store.write_arguments import Write, traced_fields
+from mdb_sqla.store.writes import write_all
+from mdb_sqla.telemetry import W3C_FIELDS
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.message import Message, StoredMessage
 from mdb_sqla.words.stream_name import category_name
@@ -24,7 +30,6 @@ __all__ = ["Inbox"]
 
 _CLOUD_EVENTS = ("ce-", "ce_", "cloudevents:", "cloudevents_")
 _DERIVED = "mdb_sqla.Inbox"
-_TRACE_CONTEXT = ("traceparent", "tracestate", "baggage")
 
 
 class Inbox:
@@ -73,14 +78,22 @@ class Inbox:
                 JSON, or is a batch; use a subscriber without `batch`.
             InvalidMessage: PostgreSQL can't store the message, for example because it contains NUL.
         """
-        stream_name, message = self._message(_ReceivedMessage(received))
-        try:
-            # Duplicates are recognized by the id alone: a redelivery may have another trace.
-            with session.begin_nested():
-                MessageStore(session).write_messages([(stream_name, message)], idempotent=False)
-        except DuplicateMessageId:
-            return False
-        return True
+        db, found = database(session), _ReceivedMessage(received)
+        stream_name, message = self._message(found)
+        traced = traced_fields()
+        if traced is None:
+            message = _with_context(message, found.headers)
+        serialize = json_serializer(dialect_of(db))
+        write = Write.of_pair((stream_name, message), serialize, traced)
+        with reception(found.id, found.headers, stream_name, message) as recorded:
+            try:
+                # Duplicates are recognized by the id alone: a redelivery may have another trace.
+                with session.begin_nested():
+                    write_all(db, [write], idempotent=False, within=recorded)
+            except DuplicateMessageId:
+                mark_duplicate(recorded)
+                return False
+            return True
 
     async def receive_async(self, session: AsyncSession, received: StreamMessage[Any]) -> bool:
         """Store a received message with an `AsyncSession`. See `receive`."""
@@ -92,16 +105,21 @@ class Inbox:
         id_ = uuid5(uuid5(received.id, _DERIVED), self.category)
         message = Message(received.type, received.data, id=id_)
         if (published := received.published()) is None:
-            return f"{self.category}-{received.id}", _traced(message, received)
+            return f"{self.category}-{received.id}", message
         _, _, of_stream = published.stream_name.partition("-")
         stream_name = f"{self.category}-{of_stream or received.id}"
-        return stream_name, _traced(message.follow(published), received)
+        return stream_name, message.follow(published)
 
 
-def _traced(message: Message, received: _ReceivedMessage) -> Message:
-    trace = {name: received.headers[name] for name in _TRACE_CONTEXT if name in received.headers}
-    metadata = {**(message.metadata or {}), **trace}
-    return Message(message.type, message.data, metadata or None, message.id)
+def _with_context(message: Message, headers: Mapping[str, str]) -> Message:
+    """Return a message with the trace context of the headers in its properties."""
+    context = {name: headers[name] for name in W3C_FIELDS if name in headers}
+    if not context:
+        return message
+    metadata = message.metadata or {}
+    properties = metadata.get("properties")
+    others = properties if isinstance(properties, Mapping) else {}
+    return replace(message, metadata={**metadata, "properties": {**others, **context}})
 
 
 class _ReceivedMessage:

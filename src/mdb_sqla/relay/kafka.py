@@ -44,6 +44,8 @@ class Kafka:
             id.
     """
 
+    messaging_system = "kafka"
+
     def __init__(self, broker: KafkaBroker, *, topic: Destination = category_topic) -> None:
         checked_broker(broker, KafkaBroker)
         # The broker has no public attribute for these.

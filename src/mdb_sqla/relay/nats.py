@@ -37,6 +37,8 @@ class JetStream:
         InvalidArgument: an argument has the wrong type.
     """
 
+    messaging_system = "nats"
+
     def __init__(self, broker: NatsBroker, *, stream: str, subject: Destination = dotted) -> None:
         self.destination = checked_destination("subject", subject)
         self._broker = checked_broker(broker, NatsBroker)

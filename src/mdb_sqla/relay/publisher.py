@@ -10,7 +10,9 @@ from mdb_sqla.consumers.handler_errors import current_task, ends_consumer
 from mdb_sqla.errors import BrokerRejected, Unavailable
 from mdb_sqla.relay.broker_target import Target
 from mdb_sqla.relay.cloud_events import CloudEvents
-from mdb_sqla.relay.envelope import enveloped
+from mdb_sqla.relay.envelope import Envelope, enveloped
+from mdb_sqla.relay.operations import publication
+from mdb_sqla.telemetry import injected
 from mdb_sqla.words.argument_checks import plain
 from mdb_sqla.words.message import StoredMessage
 
@@ -60,7 +62,13 @@ class Publisher:
                 message, f"its destination must be a non-empty string, got {destination!r}"
             )
         destination = plain(destination)
-        envelope = enveloped(message, self._serialize, self._cloud_events)
+        with publication(self._target, destination, message) as recorded:
+            context = None if recorded is None else recorded.context
+            trace_context = None if context is None else injected(context)
+            envelope = enveloped(message, self._serialize, self._cloud_events, trace_context)
+            await self._publish(destination, envelope)
+
+    async def _publish(self, destination: str, envelope: Envelope) -> None:
         task = current_task()
         # Any error other than a rejection is treated as an outage.
         try:

@@ -42,6 +42,8 @@ class RabbitMQ:
         InvalidArgument: an argument has the wrong type.
     """
 
+    messaging_system = "rabbitmq"
+
     def __init__(
         self,
         broker: RabbitBroker,

@@ -34,6 +34,8 @@ class RedisStreams:
         InvalidArgument: an argument has the wrong type.
     """
 
+    messaging_system = "redis"
+
     def __init__(
         self, broker: RedisBroker, *, stream: Destination = category, maxlen: int | None = None
     ) -> None:

@@ -4,40 +4,103 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Text, bindparam, cast, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    Connection,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import functions
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, is_autocommit
-from mdb_sqla.errors import InvalidArgument, MessageStoreError, WrongExpectedVersion
+from mdb_sqla.errors import (
+    DuplicateMessageId,
+    InvalidArgument,
+    MessageStoreError,
+    WrongExpectedVersion,
+)
 from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, Row, identify_rejected_message, length_of
+from mdb_sqla.store.repeated_messages import conflict_of_repeat, with_stored_metadata
+from mdb_sqla.tables import messages
 from mdb_sqla.words.message import MessagePosition
 
 __all__ = ["call"]
 
 # One document for all messages: one parameter, one round trip.
+_messages = cast(bindparam("messages", type_=Text), JSONB)
+_expected_versions = cast(bindparam("expected_versions", type_=Text), JSONB)
 _WRITE_MESSAGES = select(
-    functions.write_messages(
-        cast(bindparam("messages", type_=Text), JSONB),
-        cast(bindparam("expected_versions", type_=Text), JSONB),
-        bindparam("idempotent"),
-    )
+    functions.write_messages(_messages, _expected_versions, bindparam("idempotent"))
+)
+
+# Writes nothing, and so returns no positions, if any of the messages is already stored.
+_is_repeat = exists().where(messages.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+_known = select(_is_repeat.label("is_repeat")).subquery("known")
+_new = functions.write_messages(
+    case((_known.c.is_repeat, literal_column("'[]'::jsonb")), else_=_messages),
+    case((~_known.c.is_repeat, _expected_versions)),
+    bindparam("idempotent"),
+).lateral("new")
+_WRITE_NEW_MESSAGES = select(_new.c.position, _new.c.global_position).select_from(
+    _known.join(_new, true())
 )
 
 
 def call(
-    db: Database, rows: Sequence[Row], expected_versions: Mapping[str, int], idempotent: bool
+    db: Database,
+    rows: Sequence[Row],
+    expected_versions: Mapping[str, int],
+    idempotent: bool,
+    untraced: Mapping[UUID, str | None],
 ) -> list[MessagePosition]:
     """Write all messages or none, and return their positions.
 
     Several calls are equivalent to one: the first locks all streams and checks their versions.
 
+    Args:
+        db: the session or connection.
+        rows: the messages.
+        expected_versions: the versions that streams must have before anything is written.
+        idempotent: whether to skip messages that are already stored. The trace context may differ.
+        untraced: the metadata without a trace context, by message id.
+
     Raises:
         InvalidArgument: several calls are needed, and the connection is AUTOCOMMIT.
         InvalidMessage: PostgreSQL rejects a message.
+        TransactionConflict: a message was written concurrently, with another trace context.
     """
+    if not (idempotent and untraced):
+        return _call_in_chunks(db, rows, expected_versions, idempotent)
+    try:
+        if length_of(rows) <= MAX_CALL_LENGTH:
+            new = {"ids": [message.id for _, message, *_ in rows]}
+            positions = _call(db, rows, expected_versions, idempotent, _WRITE_NEW_MESSAGES, new)
+            if positions:
+                return positions
+    except DuplicateMessageId as error:
+        if (conflict := conflict_of_repeat(error, rows)) is None:
+            raise
+        raise conflict from error
+    rows = with_stored_metadata(db, rows, untraced)
+    return _call_in_chunks(db, rows, expected_versions, idempotent)
+
+
+def _call_in_chunks(
+    db: Database, rows: Sequence[Row], expected_versions: Mapping[str, int], idempotent: bool
+) -> list[MessagePosition]:
     chunks = _chunks(rows)
     if len(chunks) == 1:
         return _call(db, rows, expected_versions, idempotent)
@@ -107,14 +170,17 @@ def _call(
     rows: Sequence[Row],
     expected_versions: Mapping[str, int | None],
     idempotent: bool,
+    statement: Select[Any] = _WRITE_MESSAGES,
+    more: Mapping[str, Any] | None = None,
 ) -> list[MessagePosition]:
     parameters = {
         "messages": _document(rows),
         "expected_versions": json.dumps(expected_versions) if expected_versions else None,
         "idempotent": idempotent,
+        **(more or {}),
     }
     with identify_rejected_message(rows):
-        positions = execute(db, _WRITE_MESSAGES, parameters, WRITES)
+        positions = execute(db, statement, parameters, WRITES)
     return [MessagePosition._make(row) for row in positions if row[0] is not None]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import JSON
 
@@ -11,11 +11,15 @@ from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import Database, dialect_of
 from mdb_sqla.errors import InvalidArgument, InvalidMessage
 from mdb_sqla.store.message_limits import check_length
+from mdb_sqla.telemetry import fields, has_own_context, instrumentation
 from mdb_sqla.words.argument_checks import described, name_of
 from mdb_sqla.words.message import Message, StoredMessage
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
 
-__all__ = ["Write"]
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+__all__ = ["Origin", "Write", "traced_fields"]
 
 # These are not iterated over, so errors show the value instead of its keys or characters.
 _NOT_MESSAGES = (str, bytes, Mapping, StoredMessage)
@@ -24,12 +28,32 @@ _Entry = tuple[Message, str | None, str | None]
 """A message with its data and metadata as JSON text; None for NULL."""
 
 
+class Origin(NamedTuple):
+    """Where messages come from: the trace context in which they were passed to this package.
+
+    Attributes:
+        context: the context.
+        properties: the JSON of each message's properties, without a trace context; None for a
+            message whose metadata must not be changed.
+    """
+
+    context: Context
+    properties: Sequence[str | None]
+
+
+def traced_fields() -> frozenset[str] | None:
+    """Return the fields of a trace context if messages get one; None if no spans are recorded."""
+    found = instrumentation()
+    return None if found is None or found.tracer is None else fields()
+
+
 class Write(NamedTuple):
     """Validated and serialized messages for one stream, or only an expected version."""
 
     stream_name: StreamName
     entries: Sequence[_Entry]
     expected_version: int | None
+    origin: Origin | None = None
 
     @classmethod
     def checked(
@@ -58,11 +82,19 @@ class Write(NamedTuple):
         entries = [_entry_of(_checked(message, messages), serialize) for message in messages]
         if not entries:
             raise InvalidArgument(f"No messages to write to {name!r}: pass at least one")
-        return cls(name, entries, expected_version)
+        origin = _origin_of(entries, serialize, traced_fields())
+        return cls(name, entries, expected_version, origin)
 
     @classmethod
-    def of_pair(cls, pair: object, serialize: Callable[[Any], str]) -> Write:
+    def of_pair(
+        cls, pair: object, serialize: Callable[[Any], str], traced: frozenset[str] | None = None
+    ) -> Write:
         """Validate and serialize a pair of a stream name and a message.
+
+        Args:
+            pair: the pair.
+            serialize: the engine's serializer.
+            traced: the fields of the trace context that the message gets; None if it gets none.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
@@ -75,7 +107,8 @@ class Write(NamedTuple):
             )
         stream_name, message = pair
         entry = _entry_of(_checked(message, message), serialize)
-        return cls(StreamName(stream_name), (entry,), None)
+        origin = _origin_of((entry,), serialize, traced)
+        return cls(StreamName(stream_name), (entry,), None, origin)
 
     @classmethod
     def expecting(cls, stream_name: str, version: int) -> Write:
@@ -99,6 +132,34 @@ def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:
         raise InvalidMessage(message, f"the {name} must be JSON: {error}") from error
     check_length(message, data, metadata)
     return message, data, metadata
+
+
+def _origin_of(
+    entries: Sequence[_Entry], serialize: Callable[[Any], str], names: frozenset[str] | None
+) -> Origin | None:
+    if names is None:
+        return None
+    from opentelemetry.context import get_current
+
+    return Origin(get_current(), [_properties_of(entry, names, serialize) for entry in entries])
+
+
+def _properties_of(
+    entry: _Entry, names: frozenset[str], serialize: Callable[[Any], str]
+) -> str | None:
+    message, _, text = entry
+    metadata = message.metadata or {}
+    properties = metadata.get("properties")
+    if properties is None or properties == {}:
+        others: dict[str, Any] = {}
+    elif not isinstance(properties, Mapping) or has_own_context(metadata, names):
+        return None
+    else:
+        others = {name: value for name, value in properties.items() if name not in names}
+    if text is not None and not text.lstrip().startswith("{"):
+        # A serializer of the application's own makes something else of a mapping.
+        return None
+    return serialize(others) if others else "{}"
 
 
 def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:

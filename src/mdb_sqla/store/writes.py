@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from uuid import UUID
 
 from mdb_sqla.column_types import json_serializer
@@ -18,7 +19,9 @@ from mdb_sqla.errors import InvalidArgument, WrongExpectedVersion
 from mdb_sqla.store.copy_writes import COPY_THRESHOLD, copy
 from mdb_sqla.store.function_writes import call
 from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, length_of
-from mdb_sqla.store.write_arguments import Write
+from mdb_sqla.store.recorded_writes import RecordedRows, recorded_rows, rows_of
+from mdb_sqla.store.write_arguments import Write, traced_fields
+from mdb_sqla.telemetry import Operation, instrumentation
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import described, flag
 from mdb_sqla.words.message import Message, MessagePosition
@@ -57,16 +60,27 @@ def write_messages(
         )
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
-    writes += [Write.of_pair(pair, serialize) for pair in messages]
+    traced = traced_fields()
+    writes += [Write.of_pair(pair, serialize, traced) for pair in messages]
     if not writes:
         return []
     return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
 
 
 def write_all(
-    db: Database, writes: Sequence[Write], *, idempotent: bool = True
+    db: Database,
+    writes: Sequence[Write],
+    *,
+    idempotent: bool = True,
+    within: Operation | None = None,
 ) -> list[list[MessagePosition]]:
     """Write all messages or none, in this order, and return the positions of each write.
+
+    Args:
+        db: the session or connection.
+        writes: the writes.
+        idempotent: whether to skip messages that are already stored.
+        within: the operation that writes, if it isn't a send operation.
 
     Raises:
         WrongExpectedVersion: a stream is at another version.
@@ -75,16 +89,25 @@ def write_all(
         InvalidMessage: PostgreSQL rejects the JSON of a message.
         TransactionConflict: retry the whole transaction.
     """
+    if (found := instrumentation()) is None:
+        return _write(db, writes, RecordedRows(rows_of(writes), {}), idempotent)
+    with ExitStack() as stack:
+        return _write(db, writes, recorded_rows(found, writes, stack, within), idempotent)
+
+
+def _write(
+    db: Database, writes: Sequence[Write], recorded: RecordedRows, idempotent: bool
+) -> list[list[MessagePosition]]:
+    rows = recorded.rows
     expectations = _expectations(writes)
     versions = {name: version for name, (version, _) in expectations.items()}
-    rows = [(write.stream_name, *entry) for write in writes for entry in write.entries]
     positions = None
     is_large = len(rows) >= COPY_THRESHOLD or length_of(rows) > MAX_CALL_LENGTH
     if is_large and not is_intercepted(db):
         positions = copy(connection_of(db), rows, versions)
     if positions is None:
         try:
-            positions = call(db, rows, versions, idempotent)
+            positions = call(db, rows, versions, idempotent, recorded.untraced)
         except WrongExpectedVersion as error:
             _, before = expectations.get(error.stream_name, (0, 0))
             if not before:

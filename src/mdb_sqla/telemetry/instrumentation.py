@@ -1,0 +1,85 @@
+"""The tracer and the instruments of the application's OpenTelemetry SDK, if it has set one up."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mdb_sqla.telemetry.instruments import Instruments
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+__all__ = ["Instrumentation", "instrumentation"]
+
+_SCOPE = "mdb_sqla"
+_SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+_TRACE, _METRICS = "opentelemetry.trace", "opentelemetry.metrics"
+
+
+class Instrumentation(NamedTuple):
+    """What records; at least one of the two.
+
+    Attributes:
+        tracer: creates spans; None if the application has set no tracer provider.
+        instruments: the metrics; None if the application has set no meter provider.
+    """
+
+    tracer: Tracer | None
+    instruments: Instruments | None
+
+
+_found: tuple[object, object, Instrumentation | None] = (None, None, None)
+
+
+def instrumentation() -> Instrumentation | None:
+    """Return what records spans and metrics, or None if nothing does.
+
+    OpenTelemetry is not imported: an application that has set up an SDK has imported it already.
+    Without an SDK, a call takes about a microsecond, or a tenth of that if nothing else has
+    imported OpenTelemetry. The application may set its providers at any time.
+    """
+    global _found
+    modules = sys.modules
+    if _TRACE not in modules and _METRICS not in modules:
+        return None
+    tracer_provider = _provider(modules.get(_TRACE), "get_tracer_provider")
+    meter_provider = _provider(modules.get(_METRICS), "get_meter_provider")
+    known_tracer_provider, known_meter_provider, found = _found
+    if tracer_provider is known_tracer_provider and meter_provider is known_meter_provider:
+        return found
+    found = _instrumentation(tracer_provider, meter_provider)
+    _found = tracer_provider, meter_provider, found
+    return found
+
+
+def _provider(module: Any, name: str) -> Any:
+    # Another thread may be importing the module.
+    get = getattr(module, name, None)
+    return None if get is None else get()
+
+
+def _instrumentation(tracer_provider: Any, meter_provider: Any) -> Instrumentation | None:
+    from importlib.metadata import version
+
+    tracer, instruments = None, None
+    if _records(tracer_provider):
+        tracer = tracer_provider.get_tracer(_SCOPE, version("mdb_sqla"), _SCHEMA_URL)
+        if not _records(tracer):
+            tracer = None
+    if _records(meter_provider):
+        meter = meter_provider.get_meter(_SCOPE, version("mdb_sqla"), _SCHEMA_URL)
+        if _records(meter):
+            instruments = Instruments(meter)
+    if tracer is None and instruments is None:
+        return None
+    return Instrumentation(tracer, instruments)
+
+
+def _records(provider: object) -> bool:
+    """Return whether a provider, tracer or meter is that of an SDK.
+
+    The API's own classes record nothing. They also stand in for an SDK that is not set up yet, or
+    is disabled.
+    """
+    return provider is not None and not type(provider).__module__.startswith((_TRACE, _METRICS))
