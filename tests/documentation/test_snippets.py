@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from opentelemetry.util._once import Once
 from sqlalchemy import URL, Engine, create_engine
 from tenacity import wait_none
 
@@ -62,6 +63,10 @@ def test_python(
     monkeypatch.setattr("mdb_sqla.consumers.retry_loop.wait_exponential", lambda **_: wait_none())
     url = empty_database.render_as_string(hide_password=False)
     places = {"postgresql+psycopg://localhost/shop": url}
+    if any("set_tracer_provider" in source for _, source in blocks(page, "python")):
+        # It can be set only once in a process, and would record the spans of all later tests.
+        monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", None)
+        monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER_SET_ONCE", Once())
     if any(NATS in source for _, source in blocks(page, "python")):
         places[NATS] = request.getfixturevalue("nats_server").url
     namespace: dict[str, object] = {"__name__": "__main__"}

@@ -19,22 +19,25 @@ from mdb_sqla.telemetry.operation_kinds import OperationKind
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
-__all__ = ["Instruments"]
+__all__ = ["COUNTERS", "HISTOGRAMS", "Instruments"]
 
 # The boundaries that the conventions recommend, in seconds.
 _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
-_COUNTERS = {
+COUNTERS = {
     "messaging.client.sent.messages": "Messages written to the store or published to a broker.",
     "messaging.client.consumed.messages": "Messages that consumers read or inboxes received.",
     "mdb_sqla.consumer.failed.messages": "Failed attempts to handle a message.",
     "mdb_sqla.consumer.retried.messages": "Messages handled again after a failed attempt.",
     "mdb_sqla.consumer.dead_lettered.messages": "Messages added to the dead-letter queue.",
 }
-_HISTOGRAMS = {
+"""The description of each counter, by its name."""
+
+HISTOGRAMS = {
     "messaging.client.operation.duration": "Duration of writes, reads and publications.",
     "messaging.process.duration": "Duration of handler calls and of an inbox's receptions.",
 }
+"""The description of each histogram, by its name."""
 
 
 class Instruments:
@@ -47,13 +50,13 @@ class Instruments:
     def __init__(self, meter: Meter) -> None:
         self._counters = {
             name: meter.create_counter(name, "{message}", description)
-            for name, description in _COUNTERS.items()
+            for name, description in COUNTERS.items()
         }
         self._histograms = {
             name: meter.create_histogram(
                 name, "s", description, explicit_bucket_boundaries_advisory=_BOUNDARIES
             )
-            for name, description in _HISTOGRAMS.items()
+            for name, description in HISTOGRAMS.items()
         }
 
     def measure(
