@@ -29,6 +29,7 @@ from benchmarks.single_writes import (
     writes_over_session,
 )
 from benchmarks.size import FULL, SMALL, Size
+from benchmarks.telemetry import handled_with_spans, measuring_points, written_with_spans
 from benchmarks.wake_up import cost_of_wake_up, wake_up_99th, wake_up_median
 from tests.side_by_side.message_db import PACKAGES
 
@@ -58,6 +59,9 @@ EXPERIMENTS: Sequence[Experiment] = (
     archiving,
     restoring,
     encryption,
+    *measuring_points(),
+    written_with_spans,
+    handled_with_spans,
 )
 
 ROUNDS = 7

@@ -178,8 +178,8 @@ def _sdk() -> Iterator[None]:
     spans, measures = TracerProvider(), MeterProvider([InMemoryMetricReader()])
     spans.add_span_processor(BatchSpanProcessor(_Nowhere()))
     with (
-        patch.object(trace, "get_tracer_provider", lambda: spans),
-        patch.object(metrics, "get_meter_provider", lambda: measures),
+        patch.object(trace, "_TRACER_PROVIDER", spans),
+        patch.object(metrics._internal, "_METER_PROVIDER", measures),
     ):
         yield
     spans.shutdown()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -87,10 +87,10 @@ def count_retry(consumer: str, operation: Handle | Deliver) -> None:
 
 
 def count_dead_letters(
-    consumer: str, failures: Iterable[Failure], blocked: Iterable[StoredMessage]
+    consumer: str, failures: Sequence[Failure], blocked: Sequence[StoredMessage]
 ) -> None:
     """Count messages that were dead-lettered: those that failed, and all in their streams."""
-    if (instruments := _instruments()) is not None:
+    if (failures or blocked) and (instruments := _instruments()) is not None:
         failed: set[int] = set()
         for message, error, _ in failures:
             failed.add(message.global_position)
