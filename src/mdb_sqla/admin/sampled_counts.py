@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Double, Select, cast, func, literal, select
+from sqlalchemy import BigInteger, Date, Double, Select, cast, func, literal, select, type_coerce
 
 from mdb_sqla import functions
-from mdb_sqla.column_types import fits_datetime
+from mdb_sqla.column_types import UTCDateTime, fits_datetime
 from mdb_sqla.tables import messages
 
 __all__ = ["SETTINGS", "Sample"]
@@ -73,6 +73,13 @@ class Sample:
         # Excludes days that Python can't represent: infinity, and years beyond 9999.
         day_after = _begin(newest + timedelta(days=1))
         return statement.where(messages.c.time >= _begin(oldest), messages.c.time < day_after)
+
+    def minutes(self, oldest: datetime) -> Select[Any]:
+        """Select `messages` by `minute` from a time on, in UTC."""
+        minute = func.date_trunc("minute", messages.c.time)
+        labeled = type_coerce(minute, UTCDateTime).label("minute")
+        statement = self._from(select(labeled, self._number())).group_by(labeled)
+        return statement.where(messages.c.time >= oldest, fits_datetime(messages.c.time))
 
     def before(self, day: date) -> Select[Any]:
         """Select the last position before a day; NULL if there is none."""

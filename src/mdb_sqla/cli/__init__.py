@@ -28,6 +28,7 @@ from mdb_sqla.cli import (
     store_commands,
     transfer_commands,
     verify_commands,
+    web_command,
 )
 from mdb_sqla.cli.failures import message_and_status
 from mdb_sqla.cli.help_pages import HelpCommand, HelpGroup
@@ -67,6 +68,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., object]]] = {
         "delete-consumer": consumer_change_commands.delete_consumer,
     },
     "Reports": {
+        "web": web_command.web,
         "summary": report_commands.summary,
         "report": report_commands.report,
         "operations": operation_command.operations,

@@ -26,7 +26,7 @@ from mdb_sqla.tables import retention_policies as table
 from mdb_sqla.words.argument_checks import described, integer, text
 from mdb_sqla.words.stream_name import category_name
 
-__all__ = ["ARCHIVE_BATCH_SIZE", "BATCH_SIZE", "Job"]
+__all__ = ["ARCHIVE_BATCH_SIZE", "BATCH_SIZE", "Job", "holds_of"]
 
 BATCH_SIZE = 2_000
 """The number of messages to examine in a transaction."""
@@ -163,7 +163,7 @@ class Job:
         else:
             after = self._delete_batch(db, policy, up_to)
         if after is None:
-            self._complete(_holds(db, policy, waiting, self._last))
+            self._complete(holds_of(db, policy, waiting, self._last))
         else:
             self._after = after
 
@@ -227,7 +227,10 @@ class Job:
         self._log = DeletionLog()
 
 
-def _holds(db: Database, policy: RetentionPolicy, waiting: list[Reader], last: int) -> list[Hold]:
+def holds_of(
+    db: Database, policy: RetentionPolicy, waiting: list[Reader], last: int
+) -> list[Hold]:
+    """Return what keeps messages up to a position that no rule of a policy keeps."""
     held = [
         Hold(reader.consumer, reader.position)
         for reader in waiting

@@ -1,0 +1,115 @@
+"""Dead letters, grouped by what failed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Select, func, select
+
+from mdb_sqla.consumers.dead_letter_queue import DeadLetter
+from mdb_sqla.database.execution import WRITES, execute
+from mdb_sqla.tables import dead_letters as letters
+
+__all__ = [
+    "MAX_LETTERS",
+    "Kind",
+    "KindSummary",
+    "failed_positions",
+    "kinds",
+    "letters_of",
+    "waiting_behind",
+]
+
+MAX_LETTERS = 100
+"""The maximum number of dead letters on a page."""
+
+_MAX_KINDS = 200
+_error = func.split_part(func.coalesce(letters.c.error, ""), "\n", 1)
+
+
+class Kind(NamedTuple):
+    """Dead letters of a consumer that failed in the same way.
+
+    Attributes:
+        consumer: the consumer.
+        type: the type of the messages.
+        error: the first line of the error.
+    """
+
+    consumer: str
+    type: str
+    error: str
+
+
+class KindSummary(NamedTuple):
+    """How many dead letters of a kind there are, and when the last one failed."""
+
+    kind: Kind
+    number: int
+    first_position: int
+    last_at: datetime
+
+
+def kinds(db: Connection, consumer: str | None = None) -> list[KindSummary]:
+    """Return the kinds of failed messages, most recent first."""
+    last_at = func.max(letters.c.dead_lettered_at, type_=letters.c.dead_lettered_at.type)
+    statement = (
+        select(
+            letters.c.consumer,
+            letters.c.type,
+            _error,
+            func.count(),
+            func.min(letters.c.global_position),
+            last_at,
+        )
+        .where(letters.c.failed)
+        .group_by(letters.c.consumer, letters.c.type, _error)
+        .order_by(last_at.desc())
+        .limit(_MAX_KINDS)
+    )
+    if consumer is not None:
+        statement = statement.where(letters.c.consumer == consumer)
+    rows = execute(db, statement, {}, WRITES)
+    return [KindSummary(Kind(*row[:3]), *row[3:]) for row in rows]
+
+
+def letters_of(db: Connection, kind: Kind, *, after: int = 0) -> list[DeadLetter]:
+    """Return failed messages of a kind, in global order: one more than a page if there are more."""
+    columns = [letters.c[name] for name in DeadLetter._fields]
+    statement = _of_kind(select(*columns), kind).where(letters.c.global_position > after)
+    rows = execute(
+        db, statement.order_by(letters.c.global_position).limit(MAX_LETTERS + 1), {}, WRITES
+    )
+    return [DeadLetter._make(row) for row in rows]
+
+
+def waiting_behind(db: Connection, consumer: str, streams: list[str]) -> dict[str, int]:
+    """Return how many messages wait behind failed ones, by stream."""
+    statement = (
+        select(letters.c.stream_name, func.count().label("number"))
+        .where(
+            letters.c.consumer == consumer,
+            letters.c.stream_name.in_(streams),
+            letters.c.failed.is_(False),
+        )
+        .group_by(letters.c.stream_name)
+    )
+    rows = execute(db, statement, {}, WRITES) if streams else []
+    return {row.stream_name: row.number for row in rows}
+
+
+def failed_positions(db: Connection, kind: Kind) -> list[tuple[int, str]]:
+    """Return the global position and the stream of all failed messages of a kind."""
+    statement = _of_kind(select(letters.c.global_position, letters.c.stream_name), kind)
+    rows = execute(db, statement.order_by(letters.c.global_position), {}, WRITES)
+    return [(row.global_position, row.stream_name) for row in rows]
+
+
+def _of_kind(statement: Select[tuple[object, ...]], kind: Kind) -> Select[tuple[object, ...]]:
+    return statement.where(
+        letters.c.consumer == kind.consumer,
+        letters.c.failed,
+        letters.c.type == kind.type,
+        _error == kind.error,
+    )

@@ -1,0 +1,136 @@
+"""What all views share: the database, the monitor, authorization and templates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from mdb_sqla.web.authorization import TOKEN_FIELD, Authorize, add_token, token_of, user_of
+from mdb_sqla.web.bounded_database import BoundedDatabase
+from mdb_sqla.web.consumer_diagnosis import health
+from mdb_sqla.web.json_view import json_view
+from mdb_sqla.web.store_monitor import StoreMonitor
+from mdb_sqla.words.durations import duration
+
+__all__ = ["Site", "site_of"]
+
+_NOTICES = {
+    "paused": "The consumer is paused.",
+    "resumed": "The consumer is resumed.",
+    "reset": "The position was reset.",
+    "replayed": "The messages will be handled again.",
+    "skipped": "The messages were skipped.",
+}
+
+
+class Site:
+    """What all views share.
+
+    Args:
+        database: runs the queries.
+        authorize: returns the user who may perform actions; None for no actions.
+        title: the name of the store, as the page shows it.
+    """
+
+    def __init__(self, database: BoundedDatabase, authorize: Authorize | None, title: str) -> None:
+        self.database = database
+        self.monitor = StoreMonitor(database)
+        self.authorize = authorize
+        self._title = title
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("mdb_sqla.web"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(
+            duration=duration, bytes=_bytes, count=_count, ago=_ago, utc=_utc, json=json_view
+        )
+        self._templates.globals.update(health=health, version=version("mdb_sqla"))
+
+    async def render(
+        self, request: Request, template: str, *, status: int = 200, **values: Any
+    ) -> Response:
+        """Return a page."""
+        user = await user_of(request, self.authorize)
+        text = self._templates.get_template(template).render(
+            status_code=status,
+            title=self._title,
+            view=template.removesuffix(".html"),
+            path=_Paths(request),
+            user=user,
+            token=token_of(request),
+            token_field=TOKEN_FIELD,
+            here=_here(request),
+            notice=_NOTICES.get(request.query_params.get("notice", "")),
+            monitor=self.monitor,
+            **values,
+        )
+        response = HTMLResponse(text, status)
+        if user is not None:
+            add_token(request, response)
+        return response
+
+    @staticmethod
+    def redirect(request: Request, name: str, **query: Any) -> Response:
+        """Return a redirection to a view, after an action."""
+        return RedirectResponse(_Paths(request)(name, **query), 303)
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that serves a request."""
+    site: Site = request.app.state.site
+    return site
+
+
+class _Paths:
+    """Creates the path of a view, below the path at which the application is mounted."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __call__(self, view: str, /, **query: Any) -> str:
+        path = self._request.app.url_path_for(view)
+        given = {key: value for key, value in query.items() if value not in {None, ""}}
+        root = self._request.scope.get("root_path", "").rstrip("/")
+        return f"{root}{path}?{urlencode(given)}" if given else f"{root}{path}"
+
+    def static(self, file: str) -> str:
+        """Return the path of a static file."""
+        root = self._request.scope.get("root_path", "").rstrip("/")
+        return f"{root}{self._request.app.url_path_for('static', path=f'/{file}')}"
+
+
+def _here(request: Request) -> str:
+    """Return the path and query of a request without its notice, from which it is polled."""
+    query = [item for item in request.query_params.multi_items() if item[0] != "notice"]
+    root = request.scope.get("root_path", "").rstrip("/")
+    path = request.scope["path"].removeprefix(root) if root else request.scope["path"]
+    return f"{root}{path}?{urlencode(query)}" if query else f"{root}{path}"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1_000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1_000
+    return f"{size:,.1f} TB"
+
+
+def _count(number: float, at_least: bool = False) -> str:
+    return f"{number:,}{'+' * at_least}"
+
+
+def _ago(time: datetime) -> str:
+    return f"{duration((datetime.now(UTC) - time).total_seconds())} ago"
+
+
+def _utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

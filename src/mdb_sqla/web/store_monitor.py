@@ -1,0 +1,208 @@
+"""The state of the store, queried at intervals for all viewers together, with its recent history."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, literal, select, union_all
+
+from mdb_sqla import functions
+from mdb_sqla.admin.consumer_overview import ConsumerOverview, consumers
+from mdb_sqla.admin.store_summary import Summary, summary
+from mdb_sqla.consumers.open_transactions import open_writers
+from mdb_sqla.consumers.open_writer import OpenWriter
+from mdb_sqla.database.execution import WRITES, execute
+from mdb_sqla.tables import messages
+from mdb_sqla.web.activity import Activity, activity
+from mdb_sqla.web.bounded_database import BoundedDatabase
+from mdb_sqla.web.failures import failure_text
+from mdb_sqla.web.message_pages import Source
+
+__all__ = ["Progress", "Snapshot", "StoreMonitor"]
+
+_log = logging.getLogger("mdb_sqla.web")
+
+_INTERVAL = 5.0  # seconds between two snapshots
+_SLOW_INTERVAL = 30.0  # seconds between two summaries of the messages
+_IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
+_HISTORY = 3_600.0  # seconds
+_RATE_SECONDS = 60.0
+_MAX_PASSED = 20_000  # messages to count between two snapshots
+_MIN_AGE = 1.0  # seconds from which open transactions are shown
+
+
+class Progress(NamedTuple):
+    """The progress of a consumer at a point in time.
+
+    Attributes:
+        at: the time, as of `time.monotonic()`.
+        lag: the number of messages to handle.
+        passed: the number of messages of its categories that its position has passed since the
+            previous point.
+        position: its lowest position.
+    """
+
+    at: float
+    lag: int
+    passed: int
+    position: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of the store.
+
+    Attributes:
+        taken_at: when it was queried, as of `time.monotonic()`; None if it never was.
+        problem: why the last query failed; None if it succeeded. The other attributes are those of
+            the last successful one.
+        consumers: the consumers.
+        writers: the open transactions that hold back others, oldest first.
+        last_position: the last global position that was assigned.
+        summary: a summary of the messages, some seconds older than the rest; None if it took too
+            long.
+        activity: the number of messages by minute; None if it took too long.
+    """
+
+    taken_at: float | None = None
+    problem: str | None = None
+    consumers: tuple[ConsumerOverview, ...] = ()
+    writers: tuple[OpenWriter, ...] = ()
+    last_position: int = 0
+    summary: Summary | None = None
+    activity: Activity | None = None
+
+    @property
+    def age(self) -> float | None:
+        """The age in seconds; None if the store was never queried."""
+        return None if self.taken_at is None else time.monotonic() - self.taken_at
+
+
+class StoreMonitor:
+    """Queries the state of the store every few seconds while the page is in use.
+
+    The number of viewers makes no difference to the database.
+
+    Args:
+        database: where the queries run.
+    """
+
+    def __init__(self, database: BoundedDatabase) -> None:
+        self._database = database
+        self._snapshot = Snapshot()
+        self._history: dict[str, deque[Progress]] = {}
+        self._used_at = 0.0
+        self._slow_at: float | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._first: asyncio.Event = asyncio.Event()
+
+    async def snapshot(self) -> Snapshot:
+        """Return the latest state; the first call waits for it."""
+        self._used_at = time.monotonic()
+        if self._task is None or self._task.done():
+            self._first.clear()
+            self._task = asyncio.create_task(self._watch(), name="mdb_sqla web monitor")
+        await self._first.wait()
+        return self._snapshot
+
+    def history(self, consumer: str) -> list[Progress]:
+        """Return the progress of a consumer in the last hour, oldest first."""
+        return list(self._history.get(consumer, ()))
+
+    def rate(self, consumer: str) -> float | None:
+        """Return how many messages per second a consumer passed in the last minute, if known."""
+        points = self._history.get(consumer, ())
+        recent = [each for each in points if each.at >= time.monotonic() - _RATE_SECONDS]
+        if len(recent) < 2:
+            return None
+        return sum(each.passed for each in recent[1:]) / (recent[-1].at - recent[0].at)
+
+    async def refresh(self) -> None:
+        """Query the state now, after an action."""
+        await self._take()
+
+    async def _watch(self) -> None:
+        while time.monotonic() - self._used_at < _IDLE:
+            await self._take()
+            self._first.set()
+            await asyncio.sleep(_INTERVAL)
+
+    async def _take(self) -> None:
+        try:
+            before = {name: points[-1].position for name, points in self._history.items() if points}
+            found, passed = await self._database.read(lambda db: _query(db, before))
+            now = time.monotonic()
+            found = replace(
+                found,
+                taken_at=now,
+                summary=self._snapshot.summary,
+                activity=self._snapshot.activity,
+            )
+            self._add(found, passed, now)
+            self._snapshot = found
+            if self._slow_at is None or now - self._slow_at >= _SLOW_INTERVAL:
+                self._slow_at = now
+                await self._take_slow()
+        except Exception as error:
+            # Whatever it is, the page shows it.
+            _log.debug("The state of the store could not be queried", exc_info=error)
+            self._snapshot = replace(self._snapshot, problem=failure_text(error))
+
+    async def _take_slow(self) -> None:
+        of_messages = await self._database.read(lambda db: summary(db, categories=50))
+        of_minutes = await self._database.read(activity)
+        self._snapshot = replace(self._snapshot, summary=of_messages, activity=of_minutes)
+
+    def _add(self, found: Snapshot, passed: Mapping[str, int], now: float) -> None:
+        names = {each.name for each in found.consumers}
+        self._history = {name: kept for name, kept in self._history.items() if name in names}
+        for each in found.consumers:
+            if each.lag is None:
+                continue
+            points = self._history.setdefault(each.name, deque())
+            position = each.lag.position or 0
+            points.append(Progress(now, each.lag.messages, passed.get(each.name, 0), position))
+            while points[0].at < now - _HISTORY:
+                points.popleft()
+
+
+def _query(db: Connection, before: Mapping[str, int]) -> tuple[Snapshot, dict[str, int]]:
+    found = consumers(db)
+    passed = {
+        each.name: _passed(db, each, before[each.name])
+        for each in found
+        if each.name in before and each.reads is not None and each.lag is not None
+    }
+    last = execute(db, select(functions.last_global_position()), {}, WRITES)[0][0]
+    writers = open_writers(db, at_least=_MIN_AGE)
+    oldest_first = sorted(writers, key=lambda writer: -(writer.seconds or 0))
+    return Snapshot(consumers=tuple(found), writers=tuple(oldest_first), last_position=last), passed
+
+
+def _passed(db: Connection, consumer: ConsumerOverview, since: int) -> int:
+    assert consumer.reads is not None and consumer.lag is not None  # noqa: S101, PT018
+    position = consumer.lag.position or 0
+    if position <= since:
+        return 0
+    sources = [Source(category=each) for each in consumer.reads.categories] or [Source()]
+    between = messages.c.global_position.between(since + 1, position)
+    parts = [
+        select(literal(1)).select_from(
+            source.ordered(messages.c.global_position, newest_first=False)
+            .where(between)
+            .limit(_MAX_PASSED)
+            .subquery()
+        )
+        for source in sources
+    ]
+    return int(
+        execute(db, select(func.count()).select_from(union_all(*parts).subquery()), {}, WRITES)[0][
+            0
+        ]
+    )
