@@ -13,7 +13,7 @@ from mdb_sqla.errors import HttpUnavailable, InvalidArgument
 from mdb_sqla.words.argument_checks import described
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 __all__ = ["GRACE", "missing_extra", "parse_address", "serve"]
 
@@ -39,7 +39,7 @@ def parse_address(address: int | str, what: str = "http") -> tuple[str, int]:
 
 
 @contextmanager
-def serve(address: tuple[str, int], app: Starlette) -> Iterator[str]:
+def serve(address: tuple[str, int], app: ASGIApp) -> Iterator[str]:
     """Serve an application from a dedicated thread; yields the URL of its root.
 
     Args:

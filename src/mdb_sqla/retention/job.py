@@ -227,9 +227,7 @@ class Job:
         self._log = DeletionLog()
 
 
-def holds_of(
-    db: Database, policy: RetentionPolicy, waiting: list[Reader], last: int
-) -> list[Hold]:
+def holds_of(db: Database, policy: RetentionPolicy, waiting: list[Reader], last: int) -> list[Hold]:
     """Return what keeps messages up to a position that no rule of a policy keeps."""
     held = [
         Hold(reader.consumer, reader.position)

@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from mdb_sqla.web import actions, consumer_views, message_views, store_views
 from mdb_sqla.web.authorization import Authorize
 from mdb_sqla.web.bounded_database import BoundedDatabase
-from mdb_sqla.web.failures import failure_text
+from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.security_headers import SecurityHeaders
 from mdb_sqla.web.site import Site, site_of
 
@@ -34,14 +35,14 @@ def create_app(
     authorize: Authorize | None = None,
     allowed_hosts: Collection[str] | None = None,
     title: str | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """Return the web interface of a store, an ASGI application to serve or to mount.
 
         app.mount("/messages", create_app(engine, authorize=current_admin))
 
     It shows all messages to everyone who can reach it: protect it like the rest of your
-    administration, for example with a middleware or a proxy. It reads with short, bounded, read-only
-    transactions, for which the privileges of `message_store_reader` suffice.
+    administration, for example with a middleware or a proxy. It reads with short, bounded,
+    read-only transactions, for which the privileges of `message_store_reader` suffice.
 
     Args:
         engine: the engine of the store. For a schema of another name, use
@@ -58,9 +59,11 @@ def create_app(
         InvalidArgument: `engine` is neither an `Engine` nor an `AsyncEngine`.
     """
     database = BoundedDatabase(engine)
-    middleware = [Middleware(SecurityHeaders)]
-    if allowed_hosts is not None:
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts)))
+    middleware = (
+        []
+        if allowed_hosts is None
+        else [Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))]
+    )
     app = Starlette(
         routes=[
             Route("/", store_views.overview, name="overview"),
@@ -82,10 +85,15 @@ def create_app(
             Mount("/static", StaticFiles(packages=[("mdb_sqla.web", "static")]), name="static"),
         ],
         middleware=middleware,
-        exception_handlers={HTTPException: _refused, Exception: _failed},
+        exception_handlers={
+            HTTPException: _refused,
+            **dict.fromkeys(FAILURES, _failed),
+            Exception: _bug,
+        },
     )
     app.state.site = Site(database, authorize, title or engine.url.database or "message store")
-    return app
+    # Around the handler of unexpected errors, too.
+    return SecurityHeaders(app)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -98,4 +106,11 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     return await site_of(request).render(
         request, "error.html", status=503, problem=failure_text(error)
+    )
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    # Starlette raises it again for the server, which logs it.
+    return await site_of(request).render(
+        request, "error.html", status=500, problem=failure_text(error)
     )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 __all__ = ["TOKEN_FIELD", "Authorize", "add_token", "checked_form", "token_of", "user_of"]
 
-Authorize: TypeAlias = Callable[[Request], str | None | Awaitable[str | None]]
+Authorize: TypeAlias = Callable[[Request], str | Awaitable[str | None] | None]
 """Returns the name of the user if the user of a request may perform actions, otherwise None."""
 
 TOKEN_FIELD = "token"  # noqa: S105 (the name of a form field)

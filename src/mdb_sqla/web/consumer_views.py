@@ -65,6 +65,7 @@ async def one_consumer(request: Request) -> Response:
         diagnosis=diagnosis,
         operations=history,
         lag_path=lag_path(site.monitor, name),
+        max_lag=max((each.lag for each in site.monitor.history(name)), default=0),
     )
 
 

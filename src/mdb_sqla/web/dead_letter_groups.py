@@ -71,7 +71,7 @@ def kinds(db: Connection, consumer: str | None = None) -> list[KindSummary]:
     if consumer is not None:
         statement = statement.where(letters.c.consumer == consumer)
     rows = execute(db, statement, {}, WRITES)
-    return [KindSummary(Kind(*row[:3]), *row[3:]) for row in rows]
+    return [KindSummary(Kind._make(row[:3]), *tuple(row[3:])) for row in rows]
 
 
 def letters_of(db: Connection, kind: Kind, *, after: int = 0) -> list[DeadLetter]:

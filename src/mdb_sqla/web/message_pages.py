@@ -44,7 +44,8 @@ class Source:
 
     def ordered(self, *columns: Any, newest_first: bool) -> Select[Any]:
         """Select columns of the messages, in the order of an index that contains them."""
-        statement, order = select(*columns), [self.place]
+        statement = select(*columns)
+        order: list[ColumnElement[Any]] = [self.place]
         if self.stream is not None:
             statement = statement.where(messages.c.stream_name == self.stream)
         elif self.category is not None:

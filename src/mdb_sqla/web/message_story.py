@@ -140,22 +140,24 @@ def _effects(db: Connection, of: MessageRow, end: int) -> tuple[list[Effect], bo
     # Not the other columns: the previews of all messages of the window would be computed.
     caused = (
         select(
-            position, messages.c.stream_name, messages.c.position, _cause_stream, _cause_position
+            position,
+            messages.c.stream_name,
+            messages.c.position,
+            _cause_stream.label("cause_stream"),
+            _cause_position.label("cause_position"),
         )
         .where(position > of.global_position, position <= end, _cause_stream.is_not(None))
         .order_by(position)
     )
     parents: dict[tuple[str, int], int] = {(of.stream_name, of.position): of.global_position}
     found: dict[int, int] = {}
-    for global_position, stream, place, cause_stream, cause_place in execute(
-        db, caused, {}, WRITES
-    ):
-        cause = _key(cause_stream, cause_place)
+    for row in execute(db, caused, {}, WRITES):
+        cause = _key(row.cause_stream, row.cause_position)
         if cause in parents:
             if len(found) == MAX_EFFECTS:
                 return _tree(db, of, found), True
-            found[global_position] = parents[cause]
-            parents[stream, place] = global_position
+            found[row.global_position] = parents[cause]
+            parents[row.stream_name, row.position] = row.global_position
     return _tree(db, of, found), False
 
 

@@ -1,4 +1,4 @@
-"""The state of the store, queried at intervals for all viewers together, with its recent history."""
+"""The state of the store and its recent history, queried at intervals for all viewers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import messages
 from mdb_sqla.web.activity import Activity, activity
 from mdb_sqla.web.bounded_database import BoundedDatabase
-from mdb_sqla.web.failures import failure_text
+from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.message_pages import Source
 
 __all__ = ["Progress", "Snapshot", "StoreMonitor"]
@@ -150,8 +150,9 @@ class StoreMonitor:
                 self._slow_at = now
                 await self._take_slow()
         except Exception as error:
-            # Whatever it is, the page shows it.
-            _log.debug("The state of the store could not be queried", exc_info=error)
+            # Whatever it is, the page shows it, and continues.
+            level = logging.DEBUG if isinstance(error, FAILURES) else logging.ERROR
+            _log.log(level, "The state of the store could not be queried", exc_info=error)
             self._snapshot = replace(self._snapshot, problem=failure_text(error))
 
     async def _take_slow(self) -> None:

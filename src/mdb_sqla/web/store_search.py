@@ -33,7 +33,7 @@ def find_position(db: Connection, text: str) -> int | None:
 
 
 def position_in_stream(db: Connection, stream: str, position: int) -> int | None:
-    """Return the global position of the message at a position of a stream; None if there is none."""
+    """Return the global position of a message of a stream; None if there is none."""
     statement = select(messages.c.global_position).where(
         _stream_name == stream, messages.c.position == position
     )
