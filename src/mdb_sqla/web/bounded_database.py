@@ -58,13 +58,19 @@ class BoundedDatabase:
         self._engine = engine
         self._running = asyncio.Semaphore(_CONCURRENT)
 
-    async def read(self, work: Callable[[Connection], _T]) -> _T:
+    async def read(
+        self, work: Callable[[Connection], _T], *, seconds: float = STATEMENT_TIMEOUT
+    ) -> _T:
         """Call a function in a read-only transaction, and return its result.
+
+        Args:
+            work: the function.
+            seconds: the maximum duration of a statement.
 
         Raises:
             TooSlow: the database did not answer in time.
         """
-        return await self._run(work, readonly=True)
+        return await self._run(work, seconds, readonly=True)
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """Call a function in a transaction, commit it, and return the function's result.
@@ -72,13 +78,13 @@ class BoundedDatabase:
         Raises:
             TooSlow: the database did not answer in time. The transaction may still commit.
         """
-        return await self._run(work, readonly=False)
+        return await self._run(work, STATEMENT_TIMEOUT, readonly=False)
 
-    async def _run(self, work: Callable[[Connection], _T], *, readonly: bool) -> _T:
+    async def _run(self, work: Callable[[Connection], _T], seconds: float, *, readonly: bool) -> _T:
         options = {"isolation_level": "READ COMMITTED", "postgresql_readonly": readonly}
 
         def transact(connection: Connection) -> _T:
-            milliseconds = str(round(STATEMENT_TIMEOUT * 1_000))
+            milliseconds = str(round(seconds * 1_000))
             names = "statement_timeout", "lock_timeout"
             connection.execute(
                 select(*(func.set_config(name, milliseconds, True) for name in names))

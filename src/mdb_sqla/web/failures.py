@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.errors import MessageStoreError
-from mdb_sqla.web.bounded_database import STATEMENT_TIMEOUT, TooSlow
+from mdb_sqla.web.bounded_database import TooSlow
 
 __all__ = ["FAILURES", "failure_text"]
 
@@ -23,6 +23,6 @@ def failure_text(error: BaseException) -> str:
     if not isinstance(error, FAILURES):
         return f"This is a bug, which is logged: {type(error).__name__}"
     if isinstance(error, DBAPIError) and sqlstate_of(error) == _CANCELED:
-        return f"A query took longer than {STATEMENT_TIMEOUT:g} s and was cancelled"
+        return "A query took too long and was cancelled"
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return f"The database is unavailable: {lines[0] if lines else type(error).__name__}"

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, func, literal, select, union_all
+from sqlalchemy.exc import OperationalError
 
 from mdb_sqla import functions
 from mdb_sqla.admin.consumer_overview import ConsumerOverview, consumers
@@ -20,16 +21,20 @@ from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import messages
 from mdb_sqla.web.activity import Activity, activity
-from mdb_sqla.web.bounded_database import BoundedDatabase
+from mdb_sqla.web.bounded_database import BoundedDatabase, TooSlow
 from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.message_pages import Source
 
 __all__ = ["Progress", "Snapshot", "StoreMonitor"]
 
+_T = TypeVar("_T")
+
 _log = logging.getLogger("mdb_sqla.web")
 
 _INTERVAL = 5.0  # seconds between two snapshots
 _SLOW_INTERVAL = 30.0  # seconds between two summaries of the messages
+_SLOW_TIMEOUT = 4.0  # seconds for a statement of these
+_CATEGORIES = 50
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
 _HISTORY = 3_600.0  # seconds
 _RATE_SECONDS = 60.0
@@ -136,7 +141,9 @@ class StoreMonitor:
     async def _take(self) -> None:
         try:
             before = {name: points[-1].position for name, points in self._history.items() if points}
-            found, passed = await self._database.read(lambda db: _query(db, before))
+            found, passed = await self._database.read(
+                lambda db: _query_store(db, before), seconds=_SLOW_TIMEOUT
+            )
             now = time.monotonic()
             found = replace(
                 found,
@@ -156,9 +163,17 @@ class StoreMonitor:
             self._snapshot = replace(self._snapshot, problem=failure_text(error))
 
     async def _take_slow(self) -> None:
-        of_messages = await self._database.read(lambda db: summary(db, categories=50))
-        of_minutes = await self._database.read(activity)
+        of_messages = await self._query(lambda db: summary(db, categories=_CATEGORIES))
+        of_minutes = await self._query(activity)
         self._snapshot = replace(self._snapshot, summary=of_messages, activity=of_minutes)
+
+    async def _query(self, work: Callable[[Connection], _T]) -> _T | None:
+        """Return the result of a query; None if a busy server takes too long."""
+        try:
+            return await self._database.read(work, seconds=_SLOW_TIMEOUT)
+        except (TooSlow, OperationalError) as error:
+            _log.debug("A summary of the store took too long", exc_info=error)
+            return None
 
     def _add(self, found: Snapshot, passed: Mapping[str, int], now: float) -> None:
         names = {each.name for each in found.consumers}
@@ -173,7 +188,7 @@ class StoreMonitor:
                 points.popleft()
 
 
-def _query(db: Connection, before: Mapping[str, int]) -> tuple[Snapshot, dict[str, int]]:
+def _query_store(db: Connection, before: Mapping[str, int]) -> tuple[Snapshot, dict[str, int]]:
     found = consumers(db)
     passed = {
         each.name: _passed(db, each, before[each.name])
