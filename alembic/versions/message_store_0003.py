@@ -1,4 +1,4 @@
-"""Pauses of consumers, and the log of operations."""
+"""Pauses of consumers, the log of operations, and an index of dead letters."""
 
 from mdb_sqla.migrations import revision_support
 
@@ -16,6 +16,7 @@ def upgrade() -> None:
         "tables/consumers",
         "tables/operations",
         "tables/indexes",
+        "tables/dead_letter_index",
         "steps/open_to_all",
         "steps/record_version",
     )

@@ -2,6 +2,7 @@
 DO $do$
 BEGIN
   DROP TABLE IF EXISTS {schema}.operations;
+  DROP INDEX IF EXISTS {schema}.dead_letters_stream;
   ALTER TABLE {schema}.consumers
     DROP CONSTRAINT IF EXISTS consumers_paused,
     DROP COLUMN IF EXISTS paused_at,
