@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from sqlalchemy import URL, Engine, NullPool, create_engine
 from starlette.types import ASGIApp
 
@@ -21,6 +21,7 @@ from tests.web.flight_store import fill
 from tests.web.visitor import Visitor
 
 Open = Callable[..., Visitor]
+Serve = Callable[..., str]
 
 MISSING = "Needs Chromium: apt-get install --no-install-recommends chromium"
 
@@ -29,8 +30,9 @@ MISSING = "Needs Chromium: apt-get install --no-install-recommends chromium"
 def flights(databases: Databases, template: URL) -> Iterator[URL]:
     """A database with flights, to read and to copy."""
     with databases.create(template) as url:
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(url)
         fill(engine)
+        engine.dispose()
         yield url
 
 
@@ -119,4 +121,4 @@ def _context(browser: Browser, **options: Any) -> AbstractContextManager[Browser
 
 WIDE: Any = {"width": 1280, "height": 800}
 
-__all__ = ["WIDE", "Open", "Page"]
+__all__ = ["WIDE", "Open", "Serve"]

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from mdb_sqla import admin
 from mdb_sqla.errors import InvalidArgument, NotPermitted
 from mdb_sqla.web.authorization import checked_form
-from mdb_sqla.web.dead_letter_groups import Kind, failed_positions
+from mdb_sqla.web.dead_letter_groups import MAX_AT_ONCE, Kind, failed_positions
+from mdb_sqla.web.parameters import checked_position, checked_text
 from mdb_sqla.web.site import site_of
 
 __all__ = ["act"]
@@ -20,64 +21,77 @@ __all__ = ["act"]
 _Fields = Mapping[str, str]
 
 
-def _pause(db: Connection, fields: _Fields, user: str) -> None:
+def _pause(db: Connection, fields: _Fields, user: str) -> str:
     admin.pause_consumer(db, fields["consumer"], by=user)
+    return "paused"
 
 
-def _resume(db: Connection, fields: _Fields, user: str) -> None:
+def _resume(db: Connection, fields: _Fields, user: str) -> str:
     admin.resume_consumer(db, fields["consumer"], by=user)
+    return "resumed"
 
 
-def _reset(db: Connection, fields: _Fields, user: str) -> None:
-    start = fields["start"].replace(",", "").strip()
-    if not start.isdecimal() or len(start) > 18:
-        raise InvalidArgument(f"start must be a global position of at least 1, got {start!r}")
-    admin.reset_consumer(db, fields["consumer"], int(start), by=user)
+def _reset(db: Connection, fields: _Fields, user: str) -> str:
+    start = checked_position("start", fields["start"])
+    admin.reset_consumer(db, fields["consumer"], start, by=user)
+    return "reset"
 
 
-def _replay(db: Connection, fields: _Fields, user: str) -> None:
+def _replay(db: Connection, fields: _Fields, user: str) -> str:
     if "stream" in fields:
-        admin.replay(db, fields["consumer"], fields["stream"], by=user)
-        return
-    for stream in dict.fromkeys(stream for _, stream in failed_positions(db, _kind(fields))):
+        if not admin.replay(db, fields["consumer"], fields["stream"], by=user):
+            raise InvalidArgument(f"{fields['stream']} has no dead letter any more")
+        return "replayed"
+    letters = _letters(db, fields)
+    for stream in dict.fromkeys(stream for _, stream in letters):
         admin.replay(db, fields["consumer"], stream, by=user)
+    return "replayed" if len(letters) < MAX_AT_ONCE else "replayed_partly"
 
 
-def _skip(db: Connection, fields: _Fields, user: str) -> None:
+def _skip(db: Connection, fields: _Fields, user: str) -> str:
     if "position" in fields:
-        admin.skip(db, fields["consumer"], int(fields["position"]), by=user)
-        return
-    for position, _ in failed_positions(db, _kind(fields)):
+        position = checked_position("position", fields["position"])
         admin.skip(db, fields["consumer"], position, by=user)
+        return "skipped"
+    letters = _letters(db, fields)
+    for position, _ in letters:
+        admin.skip(db, fields["consumer"], position, by=user)
+    return "skipped" if len(letters) < MAX_AT_ONCE else "skipped_partly"
 
 
-def _kind(fields: _Fields) -> Kind:
-    return Kind(fields["consumer"], fields["type"], fields["error"])
+def _letters(db: Connection, fields: _Fields) -> list[tuple[int, str]]:
+    letters = failed_positions(db, Kind._make(fields[name] for name in Kind._fields))
+    if not letters:
+        raise InvalidArgument("There are no dead letters of this kind any more")
+    return letters
 
 
-_ACTIONS: dict[str, tuple[Callable[[Connection, _Fields, str], None], str, str]] = {
-    "pause": (_pause, "consumer", "paused"),
-    "resume": (_resume, "consumer", "resumed"),
-    "reset": (_reset, "consumer", "reset"),
-    "replay": (_replay, "dead_letters", "replayed"),
-    "skip": (_skip, "dead_letters", "skipped"),
+# Each returns the name of the notice that the view, which is named here, then shows.
+_ACTIONS: dict[str, tuple[Callable[[Connection, _Fields, str], str], str]] = {
+    "pause": (_pause, "consumer"),
+    "resume": (_resume, "consumer"),
+    "reset": (_reset, "consumer"),
+    "replay": (_replay, "dead_letters"),
+    "skip": (_skip, "dead_letters"),
 }
 
 
 async def act(request: Request) -> Response:
     """Perform an action in one transaction, and return to the view that shows its result."""
     site = site_of(request)
-    action, view, notice = _ACTIONS.get(request.path_params["action"], (None, "", ""))
+    action, view = _ACTIONS.get(request.path_params["action"], (None, ""))
     if action is None:
         raise HTTPException(404)
     if site.authorize is None:
         raise HTTPException(403, "Actions are not enabled")
     user, fields = await checked_form(request, site.authorize)
+    for name, value in fields.items():
+        checked_text(name, value)
     try:
-        await site.database.write(lambda db: action(db, fields, user))
+        notice = await site.database.write(lambda db: action(db, fields, user))
     except KeyError as error:
         raise HTTPException(400, f"The form has no field {error}") from error
-    except (InvalidArgument, NotPermitted, ValueError) as error:
+    except (InvalidArgument, NotPermitted) as error:
         raise HTTPException(400, str(error)) from error
     await site.monitor.refresh()
     return site.redirect(request, view, **_query(view, fields), notice=notice)

@@ -62,7 +62,7 @@ def create_app(
     middleware = (
         []
         if allowed_hosts is None
-        else [Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))]
+        else [Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(allowed_hosts))]
     )
     app = Starlette(
         routes=[
@@ -96,11 +96,19 @@ def create_app(
     return SecurityHeaders(app)
 
 
+def _hosts(names: Collection[str]) -> list[str]:
+    """Return the names as the header `Host` has them: an IPv6 address is in brackets."""
+    return [f"[{name}]" if ":" in name else name for name in names]
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (registered for it)
-    return await site_of(request).render(
+    response = await site_of(request).render(
         request, "error.html", status=error.status_code, problem=error.detail
     )
+    # For example a redirection to a login, or a request to authenticate.
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -24,9 +24,10 @@ _MAX_BODY = 65_536  # bytes
 
 def token_of(request: Request) -> str:
     """Return the token that forms on the page must send: that of the cookie, or a new one."""
-    if not hasattr(request.state, "token"):
-        request.state.token = request.cookies.get(_COOKIE) or secrets.token_urlsafe(32)
-    token: str = request.state.token
+    # Not in `request.state`, which may be that of the application around this one.
+    token: str = request.scope.setdefault(
+        _COOKIE, request.cookies.get(_COOKIE) or secrets.token_urlsafe(32)
+    )
     return token
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, func, select
 
@@ -17,7 +18,7 @@ from mdb_sqla.words.argument_checks import described
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["STATEMENT_TIMEOUT", "BoundedDatabase", "TooSlow"]
+__all__ = ["STATEMENT_TIMEOUT", "BoundedDatabase", "TooSlow", "Unavailable"]
 
 _T = TypeVar("_T")
 
@@ -28,11 +29,16 @@ _ANSWER_TIMEOUT = 5.0  # seconds for a whole transaction, including the connecti
 _CONCURRENT = 4  # transactions; others wait for one of these
 
 
-class TooSlow(Exception):
+class Unavailable(Exception):
+    """The state of the store is unknown."""
+
+
+class TooSlow(Unavailable):
     """The database did not answer in time."""
 
-    def __init__(self) -> None:
-        super().__init__(f"The database did not answer within {_ANSWER_TIMEOUT:g} seconds")
+    def __init__(self, *, readonly: bool = True) -> None:
+        effect = "" if readonly else "; what you requested may still be done"
+        super().__init__(f"The database did not answer within {_ANSWER_TIMEOUT:g} seconds{effect}")
 
 
 class BoundedDatabase:
@@ -56,7 +62,10 @@ class BoundedDatabase:
                 f"engine must be an Engine or an AsyncEngine, got {described(engine)}"
             )
         self._engine = engine
-        self._running = asyncio.Semaphore(_CONCURRENT)
+        # By event loop: test clients run each request in a new one.
+        self._permits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            WeakKeyDictionary()
+        )
 
     async def read(
         self, work: Callable[[Connection], _T], *, seconds: float = STATEMENT_TIMEOUT
@@ -98,18 +107,19 @@ class BoundedDatabase:
             async with asyncio.timeout(_ANSWER_TIMEOUT):
                 if isinstance(self._engine, Engine):
                     return await self._in_thread(self._engine, options, transact)
-                async with self._running, self._engine.connect() as connection:
+                async with self._running(), self._engine.connect() as connection:
                     await connection.execution_options(**options)
                     return await connection.run_sync(transact)
         except TimeoutError as error:
-            raise TooSlow from error
+            raise TooSlow(readonly=readonly) from error
 
     async def _in_thread(
         self, engine: Engine, options: dict[str, Any], transact: Callable[[Connection], _T]
     ) -> _T:
         loop = asyncio.get_running_loop()
         future: Future[_T] = Future()
-        await self._running.acquire()
+        running = self._running()
+        await running.acquire()
 
         def run() -> None:
             # The request may have given up.
@@ -121,8 +131,12 @@ class BoundedDatabase:
                     future.set_exception(error)
             # Only now: a thread that hangs counts until it ends. The loop may be closed.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._running.release)
+                loop.call_soon_threadsafe(running.release)
 
         # A daemon: the process can exit although the database hangs.
         threading.Thread(target=run, name="mdb_sqla web", daemon=True).start()
         return await asyncio.wrap_future(future)
+
+    def _running(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        return self._permits.setdefault(loop, asyncio.Semaphore(_CONCURRENT))

@@ -21,6 +21,7 @@ from mdb_sqla.web.dead_letter_groups import (
     letters_of,
     waiting_behind,
 )
+from mdb_sqla.web.parameters import query_position, query_text
 from mdb_sqla.web.site import site_of
 from mdb_sqla.web.store_monitor import StoreMonitor
 
@@ -46,7 +47,7 @@ async def consumer_list(request: Request) -> Response:
 async def one_consumer(request: Request) -> Response:
     """Show a consumer, and why it does not advance."""
     site = site_of(request)
-    name = request.query_params.get("name", "")
+    name = query_text(request, "name") or ""
     snapshot = await site.monitor.snapshot()
     consumer = next((each for each in snapshot.consumers if each.name == name), None)
     if consumer is None:
@@ -72,7 +73,7 @@ async def one_consumer(request: Request) -> Response:
 async def dead_letter_kinds(request: Request) -> Response:
     """Show the dead letters of all consumers, or of one, by what failed."""
     site = site_of(request)
-    name = request.query_params.get("consumer") or None
+    name = query_text(request, "consumer")
     snapshot = await site.monitor.snapshot()
     found = await site.database.read(lambda db: kinds(db, name))
     return await site.render(
@@ -83,14 +84,11 @@ async def dead_letter_kinds(request: Request) -> Response:
 async def dead_letters_of_kind(request: Request) -> Response:
     """Show the dead letters of a kind, with tracebacks."""
     site = site_of(request)
-    query = request.query_params
-    kind = Kind(query.get("consumer", ""), query.get("type", ""), query.get("error", ""))
-    after = query.get("after", "0")
-    if not after.isdecimal() or len(after) > 18:
-        raise HTTPException(400, f"after must be a global position, got {after!r}")
+    kind = Kind._make(query_text(request, name) or "" for name in Kind._fields)
+    after = query_position(request, "after") or 0
 
     def read(db: Connection) -> tuple[list[admin.DeadLetter], dict[str, int]]:
-        letters = letters_of(db, kind, after=int(after))
+        letters = letters_of(db, kind, after=after)
         streams = list(dict.fromkeys(letter.stream_name for letter in letters))
         return letters, waiting_behind(db, kind.consumer, streams)
 

@@ -12,6 +12,7 @@ from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import dead_letters as letters
 
 __all__ = [
+    "MAX_AT_ONCE",
     "MAX_LETTERS",
     "Kind",
     "KindSummary",
@@ -24,8 +25,13 @@ __all__ = [
 MAX_LETTERS = 100
 """The maximum number of dead letters on a page."""
 
+MAX_AT_ONCE = 1_000
+"""The maximum number of dead letters that one action replays or skips."""
+
 _MAX_KINDS = 200
-_error = func.split_part(func.coalesce(letters.c.error, ""), "\n", 1)
+_MAX_ERROR = 300  # characters that tell kinds apart; they become part of an address
+_first_line = func.split_part(func.coalesce(letters.c.error, ""), "\n", 1)
+_error = func.left(_first_line, _MAX_ERROR)
 
 
 class Kind(NamedTuple):
@@ -34,7 +40,7 @@ class Kind(NamedTuple):
     Attributes:
         consumer: the consumer.
         type: the type of the messages.
-        error: the first line of the error.
+        error: the first line of the error, truncated if it is long.
     """
 
     consumer: str
@@ -100,9 +106,10 @@ def waiting_behind(db: Connection, consumer: str, streams: list[str]) -> dict[st
 
 
 def failed_positions(db: Connection, kind: Kind) -> list[tuple[int, str]]:
-    """Return the global position and the stream of all failed messages of a kind."""
+    """Return the global position and the stream of the first failed messages of a kind."""
     statement = _of_kind(select(letters.c.global_position, letters.c.stream_name), kind)
-    rows = execute(db, statement.order_by(letters.c.global_position), {}, WRITES)
+    first = statement.order_by(letters.c.global_position).limit(MAX_AT_ONCE)
+    rows = execute(db, first, {}, WRITES)
     return [(row.global_position, row.stream_name) for row in rows]
 
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mdb_sqla.web.authorization import TOKEN_FIELD, Authorize, add_token, token_of, user_of
 from mdb_sqla.web.bounded_database import BoundedDatabase
 from mdb_sqla.web.consumer_diagnosis import health
+from mdb_sqla.web.dead_letter_groups import MAX_AT_ONCE
 from mdb_sqla.web.json_view import json_view
 from mdb_sqla.web.store_monitor import StoreMonitor
 from mdb_sqla.words.durations import duration
@@ -26,6 +27,8 @@ _NOTICES = {
     "reset": "The position was reset.",
     "replayed": "The messages will be handled again.",
     "skipped": "The messages were skipped.",
+    "replayed_partly": f"The first {MAX_AT_ONCE:,} of them will be handled again. Repeat it for the others.",
+    "skipped_partly": f"The first {MAX_AT_ONCE:,} of them were skipped. Repeat it for the others.",
 }
 
 
@@ -59,7 +62,8 @@ class Site:
         self, request: Request, template: str, *, status: int = 200, **values: Any
     ) -> Response:
         """Return a page."""
-        user = await user_of(request, self.authorize)
+        # Not for an error, which authorization itself may have raised.
+        user = await user_of(request, self.authorize) if status == 200 else None
         text = self._templates.get_template(template).render(
             status_code=status,
             title=self._title,
@@ -69,6 +73,8 @@ class Site:
             token=token_of(request),
             token_field=TOKEN_FIELD,
             here=_here(request),
+            is_polled="hx-request" in request.headers,
+            is_get=request.method == "GET",
             notice=_NOTICES.get(request.query_params.get("notice", "")),
             monitor=self.monitor,
             **values,
@@ -79,9 +85,9 @@ class Site:
         return response
 
     @staticmethod
-    def redirect(request: Request, name: str, **query: Any) -> Response:
+    def redirect(request: Request, view: str, /, **query: Any) -> Response:
         """Return a redirection to a view, after an action."""
-        return RedirectResponse(_Paths(request)(name, **query), 303)
+        return RedirectResponse(_Paths(request)(view, **query), 303)
 
 
 def site_of(request: Request) -> Site:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -19,9 +20,10 @@ from mdb_sqla.admin.store_summary import Summary, summary
 from mdb_sqla.consumers.open_transactions import open_writers
 from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.database.execution import WRITES, execute
+from mdb_sqla.operation_log import Operation, operations
 from mdb_sqla.tables import messages
 from mdb_sqla.web.activity import Activity, activity
-from mdb_sqla.web.bounded_database import BoundedDatabase, TooSlow
+from mdb_sqla.web.bounded_database import BoundedDatabase, TooSlow, Unavailable
 from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.message_pages import Source
 
@@ -35,6 +37,7 @@ _INTERVAL = 5.0  # seconds between two snapshots
 _SLOW_INTERVAL = 30.0  # seconds between two summaries of the messages
 _SLOW_TIMEOUT = 4.0  # seconds for a statement of these
 _CATEGORIES = 50
+_COMPLETION = 1.5  # seconds that the first viewer waits for the summary
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
 _HISTORY = 3_600.0  # seconds
 _RATE_SECONDS = 60.0
@@ -73,6 +76,7 @@ class Snapshot:
         summary: a summary of the messages, some seconds older than the rest; None if it took too
             long.
         activity: the number of messages by minute; None if it took too long.
+        verified: the last verification of the store; None if there is none.
     """
 
     taken_at: float | None = None
@@ -82,6 +86,7 @@ class Snapshot:
     last_position: int = 0
     summary: Summary | None = None
     activity: Activity | None = None
+    verified: Operation | None = None
 
     @property
     def age(self) -> float | None:
@@ -105,15 +110,26 @@ class StoreMonitor:
         self._used_at = 0.0
         self._slow_at: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self._first: asyncio.Event = asyncio.Event()
+        self._is_queried = asyncio.Event()
+        self._is_complete = asyncio.Event()
 
     async def snapshot(self) -> Snapshot:
-        """Return the latest state; the first call waits for it."""
+        """Return the latest state; the first call waits for it.
+
+        Raises:
+            Unavailable: the store could not be queried yet.
+        """
         self._used_at = time.monotonic()
         if self._task is None or self._task.done():
-            self._first.clear()
+            # Events belong to the event loop of the task.
+            self._is_queried, self._is_complete = asyncio.Event(), asyncio.Event()
             self._task = asyncio.create_task(self._watch(), name="mdb_sqla web monitor")
-        await self._first.wait()
+        await self._is_queried.wait()
+        if self._snapshot.taken_at is None:
+            raise Unavailable(self._snapshot.problem)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMPLETION):
+                await self._is_complete.wait()
         return self._snapshot
 
     def history(self, consumer: str) -> list[Progress]:
@@ -135,27 +151,26 @@ class StoreMonitor:
     async def _watch(self) -> None:
         while time.monotonic() - self._used_at < _IDLE:
             await self._take()
-            self._first.set()
+            self._is_queried.set()
+            await self._take_slow()
+            self._is_complete.set()
             await asyncio.sleep(_INTERVAL)
 
     async def _take(self) -> None:
+        began = time.monotonic()
         try:
             before = {name: points[-1].position for name, points in self._history.items() if points}
             found, passed = await self._database.read(
                 lambda db: _query_store(db, before), seconds=_SLOW_TIMEOUT
             )
             now = time.monotonic()
-            found = replace(
+            self._add(found, passed, began, now)
+            self._snapshot = replace(
                 found,
                 taken_at=now,
                 summary=self._snapshot.summary,
                 activity=self._snapshot.activity,
             )
-            self._add(found, passed, now)
-            self._snapshot = found
-            if self._slow_at is None or now - self._slow_at >= _SLOW_INTERVAL:
-                self._slow_at = now
-                await self._take_slow()
         except Exception as error:
             # Whatever it is, the page shows it, and continues.
             level = logging.DEBUG if isinstance(error, FAILURES) else logging.ERROR
@@ -163,6 +178,11 @@ class StoreMonitor:
             self._snapshot = replace(self._snapshot, problem=failure_text(error))
 
     async def _take_slow(self) -> None:
+        now = time.monotonic()
+        is_due = self._slow_at is None or now - self._slow_at >= _SLOW_INTERVAL
+        if self._snapshot.problem is not None or not is_due:
+            return
+        self._slow_at = now
         of_messages = await self._query(lambda db: summary(db, categories=_CATEGORIES))
         of_minutes = await self._query(activity)
         self._snapshot = replace(self._snapshot, summary=of_messages, activity=of_minutes)
@@ -175,7 +195,7 @@ class StoreMonitor:
             _log.debug("A summary of the store took too long", exc_info=error)
             return None
 
-    def _add(self, found: Snapshot, passed: Mapping[str, int], now: float) -> None:
+    def _add(self, found: Snapshot, passed: Mapping[str, int], began: float, now: float) -> None:
         names = {each.name for each in found.consumers}
         self._history = {name: kept for name, kept in self._history.items() if name in names}
         for each in found.consumers:
@@ -183,6 +203,8 @@ class StoreMonitor:
                 continue
             points = self._history.setdefault(each.name, deque())
             position = each.lag.position or 0
+            if points and points[-1].at > began:
+                continue  # another query has counted the same messages
             points.append(Progress(now, each.lag.messages, passed.get(each.name, 0), position))
             while points[0].at < now - _HISTORY:
                 points.popleft()
@@ -198,7 +220,14 @@ def _query_store(db: Connection, before: Mapping[str, int]) -> tuple[Snapshot, d
     last = execute(db, select(functions.last_global_position()), {}, WRITES)[0][0]
     writers = open_writers(db, at_least=_MIN_AGE)
     oldest_first = sorted(writers, key=lambda writer: -(writer.seconds or 0))
-    return Snapshot(consumers=tuple(found), writers=tuple(oldest_first), last_position=last), passed
+    verified = next(iter(operations(db, kind="verify", limit=1)), None)
+    state = Snapshot(
+        consumers=tuple(found),
+        writers=tuple(oldest_first),
+        last_position=last,
+        verified=verified,
+    )
+    return state, passed
 
 
 def _passed(db: Connection, consumer: ConsumerOverview, since: int) -> int:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mdb_sqla import admin
-from mdb_sqla.admin import Operation
 from mdb_sqla.retention.policy import policies
 from mdb_sqla.web.charts import bars
 from mdb_sqla.web.consumer_views import lag_path
@@ -22,12 +19,10 @@ async def overview(request: Request) -> Response:
     """Show the size, the rate of messages, the lag of consumers and what needs attention."""
     site = site_of(request)
     snapshot = await site.monitor.snapshot()
-    verified = await site.database.read(_last_verification)
     return await site.render(
         request,
         "overview.html",
         snapshot=snapshot,
-        verified=verified,
         bars="" if snapshot.activity is None else bars(snapshot.activity.minutes),
         lag_paths={each.name: lag_path(site.monitor, each.name) for each in snapshot.consumers},
         dead_letters=sum(each.dead_letters for each in snapshot.consumers),
@@ -56,7 +51,3 @@ async def retention(request: Request) -> Response:
         examined=EXAMINED,
         deletions=await site.database.read(recent_deletions),
     )
-
-
-def _last_verification(db: Connection) -> Operation | None:
-    return next(iter(admin.operations(db, kind="verify", limit=1)), None)
