@@ -32,6 +32,7 @@ PAGE_SIZE = 50
 """The number of messages on a page."""
 
 _CHUNK = 1_000  # messages to examine with one statement
+_PROBED = 100  # messages to examine with one statement of a binary search
 _SECONDS = 0.6  # how long to look for messages that match the filters
 
 
@@ -165,11 +166,11 @@ def _matching(
 
 
 def position_at(db: Connection, source: Source, since: datetime) -> int | None:
-    """Return the position of about the first message of a time or later; None if there is none.
+    """Return the position of the first message of a time or later; None if there is none.
 
     A binary search, because no index contains the time. Times increase with the position, except
     that a transaction's time is its start: messages of long transactions may be earlier than those
-    around them.
+    around them. `_PROBED` messages at a time are examined, so that few of these do not matter.
     """
     place = source.place.label("place")
     ends = [
@@ -179,16 +180,18 @@ def position_at(db: Connection, source: Source, since: datetime) -> int | None:
     if not all(ends):
         return None
     low, high = ends[0][0].place, ends[1][0].place + 1
-    found: int | None = None
     is_later = (messages.c.time >= since) | ~fits_datetime(messages.c.time)
-    following = source.ordered(place, is_later.label("is_later"), newest_first=False).limit(1)
+    following = source.ordered(place, is_later.label("is_later"), newest_first=False)
+    found: int | None = None
     while low < high:
         middle = (low + high) // 2
-        rows = execute(db, following.where(source.place >= middle), {}, WRITES)
-        if not rows or rows[0].place >= high:
-            high = middle
-        elif rows[0].is_later:
-            found, high = rows[0].place, middle
-        else:
+        probed = following.where(source.place >= middle).limit(_PROBED)
+        rows = execute(db, probed, {}, WRITES)
+        later = next((row.place for row in rows if row.is_later), None)
+        if later is not None:
+            found, high = later, middle
+        elif rows and rows[0].place < high:
             low = rows[0].place + 1
+        else:
+            high = middle
     return found

@@ -203,7 +203,7 @@ class StoreMonitor:
                 continue
             points = self._history.setdefault(each.name, deque())
             position = each.lag.position or 0
-            if points and points[-1].at > began:
+            if points and points[-1].at >= began:
                 continue  # another query has counted the same messages
             points.append(Progress(now, each.lag.messages, passed.get(each.name, 0), position))
             while points[0].at < now - _HISTORY:

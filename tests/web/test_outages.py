@@ -1,0 +1,218 @@
+"""A database that is down, hangs, is slow, or has no store shows as such; requests never hang."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
+
+from mdb_sqla import Message, MessageStore, migrations
+from mdb_sqla.web import bounded_database, store_monitor
+from tests.crashing import CrashingServer
+from tests.disturbing import crashing_server
+from tests.waiting import wait_until
+from tests.web.conftest import Open, Serve
+
+VIEWS = ["", "map", "messages", "message?at=1", "consumers", "dead-letters", "retention"]
+BOUND = 6.5  # seconds
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[CrashingServer]:
+    with crashing_server(request) as server:
+        engine = create_engine(server.url, poolclass=NullPool)
+        migrations.upgrade(engine)
+        with engine.begin() as connection:
+            MessageStore(connection).write("order-1", Message("Placed"))
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_monitor, "_INTERVAL", 0.3)
+
+
+def processes(engine: Engine) -> list[int]:
+    """The server processes of this database, and that which starts others."""
+    with engine.connect() as connection:
+        pids = connection.scalars(
+            text("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        ).all()
+        postmaster = connection.scalar(
+            text("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int")
+        )
+    return [postmaster, *pids]
+
+
+def test_down_at_the_start(client: httpx2.Client, served: Serve, open_page: Open, server: CrashingServer) -> None:
+    url = served(create_engine(server.url, poolclass=NullPool))
+    server.crash()
+    try:
+        for view in VIEWS:
+            response = client.get(f"{url}/{view}")
+            assert response.status_code == 503
+            assert "The database is unavailable: " in response.text
+            assert '<meta http-equiv="refresh"' in response.text
+        visitor = open_page(f"{url}/messages")
+        assert visitor.page.inner_text("h1") == "Unavailable"
+    finally:
+        server.start()
+    expect(visitor.page.locator("h1")).to_have_text("All messages")
+    assert [row[2] for row in visitor.rows()] == ["Placed"]
+    visitor.allow("503")
+
+
+def test_down_while_it_is_open(served: Serve, open_page: Open, server: CrashingServer) -> None:
+    engine = create_engine(server.url, pool_pre_ping=True)
+    url = served(engine)
+    overview, messages = open_page(url), open_page(f"{url}/messages")
+    server.crash()
+    try:
+        alert = overview.page.locator("[role=alert]")
+        expect(alert).to_contain_text("The database is unavailable: ")
+        expect(alert).to_contain_text("What follows is ")
+        assert "Messages 1 In the last minute" in overview.text
+        expect(messages.page.locator("[role=alert]")).to_contain_text("unavailable")
+    finally:
+        server.start()
+    expect(alert).to_have_count(0)
+    expect(messages.page.locator("tbody tr")).to_have_count(1)
+    for each in (overview, messages):
+        each.allow("503")
+    engine.dispose()
+
+
+def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -> None:
+    engine = create_engine(server.url)
+    url = served(engine)
+    new = served(create_engine(server.url, poolclass=NullPool))
+    assert client.get(url).status_code == 200
+    stopped = processes(engine)
+    threads = threading.active_count()
+
+    def get(address: str) -> tuple[int, float, str]:
+        began = time.monotonic()
+        with httpx2.Client(timeout=30) as own:
+            response = own.get(address)
+        return response.status_code, time.monotonic() - began, response.text
+
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        addresses = [f"{base}/{view}" for base in (url, new) for view in VIEWS[1:] * 2]
+        with ThreadPoolExecutor(len(addresses)) as pool:
+            answers = list(pool.map(get, addresses))
+            # The monitor and four requests of each.
+            web = [each for each in threading.enumerate() if each.name == "mdb_sqla web"]
+            assert len(web) <= 8
+        assert all(seconds < BOUND for _, seconds, _ in answers), answers
+        assert {status for status, _, _ in answers} <= {200, 503}
+        assert [status for status, _, _ in answers].count(503) > len(answers) / 2
+        assert all(
+            "did not answer within 5 seconds" in page for status, _, page in answers if status == 503
+        )
+        # From what was queried before.
+        status, seconds, page = get(f"{url}/consumers")
+        assert (status, seconds < 2) == (200, True)
+        assert "What follows is " in page
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: get(f"{url}/map")[0] == 200)
+    wait_until(lambda: get(f"{new}/map")[0] == 200)
+    wait_until(lambda: threading.active_count() <= threads + 2)
+    engine.dispose()
+
+
+def test_a_slow_query(
+    client: httpx2.Client, served: Serve, flights: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(flights, poolclass=NullPool)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def delay(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "causationMessageStreamName" in statement + str(parameters):
+            cursor.connection.cursor().execute("SELECT pg_sleep(3)")
+
+    url = served(engine)
+    response = client.get(f"{url}/map")
+    assert response.status_code == 503
+    assert "A query took too long and was cancelled" in response.text
+    response = client.get(f"{url}/message?at=1")
+    assert response.status_code == 200
+    assert "The search took too long and was cancelled." in response.text
+    assert "Download as JSON" in response.text
+
+
+def test_a_slow_summary(client: httpx2.Client, served: Serve, flights: URL) -> None:
+    """The first page does not wait for it."""
+    engine = create_engine(flights, poolclass=NullPool)
+    ended = threading.Event()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def delay(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "pg_total_relation_size" in statement:
+            ended.wait(20)
+
+    began = time.monotonic()
+    response = client.get(served(engine))
+    assert response.status_code == 200
+    assert time.monotonic() - began < 4
+    assert "<dt>Messages</dt><dd>–</dd>" in response.text
+    ended.set()
+
+
+def test_an_action_that_takes_too_long(
+    client: httpx2.Client,
+    served: Serve,
+    flights_copy: URL,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tests.web.test_requests import token_of
+
+    engine = create_engine(flights_copy, poolclass=NullPool)
+    url = served(engine, authorize=lambda request: "Ada")
+    fields = {"token": token_of(client, url), "consumer": "charges"}
+    monkeypatch.setattr(bounded_database, "_ANSWER_TIMEOUT", 0.0)
+    response = client.post(f"{url}/actions/pause", data=fields)
+    assert response.status_code == 503
+    assert "what you requested may still be done" in response.text
+    assert "http-equiv" not in response.text
+    assert "hx-get" not in response.text
+
+
+def test_no_store(client: httpx2.Client, served: Serve, empty_database: URL) -> None:
+    url = served(create_engine(empty_database, poolclass=NullPool))
+    for view in VIEWS:
+        response = client.get(f"{url}/{view}")
+        assert response.status_code == 503
+        assert "mdb upgrade" in response.text or "not installed" in response.text, response.text
+
+
+def test_an_older_store(client: httpx2.Client, served: Serve, empty_database: URL) -> None:
+    engine = create_engine(empty_database, poolclass=NullPool)
+    migrations.upgrade(engine, "0002")
+    response = client.get(served(engine))
+    assert response.status_code == 503
+    assert "not up to date" in response.text or "upgrade" in response.text
+
+
+def test_no_connection_is_left_open(client: httpx2.Client, served: Serve, flights: URL) -> None:
+    engine = create_engine(flights, pool_size=1, max_overflow=9)
+    url = served(engine)
+    with ThreadPoolExecutor(20) as pool:
+        statuses = list(pool.map(lambda _: client.get(f"{url}/messages").status_code, range(40)))
+    assert set(statuses) == {200}
+    # Four at a time, and the monitor's.
+    wait_until(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+    assert engine.pool.overflow() <= 4  # type: ignore[attr-defined]
+    engine.dispose()
