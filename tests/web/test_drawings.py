@@ -71,7 +71,9 @@ def test_nothing_overlaps_or_leaves_the_drawing() -> None:
 
 def test_area() -> None:
     assert area([], 60) == ""
-    assert area([(60, 0), (30, 5), (0, 10)], 60) == "M0.0 40L0.0 40.0L120.0 21.0L240.0 2.0L240.0 40Z"
+    assert (
+        area([(60, 0), (30, 5), (0, 10)], 60) == "M0.0 40L0.0 40.0L120.0 21.0L240.0 2.0L240.0 40Z"
+    )
     assert "nan" not in area([(5, 0)], 60)
     assert area([(100, 1), (0, 1)], 60).startswith("M0.0 40")
 

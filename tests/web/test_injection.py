@@ -41,7 +41,9 @@ def writer(engine: Engine) -> Iterator[None]:
     """An open transaction whose query is an attack."""
     with engine.connect() as connection:
         connection.execute(
-            text("INSERT INTO message_store.messages (stream_name, position, type) VALUES (:s, 1, 'T')"),
+            text(
+                "INSERT INTO message_store.messages (stream_name, position, type) VALUES (:s, 1, 'T')"
+            ),
             {"s": f"{ATTACKS[2]}-1"},
         )
         connection.exec_driver_sql(f"SELECT pg_sleep(1.1) /* {ATTACKS[4]} {ATTACKS[5]} */")
@@ -55,7 +57,9 @@ def position_of(engine: Engine, stream: str) -> int:
         return position
 
 
-def test_nothing_that_is_shown_runs(open_page: Open, site: str, engine: Engine, writer: None) -> None:
+def test_nothing_that_is_shown_runs(
+    open_page: Open, site: str, engine: Engine, writer: None
+) -> None:
     visitor = open_page(site)
     page = visitor.page
     others: list[str] = []
@@ -71,7 +75,12 @@ def test_nothing_that_is_shown_runs(open_page: Open, site: str, engine: Engine, 
     for view in views:
         visitor.visit(f"{site}/{view}")
         assert page.locator("main").is_visible(), view
-        assert page.locator("main script, main img, main style, main [onload], main [hx-on\\:click]").count() == 0
+        assert (
+            page.locator(
+                "main script, main img, main style, main [onload], main [hx-on\\:click]"
+            ).count()
+            == 0
+        )
         assert page.locator("a[href^='javascript']").count() == 0
     assert {url.split("/")[2] for url in others} == {site.split("/")[2]}
     visitor.allow("400 (Bad Request)", "404 (Not Found)")
@@ -109,7 +118,10 @@ def test_the_policy_refuses_scripts(open_page: Open, site: str) -> None:
     )
     visitor.page.wait_for_timeout(300)
     assert visitor.page.title().startswith("Overview")
-    assert visitor.page.evaluate("getComputedStyle(document.getElementById('attack')).color") != "rgb(255, 0, 0)"
+    assert (
+        visitor.page.evaluate("getComputedStyle(document.getElementById('attack')).color")
+        != "rgb(255, 0, 0)"
+    )
     refused = [each for each in visitor.problems if "Content Security Policy" in each]
     assert len(refused) >= 6
     visitor.problems.clear()

@@ -77,11 +77,15 @@ def test_the_control_pauses(open_page: Open, site: str, engine: Engine) -> None:
 
 def test_a_hidden_tab_does_not_poll(open_page: Open, site: str) -> None:
     page = open_page(f"{site}/messages").page
-    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})")
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})"
+    )
     polled = requests_of(page)
     page.wait_for_timeout(3_500)
     assert polled == []
-    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, get: () => false})")
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', {configurable: true, get: () => false})"
+    )
     page.wait_for_event("request")
 
 

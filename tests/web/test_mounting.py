@@ -47,9 +47,7 @@ def test_mounted_in_fastapi(open_page: Open, served: Serve, flights_copy: URL) -
     engine = create_engine(flights_copy, poolclass=NullPool)
     app = FastAPI()
     app.add_middleware(Tagged)
-    app.mount(
-        "/admin/messages", create_app(engine, authorize=lambda request: request.state.user)
-    )
+    app.mount("/admin/messages", create_app(engine, authorize=lambda request: request.state.user))
     url = served(app)
     visitor = open_page(f"{url}/admin/messages")
     page = visitor.page
@@ -77,9 +75,7 @@ def test_mounted_in_fastapi(open_page: Open, served: Serve, flights_copy: URL) -
 
 
 @pytest.mark.parametrize("strips", [False, True])
-def test_behind_a_proxy(
-    client: httpx2.Client, served: Serve, flights: URL, strips: bool
-) -> None:
+def test_behind_a_proxy(client: httpx2.Client, served: Serve, flights: URL, strips: bool) -> None:
     engine = create_engine(flights, poolclass=NullPool)
     url = served(behind("/store", create_app(engine, authorize=lambda request: "Ada")))
     prefix = "" if strips else "/store"
@@ -104,9 +100,7 @@ def async_site(request: pytest.FixtureRequest, served: Serve, flights_copy: URL)
     yield served(create_async_engine(url, poolclass=NullPool), authorize=authorize)
 
 
-def test_async_engine(
-    client: httpx2.Client, async_site: str, flights_copy: URL
-) -> None:
+def test_async_engine(client: httpx2.Client, async_site: str, flights_copy: URL) -> None:
     for view in ("", "map", "messages", "messages?category=aircraft&text=jfk", "message?at=1"):
         response = client.get(f"{async_site}/{view}")
         assert response.status_code == 200, response.text

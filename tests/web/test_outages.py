@@ -53,7 +53,9 @@ def processes(engine: Engine) -> list[int]:
     return [postmaster, *pids]
 
 
-def test_down_at_the_start(client: httpx2.Client, served: Serve, open_page: Open, server: CrashingServer) -> None:
+def test_down_at_the_start(
+    client: httpx2.Client, served: Serve, open_page: Open, server: CrashingServer
+) -> None:
     url = served(create_engine(server.url, poolclass=NullPool))
     server.crash()
     try:
@@ -118,7 +120,9 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
         assert {status for status, _, _ in answers} <= {200, 503}
         assert [status for status, _, _ in answers].count(503) > len(answers) / 2
         assert all(
-            "did not answer within 5 seconds" in page for status, _, page in answers if status == 503
+            "did not answer within 5 seconds" in page
+            for status, _, page in answers
+            if status == 503
         )
         # From what was queried before.
         status, seconds, page = get(f"{url}/consumers")

@@ -70,7 +70,9 @@ def all_pages(db: Connection, source: Source, filters: Filters, **options: Any) 
 
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize(
-    "source", [Source(), Source(category="a"), Source(stream="a-1")], ids=["all", "category", "stream"]
+    "source",
+    [Source(), Source(category="a"), Source(stream="a-1")],
+    ids=["all", "category", "stream"],
 )
 def test_pages_have_every_message_once(
     connection: Connection, source: Source, newest_first: bool
@@ -151,9 +153,7 @@ def test_position_at_with_gaps_and_times_out_of_order(connection: Connection) ->
     # A long transaction in the middle, whose time is its start.
     for position in positions[100:103]:
         set_time(connection, position, NOON + timedelta(minutes=60))
-    connection.execute(
-        tables.messages.delete().where(m.global_position.in_(positions[20:60]))
-    )
+    connection.execute(tables.messages.delete().where(m.global_position.in_(positions[20:60])))
     for minutes in (10, 30, 61, 90, 105, 150, 199):
         since = NOON + timedelta(minutes=minutes)
         found = position_at(connection, Source(category="a"), since)
@@ -219,8 +219,8 @@ def test_cycles(connection: Connection) -> None:
     (own,) = write(connection, "c-1")
     connection.execute(
         text(
-            "UPDATE message_store.messages SET metadata = '{\"causationMessageStreamName\": "
-            "\"c-1\", \"causationMessagePosition\": 0}' WHERE global_position = :position"
+            'UPDATE message_store.messages SET metadata = \'{"causationMessageStreamName": '
+            '"c-1", "causationMessagePosition": 0}\' WHERE global_position = :position'
         ),
         {"position": own},
     )
@@ -399,5 +399,3 @@ def test_rows_are_without_contents(connection: Connection) -> None:
     (row,) = read_page(connection, Source("a-1"), Filters(), newest_first=True).rows
     assert isinstance(row, MessageRow)
     assert row.preview is None or len(row.preview) <= 240
-
-

@@ -101,9 +101,7 @@ def test_actions_without_authorization(
     assert paused(flights_engine) == ["airports"]
 
 
-def test_a_user_who_may_not(
-    client: httpx2.Client, served: Serve, flights_engine: Engine
-) -> None:
+def test_a_user_who_may_not(client: httpx2.Client, served: Serve, flights_engine: Engine) -> None:
     async def authorize(request: Any) -> str | None:
         return request.headers.get("x-user")
 
@@ -242,9 +240,7 @@ def test_extreme_times(client: httpx2.Client, site: str) -> None:
         ("", 400),
     ],
 )
-def test_other_hosts(
-    client: httpx2.Client, flights_engine: Engine, host: str, status: int
-) -> None:
+def test_other_hosts(client: httpx2.Client, flights_engine: Engine, host: str, status: int) -> None:
     with serve_page(flights_engine, ("127.0.0.1", 0), host_names=["store.example"]) as url:
         response = client.get(url, headers={"Host": host})
         assert response.status_code == status

@@ -43,7 +43,9 @@ def test_overview(open_page: Open, site: str, db: Connection) -> None:
         "maintenance": "up to date",
         "punctuality": "behind",
     }
-    largest = [[each.category, f"{each.messages:,}", f"{each.streams:,}"] for each in summary.largest]
+    largest = [
+        [each.category, f"{each.messages:,}", f"{each.streams:,}"] for each in summary.largest
+    ]
     assert visitor.rows(1) == largest
     minute = visitor.text.partition("at most ")[2].partition(" ")[0]
     assert abs(int(minute) - summary.messages / 58) <= 2

@@ -40,8 +40,12 @@ class Visitor:
 
     def rows(self, table: int = 0) -> list[list[str]]:
         """Return the texts of the cells of a table."""
-        found: list[list[str]] = self.page.locator("main table").nth(table).evaluate(
-            "t => [...t.tBodies[0].rows].map(r => [...r.cells].map(c => c.innerText.trim()))"
+        found: list[list[str]] = (
+            self.page.locator("main table")
+            .nth(table)
+            .evaluate(
+                "t => [...t.tBodies[0].rows].map(r => [...r.cells].map(c => c.innerText.trim()))"
+            )
         )
         return found
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row, select, union
 
-from mdb_sqla.consumers.consumer_lag import Lag, lag
+from mdb_sqla.consumers.consumer_lag import MAX_COUNTED, Lag, lag
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
 from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.group import is_alive
@@ -96,11 +96,12 @@ class ConsumerOverview:
         return min((slot.position for slot in self.slots), default=start) < self.deleted_up_to
 
 
-def consumers(db: Database) -> list[ConsumerOverview]:
+def consumers(db: Database, *, examine: int = MAX_COUNTED) -> list[ConsumerOverview]:
     """Return an overview of all consumers, ordered by name.
 
     Args:
         db: a session or connection in a transaction, which is left unchanged.
+        examine: the maximum number of messages to examine for the lag of each consumer.
 
     Raises:
         OperationalError: a lag could not be computed within five seconds.
@@ -112,7 +113,7 @@ def consumers(db: Database) -> list[ConsumerOverview]:
     found = sorted(row.consumer for row in execute(db, names, {}, WRITES))
     paused = select(registrations.c.consumer, registrations.c.paused_at, registrations.c.paused_by)
     pauses = {row.consumer: row for row in execute(db, paused, {}, WRITES)}
-    return [_overview(db, name, reads.get(name), pauses.get(name)) for name in found]
+    return [_overview(db, name, reads.get(name), pauses.get(name), examine) for name in found]
 
 
 def _overview(
@@ -120,6 +121,7 @@ def _overview(
     name: str,
     reads: Reads | None,
     pause: Row[Any] | None,
+    examine: int,
 ) -> ConsumerOverview:
     columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at)
     of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
@@ -139,7 +141,7 @@ def _overview(
     return ConsumerOverview(
         name=name,
         reads=reads,
-        lag=_lag(db, name, reads),
+        lag=_lag(db, name, reads, examine),
         slots=of_slots,
         members=of_members,
         dead_letters=dead_letters,
@@ -149,7 +151,7 @@ def _overview(
     )
 
 
-def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:
+def _lag(db: Database, name: str, reads: Reads | None, examine: int) -> Lag | None:
     if reads is None:
         return None
     # Without the condition: its SQL comes from roles that may have fewer privileges than this one.
@@ -160,4 +162,5 @@ def _lag(db: Database, name: str, reads: Reads | None) -> Lag | None:
         start=reads.start,
         types=reads.types,
         correlation=reads.correlation,
+        examine=examine,
     )

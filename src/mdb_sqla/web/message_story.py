@@ -14,7 +14,7 @@ from mdb_sqla.web.message_rows import COLUMNS, MessageRow, shown_json
 
 __all__ = ["MAX_EFFECTS", "WINDOW", "Effect", "StoredFields", "Story", "find_message", "read_story"]
 
-WINDOW = 50_000
+WINDOW = 20_000
 """The number of global positions after a message to search for its effects at a time.
 
 No index contains the cause of a message, so that it costs nothing to write one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,10 +19,11 @@ from mdb_sqla.tables import deletions
 
 __all__ = ["EXAMINED", "Deletion", "PolicyOverview", "policy_overviews", "recent_deletions"]
 
-EXAMINED = 5_000
+EXAMINED = 1_000
 """The maximum number of messages of a category to examine for whether they are due."""
 
 _MAX_POLICIES = 50
+_SECONDS = 0.5  # for examining messages of all categories
 _MAX_DELETIONS = 50
 
 
@@ -29,15 +32,16 @@ class PolicyOverview(NamedTuple):
 
     Attributes:
         policy: the policy.
-        due: the number of messages that the job would delete, among those examined.
+        due: the number of messages that the job would delete, among those examined; None if no time
+            was left to examine any.
         at_least: whether there may be more.
         holds: what keeps further messages.
     """
 
     policy: RetentionPolicy
-    due: int
-    at_least: bool
-    holds: list[Hold]
+    due: int | None = None
+    at_least: bool = False
+    holds: Sequence[Hold] = ()
 
 
 class Deletion(NamedTuple):
@@ -57,7 +61,11 @@ class Deletion(NamedTuple):
 def policy_overviews(db: Connection) -> list[PolicyOverview]:
     """Return the first policies, by category, with what is due."""
     last = execute(db, select(functions.last_global_position()), {}, WRITES)[0][0]
-    return [_overview(db, policy, last) for policy in policies(db)[:_MAX_POLICIES]]
+    end = time.monotonic() + _SECONDS
+    return [
+        _overview(db, policy, last) if time.monotonic() < end else PolicyOverview(policy)
+        for policy in policies(db)[:_MAX_POLICIES]
+    ]
 
 
 def recent_deletions(db: Connection) -> list[Deletion]:

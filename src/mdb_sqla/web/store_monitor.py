@@ -41,6 +41,8 @@ _COMPLETION = 1.5  # seconds that the first viewer waits for the summary
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
 _HISTORY = 3_600.0  # seconds
 _RATE_SECONDS = 60.0
+_MAX_EXAMINED = 200_000  # messages to examine for the lag of all consumers
+_MIN_EXAMINED = 1_000  # for that of each of them
 _MAX_PASSED = 20_000  # messages to count between two snapshots
 _MIN_AGE = 1.0  # seconds from which open transactions are shown
 
@@ -160,8 +162,11 @@ class StoreMonitor:
         began = time.monotonic()
         try:
             before = {name: points[-1].position for name, points in self._history.items() if points}
+            # The more consumers there are, the less is examined for each.
+            number = max(len(self._snapshot.consumers), 10)
+            examine = max(_MAX_EXAMINED // number, _MIN_EXAMINED)
             found, passed = await self._database.read(
-                lambda db: _query_store(db, before), seconds=_SLOW_TIMEOUT
+                lambda db: _query_store(db, before, examine), seconds=_SLOW_TIMEOUT
             )
             now = time.monotonic()
             self._add(found, passed, began, now)
@@ -210,8 +215,10 @@ class StoreMonitor:
                 points.popleft()
 
 
-def _query_store(db: Connection, before: Mapping[str, int]) -> tuple[Snapshot, dict[str, int]]:
-    found = consumers(db)
+def _query_store(
+    db: Connection, before: Mapping[str, int], examine: int
+) -> tuple[Snapshot, dict[str, int]]:
+    found = consumers(db, examine=examine)
     passed = {
         each.name: _passed(db, each, before[each.name])
         for each in found
