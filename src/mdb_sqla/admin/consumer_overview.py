@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row, select, union
+from sqlalchemy import func, select
 
-from mdb_sqla.consumers.consumer_lag import MAX_COUNTED, Lag, lag
-from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
-from mdb_sqla.consumers.deleted_messages import deleted_up_to
+from mdb_sqla.consumers.backlog import LAG_SETTINGS, MAX_COUNTED, Positions, count_backlog
+from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.consumers.group import is_alive
 from mdb_sqla.consumers.registry import Reads, registered
-from mdb_sqla.database.execution import WRITES, Database, database, execute
+from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
+from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import consumers as registrations
 from mdb_sqla.tables import dead_letters as letters
+from mdb_sqla.tables import deleted_positions
 
 __all__ = [
     "ConsumerOverview",
@@ -108,59 +110,77 @@ def consumers(db: Database, *, examine: int = MAX_COUNTED) -> list[ConsumerOverv
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     db = database(db)
-    reads = registered(db)
-    names = union(*(select(table.c.consumer) for table in (registrations, slots, members, letters)))
-    found = sorted(row.consumer for row in execute(db, names, {}, WRITES))
-    paused = select(registrations.c.consumer, registrations.c.paused_at, registrations.c.paused_by)
-    pauses = {row.consumer: row for row in execute(db, paused, {}, WRITES)}
-    return [_overview(db, name, reads.get(name), pauses.get(name), examine) for name in found]
+    with connection_of(db).begin_nested() as savepoint:
+        settings = (func.set_config(name, value, True) for name, value in LAG_SETTINGS.items())
+        execute(db, select(*settings), {}, WRITES)
+        found = _State(db).overviews(db, examine)
+        # Restores the settings.
+        savepoint.rollback()
+    return found
 
 
-def _overview(
-    db: Database,
-    name: str,
-    reads: Reads | None,
-    pause: Row[Any] | None,
-    examine: int,
-) -> ConsumerOverview:
-    columns = select(slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at)
-    of_consumer = columns.where(slots.c.consumer == name).order_by(slots.c.slot)
-    of_slots = tuple(Slot._make(row) for row in execute(db, of_consumer, {}, WRITES))
-    statement = select(members.c.member, is_alive().label("is_alive")).where(
-        members.c.consumer == name
-    )
-    of_members = tuple(
-        Member(row.member, row.is_alive, tuple(s.slot for s in of_slots if s.owner == row.member))
-        for row in execute(db, statement.order_by(members.c.member), {}, WRITES)
-    )
-    dead_letters = count_dead_letters(db, name)
-    deleted = 0
-    if reads is not None:
-        parameters = {"read_categories": reads.categories}
-        deleted = execute(db, select(deleted_up_to()), parameters, WRITES)[0][0]
-    return ConsumerOverview(
-        name=name,
-        reads=reads,
-        lag=_lag(db, name, reads, examine),
-        slots=of_slots,
-        members=of_members,
-        dead_letters=dead_letters,
-        deleted_up_to=deleted,
-        paused_at=None if pause is None else pause.paused_at,
-        paused_by=None if pause is None else pause.paused_by,
-    )
+class _State:
+    """The rows of all consumers: one statement for each table, however many there are."""
 
+    def __init__(self, db: Database) -> None:
+        self._reads = registered(db)
+        paused = registrations.c.consumer, registrations.c.paused_at, registrations.c.paused_by
+        rows = execute(db, select(*paused), {}, WRITES)
+        self._pauses = {row.consumer: (row.paused_at, row.paused_by) for row in rows}
+        columns = slots.c.slot, slots.c.position, slots.c.owner, slots.c.updated_at
+        every = select(slots.c.consumer, slots.c.slots, *columns).order_by(slots.c.slot)
+        self._slots: defaultdict[str, list[Slot]] = defaultdict(list)
+        self._numbers: dict[str, int] = {}
+        for row in execute(db, every, {}, WRITES):
+            self._slots[row.consumer].append(Slot(row.slot, row.position, row.owner, row.updated_at))
+            self._numbers[row.consumer] = row.slots
+        every_member = select(members.c.consumer, members.c.member, is_alive().label("is_alive"))
+        self._members: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)
+        for row in execute(db, every_member.order_by(members.c.member), {}, WRITES):
+            self._members[row.consumer].append((row.member, row.is_alive))
+        counted = select(letters.c.consumer, func.count().label("number"))
+        rows = execute(db, counted.group_by(letters.c.consumer), {}, WRITES)
+        self._letters = {row.consumer: row.number for row in rows}
+        marks = select(deleted_positions.c.category, deleted_positions.c.global_position)
+        self._deleted = {row[0]: row[1] for row in execute(db, marks, {}, WRITES)}
 
-def _lag(db: Database, name: str, reads: Reads | None, examine: int) -> Lag | None:
-    if reads is None:
-        return None
-    # Without the condition: its SQL comes from roles that may have fewer privileges than this one.
-    return lag(
-        db,
-        name,
-        *reads.categories,
-        start=reads.start,
-        types=reads.types,
-        correlation=reads.correlation,
-        examine=examine,
-    )
+    def overviews(self, db: Database, examine: int) -> list[ConsumerOverview]:
+        """Return the overview of each consumer."""
+        names = {*self._reads, *self._slots, *self._members, *self._letters}
+        return [self._overview(db, name, examine) for name in sorted(names)]
+
+    def _overview(self, db: Database, name: str, examine: int) -> ConsumerOverview:
+        reads, of_slots = self._reads.get(name), tuple(self._slots[name])
+        deleted = 0
+        if reads is not None:
+            categories = reads.categories or self._deleted
+            deleted = max((self._deleted.get(each, 0) for each in categories), default=0)
+        paused_at, paused_by = self._pauses.get(name, (None, None))
+        return ConsumerOverview(
+            name=name,
+            reads=reads,
+            lag=None if reads is None else self._lag(db, name, reads, examine),
+            slots=of_slots,
+            members=tuple(
+                Member(member, alive, tuple(s.slot for s in of_slots if s.owner == member))
+                for member, alive in self._members[name]
+            ),
+            dead_letters=self._letters.get(name, 0),
+            deleted_up_to=deleted,
+            paused_at=paused_at,
+            paused_by=paused_by,
+        )
+
+    def _lag(self, db: Database, name: str, reads: Reads, examine: int) -> Lag:
+        positions = {slot.slot: slot.position for slot in self._slots[name]}
+        backlog = count_backlog(
+            db,
+            Positions(positions, self._numbers.get(name, 1)),
+            reads.categories,
+            start=reads.start,
+            types=reads.types,
+            examine=examine,
+            # Without the condition: its SQL comes from roles that may have fewer privileges.
+            filters=CategoryFilters(correlation=reads.correlation),
+        )
+        return Lag(positions, *backlog, dead_letters=self._letters.get(name, 0))

@@ -14,7 +14,7 @@ from mdb_sqla.database.execution import WRITES, Database, connection_of, databas
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
 from mdb_sqla.tables import consumer_slots as slots
-from mdb_sqla.words.argument_checks import described, text
+from mdb_sqla.words.argument_checks import described, integer, text
 from mdb_sqla.words.stream_name import category_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Lag:
         positions: by slot, the global position up to which all messages are handled. A consumer
             without a group has only slot 0; one that has never run has none.
         messages: the number of messages still to be handled.
-        at_least: whether there may be more, because at most 100,000 messages were examined.
+        at_least: whether there may be more, because only a limited number was examined.
         seconds: the age of the oldest message still to be handled; 0 if there is none. If the
             filters exclude all messages that were examined, the age of the last of these, which is
             an upper bound. Times that Python can't represent, such as infinity, are ignored.
@@ -60,12 +60,13 @@ def lag(
     *categories: str,
     start: int = 1,
     types: Collection[str] | None = None,
+    examine: int = MAX_COUNTED,
     **filters: Unpack[CategoryFilters],
 ) -> Lag:
     """Return a consumer's positions and lag.
 
-    At most 100,000 messages beyond the position are examined, so a large store takes no longer than
-    a small one. The consumer need not be running. A group has one lag for all of its members.
+    A limited number of messages beyond the position is examined, so a large store takes no longer
+    than a small one. The consumer need not be running. A group has one lag for all of its members.
 
     Args:
         db: a session or connection in a transaction, which is left unchanged.
@@ -74,6 +75,7 @@ def lag(
         start: the global position that the consumer starts at if it has never run.
         types: the message types that the consumer handles; None for all. Other types are not
             counted.
+        examine: the maximum number of messages to examine.
         filters: the consumer's filters. With `consumer_group_member`, the lag of that member.
 
     Raises:
@@ -96,7 +98,7 @@ def lag(
             names,
             start=start,
             types=types,
-            examine=MAX_COUNTED,
+            examine=integer("examine", examine, 1),
             filters=filters,
         )
         found = Lag(
