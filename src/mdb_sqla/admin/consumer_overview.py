@@ -142,7 +142,8 @@ class _State:
         rows = execute(db, counted.group_by(letters.c.consumer), {}, WRITES)
         self._letters = {row.consumer: row.number for row in rows}
         marks = select(deleted_positions.c.category, deleted_positions.c.global_position)
-        self._deleted = {row[0]: row[1] for row in execute(db, marks, {}, WRITES)}
+        rows = execute(db, marks, {}, WRITES)
+        self._deleted = {row.category: row.global_position for row in rows}
 
     def overviews(self, db: Database, examine: int) -> list[ConsumerOverview]:
         """Return the overview of each consumer."""
