@@ -132,7 +132,9 @@ class _State:
         self._slots: defaultdict[str, list[Slot]] = defaultdict(list)
         self._numbers: dict[str, int] = {}
         for row in execute(db, every, {}, WRITES):
-            self._slots[row.consumer].append(Slot(row.slot, row.position, row.owner, row.updated_at))
+            self._slots[row.consumer].append(
+                Slot(row.slot, row.position, row.owner, row.updated_at)
+            )
             self._numbers[row.consumer] = row.slots
         every_member = select(members.c.consumer, members.c.member, is_alive().label("is_alive"))
         self._members: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)

@@ -60,7 +60,7 @@ def lag(
     *categories: str,
     start: int = 1,
     types: Collection[str] | None = None,
-    examine: int = MAX_COUNTED,
+    examine: int | None = None,
     **filters: Unpack[CategoryFilters],
 ) -> Lag:
     """Return a consumer's positions and lag.
@@ -75,7 +75,7 @@ def lag(
         start: the global position that the consumer starts at if it has never run.
         types: the message types that the consumer handles; None for all. Other types are not
             counted.
-        examine: the maximum number of messages to examine.
+        examine: the maximum number of messages to examine; by default 100,000.
         filters: the consumer's filters. With `consumer_group_member`, the lag of that member.
 
     Raises:
@@ -98,7 +98,7 @@ def lag(
             names,
             start=start,
             types=types,
-            examine=integer("examine", examine, 1),
+            examine=MAX_COUNTED if examine is None else integer("examine", examine, 1),
             filters=filters,
         )
         found = Lag(
