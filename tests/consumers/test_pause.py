@@ -34,6 +34,7 @@ from mdb_sqla.admin import (
     resume_consumer,
 )
 from mdb_sqla.consumers.dead_letter_queue import DeadLetter
+from mdb_sqla.consumers.run_control import MAX_AGE
 from mdb_sqla.migrations import store_history
 from mdb_sqla.migrations.store_transaction import store_transaction
 from mdb_sqla.testing.catch_up import catch_up, catch_up_async
@@ -64,6 +65,12 @@ def resume(application: Application, consumer: str = "billing") -> None:
         assert resume_consumer(connection, consumer)
 
 
+def pause_slowly(application: Application) -> None:
+    """Pause the consumer in a message that takes so long that the next statement returns it."""
+    pause(application)
+    threading.Event().wait(2 * MAX_AGE)
+
+
 class Pausing(Handled):
     """A handler that pauses its consumer, from another connection, in the middle of a message."""
 
@@ -76,7 +83,7 @@ class Pausing(Handled):
         super().__call__(message, unit)
         if message.data == self._at:
             self._at = None
-            pause(self._application)
+            pause_slowly(self._application)
 
 
 @pytest.fixture
@@ -162,7 +169,7 @@ def test_what_is_in_flight_is_finished(application: Application, lines: Lines) -
     @consumer.on("T")
     async def send(message: Any) -> None:
         if message.data == 1:
-            await asyncio.to_thread(pause, application)
+            await asyncio.to_thread(pause_slowly, application)
         calls.append(message.data)
 
     for number in (1, 2, 3, 4):
@@ -341,7 +348,7 @@ def test_a_failed_transaction_is_not_split_up(quiet: Application, lines: Lines) 
         if not together:
             handled.append(message.data)
             if message.data == 1:
-                pause(quiet)
+                pause_slowly(quiet)
 
     quiet.write("order-1", 1, 2, 3, type_="Fail")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from mdb_sqla.consumers.throughput import Rate
 from mdb_sqla.log_event import log_event
 
 __all__ = [
+    "MAX_AGE",
     "Control",
     "PausedInDatabase",
     "Stopped",
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger("mdb_sqla.consumer")
+
+MAX_AGE = 0.01
+"""For how many seconds it is assumed that a consumer is still not paused, unless it is notified."""
 
 _LONGEST_PAUSE = 60.0  # seconds; `resume` and `stop` wake the consumer
 
@@ -46,18 +51,33 @@ class Control:
         consumer: the consumer's name.
         stopping: whether to finish the current messages and return.
         paused: whether to handle no messages for now; only in this process.
-        paused_in_database: whether the consumer was paused in the database when it was last read.
-        outdated: whether that may have changed since, so that it must be read before the next
-            message.
+        outdated: whether the consumer may have been paused in the database since that was last
+            read, so that it must be read before the next message.
         rate: the rate of handled messages.
     """
 
     consumer: str
     stopping: bool = False
     paused: bool = False
-    paused_in_database: bool = False
     outdated: bool = False
     rate: Rate = field(default_factory=Rate)
+    _paused_in_database: bool = False
+    _read_at: float = -math.inf
+
+    @property
+    def paused_in_database(self) -> bool:
+        """Whether the consumer was paused in the database when it was last read."""
+        return self._paused_in_database
+
+    @paused_in_database.setter
+    def paused_in_database(self, paused: bool) -> None:
+        self._paused_in_database = paused
+        self._read_at = time.monotonic()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is read again when the next position is saved, which has a small cost."""
+        return time.monotonic() - self._read_at > MAX_AGE
 
     @property
     def is_paused(self) -> bool:

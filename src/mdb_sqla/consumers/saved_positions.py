@@ -87,8 +87,9 @@ _SAVE = (
     update(slots)
     .where(IS_CLAIMED, slots.c.position == bindparam("saved"), are_stored())
     .values(position=bindparam("reached"), updated_at=func.clock_timestamp())
-    .returning(slots.c.token, is_paused())
+    .returning(slots.c.token)
 )
+_SAVE_AND_READ = _SAVE.returning(is_paused())
 
 _LOCK = select(slots.c.slot, is_paused()).where(IS_CLAIMED).with_for_update(key_share=True)
 
@@ -169,7 +170,15 @@ def load(
     )
 
 
-def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session: Session) -> bool:
+def save(
+    claim: Claim,
+    saved: int,
+    reached: int,
+    read: Sequence[Anchor],
+    session: Session,
+    *,
+    with_pause: bool = False,
+) -> bool:
     """Advance the slot's position, in the session's transaction.
 
     Args:
@@ -178,9 +187,10 @@ def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session
         reached: the new position.
         read: the messages handled since then, and the last message read; all must be stored.
         session: the session.
+        with_pause: whether to read whether the consumer is paused.
 
     Returns:
-        Whether the consumer is paused.
+        Whether the consumer is paused; False if that is not read.
 
     Raises:
         SlotLost: another process has claimed the slot.
@@ -192,10 +202,11 @@ def save(claim: Claim, saved: int, reached: int, read: Sequence[Anchor], session
         "saved": saved,
         "reached": reached,
     }
-    row = session.execute(_SAVE, parameters, bind_arguments=_BIND).first()
+    statement = _SAVE_AND_READ if with_pause else _SAVE
+    row = session.execute(statement, parameters, bind_arguments=_BIND).first()
     if row is None:
         raise _reason(claim, session, saved)
-    return bool(row.is_paused)
+    return with_pause and bool(row.is_paused)
 
 
 def _reason(claim: Claim, session: Session, saved: int | None = None) -> Exception:

@@ -213,6 +213,9 @@ class SlotProgress:
         # These include the failed messages, whose rows stay unchanged.
         slot_failures.add_blocked(self.claim, blocked, session)
         reached = read[-1].global_position
-        self._control.paused_in_database = saved_positions.save(
-            self.claim, self.position.saved, reached, read, session
+        is_old = self._control.is_old
+        is_paused = saved_positions.save(
+            self.claim, self.position.saved, reached, read, session, with_pause=is_old
         )
+        if is_old:
+            self._control.paused_in_database = is_paused
