@@ -1,4 +1,4 @@
--- Whoever may change the state of consumers may record it. Not `role` and `performed_at`, which are left to their
+-- Roles that may change the state of consumers may record it. Not `role` and `performed_at`, which are left to their
 -- defaults. Only the owner of the store changes or deletes what is recorded.
 DO $do$
 BEGIN
