@@ -57,6 +57,15 @@ def test_writing(member_of: MemberOf, role: str, number: int) -> None:
         assert MessageStore(session).version(stream) == number - 1
 
 
+@pytest.mark.parametrize("role", WRITERS)
+def test_writing_again_in_another_trace(member_of: MemberOf, role: str, spans: object) -> None:
+    message = Message("Opened")
+    for _ in range(2):
+        with Session(member_of(role)) as session:
+            assert MessageStore(session).write(f"traced:{role}-1", message) == 0
+            session.commit()
+
+
 @pytest.mark.parametrize("role", ["message_store_writer", "message_store"])
 def test_copy_takes_the_right_to_choose_positions(member_of: MemberOf, role: str) -> None:
     sent: list[str] = []

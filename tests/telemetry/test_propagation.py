@@ -90,6 +90,13 @@ def test_a_context_that_the_application_has_set_stays_and_is_linked(
     assert f"{link.context.trace_id:032x}" in OLD
 
 
+def test_baggage_alone_is_no_context(connection: Connection, spans: Spans) -> None:
+    found = written(connection, Message("A", metadata={"properties": {"baggage": "a=1"}}))
+
+    assert properties(found)["baggage"] == "a=1"
+    assert "traceparent" in properties(found)
+
+
 @pytest.mark.parametrize("value", [["x"], "x", 7, True, [{"traceparent": OLD}]])
 def test_properties_that_are_no_object(connection: Connection, spans: Spans, value: Any) -> None:
     assert properties(written(connection, Message("A", metadata={"properties": value}))) == value

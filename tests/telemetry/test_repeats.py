@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from opentelemetry.trace import Tracer
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 from mdb_sqla import (
@@ -27,7 +27,7 @@ METADATA: list[Any] = [
     {},
     {"note": 1.5},
     {"properties": {}},
-    {"properties": {"tenant": "x", "baggage": 7}, "note": "y"},
+    {"properties": {"tenant": "x", "baggage": "a=1"}, "note": "y"},
 ]
 
 
@@ -55,15 +55,8 @@ def test_it_is_recognized(flavour: Any, spans: Spans, message: Message) -> None:
 
     assert [write_it(), write_it(), write_it()] == [0, 0, 0]
     assert len(spans.trace_ids()) == 3
-    assert len(stored(flavour.sync_engine if not flavour.asynchronous else sync(flavour))) == 1
-
-
-def sync(flavour: Any) -> Engine:
-    from sqlalchemy import NullPool, create_engine
-
-    return create_engine(
-        flavour.engine.url.set(drivername="postgresql+psycopg"), poolclass=NullPool
-    )
+    url = flavour.engine.url.set(drivername="postgresql+psycopg")
+    assert len(stored(create_engine(url, poolclass=NullPool))) == 1
 
 
 def test_it_is_recognized_if_it_was_written_without_a_trace(
@@ -73,6 +66,13 @@ def test_it_is_recognized_if_it_was_written_without_a_trace(
     request.getfixturevalue("spans")
     assert write(engine, ("order-1", message)) == first
     assert stored(engine)[0].metadata == (message.metadata or {})
+
+
+def test_with_psycopg2(engine: Engine, spans: Spans) -> None:
+    message = Message("A", metadata={"note": 1.5})
+    other = create_engine(engine.url.set(drivername="postgresql+psycopg2"))
+    assert write(other, ("order-1", message)) == write(other, ("order-1", message))
+    other.dispose()
 
 
 def test_among_new_ones(engine: Engine, spans: Spans) -> None:

@@ -11,7 +11,7 @@ from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import Database, dialect_of
 from mdb_sqla.errors import InvalidArgument, InvalidMessage
 from mdb_sqla.store.message_limits import check_length
-from mdb_sqla.telemetry import fields, has_own_context, instrumentation
+from mdb_sqla.telemetry import fields, instrumentation, own_properties
 from mdb_sqla.words.argument_checks import described, name_of
 from mdb_sqla.words.message import Message, StoredMessage
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
@@ -148,18 +148,11 @@ def _properties_of(
     entry: _Entry, names: frozenset[str], serialize: Callable[[Any], str]
 ) -> str | None:
     message, _, text = entry
-    metadata = message.metadata or {}
-    properties = metadata.get("properties")
-    if properties is None or properties == {}:
-        others: dict[str, Any] = {}
-    elif not isinstance(properties, Mapping) or has_own_context(metadata, names):
+    properties = own_properties(message.metadata or {}, names)
+    if properties is None or not (text or "{").lstrip().startswith("{"):
+        # The application's serializer may make something else of a mapping.
         return None
-    else:
-        others = {name: value for name, value in properties.items() if name not in names}
-    if text is not None and not text.lstrip().startswith("{"):
-        # A serializer of the application's own makes something else of a mapping.
-        return None
-    return serialize(others) if others else "{}"
+    return serialize(properties) if properties else "{}"
 
 
 def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:

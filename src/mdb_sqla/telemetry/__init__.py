@@ -17,8 +17,8 @@ from mdb_sqla.telemetry.trace_context import (
     context_of,
     extracted,
     fields,
-    has_own_context,
     injected,
+    own_properties,
 )
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "context_of",
     "extracted",
     "fields",
-    "has_own_context",
     "injected",
     "instrumentation",
+    "own_properties",
 ]

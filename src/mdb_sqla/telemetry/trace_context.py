@@ -15,11 +15,12 @@ __all__ = [
     "context_of",
     "extracted",
     "fields",
-    "has_own_context",
     "injected",
+    "own_properties",
 ]
 
-W3C_FIELDS = ("traceparent", "tracestate", "baggage")
+_BAGGAGE = "baggage"
+W3C_FIELDS = ("traceparent", "tracestate", _BAGGAGE)
 
 TextContext = dict[str, str]
 """A trace context as text: `traceparent`, and possibly `tracestate` and `baggage`."""
@@ -44,19 +45,27 @@ def context_of(metadata: object) -> TextContext:
     return {name: carrier[name] for name in W3C_FIELDS if name in carrier}
 
 
-def has_own_context(metadata: Mapping[str, Any], names: Collection[str]) -> bool:
-    """Return whether the application has given a message a trace context.
+def own_properties(metadata: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any] | None:
+    """Return the properties of a message to which a trace context is to be added.
 
-    The properties of a message that follows another one are those of the preceding message.
+    None if they must stay as they are: they are no object, or the application has given the message
+    a trace context itself. Those of a message that follows another one are copies, and are returned
+    without the other one's trace context.
 
     Args:
         metadata: the message's metadata.
-        names: the names of the properties that a trace context has.
+        names: the names of the properties that a trace context can have.
     """
-    if "causationMessageGlobalPosition" in metadata:
-        return False
     properties = metadata.get("properties")
-    return isinstance(properties, Mapping) and any(name in properties for name in names)
+    if properties is None:
+        return {}
+    if not isinstance(properties, Mapping):
+        return None
+    if "causationMessageGlobalPosition" in metadata:
+        return {name: value for name, value in properties.items() if name not in names}
+    # Baggage alone refers to no span.
+    has_span = any(isinstance(properties.get(name), str) for name in names if name != _BAGGAGE)
+    return None if has_span else properties
 
 
 # These import OpenTelemetry, and so are called only if the application has set up an SDK.
