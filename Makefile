@@ -22,7 +22,7 @@ PROCESS_TESTS := tests/archive tests/embedded tests/managed tests/standby tests/
   tests/migrations/installation/test_encodings.py tests/migrations/one_head/test_change_of_way.py \
   tests/migrations/one_head/test_templates.py tests/migrations/two_heads/test_autogenerate.py \
   tests/migrations/two_heads/test_offline.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
-  tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py
+  tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py tests/web
 # Tests that need the machine for themselves: brokers, kills, load.
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
   tests/retention/test_outbox_soak.py tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py \
@@ -96,6 +96,7 @@ serve-docs: docs
 pictures: $(PICTURES_INSTALLED)
 	$(BIN)/python -m docs.pictures.draw
 	$(BIN)/python -m benchmarks.redraw
+	MDB_PICTURES=docs/pictures $(BIN)/python -m pytest tests/web/test_pictures.py
 
 bench: $(BENCH_INSTALLED)
 	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(if $(SMALL),--small)
@@ -136,7 +137,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; pass one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,http,logs,metrics]' --group dev
+	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,web]' --group dev
 	touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
@@ -158,7 +159,7 @@ $(VENV)-sqlalchemy-2.0/installed: ALSO := 'sqlalchemy<2.1'
 $(VENV)-%/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --upgrade pip
-	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,http,logs,metrics]' --group dev $(ALSO)
+	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,web]' --group dev $(ALSO)
 	touch $@
 
 clean:

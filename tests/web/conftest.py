@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from sqlalchemy import URL, Engine, NullPool, create_engine
 from starlette.types import ASGIApp
 
@@ -77,7 +77,8 @@ def client() -> Iterator[httpx2.Client]:
         yield client
 
 
-@pytest.fixture(scope="package")
+# Not of the session: while it is open, no other test could run an event loop in this thread.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; without it the test fails in CI and is skipped elsewhere."""
     program = shutil.which("chromium")
@@ -86,6 +87,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with sync_playwright() as playwright, _launched(playwright, program) as browser:
+        expect.set_options(timeout=15_000)
         yield browser
 
 

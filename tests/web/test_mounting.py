@@ -90,6 +90,22 @@ def test_behind_a_proxy(client: httpx2.Client, served: Serve, flights: URL, stri
     assert response.headers["location"] == "/store/messages?category=aircraft"
 
 
+@pytest.mark.parametrize("strips", [False, True])
+def test_mounted_behind_a_proxy(
+    client: httpx2.Client, served: Serve, flights: URL, strips: bool
+) -> None:
+    app = FastAPI()
+    app.mount("/messages", create_app(create_engine(flights, poolclass=NullPool)))
+    url = served(behind("/store", app)) + ("" if strips else "/store")
+    for path, heading in {"/messages/consumers": "Consumers", "/messages/": "Overview"}.items():
+        response = client.get(f"{url}{path}")
+        assert f"<h1>{heading}</h1>" in response.text
+        links = LINK.findall(response.text)
+        assert all(each.startswith("/store/messages/") for each in links)
+    assert "All messages" in client.get(f"{url}/messages/messages").text
+    assert client.get(f"{url}/messages/static/page.js").status_code == 200
+
+
 @pytest.fixture(params=["psycopg", "asyncpg"])
 def async_site(request: pytest.FixtureRequest, served: Serve, flights_copy: URL) -> Iterator[str]:
     url = flights_copy.set(drivername=f"postgresql+{request.param}")

@@ -68,7 +68,7 @@ def test_down_at_the_start(
         assert visitor.page.inner_text("h1") == "Unavailable"
     finally:
         server.start()
-    expect(visitor.page.locator("h1")).to_have_text("All messages")
+    expect(visitor.page.locator("h1")).to_have_text("All messages", timeout=20_000)
     assert [row[2] for row in visitor.rows()] == ["Placed"]
     visitor.allow("503")
 
@@ -103,8 +103,7 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
 
     def get(address: str) -> tuple[int, float, str]:
         began = time.monotonic()
-        with httpx2.Client(timeout=30) as own:
-            response = own.get(address)
+        response = client.get(address)
         return response.status_code, time.monotonic() - began, response.text
 
     for pid in stopped:
@@ -116,7 +115,7 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
             # The monitor and four requests of each.
             web = [each for each in threading.enumerate() if each.name == "mdb_sqla web"]
             assert len(web) <= 8
-        assert all(seconds < BOUND for _, seconds, _ in answers), answers
+        assert max(seconds for _, seconds, _ in answers) < BOUND
         assert {status for status, _, _ in answers} <= {200, 503}
         assert [status for status, _, _ in answers].count(503) > len(answers) / 2
         assert all(
@@ -125,9 +124,9 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
             if status == 503
         )
         # From what was queried before.
-        status, seconds, page = get(f"{url}/consumers")
+        wait_until(lambda: "What follows is " in get(f"{url}/consumers")[2])
+        status, seconds, _ = get(f"{url}/consumers")
         assert (status, seconds < 2) == (200, True)
-        assert "What follows is " in page
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
@@ -204,7 +203,11 @@ def test_no_store(client: httpx2.Client, served: Serve, empty_database: URL) -> 
 
 def test_an_older_store(client: httpx2.Client, served: Serve, empty_database: URL) -> None:
     engine = create_engine(empty_database, poolclass=NullPool)
-    migrations.upgrade(engine, "0002")
+    migrations.upgrade(engine)
+    # As before revision 0003.
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE message_store.operations"))
+        connection.execute(text("ALTER TABLE message_store.consumers DROP paused_at CASCADE"))
     response = client.get(served(engine))
     assert response.status_code == 503
     assert "not up to date" in response.text or "upgrade" in response.text

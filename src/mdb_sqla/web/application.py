@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from mdb_sqla.web import actions, consumer_views, message_views, store_views
 from mdb_sqla.web.authorization import Authorize
 from mdb_sqla.web.bounded_database import BoundedDatabase
+from mdb_sqla.web.complete_path import CompletePath
 from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.security_headers import SecurityHeaders
 from mdb_sqla.web.site import Site, site_of
@@ -93,7 +94,7 @@ def create_app(
     )
     app.state.site = Site(database, authorize, title or engine.url.database or "message store")
     # Around the handler of unexpected errors, too.
-    return SecurityHeaders(app)
+    return SecurityHeaders(CompletePath(app))
 
 
 def _hosts(names: Collection[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -54,7 +55,7 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            duration=duration, bytes=_bytes, count=_count, ago=_ago, utc=_utc, json=json_view
+            duration=_duration, bytes=_bytes, count=_count, ago=_ago, utc=_utc, json=json_view
         )
         self._templates.globals.update(health=health, version=version("mdb_sqla"))
 
@@ -120,6 +121,10 @@ def _here(request: Request) -> str:
     root = request.scope.get("root_path", "").rstrip("/")
     path = request.scope["path"].removeprefix(root) if root else request.scope["path"]
     return f"{root}{path}?{urlencode(query)}" if query else f"{root}{path}"
+
+
+def _duration(seconds: float) -> str:
+    return duration(seconds) if math.isfinite(seconds) else "unknown"
 
 
 def _bytes(size: float) -> str:

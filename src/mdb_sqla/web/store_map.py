@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, select
 
 from mdb_sqla import functions
 from mdb_sqla.admin.consumer_overview import ConsumerOverview
+from mdb_sqla.column_types import fits_datetime
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import messages
 from mdb_sqla.web.consumer_diagnosis import Health, health
@@ -98,13 +99,15 @@ def recent_flow(db: Connection) -> Flow:
         select(
             functions.category(messages.c.stream_name).label("category"),
             functions.category(cause).label("cause"),
-            messages.c.time,
+            messages.c.time.label("time"),
         )
         .order_by(messages.c.global_position.desc())
         .limit(RECENT)
         .subquery()
     )
-    span = func.extract("epoch", func.max(last.c.time) - func.min(last.c.time))
+    finite = fits_datetime(last.c.time)
+    newest, oldest = (of(last.c.time).filter(finite) for of in (func.max, func.min))
+    span = func.coalesce(func.extract("epoch", newest - oldest), 0)
     counted = select(
         last.c.category, last.c.cause, func.count().label("number"), span.label("span")
     )
