@@ -56,11 +56,11 @@ def test_questions_are_answered(open_page: Open, site: str, engine: Engine, sche
     # Which consumer is behind, and why?
     page.wait_for_timeout(1_500)  # until the charts have two points
     visitor.visit(site)
-    assert [row[0] for row in visitor.rows(1) if row[1] == 'behind'] == ['charges', 'punctuality']
+    assert [row[0] for row in visitor.rows(1) if row[1] == "behind"] == ["charges", "punctuality"]
     take(visitor, "overview", scheme, 860)
     page.click("a:text-is('punctuality')")
     assert page.inner_text("h1") == "Consumer punctuality"
-    assert 'by pid ' in visitor.text
+    assert "by pid " in visitor.text
     assert 'application "import of 2014"' in visitor.text
     assert "It continues when this transaction ends." in visitor.text
 

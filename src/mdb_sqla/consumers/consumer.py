@@ -2,19 +2,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.consumer_lag import Lag, lag
 from mdb_sqla.consumers.consumer_run import ActiveRun
 from mdb_sqla.consumers.group import Group
-from mdb_sqla.consumers.handlers import Handler, Handlers
+from mdb_sqla.consumers.handler_registration import HandlerRegistration
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.consumers.settings import IsolationLevel, OnFailure, Settings
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.words.argument_checks import flag
 from mdb_sqla.words.stream_name import StreamName
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer"]
 
-_H = TypeVar("_H", bound=Handler)
 
-
-class Consumer:
+class Consumer(HandlerRegistration):
     """Handles messages in order, and saves its position in the transaction that handles them.
 
     A handler receives the message and a unit of work. Its effects (rows, messages, any statement of
@@ -70,6 +69,8 @@ class Consumer:
         poll_interval: the shortest and longest pause between idle polls, in seconds, with back-off.
         group: the consumer group, which shares the work among the processes that run this consumer.
             Without a group, the process that started last takes over all work.
+        types: the message types. With them, handlers can be registered for classes, and their unit
+            of work accepts instances of these classes as messages.
         filters: as for `MessageStore.read_category`.
 
     Raises:
@@ -91,6 +92,7 @@ class Consumer:
         on_failure: OnFailure = "stop",
         poll_interval: tuple[float, float] = (0.02, 1.0),
         group: Group | None = None,
+        types: MessageTypes | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
         self._settings = Settings.checked(
@@ -109,7 +111,7 @@ class Consumer:
             filters=filters,
         )
         self.name = self._settings.name
-        self.handlers = Handlers(strict=flag("strict", strict))
+        super().__init__(types, strict=flag("strict", strict))
         self._running: ActiveRun | None = None
 
     @property
@@ -152,20 +154,6 @@ class Consumer:
             types=self.handlers.only,
             **settings.filters,
         )
-
-    def on(self, *types: str, erased: bool = False) -> Callable[[_H], _H]:
-        """Register the decorated handler for these message types; without types, for all others.
-
-        Args:
-            types: the message types.
-            erased: whether to call the handler with messages whose contents were erased, too. They
-                have no data and `is_erased`; by default, they are skipped.
-
-        Raises:
-            InvalidArgument: a type is not a string, or already has a handler; `erased` is not a
-                boolean.
-        """
-        return self.handlers.on(*types, erased=erased)
 
     def run(self, factory: sessionmaker[Session]) -> None:
         """Handle messages until `stop` is called from another thread or from a signal handler.
@@ -228,7 +216,7 @@ class Consumer:
         if self._settings.max_in_flight is not None:
             raise InvalidArgument("max_in_flight requires `await consumer.run_async(...)`")
         self.handlers.check_sync()
-        runner = Runner(factory)
+        runner = Runner(factory, types=self._types)
         with self._registered(runner, endless, is_stopping) as run:
             runner.run(run.operations())
 
@@ -241,7 +229,7 @@ class Consumer:
     ) -> None:
         if self._settings.max_in_flight is not None:
             self.handlers.check_async()
-        runner = AsyncRunner(factory)
+        runner = AsyncRunner(factory, types=self._types)
         async with self._open_resources(factory):
             with self._registered(runner, endless, is_stopping) as run:
                 await runner.run(run.operations())

@@ -31,7 +31,9 @@ async def call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOf
     """Call a sync or async handler in a task. See `call`."""
     if not is_async(handler):
         # The handler gets the sync session of the same transaction.
-        await unit.session.run_sync(lambda session: call(handler, message, UnitOfWork.of(session)))
+        await unit.session.run_sync(
+            lambda session: call(handler, message, UnitOfWork.of(session, types=unit._types))
+        )
         return
     with handler_errors():
         # See `call`.

@@ -25,6 +25,7 @@ from mdb_sqla.database.application_connections import register_application_conne
 from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from mdb_sqla.telemetry import instrumentation
 from mdb_sqla.wake_up.channel import STORE_OPTIONS
@@ -45,10 +46,13 @@ _LEAVE_TIMEOUT = 5.0  # seconds that a cancelled task has to leave its group
 class Runner:
     """Performs operations in the current thread."""
 
-    def __init__(self, factory: sessionmaker[Session]) -> None:
+    def __init__(
+        self, factory: sessionmaker[Session], *, types: MessageTypes | None = None
+    ) -> None:
         if not isinstance(factory, sessionmaker):
             raise InvalidArgument(f"factory must be a sessionmaker, got {described(factory)}")
         self._factory = factory
+        self._types = types
         with session_from(factory, Session, "A sync consumer") as session:
             self.engine = _engine_of(session)
         # Held until the consumer is woken. A bare lock: a signal handler can release it at any
@@ -94,7 +98,7 @@ class Runner:
         if isinstance(operation, Transact):
             return self._transact(operation.work)
         if isinstance(operation, Handle):
-            with UnitOfWork(self._factory) as unit:
+            with UnitOfWork(self._factory, types=self._types) as unit:
                 with interruptions():
                     transaction = HandlerTransaction(unit.session, operation.isolation_level)
                 found, last = instrumentation(), operation.calls[-1][1]
@@ -126,7 +130,9 @@ class Runner:
 class AsyncRunner:
     """Performs operations in an asyncio task."""
 
-    def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(
+        self, factory: async_sessionmaker[AsyncSession], *, types: MessageTypes | None = None
+    ) -> None:
         from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
         if not isinstance(factory, async_sessionmaker):
@@ -134,6 +140,7 @@ class AsyncRunner:
                 f"factory must be an async_sessionmaker, got {described(factory)}"
             )
         self._factory = factory
+        self._types = types
         session = session_from(factory, AsyncSession, "An async consumer")
         self.engine = _engine_of(session.sync_session)
         self._woken = asyncio.Event()
@@ -174,7 +181,7 @@ class AsyncRunner:
         if isinstance(operation, Transact):
             return await self._transact(operation.work)
         if isinstance(operation, Handle):
-            async with AsyncUnitOfWork(self._factory) as unit:
+            async with AsyncUnitOfWork(self._factory, types=self._types) as unit:
                 with interruptions():
                     transaction = await unit.session.run_sync(
                         HandlerTransaction, operation.isolation_level

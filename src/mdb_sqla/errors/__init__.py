@@ -1,12 +1,14 @@
 """The errors raised by this package. Other driver errors are not wrapped."""
 
 from mdb_sqla.errors.arguments import (
+    DecodingFailed,
     InvalidLine,
     InvalidMessage,
     InvalidSchemaName,
     InvalidStreamName,
     NoReplyStream,
     UndecodableMessage,
+    UnknownMessageType,
 )
 from mdb_sqla.errors.base import InvalidArgument, MessageStoreError
 from mdb_sqla.errors.consumers import (
@@ -57,6 +59,7 @@ __all__ = [
     "ConsumerAhead",
     "ConsumerPaused",
     "DataExists",
+    "DecodingFailed",
     "DecryptionFailed",
     "DuplicateMessageId",
     "HandlerFailed",
@@ -95,6 +98,7 @@ __all__ = [
     "TransactionConflict",
     "Unavailable",
     "UndecodableMessage",
+    "UnknownMessageType",
     "UnrecognizedStore",
     "WrongExpectedVersion",
 ]

@@ -6,15 +6,17 @@ from typing import Any
 from uuid import UUID
 
 from mdb_sqla.errors.base import InvalidArgument, MessageStoreError
-from mdb_sqla.errors.display import shown
+from mdb_sqla.errors.display import name_of, shown
 
 __all__ = [
+    "DecodingFailed",
     "InvalidLine",
     "InvalidMessage",
     "InvalidSchemaName",
     "InvalidStreamName",
     "NoReplyStream",
     "UndecodableMessage",
+    "UnknownMessageType",
 ]
 
 
@@ -103,6 +105,41 @@ class UndecodableMessage(MessageStoreError, ValueError):
         self.position: int = message.position
         self.global_position: int = message.global_position
         self.before: list[Any] = []
+
+
+class UnknownMessageType(MessageStoreError, LookupError):
+    """A stored message whose type is none of the application's message types.
+
+    Attributes:
+        message: the message.
+    """
+
+    def __init__(self, message: Any, names: list[str]) -> None:
+        super().__init__(
+            f"Message {message.global_position}, position {message.position} of stream "
+            f"{message.stream_name}, has the unknown type {shown(message.type)}; the message types "
+            f"are {', '.join(names)}"
+        )
+        self.message = message
+
+
+class DecodingFailed(MessageStoreError, ValueError):
+    """A stored message that is not a valid instance of its class; `__cause__` is the reason.
+
+    A consumer treats the error like a failed handler.
+
+    Attributes:
+        message: the message.
+    """
+
+    def __init__(self, message: Any, class_: type, error: Exception) -> None:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        super().__init__(
+            f"Message {message.global_position} of type {message.type!r}, position "
+            f"{message.position} of stream {message.stream_name}, is not a valid "
+            f"{name_of(class_)}: {reason}"
+        )
+        self.message = message
 
 
 class NoReplyStream(InvalidArgument):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla.database.sessions import is_joined, session_from, sync_session_of
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.write_on_commit import expect_on_commit, has_pending, write_on_commit
 from mdb_sqla.store.async_message_store import AsyncMessageStore
@@ -34,6 +35,7 @@ class SessionBlock(Generic[_S, _Store]):
     _owns_session: bool
     _store: type[_Store]
     _session: _S | None = None
+    _types: MessageTypes | None = None
 
     @property
     def session(self) -> _S:
@@ -52,18 +54,22 @@ class SessionBlock(Generic[_S, _Store]):
     @property
     def store(self) -> _Store:
         """A message store over the session."""
-        return self._store(self.session)  # type: ignore[arg-type]  # each has its own kind
+        return self._store(self.session, types=self._types)  # type: ignore[arg-type]  # each has its own kind
 
     def write(
         self,
         stream_name: str,
-        messages: Message | Iterable[Message],
+        messages: Message | Iterable[Message] | Any,
         *,
         expected_version: int | None = None,
     ) -> PendingWrite:
         """Add messages for `commit` to write. See `write_on_commit`."""
         return write_on_commit(
-            self.session, stream_name, messages, expected_version=expected_version
+            self.session,
+            stream_name,
+            messages,
+            expected_version=expected_version,
+            types=self._types,
         )
 
     def expect(self, stream_name: str, version: int) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from mdb_sqla.database.sessions import sync_session_of
 from mdb_sqla.database.sqlstates import conflicts_translated, raise_conflict
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.session_scope import SessionBlock
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
@@ -34,6 +35,7 @@ class UnitOfWork(SessionBlock[Session, MessageStore]):
         source: a `sessionmaker`, whose session is closed at the end of the block, or a `Session` or
             `scoped_session`, which stays open. If the session has already begun a transaction, the
             unit of work continues it.
+        types: the message types. With them, `write` accepts instances of their classes as messages.
 
     Raises:
         InvalidArgument: the source is none of these; the unit of work is already entered; the
@@ -43,22 +45,28 @@ class UnitOfWork(SessionBlock[Session, MessageStore]):
 
     _store = MessageStore
 
-    def __init__(self, source: sessionmaker[Session] | scoped_session[Session] | Session) -> None:
+    def __init__(
+        self,
+        source: sessionmaker[Session] | scoped_session[Session] | Session,
+        *,
+        types: MessageTypes | None = None,
+    ) -> None:
         if not isinstance(source, sessionmaker | scoped_session | Session):
             raise InvalidArgument(
                 "source must be a sessionmaker, a scoped_session or a Session, got "
                 f"{described(source)}"
             )
         self._source = source
+        self._types = types
         self._owns_session = isinstance(source, sessionmaker)
 
     @classmethod
-    def of(cls, session: Session) -> Self:
+    def of(cls, session: Session, *, types: MessageTypes | None = None) -> Self:
         """Return a unit of work in the transaction of a session, which the session's owner commits.
 
         It is used without a `with` block, for as long as the session.
         """
-        unit = cls(session)
+        unit = cls(session, types=types)
         unit._session = sync_session_of(session)
         return unit
 
@@ -105,6 +113,7 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
     Args:
         source: an `async_sessionmaker`, whose session is closed at the end of the block, or an
             `AsyncSession` or `async_scoped_session`, which stays open.
+        types: as for `UnitOfWork`.
     """
 
     _store = AsyncMessageStore
@@ -114,6 +123,8 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
         source: async_sessionmaker[AsyncSession]
         | async_scoped_session[AsyncSession]
         | AsyncSession,
+        *,
+        types: MessageTypes | None = None,
     ) -> None:
         from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
 
@@ -123,6 +134,7 @@ class AsyncUnitOfWork(SessionBlock["AsyncSession", AsyncMessageStore]):
                 f"got {described(source)}"
             )
         self._source = source
+        self._types = types
         self._owns_session = isinstance(source, async_sessionmaker)
 
     async def __aenter__(self) -> Self:

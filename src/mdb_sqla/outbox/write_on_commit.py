@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla.database.execution import dialect_of
 from mdb_sqla.database.sessions import sync_session_of
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.session_outbox import Outbox
 from mdb_sqla.store.write_arguments import Write
@@ -28,9 +29,10 @@ __all__ = ["expect_on_commit", "has_pending", "write_on_commit"]
 def write_on_commit(
     session: AnySession,
     stream_name: str,
-    messages: Message | Iterable[Message],
+    messages: Message | Iterable[Message] | Any,
     *,
     expected_version: int | None = None,
+    types: MessageTypes | None = None,
 ) -> PendingWrite:
     """Add messages to the session's outbox, which it writes as its last statements before COMMIT.
 
@@ -48,6 +50,7 @@ def write_on_commit(
         messages: one or more messages, in this order.
         expected_version: for optimistic concurrency, the required position of the stream's last
             message at commit; `NO_STREAM` if the stream must not exist; None for any version.
+        types: the message types. With them, instances of their classes are accepted as messages.
 
     Returns:
         The pending write, whose positions are available after the commit.
@@ -58,7 +61,9 @@ def write_on_commit(
         InvalidMessage: data or metadata is not JSON.
     """
     sync_session = sync_session_of(session)
-    return _add(sync_session, Write.checked(sync_session, stream_name, messages, expected_version))
+    return _add(
+        sync_session, Write.checked(sync_session, stream_name, messages, expected_version, types)
+    )
 
 
 def expect_on_commit(session: AnySession, stream_name: str, version: int) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store import read_statements, writes
 from mdb_sqla.store.bulk_load import Load
 from mdb_sqla.store.pages import Pages, category_pages, message_pages, stream_pages
@@ -24,13 +25,17 @@ class AsyncMessageStore:
 
     Args:
         db: an `AsyncSession`, an `async_scoped_session` or an `AsyncConnection`.
+        types: as for `MessageStore`.
 
     Raises:
         InvalidArgument: `db` is none of these.
     """
 
     def __init__(
-        self, db: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
+        self,
+        db: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection,
+        *,
+        types: MessageTypes | None = None,
     ) -> None:
         from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
@@ -39,6 +44,7 @@ class AsyncMessageStore:
                 f"db must be an AsyncSession or an AsyncConnection, got {described(db)}"
             )
         self._given = db
+        self._types = types
 
     @property
     def _db(self) -> AsyncSession | AsyncConnection:
@@ -51,37 +57,37 @@ class AsyncMessageStore:
     async def write(
         self,
         stream_name: str,
-        messages: Message | Iterable[Message],
+        messages: Message | Iterable[Message] | Any,
         *,
         expected_version: int | None = None,
         idempotent: bool = True,
     ) -> int:
         """Write one or more messages to a stream, all or none. See `MessageStore.write`."""
         return await self._db.run_sync(
-            writes.write, stream_name, messages, expected_version, idempotent
+            writes.write, stream_name, messages, expected_version, idempotent, self._types
         )
 
     async def write_messages(
         self,
-        messages: Iterable[tuple[str, Message]],
+        messages: Iterable[tuple[str, Message | Any]],
         *,
         expected_versions: Mapping[str, int] | None = None,
         idempotent: bool = True,
     ) -> list[MessagePosition]:
         """Write messages to any streams, all or none. See `MessageStore.write_messages`."""
         return await self._db.run_sync(
-            writes.write_messages, messages, expected_versions, idempotent
+            writes.write_messages, messages, expected_versions, idempotent, self._types
         )
 
     async def load(
         self,
-        messages: Iterable[tuple[str, Message]] | AsyncIterable[tuple[str, Message]],
+        messages: Iterable[tuple[str, Message | Any]] | AsyncIterable[tuple[str, Message | Any]],
         *,
         idempotent: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> int:
         """Write any number of messages, all or none. See `MessageStore.load`."""
-        load, db = Load(idempotent, progress), self._db
+        load, db = Load(idempotent, progress, self._types), self._db
         await db.run_sync(load.begin)
         async with db.begin_nested():
             if isinstance(messages, AsyncIterable):

@@ -6,11 +6,11 @@ from typing import Any
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import Database, connection_of, dialect_of, is_autocommit
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, length_of
 from mdb_sqla.store.write_arguments import Write
 from mdb_sqla.store.writes import write_all
 from mdb_sqla.words.argument_checks import flag
-from mdb_sqla.words.message import Message
 
 __all__ = ["Load"]
 
@@ -20,9 +20,15 @@ _CHUNK = 10_000  # messages
 class Load:
     """Writes messages in chunks, keeping one chunk in memory."""
 
-    def __init__(self, idempotent: bool, progress: Callable[[int], object] | None) -> None:
+    def __init__(
+        self,
+        idempotent: bool,
+        progress: Callable[[int], object] | None,
+        types: MessageTypes | None,
+    ) -> None:
         self._idempotent = flag("idempotent", idempotent)
         self._progress = progress
+        self._types = types
         self._chunk: list[Write] = []
         self._length = 0
         self._number = 0
@@ -38,14 +44,14 @@ class Load:
             raise InvalidArgument("load requires a transaction; the connection is AUTOCOMMIT")
         self._serialize = json_serializer(dialect_of(db))
 
-    def add(self, pair: tuple[str, Message]) -> bool:
+    def add(self, pair: tuple[str, Any]) -> bool:
         """Add a message to the chunk, and return whether the chunk is full.
 
         Raises:
             InvalidArgument: the argument is not a pair of a stream name and a message.
             InvalidMessage: data or metadata is not JSON.
         """
-        write = Write.of_pair(pair, self._serialize)
+        write = Write.of_pair(pair, self._serialize, self._types)
         self._chunk.append(write)
         self._length += sum(length_of([(write.stream_name, *entry)]) for entry in write.entries)
         return len(self._chunk) == _CHUNK or self._length > MAX_CALL_LENGTH

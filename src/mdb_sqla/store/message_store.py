@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, scoped_session
+
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store import writes
 from mdb_sqla.store.bulk_load import Load
 from mdb_sqla.store.read_methods import MessageReader
@@ -20,15 +25,26 @@ class MessageStore(MessageReader):
 
     Args:
         db: a `Session`, a `scoped_session` or a `Connection`.
+        types: the message types. With them, the methods that write accept instances of these
+            classes as messages.
 
     Raises:
         InvalidArgument: `db` is none of these.
     """
 
+    def __init__(
+        self,
+        db: Session | scoped_session[Session] | Connection,
+        *,
+        types: MessageTypes | None = None,
+    ) -> None:
+        super().__init__(db)
+        self._types = types
+
     def write(
         self,
         stream_name: str,
-        messages: Message | Iterable[Message],
+        messages: Message | Iterable[Message] | Any,
         *,
         expected_version: int | None = None,
         idempotent: bool = True,
@@ -54,11 +70,13 @@ class MessageStore(MessageReader):
             InvalidMessage: data or metadata is not JSON.
             TransactionConflict: retry the whole transaction.
         """
-        return writes.write(self._db, stream_name, messages, expected_version, idempotent)
+        return writes.write(
+            self._db, stream_name, messages, expected_version, idempotent, self._types
+        )
 
     def write_messages(
         self,
-        messages: Iterable[tuple[str, Message]],
+        messages: Iterable[tuple[str, Message | Any]],
         *,
         expected_versions: Mapping[str, int] | None = None,
         idempotent: bool = True,
@@ -91,11 +109,11 @@ class MessageStore(MessageReader):
                 on an AUTOCOMMIT connection.
             TransactionConflict: retry the whole transaction.
         """
-        return writes.write_messages(self._db, messages, expected_versions, idempotent)
+        return writes.write_messages(self._db, messages, expected_versions, idempotent, self._types)
 
     def load(
         self,
-        messages: Iterable[tuple[str, Message]],
+        messages: Iterable[tuple[str, Message | Any]],
         *,
         idempotent: bool = True,
         progress: Callable[[int], object] | None = None,
@@ -119,7 +137,7 @@ class MessageStore(MessageReader):
             InvalidMessage: data or metadata is not JSON.
             TransactionConflict: retry the whole transaction.
         """
-        load, db = Load(idempotent, progress), self._db
+        load, db = Load(idempotent, progress, self._types), self._db
         load.begin(db)
         with db.begin_nested():
             for pair in messages:

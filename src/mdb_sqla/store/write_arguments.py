@@ -10,6 +10,7 @@ from sqlalchemy import JSON
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import Database, dialect_of
 from mdb_sqla.errors import InvalidArgument, InvalidMessage
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.message_limits import check_length
 from mdb_sqla.telemetry import fields, instrumentation, own_properties
 from mdb_sqla.words.argument_checks import described, name_of
@@ -60,26 +61,28 @@ class Write(NamedTuple):
         cls,
         db: Database,
         stream_name: str,
-        messages: Message | Iterable[Message],
+        messages: object,
         expected_version: int | None,
+        types: MessageTypes | None = None,
     ) -> Write:
         """Validate messages, and serialize them with the engine's serializer.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
-            InvalidArgument: there is no message, an element is not a `Message`, or the expected
-                version is not an integer of at least -1.
+            InvalidArgument: there is no message, an element is neither a `Message` nor an instance
+                of a message type, or the expected version is not an integer of at least -1.
             InvalidMessage: data or metadata is not JSON.
         """
         name = StreamName(stream_name)
-        if isinstance(messages, Message):
+        # Some classes of typed messages are iterable.
+        if isinstance(messages, Message) or (types is not None and type(messages) in types):
             messages = (messages,)
         elif isinstance(messages, _NOT_MESSAGES) or not isinstance(messages, Iterable):
-            _checked(messages, messages)
+            messages = (_checked(messages, messages, types),)
         if expected_version is not None:
             expected_version = _version(expected_version)
         serialize = json_serializer(dialect_of(db))
-        entries = [_entry_of(_checked(message, messages), serialize) for message in messages]
+        entries = [_entry_of(_checked(each, messages, types), serialize) for each in messages]
         if not entries:
             raise InvalidArgument(f"No messages to write to {name!r}: pass at least one")
         origin = _origin_of(entries, serialize, traced_fields())
@@ -87,7 +90,11 @@ class Write(NamedTuple):
 
     @classmethod
     def of_pair(
-        cls, pair: object, serialize: Callable[[Any], str], traced: frozenset[str] | None = None
+        cls,
+        pair: object,
+        serialize: Callable[[Any], str],
+        traced: frozenset[str] | None = None,
+        types: MessageTypes | None = None,
     ) -> Write:
         """Validate and serialize a pair of a stream name and a message.
 
@@ -106,7 +113,7 @@ class Write(NamedTuple):
                 f"messages must be pairs of a stream name and a Message, got {described(pair)}"
             )
         stream_name, message = pair
-        entry = _entry_of(_checked(message, message), serialize)
+        entry = _entry_of(_checked(message, message, types), serialize)
         origin = _origin_of((entry,), serialize, traced)
         return cls(StreamName(stream_name), (entry,), None, origin)
 
@@ -161,9 +168,11 @@ def _text_of(value: Any, serialize: Callable[[Any], str]) -> str | None:
     return "null" if value is JSON.NULL else serialize(value)
 
 
-def _checked(message: object, among: object) -> Message:
+def _checked(message: object, among: object, types: MessageTypes | None) -> Message:
     if isinstance(message, Message):
         return message
+    if types is not None:
+        return types.message(message)
     # Name the container: it may be a single wrong value that is iterable.
     where = "" if among is message else f", in a {name_of(type(among))}"
     raise InvalidArgument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 from uuid import UUID
 
 from mdb_sqla.column_types import json_serializer
@@ -16,6 +17,7 @@ from mdb_sqla.database.execution import (
     is_intercepted,
 )
 from mdb_sqla.errors import InvalidArgument, WrongExpectedVersion
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.copy_writes import COPY_THRESHOLD, copy
 from mdb_sqla.store.function_writes import call
 from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, length_of
@@ -24,7 +26,7 @@ from mdb_sqla.store.write_arguments import Write, traced_fields
 from mdb_sqla.telemetry import Operation, instrumentation
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import described, flag
-from mdb_sqla.words.message import Message, MessagePosition
+from mdb_sqla.words.message import MessagePosition
 
 __all__ = ["write", "write_all", "write_messages"]
 
@@ -32,21 +34,23 @@ __all__ = ["write", "write_all", "write_messages"]
 def write(
     db: Database,
     stream_name: str,
-    messages: Message | Iterable[Message],
+    messages: object,
     expected_version: int | None,
     idempotent: bool,
+    types: MessageTypes | None = None,
 ) -> int:
     flag("idempotent", idempotent)
-    write = Write.checked(db, stream_name, messages, expected_version)
+    write = Write.checked(db, stream_name, messages, expected_version, types)
     ((*_, last),) = write_all(db, [write], idempotent=idempotent)
     return last.position
 
 
 def write_messages(
     db: Database,
-    messages: Iterable[tuple[str, Message]],
+    messages: Iterable[tuple[str, Any]],
     expected_versions: Mapping[str, int] | None,
     idempotent: bool,
+    types: MessageTypes | None = None,
 ) -> list[MessagePosition]:
     flag("idempotent", idempotent)
     if not isinstance(messages, Iterable):
@@ -61,7 +65,7 @@ def write_messages(
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
     traced = traced_fields()
-    writes += [Write.of_pair(pair, serialize, traced) for pair in messages]
+    writes += [Write.of_pair(pair, serialize, traced, types) for pair in messages]
     if not writes:
         return []
     return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
