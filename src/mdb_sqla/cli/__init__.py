@@ -27,6 +27,7 @@ from mdb_sqla.cli import (
     server_commands,
     store_commands,
     transfer_commands,
+    type_commands,
     verify_commands,
     web_command,
 )
@@ -92,6 +93,10 @@ _GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., object]]]]] = {
                 "verify": archive_commands.verify,
                 "restore": archive_commands.restore,
             },
+        ),
+        "types": (
+            "Export and check the schemas of message types.",
+            {"export": type_commands.export, "check": type_commands.check},
         ),
         "retention": (
             "Set retention policies, and delete what they do not keep.",

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import gc
-import importlib
-import sys
-from operator import attrgetter
 from typing import Annotated
 
 import typer
 
-from mdb_sqla.cli.failures import is_libpq_missing
+from mdb_sqla.cli.application_objects import loaded
 from mdb_sqla.cli.host_log import LogFormat, LogFormatOption, configure_log
 from mdb_sqla.cli.listing import print_table
-from mdb_sqla.cli.options import LIBPQ_MISSING, errors, fail, output, refuse
+from mdb_sqla.cli.options import errors, output
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.errors import Refusal
@@ -46,16 +43,7 @@ def run_host(
 
     Example: mdb host shop.consumers:host --http 8080
     """
-    module, _, name = where.partition(":")
-    sys.path.insert(0, "")
-    try:
-        host = attrgetter(name or "host")(importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
-        if isinstance(error, ImportError) and is_libpq_missing(error):
-            fail(f"{LIBPQ_MISSING}.")
-        refuse(f"Can't load the host {where}: {error}")
-    if not isinstance(host, Host):
-        refuse(f"{where} must be a Host, got {host!r}")
+    host = loaded(where, Host, "host")
     run(host, http, log_format, verbose=verbose)
 
 

@@ -26,8 +26,8 @@ class Codec(Protocol):
 def codec_of(class_: type) -> Codec:
     """Return the codec for a class.
 
-    Classes of pydantic are converted by pydantic, all others by msgspec: dataclasses, attrs classes,
-    structs, named tuples and typed dictionaries.
+    Classes of pydantic are converted by pydantic, all others by msgspec: dataclasses, attrs
+    classes, structs and typed dictionaries.
 
     Raises:
         InvalidArgument: the library can't convert the class, or is not installed.

@@ -20,8 +20,8 @@ _VERSION = "schemaVersion"
 class MessageTypes:
     """The message types of an application, as classes.
 
-    Dataclasses, attrs classes, msgspec structs, named tuples, typed dictionaries and pydantic
-    models can be message types. The classes stay as they are; nothing is registered globally.
+    Dataclasses, attrs classes, msgspec structs, typed dictionaries and pydantic models can be
+    message types. The classes stay as they are; nothing is registered globally.
 
         types = MessageTypes(Placed, Paid, {"Ordered": Placed})
 
@@ -68,6 +68,11 @@ class MessageTypes:
     def _add(self, name: str, class_: object) -> None:
         if not isinstance(class_, type):
             raise InvalidArgument(f"A message type must be a class, got {described(class_)}")
+        if issubclass(class_, tuple):
+            raise InvalidArgument(
+                f"{name_of(class_)} can't be a message type: it is stored as an array, to which no "
+                "field can be added; use a dataclass"
+            )
         known = self._classes.setdefault(name, class_)
         if known is not class_:
             raise InvalidArgument(

@@ -51,7 +51,7 @@ class Load:
             InvalidArgument: the argument is not a pair of a stream name and a message.
             InvalidMessage: data or metadata is not JSON.
         """
-        write = Write.of_pair(pair, self._serialize, self._types)
+        write = Write.of_pair(pair, self._serialize, types=self._types)
         self._chunk.append(write)
         self._length += sum(length_of([(write.stream_name, *entry)]) for entry in write.entries)
         return len(self._chunk) == _CHUNK or self._length > MAX_CALL_LENGTH
