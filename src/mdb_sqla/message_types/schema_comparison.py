@@ -115,7 +115,7 @@ class _Comparison:
             if name not in old.get("required", ()):
                 was = "may be missing" if name in before else "is missing in recorded messages"
                 yield f"{path}.{name}", f"it is required now, but {was}"
-        for name in before.keys() & after.keys():
+        for name in sorted(before.keys() & after.keys()):
             yield from self._compare(f"{path}.{name}", before[name], after[name])
         rest = new.get("additionalProperties")
         if rest is False and (gone := sorted(before.keys() - after.keys())):
