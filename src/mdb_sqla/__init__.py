@@ -19,6 +19,7 @@ from mdb_sqla.errors import (
     ConsumerAhead,
     ConsumerPaused,
     DataExists,
+    DecodingFailed,
     DecryptionFailed,
     DuplicateMessageId,
     HandlerFailed,
@@ -57,11 +58,13 @@ from mdb_sqla.errors import (
     TransactionConflict,
     Unavailable,
     UndecodableMessage,
+    UnknownMessageType,
     UnrecognizedStore,
     WrongExpectedVersion,
 )
 from mdb_sqla.host.service_host import Host
 from mdb_sqla.host.status import ConsumerStatus, HostStatus
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from mdb_sqla.outbox.write_on_commit import expect_on_commit, write_on_commit
@@ -96,6 +99,7 @@ __all__ = [
     "ConsumerPaused",
     "ConsumerStatus",
     "DataExists",
+    "DecodingFailed",
     "DecryptionFailed",
     "DuplicateMessageId",
     "Group",
@@ -117,6 +121,7 @@ __all__ = [
     "MessagePosition",
     "MessageStore",
     "MessageStoreError",
+    "MessageTypes",
     "MessagesDeleted",
     "MessagesProtected",
     "Metadata",
@@ -147,6 +152,7 @@ __all__ = [
     "TransactionConflict",
     "Unavailable",
     "UndecodableMessage",
+    "UnknownMessageType",
     "UnitOfWork",
     "UnrecognizedStore",
     "WrongExpectedVersion",

@@ -106,7 +106,7 @@ def test_a_decorator_without_parentheses() -> None:
     consumer = Consumer("billing", "order")
     with pytest.raises(InvalidArgument, match=r"message type must be a non-empty string.*function"):
 
-        @consumer.on  # type: ignore[arg-type]  # what is tested
+        @consumer.on  # type: ignore[call-overload, unused-ignore]  # what is tested
         def handle(message: Any, unit: Any) -> None: ...
 
 

@@ -204,7 +204,7 @@ def test_old_versions_are_upcast_step_by_step(data: Any, version: Any) -> None:
 def test_versions_that_no_upcaster_knows(version: str) -> None:
     sold = MessageTypes({"Sold": _Sold}, upcasters={_Sold: [_total_in_cents, _with_currency]})
 
-    with pytest.raises(DecodingFailed, match="schemaVersion|invalid literal"):
+    with pytest.raises(DecodingFailed, match=r"schemaVersion|invalid literal"):
         sold.decode(stored(Message("Sold", {}, {"schemaVersion": version})))
 
 
@@ -219,5 +219,5 @@ def test_an_upcaster_that_fails_is_a_failure_of_the_message() -> None:
 
 @pytest.mark.parametrize("upcasters", [{Line: []}, {_Sold: _total_in_cents}, {_Sold: ["cents"]}])
 def test_upcasters_that_are_none(upcasters: Any) -> None:
-    with pytest.raises(InvalidArgument, match="[Uu]pcasters"):
+    with pytest.raises(InvalidArgument, match=r"[Uu]pcasters"):
         MessageTypes({"Sold": _Sold}, upcasters=upcasters)

@@ -94,6 +94,7 @@ class Write(NamedTuple):
         pair: object,
         serialize: Callable[[Any], str],
         traced: frozenset[str] | None = None,
+        *,
         types: MessageTypes | None = None,
     ) -> Write:
         """Validate and serialize a pair of a stream name and a message.

@@ -65,7 +65,7 @@ def write_messages(
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
     traced = traced_fields()
-    writes += [Write.of_pair(pair, serialize, traced, types) for pair in messages]
+    writes += [Write.of_pair(pair, serialize, traced, types=types) for pair in messages]
     if not writes:
         return []
     return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
