@@ -103,6 +103,7 @@ class Write(NamedTuple):
             pair: the pair.
             serialize: the engine's serializer.
             traced: the fields of the trace context that the message gets; None if it gets none.
+            types: the message types; None if only a `Message` is accepted.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
