@@ -56,14 +56,24 @@ CONTENTS: dict[str, str | None] = {
     "attack": json.dumps({attack: attack for attack in ATTACKS}),
 }
 
+METADATA = [
+    '"text"',
+    "[1]",
+    "7",
+    "null",
+    '{"causationMessageStreamName": 7}',
+    '{"causationMessageStreamName": "a-1", "causationMessagePosition": "x"}',
+    '{"causationMessageStreamName": "gone-1", "causationMessagePosition": 3}',
+]
+
 
 def fill_strangely(engine: Engine) -> None:
     """Write messages, run and fail consumers, set policies."""
     with engine.begin() as connection:
         store = MessageStore(connection)
         for number, attack in enumerate(ATTACKS):
-            metadata = {"correlationStreamName": f"{attack}-1", "replyStreamName": attack}
-            store.write(f"{attack}-{number}", Message(attack, {attack: attack}, metadata))
+            related = {"correlationStreamName": f"{attack}-1", "replyStreamName": attack}
+            store.write(f"{attack}-{number}", Message(attack, {attack: attack}, related))
         for name in NAMES:
             _insert(connection, name, f"type of {name[:50]}", json.dumps(name[:50]))
         for name, data in CONTENTS.items():
@@ -72,11 +82,7 @@ def fill_strangely(engine: Engine) -> None:
             ["infinity", "-infinity", "0044-03-15 12:00 BC", "100000-01-01", "0001-01-01"]
         ):
             _insert(connection, f"time-{number}", "T", "{}", time=time)
-        for number, metadata in enumerate(
-            ['"text"', "[1]", "7", "null", '{"causationMessageStreamName": 7}']
-            + ['{"causationMessageStreamName": "a-1", "causationMessagePosition": "x"}']
-            + ['{"causationMessageStreamName": "gone-1", "causationMessagePosition": 3}']
-        ):
+        for number, metadata in enumerate(METADATA):
             _insert(connection, f"metadata-{number}", "T", "{}", metadata=metadata)
         store.write("person-1", Message("Registered", {"name": "Ada"}))
         erase_stream(connection, "person-1", reason=ATTACKS[0])

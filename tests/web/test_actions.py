@@ -84,7 +84,7 @@ def test_pause_resume_and_reset(open_page: Open, site: str, store: Store) -> Non
         ("resume_consumer", "charges", "Ada", {}),
         ("pause_consumer", "charges", "Ada", {}),
     ]
-    assert [row[1:3] for row in visitor.rows(1)][0] == ["reset_consumer", "Ada"]
+    assert visitor.rows(1)[0][1:3] == ["reset_consumer", "Ada"]
 
 
 def test_replay_and_skip_one(open_page: Open, site: str, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from mdb_sqla.web.store_map import Flow, draw_map
 
 
 def consumer(name: str, *categories: str) -> ConsumerOverview:
-    reads = Reads(categories, None, None, None, 1)
+    reads = Reads(list(categories), None, None, None, 1)
     return ConsumerOverview(name, reads, None, (), (), 0, 0, None, None)
 
 
@@ -58,7 +59,7 @@ def test_nothing_overlaps_or_leaves_the_drawing() -> None:
     flow = Flow({f"c{n}": n for n in range(30)}, {("c1", f"c{n}"): 9_999 for n in range(30)}, 0.0)
     drawing = draw_map(flow, [consumer(f"r{n}", f"c{n}") for n in range(20)])
     for nodes in (drawing.categories, drawing.consumers):
-        assert all(a.y + a.height < b.y for a, b in zip(nodes, nodes[1:], strict=False))
+        assert all(a.y + a.height < b.y for a, b in pairwise(nodes))
         assert nodes[-1].y + nodes[-1].height < drawing.height
     xs = [
         float(x)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, func, select
 
 from mdb_sqla import Message, MessageStore, functions, tables
 from mdb_sqla.web import store_monitor
+from mdb_sqla.web.store_monitor import Progress, StoreMonitor
 from tests.web.conftest import Open, Serve
 from tests.web.flight_store import AIRCRAFT
 from tests.web.visitor import Visitor
@@ -37,7 +40,32 @@ def engine(flights_copy: URL) -> Iterator[Engine]:
 @pytest.fixture
 def site(engine: Engine, served: Serve, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(store_monitor, "_INTERVAL", 0.5)
+    monkeypatch.setattr(StoreMonitor, "_add", with_history(engine, StoreMonitor._add))
     return served(engine, authorize=lambda request: "Ada", title="flights")
+
+
+def with_history(engine: Engine, add: Any) -> Any:
+    """Let the history begin as if the page had been open while the messages were written."""
+    now = time.monotonic()
+    with engine.connect() as connection:
+        position = connection.scalar(
+            select(func.min(tables.consumer_slots.c.position)).where(
+                tables.consumer_slots.c.consumer == "punctuality"
+            )
+        )
+        ages = connection.execute(
+            select(
+                func.extract("epoch", func.timezone("utc", func.now()) - m.time),
+                m.global_position - position,
+            ).order_by(m.global_position)
+        ).all()
+    points = [Progress(now - float(age), max(lag, 0), 0, position) for age, lag in ages]
+
+    def add_after_history(monitor: Any, *arguments: Any) -> None:
+        monitor._history.setdefault("punctuality", deque(points))
+        add(monitor, *arguments)
+
+    return add_after_history
 
 
 def take(visitor: Visitor, name: str, scheme: str, height: int = 720) -> None:
