@@ -42,7 +42,8 @@ def writer(engine: Engine) -> Iterator[None]:
     with engine.connect() as connection:
         connection.execute(
             text(
-                "INSERT INTO message_store.messages (stream_name, position, type) VALUES (:s, 1, 'T')"
+                "INSERT INTO message_store.messages (stream_name, position, type) "
+                "VALUES (:s, 1, 'T')"
             ),
             {"s": f"{ATTACKS[2]}-1"},
         )
@@ -52,7 +53,9 @@ def writer(engine: Engine) -> Iterator[None]:
 
 def position_of(engine: Engine, stream: str) -> int:
     with engine.connect() as connection:
-        position = connection.scalar(select(m.global_position).where(m.stream_name == stream))
+        position: int | None = connection.scalar(
+            select(m.global_position).where(m.stream_name == stream)
+        )
         assert position is not None
         return position
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -107,13 +106,13 @@ def test_mounted_behind_a_proxy(
 
 
 @pytest.fixture(params=["psycopg", "asyncpg"])
-def async_site(request: pytest.FixtureRequest, served: Serve, flights_copy: URL) -> Iterator[str]:
+def async_site(request: pytest.FixtureRequest, served: Serve, flights_copy: URL) -> str:
     url = flights_copy.set(drivername=f"postgresql+{request.param}")
 
     async def authorize(request: Any) -> str:
         return "Ada"
 
-    yield served(create_async_engine(url, poolclass=NullPool), authorize=authorize)
+    return served(create_async_engine(url, poolclass=NullPool), authorize=authorize)
 
 
 def test_async_engine(client: httpx2.Client, async_site: str, flights_copy: URL) -> None:

@@ -43,10 +43,7 @@ def write(db: Connection, stream: str, *causes: Any, number: int = 1) -> list[in
 
 def stored(db: Connection, position: int) -> StoredMessage:
     found = db.execute(tables.messages.select().where(m.global_position == position)).one()
-    (message,) = [
-        each
-        for each in MessageStore(db).read_stream(found.stream_name, found.position, batch_size=1)
-    ]
+    (message,) = MessageStore(db).read_stream(found.stream_name, found.position, batch_size=1)
     return message
 
 
@@ -358,7 +355,7 @@ def test_the_rate(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages of other categories that a position passes do not count."""
     monkeypatch.setattr(store_monitor, "_INTERVAL", 3_600)
     clock = [1_000.0]
-    monkeypatch.setattr(store_monitor.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("mdb_sqla.web.store_monitor.time.monotonic", lambda: clock[0])
 
     async def look() -> None:
         monitor = StoreMonitor(BoundedDatabase(counted.engine))

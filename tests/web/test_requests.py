@@ -103,7 +103,8 @@ def test_actions_without_authorization(
 
 def test_a_user_who_may_not(client: httpx2.Client, served: Serve, flights_engine: Engine) -> None:
     async def authorize(request: Any) -> str | None:
-        return request.headers.get("x-user")
+        user: str | None = request.headers.get("x-user")
+        return user
 
     url = served(flights_engine, authorize=authorize)
     assert 'method="post"' not in client.get(f"{url}/consumer?name=charges").text
@@ -215,8 +216,17 @@ def test_invalid_addresses(client: httpx2.Client, site: str, query: str) -> None
 
 @pytest.mark.parametrize(
     "query",
-    ["x", "message?at=999999", "message?stream=a-1&position=0", "message", "consumer?name=x"]
-    + ["message/data?at=999999", "message/x?at=1", "static/../site.py", "static/%2e%2e/site.py"],
+    [
+        "x",
+        "message?at=999999",
+        "message?stream=a-1&position=0",
+        "message",
+        "consumer?name=x",
+        "message/data?at=999999",
+        "message/x?at=1",
+        "static/../site.py",
+        "static/%2e%2e/site.py",
+    ],
 )
 def test_what_does_not_exist(client: httpx2.Client, site: str, query: str) -> None:
     assert client.get(f"{site}/{query}").status_code == 404

@@ -267,7 +267,7 @@ def test_search_for_a_message_id(open_page: Open, site: str, db: Connection) -> 
 def test_an_empty_store(open_page: Open, served: Serve, clean_database: URL) -> None:
     engine = create_engine(clean_database, poolclass=NullPool)
     url = served(engine)
-    for path, text in {
+    for path, shown in {
         "": "No consumer has run on this store.",
         "map": "The store has no messages and no consumers.",
         "messages": "There are no messages.",
@@ -275,7 +275,7 @@ def test_an_empty_store(open_page: Open, served: Serve, clean_database: URL) -> 
         "dead-letters": "There are no dead letters.",
         "retention": "There are no retention policies: all messages are kept.",
     }.items():
-        assert text in open_page(f"{url}/{path}").text
+        assert shown in open_page(f"{url}/{path}").text
 
 
 def test_an_open_writer(open_page: Open, served: Serve, flights_copy: URL) -> None:

@@ -28,8 +28,8 @@ _NOTICES = {
     "reset": "The position was reset.",
     "replayed": "The messages will be handled again.",
     "skipped": "The messages were skipped.",
-    "replayed_partly": f"The first {MAX_AT_ONCE:,} will be handled again. Repeat it for the others.",
-    "skipped_partly": f"The first {MAX_AT_ONCE:,} were skipped. Repeat it for the others.",
+    "replayed_partly": f"{MAX_AT_ONCE:,} will be handled again; repeat it for the others.",
+    "skipped_partly": f"{MAX_AT_ONCE:,} were skipped; repeat it for the others.",
 }
 
 
