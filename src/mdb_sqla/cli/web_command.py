@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from mdb_sqla.cli.options import Schema, Url, connected, output
+from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.errors import HttpUnavailable
 from mdb_sqla.host.http_server import parse_address, serve
 from mdb_sqla.tables import SCHEMA
@@ -60,6 +60,9 @@ def web(
         serve_page(engine, where, allow_actions=allow_actions, host_names=host_names or ()) as page,
     ):
         output.print(f"The store is shown at {page} until Ctrl-C.")
+        if where[0] not in _LOOPBACK:
+            what = "read all messages and perform actions" if allow_actions else "read all messages"
+            errors.print(f"Anyone who can reach {where[0]}:{where[1]} can {what}.", style="yellow")
         stopped.wait()
 
 
@@ -89,11 +92,11 @@ def serve_page(
         raise HttpUnavailable(
             f'The web interface requires the extra "web": pip install "mdb_sqla[web]" ({error})'
         ) from error
-    user = getpass.getuser() if allow_actions else None
+    user = os_user() or "mdb web"
     # Another site's name may resolve to the loopback interface.
     allowed = {*_LOOPBACK, address[0], *host_names}
     app = create_app(
-        engine, authorize=None if user is None else lambda _: user, allowed_hosts=allowed
+        engine, authorize=(lambda _: user) if allow_actions else None, allowed_hosts=allowed
     )
     with serve(address, app) as url:
         yield f"{url}/"

@@ -18,14 +18,16 @@ from mdb_sqla.words.argument_checks import described
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["STATEMENT_TIMEOUT", "BoundedDatabase", "TooSlow", "Unavailable"]
+__all__ = ["ANSWER_TIMEOUT", "STATEMENT_TIMEOUT", "BoundedDatabase", "TooSlow", "Unavailable"]
 
 _T = TypeVar("_T")
 
 STATEMENT_TIMEOUT = 1.0
 """The maximum duration of a statement, in seconds."""
 
-_ANSWER_TIMEOUT = 5.0  # seconds for a whole transaction, including the connection
+ANSWER_TIMEOUT = 5.0
+"""The maximum duration of a transaction, including the connection, in seconds."""
+
 _CONCURRENT = 4  # transactions; others wait for one of these
 
 
@@ -36,9 +38,9 @@ class Unavailable(Exception):
 class TooSlow(Unavailable):
     """The database did not answer in time."""
 
-    def __init__(self, *, readonly: bool = True) -> None:
+    def __init__(self, within: float, *, readonly: bool = True) -> None:
         effect = "" if readonly else "; what you requested may still be done"
-        super().__init__(f"The database did not answer within {_ANSWER_TIMEOUT:g} seconds{effect}")
+        super().__init__(f"The database did not answer within {within:g} seconds{effect}")
 
 
 class BoundedDatabase:
@@ -68,18 +70,23 @@ class BoundedDatabase:
         )
 
     async def read(
-        self, work: Callable[[Connection], _T], *, seconds: float = STATEMENT_TIMEOUT
+        self,
+        work: Callable[[Connection], _T],
+        *,
+        seconds: float = STATEMENT_TIMEOUT,
+        within: float = ANSWER_TIMEOUT,
     ) -> _T:
         """Call a function in a read-only transaction, and return its result.
 
         Args:
             work: the function.
             seconds: the maximum duration of a statement.
+            within: the maximum duration of the transaction.
 
         Raises:
             TooSlow: the database did not answer in time.
         """
-        return await self._run(work, seconds, readonly=True)
+        return await self._run(work, seconds, within, readonly=True)
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """Call a function in a transaction, commit it, and return the function's result.
@@ -87,9 +94,11 @@ class BoundedDatabase:
         Raises:
             TooSlow: the database did not answer in time. The transaction may still commit.
         """
-        return await self._run(work, STATEMENT_TIMEOUT, readonly=False)
+        return await self._run(work, STATEMENT_TIMEOUT, ANSWER_TIMEOUT, readonly=False)
 
-    async def _run(self, work: Callable[[Connection], _T], seconds: float, *, readonly: bool) -> _T:
+    async def _run(
+        self, work: Callable[[Connection], _T], seconds: float, within: float, *, readonly: bool
+    ) -> _T:
         options = {"isolation_level": "READ COMMITTED", "postgresql_readonly": readonly}
 
         def transact(connection: Connection) -> _T:
@@ -104,14 +113,14 @@ class BoundedDatabase:
             return result
 
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT):
+            async with asyncio.timeout(within):
                 if isinstance(self._engine, Engine):
                     return await self._in_thread(self._engine, options, transact)
                 async with self._running(), self._engine.connect() as connection:
                     await connection.execution_options(**options)
                     return await connection.run_sync(transact)
         except TimeoutError as error:
-            raise TooSlow(readonly=readonly) from error
+            raise TooSlow(within, readonly=readonly) from error
 
     async def _in_thread(
         self, engine: Engine, options: dict[str, Any], transact: Callable[[Connection], _T]

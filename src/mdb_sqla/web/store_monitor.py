@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from mdb_sqla.admin.store_summary import summary
 from mdb_sqla.web.activity import activity
-from mdb_sqla.web.bounded_database import BoundedDatabase, TooSlow, Unavailable
+from mdb_sqla.web.bounded_database import ANSWER_TIMEOUT, BoundedDatabase, TooSlow, Unavailable
 from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.store_snapshot import Snapshot, query_snapshot
 
@@ -28,7 +28,8 @@ _log = logging.getLogger("mdb_sqla.web")
 
 _INTERVAL = 5.0  # seconds between two snapshots
 _SLOW_INTERVAL = 30.0  # seconds between two summaries of the messages
-_SLOW_TIMEOUT = 4.0  # seconds for a statement of these
+_SLOW_TIMEOUT = 4.0  # seconds for a statement
+_WITHIN = 15.0  # seconds for all statements of a transaction: nobody waits for it
 _CATEGORIES = 50
 _COMPLETION = 1.5  # seconds that the first viewer waits for the summary
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
@@ -85,9 +86,11 @@ class StoreMonitor:
             # Events belong to the event loop of the task.
             self._is_queried, self._is_complete = asyncio.Event(), asyncio.Event()
             self._task = asyncio.create_task(self._watch(), name="mdb_sqla web monitor")
-        await self._is_queried.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._is_queried.wait()
         if self._snapshot.taken_at is None:
-            raise Unavailable(self._snapshot.problem)
+            raise Unavailable(self._snapshot.problem or "The state of the store is being queried")
         with suppress(TimeoutError):
             async with asyncio.timeout(_COMPLETION):
                 await self._is_complete.wait()
@@ -125,7 +128,9 @@ class StoreMonitor:
             number = max(len(self._snapshot.consumers), 10)
             examine = max(_MAX_EXAMINED // number, _MIN_EXAMINED)
             found, passed = await self._database.read(
-                lambda db: query_snapshot(db, before, examine), seconds=_SLOW_TIMEOUT
+                lambda db: query_snapshot(db, before, examine),
+                seconds=_SLOW_TIMEOUT,
+                within=_WITHIN,
             )
             now = time.monotonic()
             self._add(found, passed, began, now)
@@ -154,7 +159,7 @@ class StoreMonitor:
     async def _query(self, work: Callable[[Connection], _T]) -> _T | None:
         """Return the result of a query; None if a busy server takes too long."""
         try:
-            return await self._database.read(work, seconds=_SLOW_TIMEOUT)
+            return await self._database.read(work, seconds=_SLOW_TIMEOUT, within=_WITHIN)
         except (TooSlow, OperationalError) as error:
             _log.debug("A summary of the store took too long", exc_info=error)
             return None
