@@ -185,7 +185,7 @@ def test_an_action_that_takes_too_long(
     engine = create_engine(flights_copy, poolclass=NullPool)
     url = served(engine, authorize=lambda request: "Ada")
     fields = {"token": token_of(client, url), "consumer": "charges"}
-    monkeypatch.setattr(bounded_database, "_ANSWER_TIMEOUT", 0.0)
+    monkeypatch.setattr(bounded_database, "ANSWER_TIMEOUT", 0.0)
     response = client.post(f"{url}/actions/pause", data=fields)
     assert response.status_code == 503
     assert "what you requested may still be done" in response.text

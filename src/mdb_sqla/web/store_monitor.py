@@ -29,7 +29,7 @@ _log = logging.getLogger("mdb_sqla.web")
 _INTERVAL = 5.0  # seconds between two snapshots
 _SLOW_INTERVAL = 30.0  # seconds between two summaries of the messages
 _SLOW_TIMEOUT = 4.0  # seconds for a statement
-_WITHIN = 15.0  # seconds for all statements of a transaction: nobody waits for it
+_WITHIN = 8.0  # seconds for all statements of a transaction: nobody waits for it
 _CATEGORIES = 50
 _COMPLETION = 1.5  # seconds that the first viewer waits for the summary
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
@@ -90,7 +90,9 @@ class StoreMonitor:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._is_queried.wait()
         if self._snapshot.taken_at is None:
-            raise Unavailable(self._snapshot.problem or "The state of the store is being queried")
+            if self._snapshot.problem is None:
+                raise TooSlow(ANSWER_TIMEOUT)
+            raise Unavailable(self._snapshot.problem)
         with suppress(TimeoutError):
             async with asyncio.timeout(_COMPLETION):
                 await self._is_complete.wait()
