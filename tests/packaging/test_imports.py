@@ -64,7 +64,8 @@ def test_alembic_loads_the_plug_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["alembic", "typer", "rich", "sqlalchemy.ext.asyncio", "psycopg", "pytest"]
+    "name",
+    ["alembic", "typer", "rich", "sqlalchemy.ext.asyncio", "psycopg", "pytest", "opentelemetry"],
 )
 def test_the_package_imports_only_what_it_needs(name: str) -> None:
     assert run(f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
