@@ -71,7 +71,7 @@ def test_no_answer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_end_wakes_callers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background_query, "TIMEOUT", 3600.0)
+    monkeypatch.setattr(background_query, "TIMEOUT", 2 * PATIENCE)
     cache = QueryCache(database.ask)
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(cache.get)
