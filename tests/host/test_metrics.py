@@ -75,7 +75,9 @@ def test_the_gauges_of_a_host_end_with_it(
     supervisor.watch(Host(factory, billing(), http=0), look)
     caplog.clear()
     supervisor.watch(Host(factory, second, http=0), look)
-    assert [{*each["mdb_sqla_consumer_lag"]} for each in found] == [{("billing",)}, {("second",)}]
+    # The names of the consumers come after their states.
+    named = [{labels[1] for labels in each["mdb_sqla_consumer_state"]} for each in found]
+    assert named == [{"billing"}, {"second"}]
 
 
 def test_a_database_that_is_gone(factory: Any, supervisor: Supervisor) -> None:
