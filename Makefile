@@ -19,6 +19,7 @@ LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
 PROCESS_TESTS := tests/archive tests/embedded tests/managed tests/standby tests/properties tests/testing \
   tests/cli/test_old_names.py tests/cli/test_databases.py tests/cli/test_host_over_http.py tests/cli/test_dev.py \
   tests/cli/test_host_failure.py tests/cli/test_interruptions.py tests/cli/test_output.py tests/consumers/test_host.py \
+  tests/cli/test_json_log.py tests/cli/test_metrics.py tests/host/test_metrics.py \
   tests/migrations/installation/test_encodings.py tests/migrations/one_head/test_change_of_way.py \
   tests/migrations/one_head/test_templates.py tests/migrations/two_heads/test_autogenerate.py \
   tests/migrations/two_heads/test_offline.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
