@@ -112,9 +112,9 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
         addresses = [f"{base}/{view}" for base in (url, new) for view in VIEWS[1:] * 2]
         with ThreadPoolExecutor(len(addresses)) as pool:
             answers = list(pool.map(get, addresses))
-            # The monitor and four requests of each.
+            # Four of each application, and perhaps one of the monitor of another.
             web = [each for each in threading.enumerate() if each.name == "mdb_sqla web"]
-            assert len(web) <= 8
+            assert len(web) <= 9
         assert max(seconds for _, seconds, _ in answers) < BOUND
         assert {status for status, _, _ in answers} <= {200, 503}
         assert [status for status, _, _ in answers].count(503) > len(answers) / 2

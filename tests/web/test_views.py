@@ -267,6 +267,7 @@ def test_search_for_a_message_id(open_page: Open, site: str, db: Connection) -> 
 def test_an_empty_store(open_page: Open, served: Serve, clean_database: URL) -> None:
     engine = create_engine(clean_database, poolclass=NullPool)
     url = served(engine)
+    visitor = open_page(url)
     for path, shown in {
         "": "No consumer has run on this store.",
         "map": "The store has no messages and no consumers.",
@@ -275,7 +276,8 @@ def test_an_empty_store(open_page: Open, served: Serve, clean_database: URL) -> 
         "dead-letters": "There are no dead letters.",
         "retention": "There are no retention policies: all messages are kept.",
     }.items():
-        assert shown in open_page(f"{url}/{path}").text
+        visitor.visit(f"{url}/{path}")
+        assert shown in visitor.text
 
 
 def test_an_open_writer(open_page: Open, served: Serve, flights_copy: URL) -> None:
