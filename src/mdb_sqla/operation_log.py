@@ -20,6 +20,7 @@ from mdb_sqla.database.execution import (
     qualified,
 )
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.log_event import log_event
 from mdb_sqla.tables import operations as table
 from mdb_sqla.words.argument_checks import described, integer, is_storable, strings_in, text
 
@@ -105,12 +106,20 @@ def record(
         record_operation(db, kind, subject, details=details, by=by)
         return
     role = execute(db, select(func.session_user()), {}, WRITES)[0][0]
-    _log.warning(
+    performed_by = role if by is None else by
+    log_event(
+        _log,
+        logging.WARNING,
+        "operation.not_recorded",
         "Not recorded: %s of %s by %s: role %s lacks INSERT on the table operations",
         kind,
         subject,
-        role if by is None else by,
+        performed_by,
         role,
+        kind=kind,
+        subject=subject,
+        performed_by=performed_by,
+        role=role,
     )
 
 

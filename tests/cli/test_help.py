@@ -18,7 +18,7 @@ import mdb_sqla.cli
 from tests.cli.in_process import run
 
 NARROW = {"COLUMNS": "80", "NO_COLOR": "1"}
-GROUPS = {("archive",), ("dead-letters",), ("retention",)}
+GROUPS = {("archive",), ("dead-letters",), ("retention",), ("types",)}
 PANELS = {
     "Store": ["upgrade", "create-database", "clear", "lock-granularity"],
     "Messages": ["write", "print", "tail", "export", "import", "retention"],
@@ -32,7 +32,16 @@ PANELS = {
         "delete-consumer",
         "dead-letters",
     ],
-    "Reports": ["summary", "report", "operations", "verify", "benchmark", "metrics", "version"],
+    "Reports": [
+        "web",
+        "summary",
+        "report",
+        "operations",
+        "verify",
+        "benchmark",
+        "metrics",
+        "version",
+    ],
     "Development": ["dev", "demo"],
     "Options": ["--version", "--install-completion", "--show-completion", "--help"],
 }

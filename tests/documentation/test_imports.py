@@ -27,6 +27,7 @@ PUBLIC = {
     "mdb_sqla.tables",
     "mdb_sqla.testing",
     "mdb_sqla.transfer",
+    "mdb_sqla.web",
 }
 BROKERS = {f"mdb_sqla.relay.{name}" for name in ("confluent", "kafka", "nats", "rabbitmq", "redis")}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -42,8 +42,9 @@ class HelpGroup(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help page."""
         console = Console(highlight=False, markup=False, emoji=False)
-        console.print(self.get_usage(ctx), style="bold", soft_wrap=True)
-        console.print(f"\n{self.help}\n")
+        # All commands fit on a screen of 50 lines.
+        console.print(self.get_usage(ctx).strip(), style="bold", soft_wrap=True)
+        console.print(f"{self.help}\n")
         panels: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from mdb_sqla.admin.store_summary import summary
+from mdb_sqla.log_event import log_event
 from mdb_sqla.web.activity import activity
 from mdb_sqla.web.bounded_database import ANSWER_TIMEOUT, BoundedDatabase, TooSlow, Unavailable
 from mdb_sqla.web.failures import FAILURES, failure_text
@@ -145,7 +146,13 @@ class StoreMonitor:
         except Exception as error:
             # Whatever it is, the page shows it, and continues.
             level = logging.DEBUG if isinstance(error, FAILURES) else logging.ERROR
-            _log.log(level, "The state of the store could not be queried", exc_info=error)
+            log_event(
+                _log,
+                level,
+                "web.store_unavailable",
+                "The state of the store could not be queried",
+                error=error,
+            )
             self._snapshot = replace(self._snapshot, problem=failure_text(error))
 
     async def _take_slow(self) -> None:
@@ -163,7 +170,13 @@ class StoreMonitor:
         try:
             return await self._database.read(work, seconds=_SLOW_TIMEOUT, within=_WITHIN)
         except (TooSlow, OperationalError) as error:
-            _log.debug("A summary of the store took too long", exc_info=error)
+            log_event(
+                _log,
+                logging.DEBUG,
+                "web.summary_skipped",
+                "A summary of the store took too long",
+                error=error,
+            )
             return None
 
     def _add(self, found: Snapshot, passed: Mapping[str, int], began: float, now: float) -> None:
