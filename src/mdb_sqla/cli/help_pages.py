@@ -44,7 +44,7 @@ class HelpGroup(TyperGroup):
         console = Console(highlight=False, markup=False, emoji=False)
         # All commands fit on a screen of 50 lines.
         console.print(self.get_usage(ctx).strip(), style="bold", soft_wrap=True)
-        console.print(f"{self.help}\n")
+        console.print(self.help)
         panels: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
