@@ -22,6 +22,7 @@ from tests.web.visitor import Visitor
 
 Open = Callable[..., Visitor]
 Serve = Callable[..., str]
+Pooled = Callable[..., Engine]
 
 MISSING = "Needs Chromium: apt-get install --no-install-recommends chromium"
 
@@ -59,7 +60,20 @@ def site(flights_engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture
-def served() -> Iterator[Callable[..., str]]:
+def pooled() -> Iterator[Callable[..., Engine]]:
+    """Creates engines with pools, which are disposed of when nothing uses them any more."""
+    with ExitStack() as stack:
+
+        def create(url: URL, **options: Any) -> Engine:
+            engine = create_engine(url, **options)
+            stack.callback(engine.dispose)
+            return engine
+
+        yield create
+
+
+@pytest.fixture
+def served(pooled: object) -> Iterator[Callable[..., str]]:
     """Serves an application, or the web interface of an engine, until the test ends."""
     with ExitStack() as stack:
 
@@ -123,4 +137,4 @@ def _context(browser: Browser, **options: Any) -> AbstractContextManager[Browser
 
 WIDE: Any = {"width": 1280, "height": 800}
 
-__all__ = ["WIDE", "Open", "Serve"]
+__all__ = ["WIDE", "Open", "Pooled", "Serve"]

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -20,7 +22,7 @@ from mdb_sqla.web import bounded_database, store_monitor
 from tests.crashing import CrashingServer
 from tests.disturbing import crashing_server
 from tests.waiting import wait_until
-from tests.web.conftest import Open, Serve
+from tests.web.conftest import Open, Pooled, Serve
 
 VIEWS = ["", "map", "messages", "message?at=1", "consumers", "dead-letters", "retention"]
 BOUND = 6.5  # seconds
@@ -41,16 +43,21 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_monitor, "_INTERVAL", 0.3)
 
 
-def processes(engine: Engine) -> list[int]:
-    """The server processes of this database, and that which starts others."""
+def stop_server(engine: Engine) -> list[int]:
+    """Stop all processes of the server, and return them."""
     with engine.connect() as connection:
-        pids = connection.scalars(
-            text("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        ).all()
         postmaster = connection.scalar(
             text("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int")
         )
-    return [postmaster, *pids]
+    assert postmaster is not None
+    os.kill(postmaster, signal.SIGSTOP)  # first: it starts the others
+    stopped = [postmaster]
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(status.read_text().rpartition(")")[2].split()[1]) == postmaster:
+                stopped.append(int(status.parent.name))
+                os.kill(stopped[-1], signal.SIGSTOP)
+    return stopped
 
 
 def test_down_at_the_start(
@@ -73,8 +80,10 @@ def test_down_at_the_start(
     visitor.allow("503")
 
 
-def test_down_while_it_is_open(served: Serve, open_page: Open, server: CrashingServer) -> None:
-    engine = create_engine(server.url, pool_pre_ping=True)
+def test_down_while_it_is_open(
+    served: Serve, pooled: Pooled, open_page: Open, server: CrashingServer
+) -> None:
+    engine = pooled(server.url, pool_pre_ping=True)
     url = served(engine)
     overview, messages = open_page(url), open_page(f"{url}/messages")
     server.crash()
@@ -90,15 +99,15 @@ def test_down_while_it_is_open(served: Serve, open_page: Open, server: CrashingS
     expect(messages.page.locator("tbody tr")).to_have_count(1)
     for each in (overview, messages):
         each.allow("503")
-    engine.dispose()
 
 
-def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -> None:
-    engine = create_engine(server.url)
+def test_hanging(
+    client: httpx2.Client, served: Serve, pooled: Pooled, server: CrashingServer
+) -> None:
+    engine = pooled(server.url)
     url = served(engine)
     new = served(create_engine(server.url, poolclass=NullPool))
     assert client.get(url).status_code == 200
-    stopped = processes(engine)
     threads = threading.active_count()
 
     def get(address: str) -> tuple[int, float, str]:
@@ -106,8 +115,7 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
         response = client.get(address)
         return response.status_code, time.monotonic() - began, response.text
 
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stopped = stop_server(create_engine(server.url, poolclass=NullPool))
     try:
         addresses = [f"{base}/{view}" for base in (url, new) for view in VIEWS[1:] * 2]
         with ThreadPoolExecutor(len(addresses)) as pool:
@@ -134,7 +142,6 @@ def test_hanging(client: httpx2.Client, served: Serve, server: CrashingServer) -
     wait_until(lambda: get(f"{url}/map")[0] == 200)
     wait_until(lambda: get(f"{new}/map")[0] == 200)
     wait_until(lambda: threading.active_count() <= threads + 2)
-    engine.dispose()
 
 
 def test_a_slow_query(
@@ -214,8 +221,10 @@ def test_an_older_store(client: httpx2.Client, served: Serve, empty_database: UR
     assert "not up to date" in response.text or "upgrade" in response.text
 
 
-def test_no_connection_is_left_open(client: httpx2.Client, served: Serve, flights: URL) -> None:
-    engine = create_engine(flights, pool_size=1, max_overflow=9)
+def test_no_connection_is_left_open(
+    client: httpx2.Client, served: Serve, pooled: Pooled, flights: URL
+) -> None:
+    engine = pooled(flights, pool_size=1, max_overflow=9)
     url = served(engine)
     with ThreadPoolExecutor(20) as pool:
         statuses = list(pool.map(lambda _: client.get(f"{url}/messages").status_code, range(40)))
@@ -223,4 +232,3 @@ def test_no_connection_is_left_open(client: httpx2.Client, served: Serve, flight
     # Four at a time, and the monitor's.
     wait_until(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
     assert engine.pool.overflow() <= 4  # type: ignore[attr-defined]
-    engine.dispose()

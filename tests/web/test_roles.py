@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
 
 from mdb_sqla import migrations
 from tests.conftest import Databases
-from tests.web.conftest import Serve
+from tests.web.conftest import Pooled, Serve
 
 ROLE = f"mdb_sqla_web_{os.getpid()}"
 VIEWS = ["", "map", "messages", "messages?category=aircraft&text=jfk&type=Departed"]
@@ -34,8 +34,8 @@ def store(databases: Databases, flights: URL) -> Iterator[URL]:
     databases.execute(f"DROP ROLE {ROLE}")
 
 
-def engine_of(store: URL, **options: Any) -> Engine:
-    engine = create_engine(store, **options)
+def as_role(engine: Engine) -> Engine:
+    """Let an engine log in as the role."""
 
     # Whether or not the server lets the role log in from here.
     @event.listens_for(engine, "connect")
@@ -46,11 +46,12 @@ def engine_of(store: URL, **options: Any) -> Engine:
     return engine
 
 
-@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("has_pool", [False, True])
 def test_the_reader_suffices(
-    client: httpx2.Client, served: Serve, store: URL, pooled: bool
+    client: httpx2.Client, served: Serve, pooled: Pooled, store: URL, has_pool: bool
 ) -> None:
-    engine = engine_of(store, **({"pool_size": 2} if pooled else {"poolclass": NullPool}))
+    options: dict[str, Any] = {"pool_size": 2} if has_pool else {"poolclass": NullPool}
+    engine = as_role(pooled(store, **options))
     modes: list[tuple[str, str]] = []
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -66,13 +67,12 @@ def test_the_reader_suffices(
         assert response.status_code == 200, response.text
     assert len(modes) > 50
     assert set(modes) == {(ROLE, "on")}
-    engine.dispose()
 
 
 def test_actions_need_more(client: httpx2.Client, served: Serve, store: URL) -> None:
     from tests.web.test_requests import token_of
 
-    url = served(engine_of(store, poolclass=NullPool), authorize=lambda request: "Ada")
+    url = served(as_role(create_engine(store, poolclass=NullPool)), authorize=lambda request: "Ada")
     fields = {"token": token_of(client, url), "consumer": "charges"}
     response = client.post(f"{url}/actions/pause", data=fields)
     assert response.status_code == 400
@@ -84,7 +84,7 @@ def test_a_role_that_may_not_read(
 ) -> None:
     databases.execute(f"REVOKE message_store_reader FROM {ROLE}")
     try:
-        response = client.get(served(engine_of(store, poolclass=NullPool)))
+        response = client.get(served(as_role(create_engine(store, poolclass=NullPool))))
         assert response.status_code == 503
         assert "unavailable" not in response.text.split('role="alert"')[1]
         assert "permission" in response.text or "privilege" in response.text
