@@ -45,7 +45,7 @@ WRONG = [
     ("host shop.nowhere:host", "No module named 'shop'"),
     ("host os:nothing", "has no attribute 'nothing'"),
     ("host os:name", "os:name must be a Host, got"),
-    ("host :", "Can't load the host"),
+    ("host :", "Can't load a Host from :"),
     ("relay /none.toml", "Can't read /none.toml"),
     ("dev --port 0", "--port"),
     ("delete-database --yes --url postgresql://localhost:1", "has no database name"),

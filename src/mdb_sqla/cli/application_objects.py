@@ -31,7 +31,7 @@ def loaded(where: str, kind: type[_T], default: str) -> _T:
     except (ImportError, AttributeError, ValueError) as error:
         if isinstance(error, ImportError) and is_libpq_missing(error):
             fail(f"{LIBPQ_MISSING}.")
-        refuse(f"Can't load the {kind.__name__} {where}: {error}")
+        refuse(f"Can't load {article} {kind.__name__} from {where}: {error}")
     if not isinstance(found, kind):
         refuse(f"{where} must be {article} {kind.__name__}, got {found!r}")
     return found

@@ -77,7 +77,7 @@ def used(application: Application) -> Application:
 @pytest.mark.parametrize(
     ("target", "options"),
     [
-        ("message_store@-2", "-x delete_consumers=yes -x delete_messages=yes"),
+        ("message_store@-3", "-x delete_consumers=yes -x delete_messages=yes"),
         ("message_store@base", "-x delete_consumers=yes -x delete_messages=yes"),
         ("base", "-x delete_consumers=yes -x delete_messages=yes"),
     ],
@@ -182,6 +182,7 @@ def test_minus_one_again_and_again(application: Application) -> None:
     consume(application.database)
     with connected(application.database) as connection:
         connection.execute("INSERT INTO stream_heads VALUES ('account-2', 4)")
+        connection.execute("INSERT INTO operations (kind) VALUES ('verify')")
     before = store(application.database)[1:]
 
     refused = 0
