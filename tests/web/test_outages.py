@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 from tests.web.conftest import Open, Pooled, Serve
 
 VIEWS = ["", "map", "messages", "message?at=1", "consumers", "dead-letters", "retention"]
-BOUND = 6.5  # seconds
+BOUND = 8.0  # seconds
 
 
 @pytest.fixture(scope="module")
