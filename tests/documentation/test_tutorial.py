@@ -43,6 +43,7 @@ VARIABLE = {
     STORE_URL: "URL",
     re.compile(r"postgresql://\S+"): "URL",
     re.compile(r"localhost:\d+"): "localhost:PORT",
+    re.compile(r"127\.0\.0\.1:\d+"): "127.0.0.1:PORT",
     re.compile(r"PostgreSQL \d+"): "PostgreSQL N",
     re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])"): "REVISION",
     re.compile(r"process \[\d+\]"): "process [N]",

@@ -135,7 +135,7 @@ class Host:
                 _log,
                 logging.INFO,
                 "host.started",
-                "Host of consumers %s",
+                "Starting consumers %s",
                 ", ".join(names),
                 consumers=names,
             )
