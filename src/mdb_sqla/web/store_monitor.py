@@ -36,8 +36,10 @@ _COMPLETION = 1.5  # seconds that the first viewer waits for the summary
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
 _HISTORY = 3_600.0  # seconds
 _RATE_SECONDS = 60.0
-_MAX_EXAMINED = 200_000  # messages to examine for the lag of all consumers
-_MIN_EXAMINED = 1_000  # for that of each of them
+_EXAMINED = 20_000  # messages to examine at first for the lag of all consumers
+_MAX_EXAMINED = 200_000
+_MIN_EXAMINED = 2_000
+_FAST, _SLOW = 0.5, 2.0  # seconds for a query, after which more or less is examined
 
 
 class Progress(NamedTuple):
@@ -71,6 +73,7 @@ class StoreMonitor:
         self._snapshot = Snapshot()
         self._history: dict[str, deque[Progress]] = {}
         self._used_at = 0.0
+        self._examined = _EXAMINED
         self._slow_at: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_queried = asyncio.Event()
@@ -128,14 +131,14 @@ class StoreMonitor:
         try:
             before = {name: points[-1].position for name, points in self._history.items() if points}
             # The more consumers there are, the less is examined for each.
-            number = max(len(self._snapshot.consumers), 10)
-            examine = max(_MAX_EXAMINED // number, _MIN_EXAMINED)
+            examine = self._examined // max(len(self._snapshot.consumers), 10)
             found, passed = await self._database.read(
                 lambda db: query_snapshot(db, before, examine),
                 seconds=_SLOW_TIMEOUT,
                 within=_WITHIN,
             )
             now = time.monotonic()
+            self._adapt(now - began)
             self._add(found, passed, began, now)
             self._snapshot = replace(
                 found,
@@ -145,6 +148,7 @@ class StoreMonitor:
             )
         except Exception as error:
             # Whatever it is, the page shows it, and continues.
+            self._adapt(time.monotonic() - began)
             level = logging.DEBUG if isinstance(error, FAILURES) else logging.ERROR
             log_event(
                 _log,
@@ -154,6 +158,13 @@ class StoreMonitor:
                 error=error,
             )
             self._snapshot = replace(self._snapshot, problem=failure_text(error))
+
+    def _adapt(self, seconds: float) -> None:
+        """Examine more messages the next time, or less, after a query has taken some time."""
+        if seconds < _FAST:
+            self._examined = min(2 * self._examined, _MAX_EXAMINED)
+        elif seconds > _SLOW:
+            self._examined = max(self._examined // 4, _MIN_EXAMINED)
 
     async def _take_slow(self) -> None:
         now = time.monotonic()
