@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -104,18 +104,22 @@ def _page(url: URL) -> Iterator[str]:
 @contextmanager
 def _served(engine: Engine) -> Iterator[str]:
     """Serve the web interface, if it is installed; yields its URL, or how to install it."""
+    with ExitStack() as stack:
+        yield _enter_page(engine, stack)
+
+
+def _enter_page(engine: Engine, stack: ExitStack) -> str:
     try:
+        import uvicorn  # noqa: F401
+
         import mdb_sqla.web  # noqa: F401
     except ModuleNotFoundError:
-        yield 'pip install "mdb_sqla[web]", and start again'
-        return
+        return 'pip install "mdb_sqla[web]", and start again'
     try:
-        with serve_page(engine, (_HOST, _PORT), allow_actions=True) as page:
-            yield page
+        return stack.enter_context(serve_page(engine, (_HOST, _PORT), allow_actions=True))
     except HttpUnavailable:
         # The port is in use, for example by another `mdb dev`.
-        with serve_page(engine, (_HOST, 0), allow_actions=True) as page:
-            yield page
+        return stack.enter_context(serve_page(engine, (_HOST, 0), allow_actions=True))
 
 
 def _full(url: URL) -> str:

@@ -29,7 +29,7 @@ MAX_AT_ONCE = 1_000
 """The maximum number of dead letters that one action replays or skips."""
 
 _MAX_KINDS = 200
-_MAX_ERROR = 300  # characters that tell kinds apart; they become part of an address
+_MAX_ERROR = 300  # characters that distinguish kinds; they become part of an address
 _first_line = func.split_part(func.coalesce(letters.c.error, ""), "\n", 1)
 _error = func.left(_first_line, _MAX_ERROR)
 

@@ -102,8 +102,5 @@ def _passed(db: Connection, consumer: ConsumerOverview, since: int) -> int:
         )
         for source in sources
     ]
-    return int(
-        execute(db, select(func.count()).select_from(union_all(*parts).subquery()), {}, WRITES)[0][
-            0
-        ]
-    )
+    counted = select(func.count().label("number")).select_from(union_all(*parts).subquery())
+    return int(execute(db, counted, {}, WRITES)[0].number)
