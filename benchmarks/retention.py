@@ -126,7 +126,7 @@ def writes_beside_retention(server: Server, size: Size) -> Iterator[Comparison]:
         ours, theirs = (stack.enter_context(_with_policy(server, _KEPT)) for _ in range(2))
         yield Comparison(
             "one write, 99th percentile, with a retention policy",
-            "in a row a second",
+            "writes of that length a second",
             {
                 OURS: _latency(ours, size.seconds, with_job=True),
                 "without retention": _latency(theirs, size.seconds, with_job=False),
