@@ -194,3 +194,16 @@ def _wait_for_a_lock(engine: Engine) -> None:
             return bool(connection.scalar(waiting) == 1)
 
     wait_until(is_waiting)
+
+
+def test_looking_for_it_never_scans_the_table(engine: Engine, spans: Spans) -> None:
+    scans = text(
+        "SELECT seq_scan FROM pg_catalog.pg_stat_xact_user_tables "
+        "WHERE relname = 'messages' AND schemaname = 'message_store'"
+    )
+    with engine.connect() as connection:
+        # Enough calls for a prepared statement whose plan is kept: the plan for an empty table.
+        for number in range(20):
+            with connection.begin():
+                MessageStore(connection).write(f"order-{number}", Message("Placed"))
+                assert connection.scalar(scans) == 0

@@ -12,11 +12,11 @@ from sqlalchemy import (
     Select,
     Text,
     Uuid,
-    any_,
     bindparam,
     case,
     cast,
     exists,
+    func,
     literal_column,
     select,
     true,
@@ -47,7 +47,11 @@ _WRITE_MESSAGES = select(
 )
 
 # Writes nothing, and so returns no positions, if any of the messages is already stored.
-_is_repeat = exists().where(messages.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+# Each id is looked up by itself: for an array of unknown length, the plan that PostgreSQL keeps
+# would scan the table if that was small when the plan was made. OFFSET prevents a join.
+_new_id = func.unnest(bindparam("ids", type_=ARRAY(Uuid))).column_valued("new_id")
+_look_up = select(true()).where(messages.c.id == _new_id).offset(literal_column("0"))
+_is_repeat = exists(select(_new_id).where(_look_up.scalar_subquery()))
 _known = select(_is_repeat.label("is_repeat")).subquery("known")
 _new = functions.write_messages(
     case((_known.c.is_repeat, literal_column("'[]'::jsonb")), else_=_messages),
