@@ -52,7 +52,7 @@ def _handled(engine: Engine, number: int) -> float:
     """Write messages, and return how many of them a consumer handles per second."""
     for _ in range(number):
         _write(engine)
-    consumer = Consumer(f"telemetry-{uuid4()}", "order")
+    consumer = Consumer("telemetry", "order")
     handled: list[object] = []
     consumer.on()(lambda message, unit: handled.append(message))
     consumer.catch_up(sessionmaker(engine))
