@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from mdb_sqla import Consumer, Group, Message, MessageStore, RetryPolicy, retention, tables
 from mdb_sqla.admin import summary
-from mdb_sqla.metrics import consumer_measurement, store_measurement
+from mdb_sqla.consumers import backlogs
+from mdb_sqla.metrics import store_measurement
 from tests.metrics.conftest import Store, consumer, placed
 
 slots = tables.consumer_slots
@@ -62,15 +63,38 @@ def test_lags(store: Store) -> None:
 
 
 def test_the_lag_is_counted_up_to_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer_measurement, "_EXAMINED", 20)
-    monkeypatch.setattr(consumer_measurement, "_LEAST_EXAMINED", 3)
+    monkeypatch.setattr(backlogs, "_LEAST_EXAMINED", 3)
     for name in ("a", "b", "c", "d"):
         store.catch_up(name, "order")
     store.write("order-1", *placed(30))
 
-    assert {*store.scrape()["mdb_sqla_consumer_lag"].values()} == {5}
-    monkeypatch.setattr(consumer_measurement, "_EXAMINED", 1)
-    assert {*store.scrape()["mdb_sqla_consumer_lag"].values()} == {3}
+    def lags() -> set[float]:
+        return {*store.scrape()["mdb_sqla_consumer_lag"].values()}
+
+    limit = store.gauges._examined
+    monkeypatch.setattr(limit, "_fast", 0.0)
+    limit.value = 20
+    assert lags() == {5}
+    limit.value = 1
+    assert lags() == {3}
+
+
+def test_less_is_examined_while_that_is_slow(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write("order-1")
+    limit = store.gauges._examined
+    first = limit.value
+    monkeypatch.setattr(limit, "_fast", 60.0)
+    store.scrape()
+    assert limit.value == 2 * first
+    monkeypatch.setattr(limit, "_slow", 0.0)
+    store.scrape()
+    assert limit.value == 2 * first // 4
+
+    # An answer that is fast because there is none says nothing.
+    monkeypatch.setattr(limit, "_slow", 60.0)
+    monkeypatch.setattr(store_measurement, "estimated_rows", None)
+    assert store.scrape()["mdb_sqla_store_up"] == {(): 0}
+    assert limit.value == 2 * first // 4
 
 
 def test_the_number_of_statements_does_not_depend_on_consumers_that_have_caught_up(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 
-from mdb_sqla.consumers.backlog import LAG_SETTINGS, MAX_COUNTED, Positions, count_backlog
+from mdb_sqla.consumers.backlog import LAG_SETTINGS, MAX_COUNTED, Backlog, Positions
+from mdb_sqla.consumers.backlogs import count_backlogs
 from mdb_sqla.consumers.consumer_lag import Lag
+from mdb_sqla.consumers.dead_letter_queue import dead_letter_numbers
 from mdb_sqla.consumers.group import is_alive
 from mdb_sqla.consumers.registry import Reads, registered
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
-from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.tables import consumer_members as members
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import consumers as registrations
-from mdb_sqla.tables import dead_letters as letters
 from mdb_sqla.tables import deleted_positions
 
 __all__ = [
@@ -140,9 +141,7 @@ class _State:
         self._members: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)
         for row in execute(db, every_member.order_by(members.c.member), {}, WRITES):
             self._members[row.consumer].append((row.member, row.is_alive))
-        counted = select(letters.c.consumer, func.count().label("number"))
-        rows = execute(db, counted.group_by(letters.c.consumer), {}, WRITES)
-        self._letters = {row.consumer: row.number for row in rows}
+        self._letters = dead_letter_numbers(db)
         marks = select(deleted_positions.c.category, deleted_positions.c.global_position)
         rows = execute(db, marks, {}, WRITES)
         self._deleted = {row.category: row.global_position for row in rows}
@@ -150,40 +149,37 @@ class _State:
     def overviews(self, db: Database, examine: int) -> list[ConsumerOverview]:
         """Return the overview of each consumer."""
         names = {*self._reads, *self._slots, *self._members, *self._letters}
-        return [self._overview(db, name, examine) for name in sorted(names)]
+        positions = {
+            name: Positions(_by_slot(found), self._numbers[name])
+            for name, found in self._slots.items()
+        }
+        backlogs = count_backlogs(db, self._reads, positions, examine=examine)
+        return [self._overview(name, backlogs.get(name)) for name in sorted(names)]
 
-    def _overview(self, db: Database, name: str, examine: int) -> ConsumerOverview:
+    def _overview(self, name: str, backlog: Backlog | None) -> ConsumerOverview:
         reads, of_slots = self._reads.get(name), tuple(self._slots[name])
-        deleted = 0
-        if reads is not None:
+        dead_letters = self._letters[name]
+        lag, deleted = None, 0
+        if reads is not None and backlog is not None:
+            lag = Lag(_by_slot(of_slots), *backlog, dead_letters=dead_letters)
             categories = reads.categories or self._deleted
             deleted = max((self._deleted.get(each, 0) for each in categories), default=0)
         paused_at, paused_by = self._pauses.get(name, (None, None))
         return ConsumerOverview(
             name=name,
             reads=reads,
-            lag=None if reads is None else self._lag(db, name, reads, examine),
+            lag=lag,
             slots=of_slots,
             members=tuple(
                 Member(member, alive, tuple(s.slot for s in of_slots if s.owner == member))
                 for member, alive in self._members[name]
             ),
-            dead_letters=self._letters.get(name, 0),
+            dead_letters=dead_letters,
             deleted_up_to=deleted,
             paused_at=paused_at,
             paused_by=paused_by,
         )
 
-    def _lag(self, db: Database, name: str, reads: Reads, examine: int) -> Lag:
-        positions = {slot.slot: slot.position for slot in self._slots[name]}
-        backlog = count_backlog(
-            db,
-            Positions(positions, self._numbers.get(name, 1)),
-            reads.categories,
-            start=reads.start,
-            types=reads.types,
-            examine=examine,
-            # Without the condition: its SQL comes from roles that may have fewer privileges.
-            filters=CategoryFilters(correlation=reads.correlation),
-        )
-        return Lag(positions, *backlog, dead_letters=self._letters.get(name, 0))
+
+def _by_slot(found: Iterable[Slot]) -> dict[int, int]:
+    return {slot.slot: slot.position for slot in found}

@@ -51,6 +51,16 @@ class Positions(NamedTuple):
     by_slot: Mapping[int, int]
     slots: int
 
+    def lowest(self, start: int) -> int:
+        """Return the position up to which every slot has handled all messages.
+
+        Args:
+            start: the global position at which a slot starts that has no position yet.
+        """
+        if len(self.by_slot) >= self.slots:
+            return min(self.by_slot.values())
+        return max(start - 1, 0)
+
 
 class Backlog(NamedTuple):
     """The messages that a consumer has yet to handle. See `Lag`."""
@@ -81,7 +91,7 @@ def count_backlog(
         examine: the maximum number of messages to examine, over all categories.
         filters: the consumer's filters.
     """
-    beyond = _MessagesBeyond(positions, max(start - 1, 0), types, filters)
+    beyond = _MessagesBeyond(positions, start, types, filters)
     read: Collection[str | None] = categories or [None]
     limit = max(examine // len(read), 1)
     counted = [beyond.count(db, name, limit) for name in read]
@@ -103,7 +113,8 @@ class _MessagesBeyond:
         filters: CategoryFilters,
     ) -> None:
         self._positions, self._number = positions
-        self._start = start
+        self._lowest = positions.lowest(start)
+        self._start = max(start - 1, 0)
         self._types = types
         self._filters = filters
 
@@ -126,17 +137,14 @@ class _MessagesBeyond:
 
     def _beyond(self, category: str | None) -> Select[Any]:
         """Select the messages beyond the lowest position, in order."""
-        lowest = self._start
-        if len(self._positions) >= self._number:
-            lowest = min(self._positions.values())
         position, statement = messages.c.global_position, select(messages)
         if category is None:
-            return statement.where(position > lowest).order_by(position)
+            return statement.where(position > self._lowest).order_by(position)
         # Compared as in `get_category_messages`, so only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
-        return statement.where(of_category == any_(array([category])), position > lowest).order_by(
-            of_category, position
-        )
+        return statement.where(
+            of_category == any_(array([category])), position > self._lowest
+        ).order_by(of_category, position)
 
     def _conditions(self, message: Any) -> Iterable[ColumnElement[bool]]:
         """Return the filters of a category read, and the condition on each slot's position."""

@@ -7,13 +7,29 @@ stream.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Delete,
+    Update,
+    and_,
+    any_,
+    cast,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from mdb_sqla.database.execution import WRITES, connection_of, database, execute
+from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.operation_log import record
 from mdb_sqla.tables import dead_letters as letters
@@ -21,7 +37,16 @@ from mdb_sqla.wake_up.channel import ANY_CATEGORY
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import integer, text
 
-__all__ = ["DeadLetter", "count_dead_letters", "dead_letters", "replay", "skip"]
+__all__ = [
+    "DeadLetter",
+    "count_dead_letters",
+    "dead_letter_numbers",
+    "dead_letters",
+    "replay",
+    "replay_messages",
+    "skip",
+    "skip_messages",
+]
 
 
 class DeadLetter(NamedTuple):
@@ -69,6 +94,17 @@ def count_dead_letters(db: Session | Connection, consumer: str, slot: int | None
         statement = statement.where(letters.c.slot == slot)
     ((number,),) = execute(db, statement, {}, WRITES)
     return int(number)
+
+
+def dead_letter_numbers(db: Database) -> Counter[str]:
+    """Return the number of dead letters of each consumer that has any.
+
+    Raises:
+        StoreNotInstalled: the database has no store.
+    """
+    number = func.count().label("number")
+    statement = select(letters.c.consumer, number).group_by(letters.c.consumer)
+    return Counter({row.consumer: row.number for row in execute(db, statement, {}, WRITES)})
 
 
 def replay(
@@ -144,6 +180,58 @@ def skip(
         )
     details = {"global_position": position, "stream_name": row.stream_name, "type": row.type}
     record(db, "skip", consumer, details=details, by=by)
+    announce(connection_of(db), [ANY_CATEGORY])
+
+
+def replay_messages(
+    db: Database,
+    consumer: str,
+    positions: Sequence[int],
+    *,
+    by: str,
+    details: Mapping[str, Any],
+) -> None:
+    """Replay failed messages, and those that wait behind them, as one operation.
+
+    Args:
+        db: a session or connection in a transaction.
+        consumer: the consumer's name.
+        positions: the global positions of the failed messages.
+        by: who does it, for the log of operations.
+        details: what they have in common, for the log.
+    """
+    statement = update(letters).where(_are(consumer, positions), letters.c.failed)
+    _change(db, "replay", consumer, statement.values(failed=False), by, details)
+
+
+def skip_messages(
+    db: Database,
+    consumer: str,
+    positions: Sequence[int],
+    *,
+    by: str,
+    details: Mapping[str, Any],
+) -> None:
+    """Skip dead letters permanently, as one operation. See `replay_messages`."""
+    _change(db, "skip", consumer, delete(letters).where(_are(consumer, positions)), by, details)
+
+
+def _are(consumer: str, positions: Sequence[int]) -> ColumnElement[bool]:
+    among = any_(cast(list(positions), ARRAY(BigInteger)))
+    return and_(letters.c.consumer == consumer, letters.c.global_position == among)
+
+
+def _change(
+    db: Database,
+    kind: str,
+    consumer: str,
+    statement: Update | Delete,
+    by: str,
+    details: Mapping[str, Any],
+) -> None:
+    changed = execute(db, statement.returning(letters.c.global_position), {}, WRITES)
+    positions = sorted(row.global_position for row in changed)
+    record(db, kind, consumer, details={**details, "global_positions": positions}, by=by)
     announce(connection_of(db), [ANY_CATEGORY])
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.log_event import log_event
 from mdb_sqla.metrics import gauges
+from mdb_sqla.metrics.adaptive_limit import AdaptiveLimit
 from mdb_sqla.metrics.background_query import TIMEOUT, QueryCache, in_thread
 from mdb_sqla.metrics.gauges import Sample
 from mdb_sqla.metrics.instruments import instruments_of
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["StoreGauges", "StoreReport", "observe_store"]
 
 _log = logging.getLogger("mdb_sqla.metrics")
+
+_EXAMINED, _MIN_EXAMINED, _MAX_EXAMINED = 100_000, 2_000, 300_000
+"""The number of messages to examine for the lags of all consumers."""
+_FAST, _SLOW = 0.3, 1.0  # seconds for all queries, after which more or less is examined
 
 _UNANSWERED = f"The database did not answer within {TIMEOUT:g} seconds"
 
@@ -74,6 +79,9 @@ class StoreGauges:
             isolation_level="READ COMMITTED",
             postgresql_readonly=True,
         )
+        self._examined = AdaptiveLimit(
+            _EXAMINED, least=_MIN_EXAMINED, most=_MAX_EXAMINED, fast=_FAST, slow=_SLOW
+        )
         self._cache = QueryCache(self._start)
         self._problem: str | None = None
 
@@ -102,11 +110,13 @@ class StoreGauges:
         began = time.monotonic()
         try:
             with translated(), self._engine.connect() as connection:
-                samples = measure(connection, began + TIMEOUT)
+                samples = measure(connection, began + TIMEOUT, self._examined.value)
         except Exception as error:
             # A scrape must answer whatever is wrong, and report it.
+            self._examined.adapt(time.monotonic() - began, failed=True)
             return _failed(str(getattr(error, "orig", None) or error).strip() or repr(error))
         duration = time.monotonic() - began
+        self._examined.adapt(duration)
         extra = Sample(gauges.UP, 1), Sample(gauges.COLLECTION_DURATION, duration)
         return StoreReport([*extra, *samples])
 

@@ -26,13 +26,14 @@ __all__ = ["measure"]
 _TIMEOUT = {"statement_timeout": "2s"}
 
 
-def measure(connection: Connection, deadline: float) -> list[Sample]:
+def measure(connection: Connection, deadline: float, examine: int) -> list[Sample]:
     """Return the samples of a store.
 
     Args:
         connection: a connection in a new transaction at READ COMMITTED. Settings are changed until
             the transaction ends.
         deadline: when to give up, as a time of `time.monotonic()`.
+        examine: the number of messages to examine for the lags of all consumers.
 
     Raises:
         OperationalError: a statement took longer than two seconds.
@@ -41,20 +42,20 @@ def measure(connection: Connection, deadline: float) -> list[Sample]:
     """
     _set(connection, _TIMEOUT)
     samples = []
-    for sample in _samples(connection):
+    for sample in _samples(connection, examine):
         samples.append(sample)
         if time.monotonic() > deadline:
             raise TimeoutError("The queries for the gauges of the store took too long")
     return samples
 
 
-def _samples(connection: Connection) -> Iterator[Sample]:
+def _samples(connection: Connection, examine: int) -> Iterator[Sample]:
     yield from _of_table(connection)
     yield from _of_writers(connection)
     yield from measure_groups(connection)
     # Also keep the planner from sorting all messages of a category to find the first or last one.
     _set(connection, LAG_SETTINGS | _TIMEOUT)
-    yield from measure_consumers(connection)
+    yield from measure_consumers(connection, examine)
     yield from _of_retention(connection)
 
 
