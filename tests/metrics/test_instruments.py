@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -17,6 +18,7 @@ from mdb_sqla.metrics import observe_store
 from mdb_sqla.metrics.gauges import CONSUMER, GAUGES, LAG, UP, Sample
 from mdb_sqla.metrics.instruments import instruments_of
 from mdb_sqla.metrics.prometheus_text import PrometheusText
+from tests.metrics.conftest import CONSUMER as LABEL
 from tests.metrics.conftest import Store, parsed
 
 
@@ -93,6 +95,65 @@ def test_metrics_of_other_collectors_are_added_once() -> None:
 
     found = parsed(text.render().text.decode())
     assert found == {"mdb_sqla_store_up": {(): 1}, "mdb_sqla_consumer_lag": {("a",): 1}}
+
+
+def test_many_consumers_have_a_series_each() -> None:
+    """More than OpenTelemetry keeps apart by default, at a time and one after the other."""
+    text = PrometheusText()
+    samples: list[Sample] = []
+    instruments_of(text.provider).add(lambda: samples)
+    for start in (0, 3_000):
+        names = [f"c{number}" for number in range(start, start + 3_000)]
+        samples[:] = [Sample(LAG, number, {CONSUMER: name}) for number, name in enumerate(names)]
+        found = parsed(text.render().text.decode())["mdb_sqla_consumer_lag"]
+        assert found == {(name,): number for number, name in enumerate(names)}
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=x",
+        "application/openmetrics-text; version=",
+        "application/openmetrics-text; version=0.0.1; escaping=allow-utf-8",
+        "text/plain; version=; q=x",
+        "text/plain;version=1.x.2",
+        ",;=,",
+        "é",
+    ],
+)
+def test_a_format_that_is_unknown(accept: str) -> None:
+    text = PrometheusText()
+    instruments_of(text.provider).add(lambda: [Sample(UP, 1)])
+    assert b"mdb_sqla_store_up 1.0" in text.render(accept).text
+
+
+NAMES = [
+    'quotes "and" \\ backslashes\\n',
+    "lines\nof\r\ntext",
+    "tab\tNUL-like \\0",
+    "שלום 🛫 \u202e",
+    '{a="b"} 1',
+    "# HELP x",
+    " spaces ",
+    "x" * 1_000,
+    "\x7f\x01\x85\u2028",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_names_of_any_kind(store: Store, name: str) -> None:
+    """In both formats, as Prometheus' own parsers read them."""
+    store.catch_up(name)
+    plain = store.scrape()
+    assert plain["mdb_sqla_consumer_lag"] == {(name,): 0}
+    page = store.text.render("application/openmetrics-text; version=1.0.0").text.decode()
+    found = [
+        sample.labels[LABEL]
+        for family in openmetrics(page)  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.name == "mdb_sqla_consumer_lag"
+    ]
+    assert found == [name]
 
 
 def test_the_format_is_negotiated() -> None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "PrometheusText"]
 
+# By default, OpenTelemetry merges all but 2,000 series of a gauge into one with an arbitrary value.
+# Consumers that were deleted since the start of the process count, too.
+_MAX_SERIES = 1_000_000
+
 
 class Page(NamedTuple):
     """A response to a scrape.
@@ -45,13 +49,16 @@ class PrometheusText:
     def __init__(self, *others: Collector, provider: MeterProvider | None = None) -> None:
         try:
             from opentelemetry.exporter.prometheus import PrometheusMetricReader
-            from opentelemetry.sdk.metrics import MeterProvider
+            from opentelemetry.sdk.metrics import MeterProvider, ObservableGauge
             from prometheus_client import CollectorRegistry
         except ModuleNotFoundError as error:
             raise missing_packages(error) from error
         registry = CollectorRegistry()
         reader = PrometheusMetricReader(
-            disable_target_info=True, scope_info_enabled=False, registry=registry
+            disable_target_info=True,
+            scope_info_enabled=False,
+            registry=registry,
+            cardinality_limits={ObservableGauge: _MAX_SERIES},
         )
         self.provider = MeterProvider(shutdown_on_exit=False) if provider is None else provider
         self.provider.add_metric_reader(reader)
@@ -63,7 +70,11 @@ class PrometheusText:
         """Return the current metrics, in the format that the header `Accept` asks for."""
         from prometheus_client.exposition import choose_encoder
 
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # It has no version that can be compared.
+            encode, content_type = choose_encoder("")
         with self._lock:
             return Page(encode(self), content_type)
 
