@@ -266,3 +266,27 @@ def test_duplicates_are_no_errors(shop: Any, nats: Any, spans: Spans) -> None:
         (stored,) = MessageStore(session).read_category("shipping")
     assert first.context is not None
     assert f"{first.context.span_id:016x}" in stored.metadata["properties"]["traceparent"]
+
+
+def test_a_connection_belongs_to_no_message(
+    shop: Any, nats: Any, spans: Spans, tracer: Tracer
+) -> None:
+    """The tasks of a client live longer than the message that connects first."""
+    target, connected = nats.target(), []
+    connect = target.connect
+
+    async def noted(timeout: float) -> None:
+        connected.append(trace.get_current_span().get_span_context().is_valid)
+        await connect(timeout)
+
+    target.connect = noted
+
+    async def scenario() -> None:
+        await prepare(nats, shop.category)
+        shop.write("1", "a", "b")
+        await Relay("relay", shop.category, to=target).catch_up_async(shop.factory)
+
+    shop.run(scenario())
+
+    assert connected == [False]
+    assert len([span for span in spans.all if span.name.startswith("publish")]) == 2

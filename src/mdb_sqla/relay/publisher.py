@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -34,6 +35,7 @@ class Publisher:
         self._timeout = timeout
         self._serialize: Callable[[Any], str] = json.dumps
         self._connecting: asyncio.Task[None] | None = None
+        self._context = contextvars.Context()
         self.__qualname__ = target.name  # shown as the name of the handler
 
     @contextlib.asynccontextmanager
@@ -44,6 +46,7 @@ class Publisher:
             serialize: the engine's JSON serializer.
         """
         self._serialize = serialize
+        self._context = contextvars.copy_context()
         try:
             yield
         finally:
@@ -94,7 +97,10 @@ class Publisher:
         """Connect on first use. Concurrent calls wait for the same attempt."""
         connecting = self._connecting
         if connecting is None:
-            connecting = self._connecting = asyncio.create_task(self._connect())
+            # Not in the context of a message: the tasks of the client would keep its span.
+            context = self._context.copy()
+            connecting = asyncio.create_task(self._connect(), context=context)
+            self._connecting = connecting
         # Cancelling one of the callers must not cancel the attempt of the others.
         await asyncio.shield(connecting)
 

@@ -98,18 +98,20 @@ class Operation:
         traceback: TracebackType | None,
     ) -> None:
         seconds = perf_counter() - self._started
-        if (instruments := self._instrumentation.instruments) is not None:
-            # Before the span ends: exemplars refer to it.
-            instruments.measure(
-                self._kind,
-                seconds,
-                self._numbers,
-                system=self._system,
-                consumer=self._consumer,
-                error=error,
-            )
-        if self.span is not None:
-            self._end_span(self.span, error)
+        try:
+            if (instruments := self._instrumentation.instruments) is not None:
+                # Before the span ends: exemplars refer to it.
+                instruments.measure(
+                    self._kind,
+                    seconds,
+                    self._numbers,
+                    system=self._system,
+                    consumer=self._consumer,
+                    error=error,
+                )
+        finally:
+            if self.span is not None:
+                self._end_span(self.span, error)
 
     def _start_span(self, tracer: Tracer) -> None:
         from opentelemetry.context import attach
@@ -143,11 +145,25 @@ class Operation:
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         from opentelemetry.context import detach
-        from opentelemetry.trace import StatusCode
 
-        detach(self._token)
-        if error is not None:
-            span.record_exception(error)
-            span.set_attribute(ERROR_TYPE, error_type(error))
-            span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
-        span.end()
+        try:
+            if error is not None:
+                _record(span, error)
+        finally:
+            detach(self._token)
+            span.end()
+
+
+def _record(span: Span, error: BaseException) -> None:
+    from opentelemetry.trace import StatusCode
+
+    name = error_type(error)
+    span.set_attribute(ERROR_TYPE, name)
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:
+        # The application's error, not the failure to describe it, must reach the caller.
+        span.set_status(StatusCode.ERROR, name)
+        return
+    span.record_exception(error)
+    span.set_status(StatusCode.ERROR, text)

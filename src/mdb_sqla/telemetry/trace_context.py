@@ -100,6 +100,10 @@ def extracted(carrier: TextContext) -> Context | None:
     if not carrier:
         return None
     # Neither the span nor the baggage of the caller belongs to the message.
-    context = extract(carrier, set_span_in_context(INVALID_SPAN, baggage.clear(get_current())))
+    try:
+        context = extract(carrier, set_span_in_context(INVALID_SPAN, baggage.clear(get_current())))
+    except ValueError:
+        # Propagators should ignore what they can't parse, but some fail, for example at surrogates.
+        return None
     is_valid = get_current_span(context).get_span_context().is_valid
     return context if is_valid else None
