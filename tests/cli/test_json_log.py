@@ -94,6 +94,54 @@ def test_values_of_any_kind(formatter: JsonLogFormatter) -> None:
     assert line(formatter, made)["path"] == "/x"
 
 
+class Unprintable:
+    def __str__(self) -> str:
+        raise ValueError
+
+    __repr__ = __str__
+
+
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+DEEP: list[object] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        ([float("inf")], "[inf]"),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+        (CYCLE, "[[...]]"),
+        (Unprintable(), "__could_not_encode__"),
+        (DEEP, "__could_not_encode__"),
+    ],
+    ids=["nan", "infinity", "nested", "key", "cycle", "unprintable", "deep"],
+)
+def test_a_value_that_is_no_json(formatter: JsonLogFormatter, value: object, text: str) -> None:
+    """The line is there, with the other fields as they are, and is JSON for any parser."""
+    made = record("read", None, event="consumer.started", value=value, position=7, rate=1.5)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = json.loads(formatter.format(made), parse_constant=refuse)
+    assert (found["event"], found["position"], found["rate"]) == ("consumer.started", 7, 1.5)
+    assert found["value"] == text
+
+
+def test_an_error_without_a_text(formatter: JsonLogFormatter) -> None:
+    class Broken(Exception):
+        __str__ = __repr__ = Unprintable.__str__
+
+    found = line(formatter, record("failed", Broken(), consumer="billing"))
+    assert found["error"] == "__could_not_encode__"
+    assert found["error_type"].endswith("Broken")
+
+
 def test_a_record_is_left_as_it_is_for_other_handlers(formatter: JsonLogFormatter) -> None:
     made = record("failed", failure(), consumer="billing")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
+from functools import partial
 from typing import Any
 
+from pythonjsonlogger.defaults import unknown_default
 from pythonjsonlogger.json import JsonFormatter
 
 from mdb_sqla.cli.logged_error import LoggedErrors
@@ -25,6 +29,8 @@ class JsonLogFormatter(JsonFormatter):
             ["levelname", "name", "message"],
             rename_fields={"levelname": "level", "name": "logger"},
             timestamp="time",
+            # NaN and infinity are no JSON.
+            json_serializer=partial(json.dumps, allow_nan=False),
         )
         self._errors = LoggedErrors(verbose=verbose)
 
@@ -33,10 +39,26 @@ class JsonLogFormatter(JsonFormatter):
         fields: dict[str, Any] = {"exc_info": None, "exc_text": None, **_trace()}
         if (logged := self._errors.of(record)) is not None:
             fields["error_type"] = name_of(type(logged.error))
-            fields["error"] = str(logged.error)
+            fields["error"] = unknown_default(logged.error)
             if logged.traceback is not None:
                 fields["traceback"] = logged.traceback
         return super().format(logging.makeLogRecord({**record.__dict__, **fields}))
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the JSON of the fields; a value that has none is replaced by its text."""
+        try:
+            return str(super().jsonify_log_record(log_data))
+        except Exception:
+            # For example a cycle. The record must not be lost.
+            known = {str(name): _plain(value) for name, value in log_data.items()}
+            return str(super().jsonify_log_record(known))
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, str | int):
+        return value
+    is_number = isinstance(value, float) and math.isfinite(value)
+    return value if is_number else unknown_default(value)
 
 
 def _trace() -> dict[str, str]:
