@@ -37,7 +37,8 @@ class Operation(NamedTuple):
         kind: what was done: the name of the function, such as `reset_consumer`, or the kind that
             an application has passed to `record_operation`.
         subject: what it was done to, such as the name of a consumer or a category, if anything.
-        details: further values, by name.
+        details: further values, by name; if another program has written something else, it is
+            the value of `details`.
         performed_by: who did it, as passed by the caller; by default the role.
         role: the database role that was logged in.
         performed_at: when.
@@ -148,7 +149,17 @@ def operations(
     if subject is not None:
         statement = statement.where(table.c.subject == text("subject", subject))
     rows = execute(database(db), statement, {}, WRITES)
-    return [Operation(**{**row._asdict(), "details": json.loads(row.details)}) for row in rows]
+    return [Operation(**{**row._asdict(), "details": _details(row.details)}) for row in rows]
+
+
+def _details(written: str) -> dict[str, Any]:
+    """Return details that any role with the privilege to add entries may have written."""
+    try:
+        details = json.loads(written)
+    except (ValueError, RecursionError):
+        # Python does not convert numbers of thousands of digits.
+        details = written
+    return details if isinstance(details, dict) else {"details": details}
 
 
 def _json(details: Mapping[str, Any] | None) -> str:

@@ -120,6 +120,7 @@ def test_replay_and_skip_all_of_a_kind(open_page: Open, site: str, store: Store)
     page = visitor.page
     number = len(visitor.rows())
     page.click("text=No charge for a cancelled flight")
+    cancelled = [each.global_position for each in store.failed() if each.type == "Cancelled"]
     page.click("button:text('Replay all of this kind')")
     assert notice(page) == "The messages will be handled again."
     assert "Cancelled" not in {each.type for each in store.failed()}
@@ -136,9 +137,15 @@ def test_replay_and_skip_all_of_a_kind(open_page: Open, site: str, store: Store)
         each.global_position for each in store.letters()
     }
     assert len(visitor.rows()) == number - 2
-    kinds = [each[0] for each in store.recorded()]
-    assert kinds.count("skip") == len(of_kind)
-    assert {each[2] for each in store.recorded()} == {"Ada"}
+    (skipped, replayed) = store.recorded()
+    assert (skipped[0], skipped[1], skipped[2]) == ("skip", "charges", "Ada")
+    assert skipped[3] == {
+        "type": kind[1],
+        "error": kind[2],
+        "global_positions": [each.global_position for each in of_kind],
+    }
+    assert (replayed[0], replayed[3]["type"]) == ("replay", "Cancelled")
+    assert replayed[3]["global_positions"] == cancelled
 
 
 def test_an_action_that_fails_shows_why(open_page: Open, site: str, store: Store) -> None:

@@ -105,6 +105,16 @@ def test_mounted_behind_a_proxy(
     assert client.get(f"{url}/messages/static/page.js").status_code == 200
 
 
+def test_mounted_below_a_path_like_that_of_its_files(
+    client: httpx2.Client, served: Serve, flights: URL
+) -> None:
+    app = FastAPI()
+    app.mount("/static/messages", create_app(create_engine(flights, poolclass=NullPool)))
+    url = f"{served(app)}/static/messages"
+    assert client.get(f"{url}/messages").headers["cache-control"] == "no-store"
+    assert client.get(f"{url}/static/page.js").headers["cache-control"] == "no-cache"
+
+
 @pytest.fixture(params=["psycopg", "asyncpg"])
 def async_site(request: pytest.FixtureRequest, served: Serve, flights_copy: URL) -> str:
     url = flights_copy.set(drivername=f"postgresql+{request.param}")

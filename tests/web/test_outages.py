@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdb_sqla import Message, MessageStore, migrations
 from mdb_sqla.web import bounded_database, store_monitor
@@ -142,6 +143,76 @@ def test_hanging(
     wait_until(lambda: get(f"{url}/map")[0] == 200)
     wait_until(lambda: get(f"{new}/map")[0] == 200)
     wait_until(lambda: threading.active_count() <= threads + 2)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_hanging_with_an_async_engine(
+    client: httpx2.Client, served: Serve, server: CrashingServer, driver: str
+) -> None:
+    address = create_engine(server.url).url.set(drivername=f"postgresql+{driver}")
+    url = served(create_async_engine(address, poolclass=NullPool))
+    assert client.get(url).status_code == 200
+
+    def get(view: str) -> tuple[int, float]:
+        began = time.monotonic()
+        status = client.get(f"{url}/{view}").status_code
+        return status, time.monotonic() - began
+
+    stopped = stop_server(create_engine(server.url, poolclass=NullPool))
+    try:
+        views = ["map", "messages", "message?at=1", "dead-letters", "retention"] * 2
+        with ThreadPoolExecutor(len(views)) as pool:
+            answers = list(pool.map(get, views))
+        assert max(seconds for _, seconds in answers) < BOUND
+        assert {status for status, _ in answers} == {503}
+        # Nothing holds a permit.
+        with ThreadPoolExecutor(len(views)) as pool:
+            assert max(seconds for _, seconds in pool.map(get, views)) < BOUND
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: get("map")[0] == 200)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "async psycopg", "asyncpg"])
+def test_a_connection_that_is_lost_during_a_request(
+    client: httpx2.Client, served: Serve, flights: URL, driver: str
+) -> None:
+    address = flights.set(drivername=f"postgresql+{driver.split()[-1]}")
+    create: Any = create_engine if driver == "psycopg" else create_async_engine
+    engine = create(address, poolclass=NullPool)
+    is_hostile = threading.Event()
+
+    @event.listens_for(getattr(engine, "sync_engine", engine), "before_cursor_execute")
+    def end_session(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if is_hostile.is_set() and "causationMessageStreamName" in statement:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    url = served(engine)
+    assert client.get(f"{url}/message?at=1").status_code == 200
+    is_hostile.set()
+    response = client.get(f"{url}/message?at=1")
+    assert response.status_code == 503
+    assert "The database is unavailable: " in response.text
+    assert "SELECT" not in response.text
+    is_hostile.clear()
+    assert client.get(f"{url}/message?at=1").status_code == 200
+
+
+def test_errors_show_no_password(client: httpx2.Client, served: Serve, flights: URL) -> None:
+    for wrong in (
+        flights.set(password="sesame-1", username="nobody-here"),
+        flights.set(password="sesame-2", host="127.0.0.1", port=1),
+        flights.set(password="sesame-3", host="no.such.host.invalid"),
+        flights.set(password="sesame-4", database="nothing-here"),
+    ):
+        for driver in ("psycopg", "psycopg2", "asyncpg"):
+            create: Any = create_async_engine if driver == "asyncpg" else create_engine
+            url = served(create(wrong.set(drivername=f"postgresql+{driver}"), poolclass=NullPool))
+            response = client.get(f"{url}/messages")
+            assert response.status_code in {200, 503}  # the server may trust everybody
+            assert "sesame" not in response.text
 
 
 def test_a_slow_query(

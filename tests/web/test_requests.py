@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,6 +84,51 @@ def test_a_form_of_another_site(
     assert paused(flights_engine) == ["airports"]
 
 
+@pytest.mark.parametrize(
+    "origin", ["null", "http://evil.example", "http://127.0.0.1:1", "http://localhost", "x", ""]
+)
+def test_a_form_of_another_origin(
+    client: httpx2.Client, open_site: str, flights_engine: Engine, origin: str
+) -> None:
+    """A browser that sends no `Sec-Fetch-Site`, as without TLS, and has the token's cookie."""
+    token = token_of(client, open_site)
+    response = pause(client, open_site, token, Origin=origin)
+
+    assert response.status_code == 403
+    assert "The form was sent by another site" in response.text
+    assert paused(flights_engine) == ["airports"]
+
+
+def test_a_form_of_this_origin(client: httpx2.Client, open_site: str) -> None:
+    token = token_of(client, open_site)
+    for headers in ({"Origin": open_site}, {"Sec-Fetch-Site": "same-origin", "Origin": "null"}):
+        url, fields = f"{open_site}/actions/pause", {"consumer": "x", "token": token}
+        response = client.post(url, data=fields, headers=headers)
+        assert "There is no consumer &#39;x&#39;" in response.text
+
+
+def test_fields_in_the_address_need_the_token_of_the_form(
+    client: httpx2.Client, open_site: str, flights_engine: Engine
+) -> None:
+    token = token_of(client, open_site)
+    response = client.post(f"{open_site}/actions/pause?consumer=charges&token={token}")
+
+    assert response.status_code == 403
+    assert paused(flights_engine) == ["airports"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", "multipart/form-data"])
+def test_other_content_types_need_the_token(
+    client: httpx2.Client, open_site: str, flights_engine: Engine, kind: str
+) -> None:
+    """What a page of another site can send without asking first."""
+    token_of(client, open_site)
+    for body in ("consumer=charges", '{"consumer": "charges"}'):
+        url, headers = f"{open_site}/actions/pause", {"Content-Type": kind}
+        assert client.post(url, content=body, headers=headers).status_code == 403
+    assert paused(flights_engine) == ["airports"]
+
+
 def test_the_cookie(client: httpx2.Client, open_site: str) -> None:
     header = client.get(f"{open_site}/consumer?name=charges").headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(header.split("; "))
@@ -115,6 +161,47 @@ def test_a_user_who_may_not(client: httpx2.Client, served: Serve, flights_engine
     response = pause(client, url, token)
     assert (response.status_code, "You may not perform actions" in response.text) == (403, True)
     assert paused(flights_engine) == ["airports"]
+
+
+def test_an_empty_name_is_no_user(
+    client: httpx2.Client, served: Serve, flights_engine: Engine
+) -> None:
+    """As a proxy sets its header for a user who is not logged in."""
+    url = served(flights_engine, authorize=lambda request: request.headers.get("x-user"))
+    client.headers["x-user"] = "Ada"
+    token = token_of(client, url)
+    client.headers["x-user"] = ""
+
+    assert 'method="post"' not in client.get(f"{url}/consumer?name=charges").text
+    response = pause(client, url, token)
+    assert (response.status_code, "You may not perform actions" in response.text) == (403, True)
+    assert paused(flights_engine) == ["airports"]
+
+
+@pytest.mark.parametrize("user", [True, False, 7, {"name": "Ada"}])
+def test_authorization_that_returns_no_name(
+    client: httpx2.Client, served: Serve, flights_engine: Engine, user: Any
+) -> None:
+    url = served(flights_engine, authorize=lambda request: user)
+    response = client.get(f"{url}/consumer?name=charges")
+    assert response.status_code == 500
+    assert 'method="post"' not in response.text
+    # The server has closed the connection.
+    assert httpx2.post(f"{url}/actions/pause?consumer=charges").status_code == 500
+    assert paused(flights_engine) == ["airports"]
+
+
+def test_every_route_is_known_here(flights_engine: Engine) -> None:
+    """Only actions change something; a new route needs its tests of authorization."""
+    app: Any = create_app(flights_engine)
+    while not hasattr(app, "routes"):
+        app = app._app
+    methods: dict[str, Any] = {route.path: getattr(route, "methods", None) for route in app.routes}
+    assert methods.pop("/static") is None
+    assert methods.pop("/actions/{action}") == {"POST"}
+    assert {frozenset(each) for each in methods.values()} == {frozenset({"GET", "HEAD"})}
+    tested = {view.partition("?")[0] for view in (*VIEWS, OF_KIND, "message/{part}")}
+    assert {path.removeprefix("/") for path in methods} == tested
 
 
 def test_authorization_that_raises(
@@ -257,13 +344,67 @@ def test_other_hosts(client: httpx2.Client, flights_engine: Engine, host: str, s
         assert ("Overview" in response.text) == (status == 200)
 
 
+@pytest.mark.parametrize(
+    "host", ["*store.example", "a*", "store.example:8250", "http://x", "", " "]
+)
+def test_host_names_that_never_match(flights_engine: Engine, host: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"A host name must be a name such as store\.example"):
+        create_app(flights_engine, allowed_hosts=["localhost", host])
+
+
+def test_one_host_name_is_no_list(flights_engine: Engine) -> None:
+    with pytest.raises(InvalidArgument, match="allowed_hosts must be a list of names"):
+        create_app(flights_engine, allowed_hosts="localhost")
+
+
+@pytest.mark.parametrize("host", ["*", "*.example", "Store.Example", "store"])
+def test_patterns_of_hosts(
+    client: httpx2.Client, served: Serve, flights_engine: Engine, host: str
+) -> None:
+    url = served(flights_engine, allowed_hosts=[host])
+    name = {"*": "any.where", "*.example": "store.example"}.get(host, host.lower())
+    assert client.get(url, headers={"Host": name}).status_code == 200
+
+
+def test_other_methods(client: httpx2.Client, site: str) -> None:
+    for view in VIEWS:
+        response = client.head(f"{site}/{view}", follow_redirects=True)
+        assert (response.status_code, response.content) == (200, b"")
+    for method in ("OPTIONS", "POST", "PUT", "DELETE", "TRACE"):
+        response = client.request(method, f"{site}/messages")
+        assert response.status_code == 405
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_http_1_0(site: str) -> None:
+    host, port = site.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(b"GET /messages HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.split(b"\r\n")[0].endswith(b" 200 OK")
+    assert answer.endswith((b"</html>\n", b"</html>"))
+
+
+@pytest.mark.parametrize("beyond", ["0", "1", "1,000", "999999999999999999"])
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("source", ["", "category=aircraft&", "type=Departed&", "text=jfk&"])
+def test_pages_at_the_ends(
+    client: httpx2.Client, site: str, beyond: str, order: str, source: str
+) -> None:
+    response = client.get(f"{site}/messages?{source}order={order}&beyond={beyond}")
+    assert response.status_code == 200
+    is_empty = (beyond == "999999999999999999") == (order == "oldest")
+    if beyond in {"0", "999999999999999999"}:
+        assert ('<tr id="m' in response.text) != is_empty
+
+
 def test_headers(client: httpx2.Client, site: str) -> None:
     for path in ("", "x", "static/page.js", "message/data?at=1"):
         headers = client.get(f"{site}/{path}").headers
         assert "default-src 'none'; script-src 'self'; " in headers["content-security-policy"]
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers.get("cache-control") == (None if "static" in path else "no-store")
+        assert headers["cache-control"] == ("no-cache" if "static" in path else "no-store")
 
 
 def test_download(client: httpx2.Client, site: str) -> None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mdb_sqla import admin
+from mdb_sqla.consumers.dead_letter_queue import replay_messages, skip_messages
 from mdb_sqla.errors import InvalidArgument, NotPermitted
 from mdb_sqla.web.authorization import checked_form
 from mdb_sqla.web.dead_letter_groups import MAX_AT_ONCE, Kind, failed_positions
@@ -42,10 +43,7 @@ def _replay(db: Connection, fields: _Fields, user: str) -> str:
         if not admin.replay(db, fields["consumer"], fields["stream"], by=user):
             raise InvalidArgument(f"{fields['stream']} has no dead letter any more")
         return "replayed"
-    letters = _letters(db, fields)
-    for stream in dict.fromkeys(stream for _, stream in letters):
-        admin.replay(db, fields["consumer"], stream, by=user)
-    return "replayed" if len(letters) < MAX_AT_ONCE else "replayed_partly"
+    return _of_kind(db, replay_messages, fields, user, "replayed")
 
 
 def _skip(db: Connection, fields: _Fields, user: str) -> str:
@@ -53,17 +51,19 @@ def _skip(db: Connection, fields: _Fields, user: str) -> str:
         position = checked_position("position", fields["position"])
         admin.skip(db, fields["consumer"], position, by=user)
         return "skipped"
-    letters = _letters(db, fields)
-    for position, _ in letters:
-        admin.skip(db, fields["consumer"], position, by=user)
-    return "skipped" if len(letters) < MAX_AT_ONCE else "skipped_partly"
+    return _of_kind(db, skip_messages, fields, user, "skipped")
 
 
-def _letters(db: Connection, fields: _Fields) -> list[tuple[int, str]]:
-    letters = failed_positions(db, Kind._make(fields[name] for name in Kind._fields))
-    if not letters:
+def _of_kind(
+    db: Connection, action: Callable[..., None], fields: _Fields, user: str, notice: str
+) -> str:
+    kind = Kind._make(fields[name] for name in Kind._fields)
+    positions = failed_positions(db, kind)
+    if not positions:
         raise InvalidArgument("There are no dead letters of this kind any more")
-    return letters
+    details = {"type": kind.type, "error": kind.error}
+    action(db, kind.consumer, positions[:MAX_AT_ONCE], by=user, details=details)
+    return notice if len(positions) <= MAX_AT_ONCE else f"{notice}_partly"
 
 
 # Each returns the name of the notice that the view, which is named here, then shows.

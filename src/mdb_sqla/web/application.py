@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -16,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.web import actions, consumer_views, message_views, store_views
 from mdb_sqla.web.authorization import Authorize
 from mdb_sqla.web.bounded_database import BoundedDatabase
@@ -23,11 +26,14 @@ from mdb_sqla.web.complete_path import CompletePath
 from mdb_sqla.web.failures import FAILURES, failure_text
 from mdb_sqla.web.security_headers import SecurityHeaders
 from mdb_sqla.web.site import Site, site_of
+from mdb_sqla.words.argument_checks import described
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["create_app"]
+
+_HOST = re.compile(r"\*|(\*\.)?[\w.-]+")
 
 
 def create_app(
@@ -57,7 +63,7 @@ def create_app(
         title: the name of the store that the page shows; by default that of the database.
 
     Raises:
-        InvalidArgument: `engine` is neither an `Engine` nor an `AsyncEngine`.
+        InvalidArgument: `engine` is neither an `Engine` nor an `AsyncEngine`, or a host is invalid.
     """
     database = BoundedDatabase(engine)
     middleware = (
@@ -94,12 +100,27 @@ def create_app(
     )
     app.state.site = Site(database, authorize, title or engine.url.database or "message store")
     # Around the handler of unexpected errors, too.
-    return SecurityHeaders(CompletePath(app))
+    return CompletePath(SecurityHeaders(app))
 
 
 def _hosts(names: Collection[str]) -> list[str]:
     """Return the names as the header `Host` has them: an IPv6 address is in brackets."""
-    return [f"[{name}]" if ":" in name else name for name in names]
+    if isinstance(names, str):
+        raise InvalidArgument(f"allowed_hosts must be a list of names, got {described(names)}")
+    return [_host(name) for name in names]
+
+
+def _host(name: str) -> str:
+    try:
+        return f"[{IPv6Address(name)}]"
+    except ValueError:
+        pass
+    if not _HOST.fullmatch(name):
+        raise InvalidArgument(
+            "A host name must be a name such as store.example, without a port, or *.example for "
+            f"all names that end in .example, or * for any, got {described(name)}"
+        )
+    return name
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 __all__ = ["HEIGHT", "WIDTH", "area", "bars"]
 
 WIDTH, HEIGHT = 240, 40
+_STEP = 2  # of the width, within which only the highest point is drawn
 
 
 def area(points: Sequence[tuple[float, float]], span: float) -> str:
@@ -19,7 +20,13 @@ def area(points: Sequence[tuple[float, float]], span: float) -> str:
     if not points:
         return ""
     top = max(value for _, value in points) or 1
-    line = [(_x(age, span), HEIGHT - value / top * (HEIGHT - 2)) for age, value in points]
+    highest: dict[int, tuple[float, float]] = {}
+    for age, value in points:
+        x = _x(age, span)
+        place = int(x / _STEP)
+        if place not in highest or value >= highest[place][1]:
+            highest[place] = x, value
+    line = [(x, HEIGHT - value / top * (HEIGHT - 2)) for x, value in highest.values()]
     corners = "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
     return f"M{line[0][0]:.1f} {HEIGHT}L{corners}L{line[-1][0]:.1f} {HEIGHT}Z"
 

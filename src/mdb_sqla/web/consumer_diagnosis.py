@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from heapq import nlargest
 from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
@@ -12,9 +13,11 @@ from mdb_sqla.consumers.open_transactions import holding_back
 from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.words.durations import duration
 
-__all__ = ["Diagnosis", "Health", "diagnose", "health"]
+__all__ = ["Diagnosis", "Health", "diagnose", "health", "most_urgent"]
 
 Health = Literal["good", "busy", "bad", "paused"]
+
+_URGENCY: dict[Health, int] = {"bad": 3, "busy": 2, "paused": 1, "good": 0}
 
 _BEHIND = 30.0  # seconds
 _FAR_BEHIND = 300.0  # seconds
@@ -45,6 +48,18 @@ def health(consumer: ConsumerOverview) -> Health:
         return "bad"
     is_behind = consumer.lag.messages and consumer.lag.seconds >= _BEHIND
     return "busy" if is_behind or consumer.dead_letters else "good"
+
+
+def most_urgent(consumers: Sequence[ConsumerOverview], number: int) -> list[ConsumerOverview]:
+    """Return the consumers that need most attention, at most so many, in the given order."""
+    if len(consumers) <= number:
+        return list(consumers)
+
+    def urgency(consumer: ConsumerOverview) -> tuple[int, int]:
+        return _URGENCY[health(consumer)], consumer.lag.messages if consumer.lag else 0
+
+    chosen = {each.name for each in nlargest(number, consumers, key=urgency)}
+    return [each for each in consumers if each.name in chosen]
 
 
 def diagnose(

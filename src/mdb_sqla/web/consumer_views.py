@@ -13,8 +13,9 @@ from starlette.responses import Response
 from mdb_sqla import admin
 from mdb_sqla.admin.consumer_overview import ConsumerOverview
 from mdb_sqla.web.charts import area
-from mdb_sqla.web.consumer_diagnosis import diagnose
+from mdb_sqla.web.consumer_diagnosis import diagnose, most_urgent
 from mdb_sqla.web.dead_letter_groups import (
+    MAX_ERROR,
     MAX_LETTERS,
     Kind,
     kinds,
@@ -28,6 +29,7 @@ from mdb_sqla.web.store_monitor import StoreMonitor
 __all__ = ["consumer_list", "dead_letter_kinds", "dead_letters_of_kind", "lag_path", "one_consumer"]
 
 _HOUR = 3_600.0
+_MAX_CONSUMERS = 500
 
 
 def lag_path(monitor: StoreMonitor, consumer: str) -> str:
@@ -40,8 +42,14 @@ async def consumer_list(request: Request) -> Response:
     """Show all consumers."""
     site = site_of(request)
     snapshot = await site.monitor.snapshot()
-    paths = {each.name: lag_path(site.monitor, each.name) for each in snapshot.consumers}
-    return await site.render(request, "consumers.html", snapshot=snapshot, lag_paths=paths)
+    consumers = most_urgent(snapshot.consumers, _MAX_CONSUMERS)
+    return await site.render(
+        request,
+        "consumers.html",
+        snapshot=snapshot,
+        consumers=consumers,
+        lag_paths={each.name: lag_path(site.monitor, each.name) for each in consumers},
+    )
 
 
 async def one_consumer(request: Request) -> Response:
@@ -102,6 +110,7 @@ async def dead_letters_of_kind(request: Request) -> Response:
         letters=letters[:MAX_LETTERS],
         following=letters[MAX_LETTERS - 1].global_position if len(letters) > MAX_LETTERS else None,
         waiting=waiting,
+        max_error=MAX_ERROR,
     )
 
 

@@ -13,6 +13,7 @@ from mdb_sqla.tables import dead_letters as letters
 
 __all__ = [
     "MAX_AT_ONCE",
+    "MAX_ERROR",
     "MAX_LETTERS",
     "Kind",
     "KindSummary",
@@ -28,10 +29,15 @@ MAX_LETTERS = 100
 MAX_AT_ONCE = 1_000
 """The maximum number of dead letters that one action replays or skips."""
 
+MAX_ERROR = 20_000
+"""The maximum number of characters of an error and of a traceback."""
+
+_LONG = {"error", "traceback"}
 _MAX_KINDS = 200
-_MAX_ERROR = 300  # characters that distinguish kinds; they become part of an address
+_MAX_KIND = 300  # characters that distinguish kinds; they become part of an address
 _first_line = func.split_part(func.coalesce(letters.c.error, ""), "\n", 1)
-_error = func.left(_first_line, _MAX_ERROR)
+_error = func.left(_first_line, _MAX_KIND)
+_type = func.left(letters.c.type, _MAX_KIND)
 
 
 class Kind(NamedTuple):
@@ -39,7 +45,7 @@ class Kind(NamedTuple):
 
     Attributes:
         consumer: the consumer.
-        type: the type of the messages.
+        type: the type of the messages, truncated if it is long.
         error: the first line of the error, truncated if it is long.
     """
 
@@ -63,14 +69,14 @@ def kinds(db: Connection, consumer: str | None = None) -> list[KindSummary]:
     statement = (
         select(
             letters.c.consumer,
-            letters.c.type,
+            _type,
             _error,
             func.count(),
             func.min(letters.c.global_position),
             last_at,
         )
         .where(letters.c.failed)
-        .group_by(letters.c.consumer, letters.c.type, _error)
+        .group_by(letters.c.consumer, _type, _error)
         .order_by(last_at.desc())
         .limit(_MAX_KINDS)
     )
@@ -82,7 +88,10 @@ def kinds(db: Connection, consumer: str | None = None) -> list[KindSummary]:
 
 def letters_of(db: Connection, kind: Kind, *, after: int = 0) -> list[DeadLetter]:
     """Return failed messages of a kind, in global order: one more than a page if there are more."""
-    columns = [letters.c[name] for name in DeadLetter._fields]
+    columns = [
+        func.left(letters.c[name], MAX_ERROR) if name in _LONG else letters.c[name]
+        for name in DeadLetter._fields
+    ]
     statement = _of_kind(select(*columns), kind).where(letters.c.global_position > after)
     rows = execute(
         db, statement.order_by(letters.c.global_position).limit(MAX_LETTERS + 1), {}, WRITES
@@ -105,18 +114,20 @@ def waiting_behind(db: Connection, consumer: str, streams: list[str]) -> dict[st
     return {row.stream_name: row.number for row in rows}
 
 
-def failed_positions(db: Connection, kind: Kind) -> list[tuple[int, str]]:
-    """Return the global position and the stream of the first failed messages of a kind."""
-    statement = _of_kind(select(letters.c.global_position, letters.c.stream_name), kind)
-    first = statement.order_by(letters.c.global_position).limit(MAX_AT_ONCE)
-    rows = execute(db, first, {}, WRITES)
-    return [(row.global_position, row.stream_name) for row in rows]
+def failed_positions(db: Connection, kind: Kind) -> list[int]:
+    """Return the global positions of the first failed messages of a kind.
+
+    There are at most `MAX_AT_ONCE`, and one more if there are more.
+    """
+    statement = _of_kind(select(letters.c.global_position), kind)
+    first = statement.order_by(letters.c.global_position).limit(MAX_AT_ONCE + 1)
+    return [row.global_position for row in execute(db, first, {}, WRITES)]
 
 
 def _of_kind(statement: Select[tuple[object, ...]], kind: Kind) -> Select[tuple[object, ...]]:
     return statement.where(
         letters.c.consumer == kind.consumer,
         letters.c.failed,
-        letters.c.type == kind.type,
+        _type == kind.type,
         _error == kind.error,
     )

@@ -13,7 +13,7 @@ __all__ = ["FAILURES", "failure_text", "is_too_slow"]
 FAILURES = (SQLAlchemyError, MessageStoreError, Unavailable, OSError)
 """The errors of a database that is slow, unavailable or has no store. Others are bugs."""
 
-_CANCELED = "57014"
+_CANCELED, _LOCK_NOT_AVAILABLE = "57014", "55P03"
 
 
 def failure_text(error: BaseException) -> str:
@@ -24,6 +24,8 @@ def failure_text(error: BaseException) -> str:
         return f"This is a bug, which is logged: {type(error).__name__}"
     if is_too_slow(error):
         return "A query took too long and was cancelled"
+    if isinstance(error, DBAPIError) and sqlstate_of(error) == _LOCK_NOT_AVAILABLE:
+        return "Another transaction held a lock for too long"
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return f"The database is unavailable: {lines[0] if lines else type(error).__name__}"
 

@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Text,
     any_,
     cast,
     select,
@@ -24,14 +23,16 @@ from mdb_sqla import functions
 from mdb_sqla.column_types import fits_datetime
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import messages
-from mdb_sqla.web.message_rows import COLUMNS, MessageRow
+from mdb_sqla.web.message_rows import COLUMNS, MessageRow, shown_json
 
 __all__ = ["PAGE_SIZE", "Filters", "MessagePage", "Source", "position_at", "read_page"]
 
 PAGE_SIZE = 50
 """The number of messages on a page."""
 
-_CHUNK = 1_000  # messages to examine with one statement
+_CHUNK = 1_000  # messages to examine with one statement, at most
+_FIRST_CHUNK = 20  # messages to examine with the first one: all of them may be very large
+_FAST, _SLOW = 0.05, 0.2  # seconds for a chunk, after which the next one is larger or smaller
 _PROBED = 100  # messages to examine with one statement of a binary search
 _SECONDS = 0.6  # how long to look for messages that match the filters
 
@@ -72,7 +73,7 @@ class Filters:
 
     Attributes:
         type: only of this type.
-        text: only with this text in their data, regardless of case.
+        text: only with this text in as much of their data as a page shows, regardless of case.
         since: only of this time or later.
     """
 
@@ -91,7 +92,7 @@ class Filters:
             statement = statement.where(messages.c.type == self.type)
         if self.text is not None:
             statement = statement.where(
-                cast(messages.c.data, Text).icontains(self.text, autoescape=True)
+                shown_json(messages.c.data).icontains(self.text, autoescape=True)
             )
         if self.since is not None:
             statement = statement.where(messages.c.time >= self.since)
@@ -135,9 +136,10 @@ def read_page(
         size: the maximum number of messages.
     """
     found: list[MessageRow] = []
-    number = _CHUNK if filters.is_selective else size + 1
+    number = min(_FIRST_CHUNK, _CHUNK) if filters.is_selective else size + 1
     end = time.monotonic() + _SECONDS
     while True:
+        began = time.monotonic()
         place = source.place.label("place")
         chunk = source.ordered(messages.c.global_position, place, newest_first=newest_first)
         if beyond is not None:
@@ -150,10 +152,14 @@ def read_page(
             return MessagePage(found[:size], source.place_of(found[size - 1]), None)
         if len(places) < number:
             return MessagePage(sorted(found, key=source.place_of, reverse=newest_first), None, None)
-        beyond = places[-1].place
-        if time.monotonic() >= end:
+        beyond, now = places[-1].place, time.monotonic()
+        if now >= end:
             found.sort(key=source.place_of, reverse=newest_first)
             return MessagePage(found, beyond, beyond)
+        if now - began < _FAST:
+            number = min(4 * number, _CHUNK)
+        elif now - began > _SLOW:
+            number = max(number // 4, 1)
 
 
 def _matching(

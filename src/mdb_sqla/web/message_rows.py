@@ -8,11 +8,13 @@ from sqlalchemy import ColumnElement, Label, Text, case, cast, func
 
 from mdb_sqla.tables import messages
 
-__all__ = ["COLUMNS", "MAX_SHOWN", "MessageRow", "shown_json"]
+__all__ = ["COLUMNS", "MAX_SHOWN", "MessageRow", "is_small", "shown_json", "shown_name"]
 
 MAX_SHOWN = 200_000
 """The maximum number of characters of data or metadata that a page shows."""
 
+_MAX_NAME = 8_000  # characters; longer ones would not fit into an address either
+_MAX_TYPE = 1_000  # characters
 _MAX_PREVIEW = 240  # characters
 _MAX_PREVIEWED = (
     20_000  # bytes; larger values would have to be read whole for their first characters
@@ -25,8 +27,8 @@ class MessageRow(NamedTuple):
     Attributes:
         global_position: its global position.
         position: its position in the stream.
-        stream_name: its stream.
-        type: its type.
+        stream_name: its stream, truncated if it is extremely long.
+        type: its type, truncated if it is very long.
         time: its time in UTC, as PostgreSQL prints it: not every time fits a `datetime`.
         size: the size of its data in bytes, as it is stored; None without data.
         preview: the first characters of its data as JSON; None if it is large.
@@ -46,12 +48,26 @@ class MessageRow(NamedTuple):
         return self.stream_name.partition("-")[0]
 
 
+def is_small(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether a JSON column is so small that it can be read for many messages."""
+    return func.pg_column_size(column) <= _MAX_PREVIEWED
+
+
+def shown_name(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return the first characters of the name of a stream, which other clients may have chosen."""
+    return func.left(column, _MAX_NAME)
+
+
 def _columns() -> list[Label[Any]]:
     size = func.pg_column_size(messages.c.data)
-    preview = case((size <= _MAX_PREVIEWED, func.left(cast(messages.c.data, Text), _MAX_PREVIEW)))
-    columns = [messages.c[name] for name in ("global_position", "position", "stream_name", "type")]
+    preview = case(
+        (is_small(messages.c.data), func.left(cast(messages.c.data, Text), _MAX_PREVIEW))
+    )
     return [
-        *(column.label(column.name) for column in columns),
+        messages.c.global_position.label("global_position"),
+        messages.c.position.label("position"),
+        shown_name(messages.c.stream_name).label("stream_name"),
+        func.left(messages.c.type, _MAX_TYPE).label("type"),
         cast(messages.c.time, Text).label("time"),
         size.label("size"),
         preview.label("preview"),

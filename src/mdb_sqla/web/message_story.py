@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, func, select
 
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import messages
-from mdb_sqla.web.message_rows import COLUMNS, MessageRow, shown_json
+from mdb_sqla.web.message_rows import COLUMNS, MessageRow, is_small, shown_json, shown_name
 
 __all__ = ["MAX_EFFECTS", "WINDOW", "Effect", "StoredFields", "Story", "find_message", "read_story"]
 
@@ -23,6 +23,7 @@ MAX_EFFECTS = 200
 """The maximum number of effects to show."""
 
 _MAX_CAUSES = 50
+_MAX_DIGITS = 18
 
 
 class StoredFields(NamedTuple):
@@ -74,8 +75,8 @@ class Story:
 
 
 _metadata = messages.c.metadata
-_cause_stream = _metadata["causationMessageStreamName"].astext
-_cause_position = _metadata["causationMessagePosition"].astext
+_cause_stream = shown_name(_metadata["causationMessageStreamName"].astext)
+_cause_position = func.left(_metadata["causationMessagePosition"].astext, _MAX_DIGITS + 1)
 
 
 def find_message(db: Connection, at: int | UUID) -> StoredFields | None:
@@ -85,8 +86,8 @@ def find_message(db: Connection, at: int | UUID) -> StoredFields | None:
         messages.c.id,
         shown_json(messages.c.data),
         shown_json(_metadata),
-        _metadata["correlationStreamName"].astext,
-        _metadata["replyStreamName"].astext,
+        shown_name(_metadata["correlationStreamName"].astext),
+        shown_name(_metadata["replyStreamName"].astext),
     )
     key = messages.c.id if isinstance(at, UUID) else messages.c.global_position
     rows = execute(db, statement.where(key == at), {}, WRITES)
@@ -146,7 +147,8 @@ def _effects(db: Connection, of: MessageRow, end: int) -> tuple[list[Effect], bo
             _cause_stream.label("cause_stream"),
             _cause_position.label("cause_position"),
         )
-        .where(position > of.global_position, position <= end, _cause_stream.is_not(None))
+        .where(position > of.global_position, position <= end)
+        .where(is_small(_metadata), _cause_stream.is_not(None))
         .order_by(position)
     )
     parents: dict[tuple[str, int], int] = {(of.stream_name, of.position): of.global_position}
@@ -174,6 +176,6 @@ def _tree(db: Connection, of: MessageRow, parents: dict[int, int]) -> list[Effec
 
 
 def _key(stream: str | None, place: str | None) -> tuple[str, int] | None:
-    if stream is None or place is None or not place.isdecimal() or len(place) > 18:
+    if stream is None or place is None or not place.isdecimal() or len(place) > _MAX_DIGITS:
         return None
     return stream, int(place)

@@ -40,13 +40,15 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
+        # The path is complete; see `CompletePath`.
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        is_static = path.startswith("/static/")
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
-                if "/static/" not in scope["path"]:
-                    headers["Cache-Control"] = "no-store"
+                headers["Cache-Control"] = "no-cache" if is_static else "no-store"
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -101,18 +102,28 @@ class _Paths:
     """Creates the path of a view, below the path at which the application is mounted."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
+        self._routes = request.app
+        self._root = request.scope.get("root_path", "").rstrip("/")
 
     def __call__(self, view: str, /, **query: Any) -> str:
-        path = self._request.app.url_path_for(view)
-        given = {key: value for key, value in query.items() if value not in {None, ""}}
-        root = self._request.scope.get("root_path", "").rstrip("/")
-        return f"{root}{path}?{urlencode(given)}" if given else f"{root}{path}"
+        return self._path({key: each for key, each in query.items() if each != ""}, view)
+
+    def action(self, action: str, fields: Mapping[str, Any]) -> str:
+        """Return the path of an action with its fields, which may be empty."""
+        return self._path(fields, "act", action=action)
 
     def static(self, file: str) -> str:
         """Return the path of a static file."""
-        root = self._request.scope.get("root_path", "").rstrip("/")
-        return f"{root}{self._request.app.url_path_for('static', path=f'/{file}')}"
+        return self._path({}, "static", path=f"/{file}")
+
+    def raw(self, part: str, at: int) -> str:
+        """Return the path of the data or metadata of a message as JSON."""
+        return self._path({"at": at}, "raw", part=part)
+
+    def _path(self, query: Mapping[str, Any], route: str, /, **parts: str) -> str:
+        path = f"{self._root}{self._routes.url_path_for(route, **parts)}"
+        given = {key: value for key, value in query.items() if value is not None}
+        return f"{path}?{urlencode(given)}" if given else path
 
 
 def _here(request: Request) -> str:

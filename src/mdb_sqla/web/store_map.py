@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from mdb_sqla import functions
 from mdb_sqla.admin.consumer_overview import ConsumerOverview
 from mdb_sqla.column_types import fits_datetime
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.tables import messages
-from mdb_sqla.web.consumer_diagnosis import Health, health
+from mdb_sqla.web.consumer_diagnosis import Health, health, most_urgent
+from mdb_sqla.web.message_rows import is_small, shown_name
 
 __all__ = ["RECENT", "Flow", "StoreMap", "draw_map", "recent_flow"]
 
@@ -27,6 +28,8 @@ RECENT = 5_000
 """The number of last messages from which causes and rates are determined."""
 
 _MAX_CATEGORIES = 40
+_MAX_CONSUMERS = 60
+_MAX_CAUSES = 200  # in the table
 _WIDTH, _NODE_WIDTH, _NODE_HEIGHT, _GAP = 720, 210, 30, 12
 _LEFT, _RIGHT, _TOP = 150, 500, 34
 _TEXT_LENGTH = 28  # characters that fit into a node
@@ -82,6 +85,10 @@ class StoreMap(NamedTuple):
         consumers: the boxes of the consumers.
         edges: the lines between them.
         left_out: the number of categories that are not drawn.
+        consumers_left_out: the number of consumers that are not drawn.
+        causes: the number of messages by the category of their cause and their own, the most
+            frequent ones.
+        readers: the consumers that are drawn.
     """
 
     width: int
@@ -90,15 +97,19 @@ class StoreMap(NamedTuple):
     consumers: list[_Node]
     edges: list[_Edge]
     left_out: int
+    consumers_left_out: int
+    causes: list[tuple[tuple[str, str], int]]
+    readers: list[ConsumerOverview]
 
 
 def recent_flow(db: Connection) -> Flow:
     """Return what the last messages of the store show."""
-    cause = messages.c.metadata["causationMessageStreamName"].astext
+    metadata = messages.c.metadata
+    cause = case((is_small(metadata), metadata["causationMessageStreamName"].astext))
     last = (
         select(
             functions.category(messages.c.stream_name).label("category"),
-            functions.category(cause).label("cause"),
+            functions.category(shown_name(cause)).label("cause"),
             messages.c.time.label("time"),
         )
         .order_by(messages.c.global_position.desc())
@@ -124,6 +135,8 @@ def recent_flow(db: Connection) -> Flow:
 
 def draw_map(flow: Flow, consumers: Sequence[ConsumerOverview]) -> StoreMap:
     """Return the drawing of the recent flow and of what consumers read."""
+    number = len(consumers)
+    consumers = most_urgent(consumers, _MAX_CONSUMERS)
     read = [name for each in consumers if each.reads for name in each.reads.categories]
     known = Counter(flow.categories) + Counter(dict.fromkeys(read, 1))
     for cause, _ in flow.caused:
@@ -132,20 +145,28 @@ def draw_map(flow: Flow, consumers: Sequence[ConsumerOverview]) -> StoreMap:
     drawn = _ordered(drawn, flow.caused)
     nodes = {
         name: _Node(
-            name, _LEFT, _y(number), f"{flow.categories.get(name, 0):,} of the last {RECENT:,}"
+            name, _LEFT, _y(place), f"{flow.categories.get(name, 0):,} of the last {RECENT:,}"
         )
-        for number, name in enumerate(drawn)
+        for place, name in enumerate(drawn)
     }
-    order = {name: number for number, name in enumerate(drawn)}
+    order = {name: place for place, name in enumerate(drawn)}
     readers = sorted(consumers, key=lambda each: (_mean(order, each), each.name))
     boxes = {
-        each.name: _Node(each.name, _RIGHT, _y(number), _lag_of(each), health(each))
-        for number, each in enumerate(readers)
+        each.name: _Node(each.name, _RIGHT, _y(place), _lag_of(each), health(each))
+        for place, each in enumerate(readers)
     }
     height = _y(max(len(nodes), len(boxes), 1)) + _GAP
     edges = [*_causes(nodes, flow), *_reads(nodes, boxes, consumers, flow)]
     return StoreMap(
-        _WIDTH, height, [*nodes.values()], [*boxes.values()], edges, len(known) - len(drawn)
+        width=_WIDTH,
+        height=height,
+        categories=[*nodes.values()],
+        consumers=[*boxes.values()],
+        edges=edges,
+        left_out=len(known) - len(drawn),
+        consumers_left_out=number - len(consumers),
+        causes=sorted(Counter(flow.caused).most_common(_MAX_CAUSES)),
+        readers=consumers,
     )
 
 

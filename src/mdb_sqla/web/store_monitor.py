@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from mdb_sqla.admin.store_summary import summary
 from mdb_sqla.log_event import log_event
+from mdb_sqla.metrics.adaptive_limit import AdaptiveLimit
 from mdb_sqla.web.activity import activity
 from mdb_sqla.web.bounded_database import ANSWER_TIMEOUT, BoundedDatabase, TooSlow, Unavailable
 from mdb_sqla.web.failures import FAILURES, failure_text
@@ -35,10 +35,11 @@ _CATEGORIES = 50
 _COMPLETION = 1.5  # seconds that the first viewer waits for the summary
 _IDLE = 900.0  # seconds without a viewer after which the store is no longer queried
 _HISTORY = 3_600.0  # seconds
+_MAX_POINTS, _LEAST_POINTS = 100_000, 13  # of the history of all consumers, and of each
 _RATE_SECONDS = 60.0
-_EXAMINED = 20_000  # messages to examine at first for the lag of all consumers
-_MAX_EXAMINED = 200_000
-_MIN_EXAMINED = 2_000
+_REFRESH = 1.5  # seconds that an action waits for the state that it has changed
+_EXAMINED, _MIN_EXAMINED, _MAX_EXAMINED = 20_000, 2_000, 200_000
+"""The number of messages to examine for the lag of all consumers."""
 _FAST, _SLOW = 0.5, 2.0  # seconds for a query, after which more or less is examined
 
 
@@ -73,9 +74,13 @@ class StoreMonitor:
         self._snapshot = Snapshot()
         self._history: dict[str, deque[Progress]] = {}
         self._used_at = 0.0
-        self._examined = _EXAMINED
+        self._examined = AdaptiveLimit(
+            _EXAMINED, least=_MIN_EXAMINED, most=_MAX_EXAMINED, fast=_FAST, slow=_SLOW
+        )
+        self._began = 0.0
         self._slow_at: float | None = None
         self._task: asyncio.Task[None] | None = None
+        self._refreshing: set[asyncio.Task[None]] = set()
         self._is_queried = asyncio.Event()
         self._is_complete = asyncio.Event()
 
@@ -115,8 +120,11 @@ class StoreMonitor:
         return sum(each.passed for each in recent[1:]) / (recent[-1].at - recent[0].at)
 
     async def refresh(self) -> None:
-        """Query the state now, after an action."""
-        await self._take()
+        """Query the state now, after an action, and wait for it for a limited time."""
+        task = asyncio.create_task(self._take(), name="mdb_sqla web refresh")
+        self._refreshing.add(task)
+        task.add_done_callback(self._refreshing.discard)
+        await asyncio.wait({task}, timeout=_REFRESH)
 
     async def _watch(self) -> None:
         while time.monotonic() - self._used_at < _IDLE:
@@ -131,40 +139,41 @@ class StoreMonitor:
         try:
             before = {name: points[-1].position for name, points in self._history.items() if points}
             # The more consumers there are, the less is examined for each.
-            examine = self._examined // max(len(self._snapshot.consumers), 10)
+            examine = self._examined.value // max(len(self._snapshot.consumers), 10)
             found, passed = await self._database.read(
                 lambda db: query_snapshot(db, before, examine),
                 seconds=_SLOW_TIMEOUT,
                 within=_WITHIN,
             )
             now = time.monotonic()
-            self._adapt(now - began)
+            self._examined.adapt(now - began)
             self._add(found, passed, began, now)
-            self._snapshot = replace(
-                found,
-                taken_at=now,
-                summary=self._snapshot.summary,
-                activity=self._snapshot.activity,
+            self._set(
+                began,
+                replace(
+                    found,
+                    taken_at=now,
+                    summary=self._snapshot.summary,
+                    activity=self._snapshot.activity,
+                ),
             )
         except Exception as error:
             # Whatever it is, the page shows it, and continues.
-            self._adapt(time.monotonic() - began)
-            level = logging.DEBUG if isinstance(error, FAILURES) else logging.ERROR
+            self._examined.adapt(time.monotonic() - began, failed=True)
             log_event(
                 _log,
-                level,
+                _level(error),
                 "web.store_unavailable",
                 "The state of the store could not be queried",
                 error=error,
             )
-            self._snapshot = replace(self._snapshot, problem=failure_text(error))
+            self._set(began, replace(self._snapshot, problem=failure_text(error)))
 
-    def _adapt(self, seconds: float) -> None:
-        """Examine more messages the next time, or less, after a query has taken some time."""
-        if seconds < _FAST:
-            self._examined = min(2 * self._examined, _MAX_EXAMINED)
-        elif seconds > _SLOW:
-            self._examined = max(self._examined // 4, _MIN_EXAMINED)
+    def _set(self, began: float, snapshot: Snapshot) -> None:
+        """Set the state, unless a query that began later has already returned a newer one."""
+        if began >= self._began:
+            self._began = began
+            self._snapshot = snapshot
 
     async def _take_slow(self) -> None:
         now = time.monotonic()
@@ -177,15 +186,16 @@ class StoreMonitor:
         self._snapshot = replace(self._snapshot, summary=of_messages, activity=of_minutes)
 
     async def _query(self, work: Callable[[Connection], _T]) -> _T | None:
-        """Return the result of a query; None if a busy server takes too long."""
+        """Return the result of a query; None if it fails, for example on a busy server."""
         try:
             return await self._database.read(work, seconds=_SLOW_TIMEOUT, within=_WITHIN)
-        except (TooSlow, OperationalError) as error:
+        except Exception as error:
+            # The page shows the state without it.
             log_event(
                 _log,
-                logging.DEBUG,
+                _level(error),
                 "web.summary_skipped",
-                "A summary of the store took too long",
+                "The store could not be summarized",
                 error=error,
             )
             return None
@@ -193,6 +203,7 @@ class StoreMonitor:
     def _add(self, found: Snapshot, passed: Mapping[str, int], began: float, now: float) -> None:
         names = {each.name for each in found.consumers}
         self._history = {name: kept for name, kept in self._history.items() if name in names}
+        limit = max(_MAX_POINTS // max(len(names), 1), _LEAST_POINTS)
         for each in found.consumers:
             if each.lag is None:
                 continue
@@ -201,5 +212,10 @@ class StoreMonitor:
             if points and points[-1].at >= began:
                 continue  # another query has counted the same messages
             points.append(Progress(now, each.lag.messages, passed.get(each.name, 0), position))
-            while points[0].at < now - _HISTORY:
+            while points[0].at < now - _HISTORY or len(points) > limit:
                 points.popleft()
+
+
+def _level(error: Exception) -> int:
+    """Return the level to log an error with: a database that is down is not a bug."""
+    return logging.DEBUG if isinstance(error, FAILURES) else logging.ERROR

@@ -14,6 +14,7 @@ __all__ = ["find_names", "find_position", "position_in_stream"]
 
 _MAX_CATEGORIES = 1_000
 _MAX_STREAMS = 20
+_MAX_LENGTH = 8_000  # characters; it is looked up in each category
 
 _stream_name = messages.c.stream_name
 
@@ -47,6 +48,8 @@ def find_names(db: Connection, text: str) -> list[dict[str, str]]:
     These are the stream or category of this name, the streams with this id in any category, the
     streams that begin with the text, and the categories that contain it, regardless of case.
     """
+    if len(text) > _MAX_LENGTH:
+        return []
     known = [row.category for row in execute(db, categories(_MAX_CATEGORIES), {}, WRITES)]
     streams = dict.fromkeys(_existing(db, [text, *(f"{name}-{text}" for name in known)]))
     if text not in streams:
