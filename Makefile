@@ -28,6 +28,7 @@ PROCESS_TESTS := tests/archive tests/embedded tests/managed tests/standby tests/
 LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
   tests/retention/test_outbox_soak.py tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py \
   tests/ordering/test_race.py tests/ordering/test_race_with_retention.py \
+  tests/decisions/test_race.py tests/decisions/test_race_is_caught.py \
   tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
   tests/other_clients
 # In the order of their names: files of few tests, which may be slow, would come last.

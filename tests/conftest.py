@@ -313,8 +313,10 @@ class Flavour:
     def session(self, **options: Any) -> Iterator[Any]:
         kind: Any = AsyncSession if self.asynchronous else Session
         session = kind(self.engine, **options)
-        yield session
-        self.run(session.close())
+        try:
+            yield session
+        finally:
+            self.run(session.close())
 
     @contextmanager
     def connection(self, **options: Any) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from mdb_sqla.consumers.request_reply import (
 )
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.errors import (
+    AppendConditionFailed,
     ArchiveError,
     BrokerRejected,
     ConditionNotActivated,
@@ -72,6 +73,7 @@ from mdb_sqla.relay.inbox import Inbox
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.words.message import Message, MessagePosition, Metadata, StoredMessage
+from mdb_sqla.words.query import AppendCondition, Query, QueryResult
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
 
 if typing.TYPE_CHECKING:
@@ -89,6 +91,8 @@ else:
 
 __all__ = [
     "NO_STREAM",
+    "AppendCondition",
+    "AppendConditionFailed",
     "ArchiveError",
     "AsyncMessageStore",
     "AsyncUnitOfWork",
@@ -136,6 +140,8 @@ __all__ = [
     "NotPermitted",
     "PendingWrite",
     "PositionsExist",
+    "Query",
+    "QueryResult",
     "ReadNotExact",
     "Refusal",
     "RestoreRefused",

@@ -33,6 +33,7 @@ __all__ = [
     "get_category_messages",
     "get_last_stream_message",
     "get_messages",
+    "get_query_messages",
     "get_stream_messages",
     "hash_64",
     "id",
@@ -46,6 +47,8 @@ __all__ = [
     "set_lock_granularity",
     "settled_position",
     "stream_version",
+    "unmet_condition",
+    "write_conditionally",
     "write_message",
     "write_messages",
 ]
@@ -141,6 +144,30 @@ def write_messages(
     )
 
 
+def write_conditionally(
+    messages: Any, conditions: Any, expected_versions: Any = None, idempotent: Any = None
+) -> TableValuedAlias:
+    """Write messages like `write_messages`, if all append conditions are met.
+
+    `conditions` is `[{"query": [...], "after": global position}, ...]`: no message may match the
+    query, as for `get_query_messages`, after the position. Conditions are ignored if all messages
+    are already stored, unless `idempotent` is false.
+    """
+    idempotent = True if idempotent is None else idempotent
+    return call(
+        "write_conditionally",
+        _TEXT,
+        (messages, _JSON),
+        (conditions, _JSON),
+        (expected_versions, _JSON),
+        (idempotent, Boolean()),
+    ).table_valued(
+        column("position", BigInteger),
+        column("global_position", BigInteger),
+        name="write_conditionally",
+    )
+
+
 def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
     """Lock streams and reserve global positions, to insert messages into the table directly.
 
@@ -151,6 +178,20 @@ def prepare_copy(stream_names: Any, number: Any) -> TableValuedAlias:
         column("versions", ARRAY(BigInteger)),
         column("global_positions", ARRAY(BigInteger)),
         name="prepare_copy",
+    )
+
+
+def unmet_condition(conditions: Any, stream_names: Any) -> TableValuedAlias:
+    """Lock what a write with conditions locks, and return the first condition that is not met.
+
+    Call it before `prepare_copy` for the same streams. Returns one row with the position of the
+    condition, `after`, and the global position of the first message that matches after it. Both are
+    NULL if all conditions are met.
+    """
+    return call("unmet_condition", _TEXT, (conditions, _JSON), (stream_names, _TEXTS)).table_valued(
+        column("after", BigInteger),
+        column("global_position", BigInteger),
+        name="unmet_condition",
     )
 
 
@@ -314,6 +355,24 @@ def get_messages(
         (consumer_group_member, _BIGINT),
         (consumer_group_size, _BIGINT),
         (condition, _TEXT),
+    )
+
+
+def get_query_messages(
+    query: Any, position: Any = None, batch_size: Any = None, up_to: Any = None
+) -> TableValuedAlias:
+    """The messages that match a query, in order, starting at a global position.
+
+    `query` is `[{"categories": [...], "types": [...], "tags": [...]}, ...]`. A message matches an
+    item by one of the categories, one of the types, and all tags; it must match any of the items.
+    `up_to` is a position that is settled in the categories; the last one by default.
+    """
+    return message_table(
+        "get_query_messages",
+        (query, _JSON),
+        (position, _BIGINT),
+        (batch_size, _BIGINT),
+        (up_to, _BIGINT),
     )
 
 

@@ -22,7 +22,7 @@ def output() -> str:
 
 def test_each_step_shows_its_code_and_output(output: str) -> None:
     results = [
-        ["Applied message_store_0001 message_store_0002 message_store_0003"],
+        ["Applied message_store_0001 message_store_0002 message_store_0003 message_store_0004"],
         ["Stream order-1 is at version 1"],
         ["Wrong expected version: 0 (Stream: order-1, Stream Version: 1)"],
         ["Sales: [12]"],

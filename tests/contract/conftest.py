@@ -74,15 +74,29 @@ class Client:
         Returns:
             The position and the global position of each.
         """
-        usual = {"type": "Opened", "data": {}}
-        documents = [
-            {"id": str(uuid4()), **usual}
-            | ({"stream_name": message} if isinstance(message, str) else message)
-            for message in messages
-        ]
         if expected_versions is not None:
             arguments["expected_versions"] = json.dumps(expected_versions)
-        rows = self.read("write_messages", json.dumps(documents), **arguments)
+        rows = self.read("write_messages", _document(messages), **arguments)
+        return [(row.position, row.global_position) for row in rows]
+
+    def write_tagged(self, stream_name: str, *tags: str, type: str = "Opened") -> int:  # noqa: A002
+        """Write a message with tags, and return its global position."""
+        message = {"stream_name": stream_name, "type": type, "metadata": {"tags": tags}}
+        ((_, global_position),) = self.write_batch(message)
+        return global_position
+
+    def write_conditionally(
+        self,
+        *messages: str | dict[str, Any],
+        unless: Sequence[tuple[Sequence[dict[str, Any]], int]],
+        expected_versions: dict[str, int] | None = None,
+        **arguments: Any,
+    ) -> list[tuple[int, int]]:
+        """Write messages as `write_batch` does, unless a query matches after a position."""
+        conditions = json.dumps([{"query": query, "after": after} for query, after in unless])
+        if expected_versions is not None:
+            arguments["expected_versions"] = json.dumps(expected_versions)
+        rows = self.read("write_conditionally", _document(messages), conditions, **arguments)
         return [(row.position, row.global_position) for row in rows]
 
     def insert(self, stream_name: str, number: int) -> None:
@@ -155,6 +169,15 @@ class Client:
         binds = [f":{name}" for name in values if name not in named]
         binds += [f'"{name}" => :{name}' for name in named]
         return f"{self.schema}.{function}({', '.join(binds)})", values
+
+
+def _document(messages: Sequence[str | dict[str, Any]]) -> str:
+    documents = [
+        {"id": str(uuid4()), "type": "Opened", "data": {}}
+        | ({"stream_name": message} if isinstance(message, str) else message)
+        for message in messages
+    ]
+    return json.dumps(documents)
 
 
 @pytest.fixture
@@ -344,6 +367,22 @@ _CALLS: dict[str, tuple[str, Any]] = {
         "SELECT position FROM {schema}.write_messages((SELECT jsonb_agg("
         "to_jsonb(m) - 'time' - 'position' - 'global_position') FROM {schema}.messages AS m))",
         0,
+    ),
+    "get_query_messages": (
+        "SELECT stream_name FROM {schema}.get_query_messages("
+        """'[{"categories": ["account"], "types": ["Opened"]}]')""",
+        "account-1",
+    ),
+    "write_conditionally": (
+        "SELECT position FROM {schema}.write_conditionally(jsonb_build_array(jsonb_build_object("
+        "'id', gen_random_uuid(), 'stream_name', 'account-1', 'type', 'Opened')),"
+        """'[{"query": [{"categories": ["shop"]}], "after": 0}]')""",
+        1,
+    ),
+    "unmet_condition": (
+        "SELECT global_position > 0 FROM {schema}.unmet_condition("
+        """'[{"query": [{"categories": ["account"]}], "after": 0}]', ARRAY['account-1'])""",
+        True,
     ),
     "prepare_copy": ("SELECT versions FROM {schema}.prepare_copy(ARRAY['account-1'], 2)", [0]),
     "lock_granularity": ("SELECT {schema}.lock_granularity()", "stream"),

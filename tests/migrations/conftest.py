@@ -20,13 +20,19 @@ from tests.side_by_side.message_db import conninfo
 
 Originals = Callable[[str], URL]
 
-REVISIONS = ["message_store_0001", "message_store_0002", "message_store_0003"]
+REVISIONS = [
+    "message_store_0001",
+    "message_store_0002",
+    "message_store_0003",
+    "message_store_0004",
+]
 """The revisions of the store, in the order in which they are run."""
 
 ROLE_REVISIONS = [
     "message_store_role_0001",
     "message_store_role_0002",
     "message_store_role_0003",
+    "message_store_role_0004",
 ]
 """Those of the roles, which come last."""
 

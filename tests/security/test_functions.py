@@ -14,6 +14,7 @@ WITH_THE_CALLERS_NAMES = {
     "refuse_version",
     "write_message",
     "write_messages",
+    "write_conditionally",
     # Inlined, so that there can be no setting: a constant, and a query of qualified names.
     "lock_granularity",
     "granularity_of_snapshot",

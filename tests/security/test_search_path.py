@@ -26,6 +26,8 @@ from tests.side_by_side.message_db import conninfo
 
 ID = "8a6b1e2c-6f7d-4a5e-9c3b-1d2e3f4a5b6c"
 MESSAGE = f"""[{{"id": "{ID}", "stream_name": "account-2", "type": "Opened"}}]"""
+QUERY = '[{"categories": ["%s"], "types": ["Opened"]}]'
+CONDITION = f'[{{"query": {QUERY}, "after": 0}}]'
 CALLS = [
     "category('account-1+2')",
     "id('account-1+2')",
@@ -49,6 +51,10 @@ CALLS = [
     "settled_position('account')",
     f"write_messages('{MESSAGE}', NULL, false)",
     f"write_messages('{MESSAGE}', '{{\"account-2\": -1, \"account-1\": 0}}')",
+    f"write_conditionally('{MESSAGE}', '{CONDITION % 'other'}')",
+    f"unmet_condition('{CONDITION % 'account'}', '{{account-1}}')",
+    f"get_query_messages('{QUERY % 'account'}')",
+    'get_query_messages(\'[{"categories": ["shop"], "tags": ["t"]}]\')',
     "prepare_copy('{account-1}', 2)",
     "lock_granularity()",
     "set_lock_granularity('stream')",
@@ -57,6 +63,8 @@ REFUSED = [
     "write_message(gen_random_uuid()::varchar, 'account-1', 'Opened', '{}', NULL, 7)",
     f"write_messages('{MESSAGE}', '{{\"account-2\": 7}}')",
     "write_messages('[]', '{\"account-2\": 7}')",
+    f"write_conditionally('{MESSAGE}', '{CONDITION % 'account'}')",
+    f"get_query_messages('{QUERY % 'account-1'}')",
     "get_category_messages('account', correlation => 'a-1')",
     "get_messages('{account}', 1, 1, NULL, 3, 2)",
     "get_stream_messages('account')",

@@ -15,6 +15,7 @@ from mdb_sqla.consumers.runners import AsyncRunner, Runner
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import NoReply
 from mdb_sqla.store import read_statements, writes
+from mdb_sqla.store.write_arguments import WriteOptions
 from mdb_sqla.words.argument_checks import instance, seconds
 from mdb_sqla.words.message import Message, StoredMessage
 from mdb_sqla.words.stream_name import StreamName
@@ -108,7 +109,7 @@ def _request(stream_name: str, message: Message, timeout: float) -> _ReplyRoutin
     written = message.with_reply_stream(reply_stream)
 
     def write(session: Session) -> None:
-        writes.write(session, name, written, expected_version=None, idempotent=True)
+        writes.write(session, name, written, WriteOptions(), idempotent=True)
 
     def write_if_lost(session: Session) -> None:
         column = tables.messages.c.id

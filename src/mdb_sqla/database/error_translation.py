@@ -21,6 +21,7 @@ __all__ = ["translated"]
 
 _RAISED = "P0001"
 _KINDS: dict[str, type[errors.Refusal]] = {
+    "append_condition_failed": errors.AppendConditionFailed,
     "condition_not_activated": errors.ConditionNotActivated,
     "data_exists": errors.DataExists,
     "duplicate_message_id": errors.DuplicateMessageId,
@@ -69,13 +70,14 @@ _MISSING = {"42883", "42P01", "42704"}
 _MISSING_COLUMN = "42703"
 
 _STORE_NAME = (
-    r"(acquire_lock|cardinal_id|category|check_deletions|deleted_positions|deletions"
+    r"(acquire_lock|cardinal_id|category|check_(conditions|deletions)|deleted_positions|deletions"
     r"|delete_messages|erase_stream|expired_messages|finish_restore|get_(\w+_)?messages?|hash_64|id"
     r"|is_category|last_global_position|lock_deletions|operations|restore_messages"
     r"|retention_policies|stream_heads|subject_keys"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
     r"|message_store_version|messages|prepare_copy|refuse_change|settled_position|stream_version"
-    r"|write_messages?|\w+_summary)\b"
+    r"|unmet_condition"
+    r"|write_(conditionally|messages?)|\w+_summary)\b"
 )
 _STORE_OBJECT = re.compile(rf"\.{_STORE_NAME}")
 _STORE_COLUMN = re.compile(r"\bpaused_(at|by)\b")
@@ -89,7 +91,7 @@ _ROLES = (
     "or change a store. See docs/privileges.md"
 )
 _INSTALL = (
-    'call migrations.upgrade("0003") in one of your Alembic revisions and run alembic upgrade '
+    'call migrations.upgrade("0004") in one of your Alembic revisions and run alembic upgrade '
     "head, or run mdb upgrade"
 )
 

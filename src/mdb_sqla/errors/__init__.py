@@ -28,6 +28,7 @@ from mdb_sqla.errors.consumers import (
 )
 from mdb_sqla.errors.encryption import DecryptionFailed, NoSubjectKey, SubjectForgotten
 from mdb_sqla.errors.store import (
+    AppendConditionFailed,
     ArchiveError,
     ConditionNotActivated,
     DataExists,
@@ -53,6 +54,7 @@ from mdb_sqla.errors.store import (
 )
 
 __all__ = [
+    "AppendConditionFailed",
     "ArchiveError",
     "BrokerRejected",
     "ConditionNotActivated",

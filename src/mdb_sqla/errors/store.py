@@ -8,6 +8,7 @@ from uuid import UUID
 from mdb_sqla.errors.base import MessageStoreError
 
 __all__ = [
+    "AppendConditionFailed",
     "ArchiveError",
     "ConditionNotActivated",
     "DataExists",
@@ -96,6 +97,23 @@ class WrongExpectedVersion(Refusal):
     stream_name: str
     expected_version: int
     stream_version: int
+
+
+class AppendConditionFailed(Refusal):
+    """A message matches the query of an append condition after what the decision has seen.
+
+    Nothing was written. Your decision used stale state: read again and decide again, in a new
+    transaction.
+
+    Attributes:
+        global_position: the global position of the first such message; None if the store has not
+            reached the position of the condition, which was read in another store, or in this one
+            before it was cleared, restored or replaced.
+        after: the position of the condition.
+    """
+
+    global_position: int | None
+    after: int
 
 
 class NotAStream(Refusal):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from mdb_sqla.errors import DecodingFailed, InvalidArgument, InvalidMessage, Unk
 from mdb_sqla.message_types.codecs import codec_of
 from mdb_sqla.words.argument_checks import described, instance, name_of, text
 from mdb_sqla.words.message import Message, Metadata, StoredMessage
+from mdb_sqla.words.tags import checked_tags, with_tags
 
 __all__ = ["MessageTypes"]
 
@@ -127,6 +128,7 @@ class MessageTypes:
         *,
         metadata: Metadata | Mapping[str, Any] | None = None,
         id: UUID | None = None,  # noqa: A002
+        tags: Iterable[str] = (),
     ) -> Message:
         """Return an object as a message to write.
 
@@ -135,9 +137,11 @@ class MessageTypes:
             type: its class; for a typed dictionary, whose instances do not know it.
             metadata: the metadata of the message.
             id: the id of the message; a new one by default.
+            tags: the tags of the message, in addition to those in the metadata.
 
         Raises:
-            InvalidArgument: the class of the object is not a message type.
+            InvalidArgument: the class of the object is not a message type, or a tag is not a
+                non-empty string.
             InvalidMessage: the object is not a valid instance of its class.
         """
         class_ = value.__class__ if type is None else type
@@ -146,6 +150,8 @@ class MessageTypes:
         version = self.version(class_)
         if version > 1:
             metadata = {**(metadata or {}), _VERSION: str(version)}
+        if names := checked_tags(tags):
+            metadata = with_tags(metadata, names)
         try:
             data = self._codecs[class_].encode(value)
         except Exception as error:

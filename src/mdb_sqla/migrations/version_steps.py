@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 __all__ = ["LATEST", "ROLES", "STORE", "VERSIONS", "Steps", "downgrade_steps", "upgrade_steps"]
 
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 """The versions of the store's schema."""
 
 LATEST = VERSIONS[-1]

@@ -18,6 +18,7 @@ from mdb_sqla.outbox.write_on_commit import expect_on_commit, has_pending, write
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
 from mdb_sqla.words.message import Message
+from mdb_sqla.words.query import AppendCondition
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -62,6 +63,8 @@ class SessionBlock(Generic[_S, _Store]):
         messages: Message | Iterable[Message] | Any,
         *,
         expected_version: int | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
     ) -> PendingWrite:
         """Add messages for `commit` to write. See `write_on_commit`."""
         return write_on_commit(
@@ -69,6 +72,8 @@ class SessionBlock(Generic[_S, _Store]):
             stream_name,
             messages,
             expected_version=expected_version,
+            tags=tags,
+            unless=unless,
             types=self._types,
         )
 

@@ -13,8 +13,9 @@ from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.session_outbox import Outbox
-from mdb_sqla.store.write_arguments import Write
+from mdb_sqla.store.write_arguments import Write, WriteOptions
 from mdb_sqla.words.message import Message
+from mdb_sqla.words.query import AppendCondition
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
@@ -32,6 +33,8 @@ def write_on_commit(
     messages: Message | Iterable[Message] | Any,
     *,
     expected_version: int | None = None,
+    tags: Iterable[str] | None = None,
+    unless: AppendCondition | Iterable[AppendCondition] | None = None,
     types: MessageTypes | None = None,
 ) -> PendingWrite:
     """Add messages to the session's outbox, which it writes as its last statements before COMMIT.
@@ -50,6 +53,10 @@ def write_on_commit(
         messages: one or more messages, in this order.
         expected_version: for optimistic concurrency, the required position of the stream's last
             message at commit; `NO_STREAM` if the stream must not exist; None for any version.
+        tags: tags of all messages, in addition to those in their metadata.
+        unless: append conditions, such as `query.after(result)`. The commit fails if another
+            message matches the query after the position. All conditions of a commit are checked
+            before its messages are written, which don't count.
         types: the message types. With them, instances of their classes are accepted as messages.
 
     Returns:
@@ -57,13 +64,12 @@ def write_on_commit(
 
     Raises:
         InvalidArgument: the session is invalid, or its transaction was already committed or rolled
-            back; the stream name is invalid; or there is no message.
+            back; the stream name, a tag or a condition is invalid; or there is no message.
         InvalidMessage: data or metadata is not JSON.
     """
     sync_session = sync_session_of(session)
-    return _add(
-        sync_session, Write.checked(sync_session, stream_name, messages, expected_version, types)
-    )
+    options = WriteOptions(expected_version, tags, unless, types)
+    return _add(sync_session, Write.checked(sync_session, stream_name, messages, options))
 
 
 def expect_on_commit(session: AnySession, stream_name: str, version: int) -> None:

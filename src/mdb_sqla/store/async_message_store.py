@@ -9,9 +9,12 @@ from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store import read_statements, writes
 from mdb_sqla.store.bulk_load import Load
 from mdb_sqla.store.pages import Pages, category_pages, message_pages, stream_pages
+from mdb_sqla.store.query_reads import read_query
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
+from mdb_sqla.store.write_arguments import WriteOptions
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.message import Message, MessagePosition, StoredMessage
+from mdb_sqla.words.query import AppendCondition, Query, QueryResult
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -60,11 +63,17 @@ class AsyncMessageStore:
         messages: Message | Iterable[Message] | Any,
         *,
         expected_version: int | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
         idempotent: bool = True,
     ) -> int:
         """Write one or more messages to a stream, all or none. See `MessageStore.write`."""
         return await self._db.run_sync(
-            writes.write, stream_name, messages, expected_version, idempotent, self._types
+            writes.write,
+            stream_name,
+            messages,
+            WriteOptions(expected_version, tags, unless, self._types),
+            idempotent,
         )
 
     async def write_messages(
@@ -72,11 +81,12 @@ class AsyncMessageStore:
         messages: Iterable[tuple[str, Message | Any]],
         *,
         expected_versions: Mapping[str, int] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
         idempotent: bool = True,
     ) -> list[MessagePosition]:
         """Write messages to any streams, all or none. See `MessageStore.write_messages`."""
         return await self._db.run_sync(
-            writes.write_messages, messages, expected_versions, idempotent, self._types
+            writes.write_messages, messages, expected_versions, unless, idempotent, self._types
         )
 
     async def load(
@@ -140,6 +150,10 @@ class AsyncMessageStore:
         return await self._db.run_sync(
             read_statements.read_messages, categories, position, batch_size, **filters
         )
+
+    async def read(self, query: Query, *, position: int = 1) -> QueryResult:
+        """Read all messages that match a query. See `MessageStore.read`."""
+        return await self._db.run_sync(read_query, query, position, self._types)
 
     async def settled_position(self, category: str | None = None) -> int:
         """Return the settled position. See `MessageStore.settled_position`."""

@@ -8,7 +8,6 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from typing import Any
@@ -25,6 +24,7 @@ from mdb_sqla.store.message_limits import (
     identify_rejected_message,
     rejected_message,
 )
+from mdb_sqla.store.requirements import Requirements, are_met
 from mdb_sqla.words.message import MessagePosition
 
 __all__ = ["COPY_THRESHOLD", "copy"]
@@ -54,7 +54,7 @@ _COLUMNS = ("global_position", "stream_name", "position", "id", "type", "data", 
 
 
 def copy(
-    connection: Connection, rows: Sequence[Row], expected_versions: Mapping[str, int]
+    connection: Connection, rows: Sequence[Row], required: Requirements
 ) -> list[MessagePosition] | None:
     """Write messages with COPY and return their positions.
 
@@ -65,7 +65,7 @@ def copy(
     if copy_chunks is None or is_autocommit(connection):
         return None
     streams = list(dict.fromkeys(row[0] for row in rows))
-    if not expected_versions.keys() <= set(streams):
+    if not required.versions.keys() <= set(streams):
         # An old snapshot can't see the current version of a stream that is only read.
         return None
     parameters = {
@@ -74,12 +74,15 @@ def copy(
         "table": qualified(connection, "messages"),
     }
     with identify_rejected_message(rows):
+        # These lock more than the next statement does.
+        if required.conditions and not are_met(connection, required.conditions, streams):
+            return None
         found = execute(connection, _PREPARE, parameters, WRITES)
     if not found:
         return None
     (prepared,) = found
     stream_versions = dict(zip(streams, prepared.versions, strict=True))
-    if any(stream_versions[name] != version for name, version in expected_versions.items()):
+    if any(stream_versions[name] != version for name, version in required.versions.items()):
         return None
     positions = _positions(rows, stream_versions, prepared.global_positions)
     connection.exec_driver_sql("SAVEPOINT mdb_sqla_copy")

@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
+    ColumnElement,
     Connection,
     Select,
     Text,
@@ -23,10 +25,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from mdb_sqla import functions
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, is_autocommit
 from mdb_sqla.errors import (
+    AppendConditionFailed,
     DuplicateMessageId,
     InvalidArgument,
     MessageStoreError,
@@ -34,6 +38,7 @@ from mdb_sqla.errors import (
 )
 from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, Row, identify_rejected_message, length_of
 from mdb_sqla.store.repeated_messages import conflict_of_repeat, with_stored_metadata
+from mdb_sqla.store.requirements import Requirements
 from mdb_sqla.tables import messages
 from mdb_sqla.words.message import MessagePosition
 
@@ -42,8 +47,11 @@ __all__ = ["call"]
 # One document for all messages: one parameter, one round trip.
 _messages = cast(bindparam("messages", type_=Text), JSONB)
 _expected_versions = cast(bindparam("expected_versions", type_=Text), JSONB)
-_WRITE_MESSAGES = select(
-    functions.write_messages(_messages, _expected_versions, bindparam("idempotent"))
+_conditions = cast(bindparam("conditions", type_=Text), JSONB)
+_idempotent = bindparam("idempotent", type_=Boolean)
+_WRITE_MESSAGES = select(functions.write_messages(_messages, _expected_versions, _idempotent))
+_WRITE_CONDITIONALLY = select(
+    functions.write_conditionally(_messages, _conditions, _expected_versions, _idempotent)
 )
 
 # Writes nothing, and so returns no positions, if any of the messages is already stored.
@@ -53,31 +61,42 @@ _new_id = func.unnest(bindparam("ids", type_=ARRAY(Uuid))).column_valued("new_id
 _look_up = select(true()).where(messages.c.id == _new_id).offset(literal_column("0"))
 _is_repeat = exists(select(_new_id).where(_look_up.scalar_subquery()))
 _known = select(_is_repeat.label("is_repeat")).subquery("known")
-_new = functions.write_messages(
-    case((_known.c.is_repeat, literal_column("'[]'::jsonb")), else_=_messages),
-    case((~_known.c.is_repeat, _expected_versions)),
-    bindparam("idempotent"),
-).lateral("new")
-_WRITE_NEW_MESSAGES = select(_new.c.position, _new.c.global_position).select_from(
-    _known.join(_new, true())
+
+
+def _unless_repeat(document: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((_known.c.is_repeat, literal_column("'[]'::jsonb")), else_=document)
+
+
+def _if_new(written: TableValuedAlias) -> Select[Any]:
+    new = written.lateral("new")
+    return select(new.c.position, new.c.global_position).select_from(_known.join(new, true()))
+
+
+_new_messages = _unless_repeat(_messages)
+_new_versions = case((~_known.c.is_repeat, _expected_versions))
+_WRITE_NEW = _if_new(functions.write_messages(_new_messages, _new_versions, _idempotent))
+_WRITE_NEW_CONDITIONALLY = _if_new(
+    functions.write_conditionally(
+        _new_messages, _unless_repeat(_conditions), _new_versions, _idempotent
+    )
 )
 
 
 def call(
     db: Database,
     rows: Sequence[Row],
-    expected_versions: Mapping[str, int],
+    required: Requirements,
     idempotent: bool,
     untraced: Mapping[UUID, str | None],
 ) -> list[MessagePosition]:
     """Write all messages or none, and return their positions.
 
-    Several calls are equivalent to one: the first locks all streams and checks their versions.
+    Several calls are equivalent to one: the first locks everything and checks the requirements.
 
     Args:
         db: the session or connection.
         rows: the messages.
-        expected_versions: the versions that streams must have before anything is written.
+        required: what must hold before anything is written.
         idempotent: whether to skip messages that are already stored. The trace context may differ.
         untraced: the metadata without a trace context, by message id.
 
@@ -87,11 +106,11 @@ def call(
         TransactionConflict: a message was written concurrently, with another trace context.
     """
     if not (idempotent and untraced):
-        return _call_in_chunks(db, rows, expected_versions, idempotent)
+        return _call_in_chunks(db, rows, required, idempotent)
     try:
         if length_of(rows) <= MAX_CALL_LENGTH:
             new = {"ids": [message.id for _, message, *_ in rows]}
-            positions = _call(db, rows, expected_versions, idempotent, _WRITE_NEW_MESSAGES, new)
+            positions = _call(db, rows, required, idempotent, new)
             if positions:
                 return positions
     except DuplicateMessageId as error:
@@ -99,15 +118,15 @@ def call(
             raise
         raise conflict from error
     rows = with_stored_metadata(db, rows, untraced)
-    return _call_in_chunks(db, rows, expected_versions, idempotent)
+    return _call_in_chunks(db, rows, required, idempotent)
 
 
 def _call_in_chunks(
-    db: Database, rows: Sequence[Row], expected_versions: Mapping[str, int], idempotent: bool
+    db: Database, rows: Sequence[Row], required: Requirements, idempotent: bool
 ) -> list[MessagePosition]:
     chunks = _chunks(rows)
     if len(chunks) == 1:
-        return _call(db, rows, expected_versions, idempotent)
+        return _call(db, rows, required, idempotent)
     connection = connection_of(db)
     if is_autocommit(connection):
         raise InvalidArgument(
@@ -116,12 +135,8 @@ def _call_in_chunks(
             "AUTOCOMMIT"
         )
     try:
-        expected_versions = _lock(db, connection, rows, expected_versions, idempotent)
-        return [
-            position
-            for chunk in chunks
-            for position in _call(db, chunk, expected_versions, idempotent)
-        ]
+        required = _lock(db, connection, rows, required, idempotent)
+        return [position for chunk in chunks for position in _call(db, chunk, required, idempotent)]
     except (DBAPIError, MessageStoreError):
         # The transaction has failed and can't be committed.
         raise
@@ -135,22 +150,22 @@ def _lock(
     db: Database,
     connection: Connection,
     rows: Sequence[Row],
-    expected_versions: Mapping[str, int],
+    required: Requirements,
     idempotent: bool,
-) -> Mapping[str, int]:
-    """Lock all streams and check their versions; return the versions still to be checked."""
-    versions = dict.fromkeys((row[0] for row in rows), None) | dict(expected_versions)
+) -> Requirements:
+    """Lock everything and check the requirements; return those that are still to be checked."""
+    versions = dict.fromkeys((row[0] for row in rows), None) | dict(required.versions)
     connection.exec_driver_sql("SAVEPOINT mdb_sqla_call")
     try:
-        _call(db, (), versions, idempotent)
-    except WrongExpectedVersion:
+        _call(db, (), required._replace(versions=versions), idempotent)
+    except (AppendConditionFailed, WrongExpectedVersion):
         if not idempotent:
             raise
-        # Versions are not checked if all messages are already stored, which each call determines.
+        # Nothing is required if all messages are already stored, which each call determines.
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT mdb_sqla_call")
-        return expected_versions
+        return required
     connection.exec_driver_sql("RELEASE SAVEPOINT mdb_sqla_call")
-    return {}
+    return Requirements({})
 
 
 def _chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
@@ -172,16 +187,19 @@ def _chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
 def _call(
     db: Database,
     rows: Sequence[Row],
-    expected_versions: Mapping[str, int | None],
+    required: Requirements,
     idempotent: bool,
-    statement: Select[Any] = _WRITE_MESSAGES,
-    more: Mapping[str, Any] | None = None,
+    if_new: Mapping[str, Any] | None = None,
 ) -> list[MessagePosition]:
+    if required.conditions is None:
+        statement = _WRITE_MESSAGES if if_new is None else _WRITE_NEW
+    else:
+        statement = _WRITE_CONDITIONALLY if if_new is None else _WRITE_NEW_CONDITIONALLY
     parameters = {
         "messages": _document(rows),
-        "expected_versions": json.dumps(expected_versions) if expected_versions else None,
         "idempotent": idempotent,
-        **(more or {}),
+        **required.parameters(),
+        **(if_new or {}),
     }
     with identify_rejected_message(rows):
         positions = execute(db, statement, parameters, WRITES)

@@ -10,7 +10,9 @@ from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store import writes
 from mdb_sqla.store.bulk_load import Load
 from mdb_sqla.store.read_methods import MessageReader
+from mdb_sqla.store.write_arguments import WriteOptions
 from mdb_sqla.words.message import Message, MessagePosition
+from mdb_sqla.words.query import AppendCondition
 
 __all__ = ["MessageStore"]
 
@@ -47,6 +49,8 @@ class MessageStore(MessageReader):
         messages: Message | Iterable[Message] | Any,
         *,
         expected_version: int | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
         idempotent: bool = True,
     ) -> int:
         """Write one or more messages to a stream, all or none.
@@ -59,6 +63,8 @@ class MessageStore(MessageReader):
             messages: the messages, in this order.
             expected_version: for optimistic concurrency, the required position of the stream's last
                 message; `NO_STREAM` if the stream must not exist; None for any version.
+            tags: tags of all messages, in addition to those in their metadata.
+            unless: see `write_messages`.
             idempotent: see `write_messages`.
 
         Returns:
@@ -66,19 +72,20 @@ class MessageStore(MessageReader):
 
         Raises:
             WrongExpectedVersion: the stream is at another version.
+            AppendConditionFailed: a message matches the query of a condition.
             DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON.
             TransactionConflict: retry the whole transaction.
         """
-        return writes.write(
-            self._db, stream_name, messages, expected_version, idempotent, self._types
-        )
+        options = WriteOptions(expected_version, tags, unless, self._types)
+        return writes.write(self._db, stream_name, messages, options, idempotent)
 
     def write_messages(
         self,
         messages: Iterable[tuple[str, Message | Any]],
         *,
         expected_versions: Mapping[str, int] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
         idempotent: bool = True,
     ) -> list[MessagePosition]:
         """Write messages to any number of streams, all or none.
@@ -93,15 +100,22 @@ class MessageStore(MessageReader):
             expected_versions: for optimistic concurrency, the required position of a stream's last
                 message before anything is written; `NO_STREAM` if the stream must not exist. Can
                 include streams that you only read.
+            unless: append conditions, such as `query.after(result)`. Nothing is written if another
+                message matches the query after the position, including those that this transaction
+                has already written. The categories of the query are locked until the transaction
+                ends.
             idempotent: whether to skip messages that are already stored with the same id, stream,
                 type, data and metadata, and return their stored positions. If all are stored,
-                expected versions are not checked. If False, a repeated id is an error.
+                neither expected versions nor conditions are checked. If False, a repeated id is an
+                error.
 
         Returns:
             The position of each message.
 
         Raises:
             WrongExpectedVersion: a stream is at another version.
+            AppendConditionFailed: a message matches the query of a condition.
+            ReadNotExact: there is a condition, and the isolation level is not READ COMMITTED.
             DuplicateMessageId: another message has the same id.
             InvalidMessage: data or metadata is not JSON or is too long, or the stream name and the
                 correlation are too long for an index.
@@ -109,7 +123,9 @@ class MessageStore(MessageReader):
                 on an AUTOCOMMIT connection.
             TransactionConflict: retry the whole transaction.
         """
-        return writes.write_messages(self._db, messages, expected_versions, idempotent, self._types)
+        return writes.write_messages(
+            self._db, messages, expected_versions, unless, idempotent, self._types
+        )
 
     def load(
         self,

@@ -8,11 +8,14 @@ from sqlalchemy.orm import Session, scoped_session
 
 from mdb_sqla.database.execution import database
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store import read_statements
 from mdb_sqla.store.pages import Pages, category_pages, message_pages, stream_pages
+from mdb_sqla.store.query_reads import read_query
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
 from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.message import StoredMessage
+from mdb_sqla.words.query import Query, QueryResult
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,6 +29,8 @@ class MessageReader:
     Args:
         db: a `Session`, a `scoped_session` or a `Connection`.
     """
+
+    _types: MessageTypes | None = None
 
     def __init__(self, db: Session | scoped_session[Session] | Connection) -> None:
         if not isinstance(db, Session | scoped_session | Connection):
@@ -117,6 +122,25 @@ class MessageReader:
             ConditionNotActivated: a condition was passed, but the setting is not `on`.
         """
         return read_statements.read_messages(self._db, categories, position, batch_size, **filters)
+
+    def read(self, query: Query, *, position: int = 1) -> QueryResult:
+        """Read all messages that match a query, in order, starting at a global position.
+
+        Pass `query.after(result)` as `unless` when you write what you have decided.
+
+        Args:
+            query: the query.
+            position: the global position to start at. To update the state of an earlier decision,
+                start after the position of its result.
+
+        Returns:
+            The messages, and the global position up to which the result is complete.
+
+        Raises:
+            InvalidArgument: a type of the query is a class that is not a message type.
+            ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
+        """
+        return read_query(self._db, query, position, self._types)
 
     def settled_position(self, category: str | None = None) -> int:
         """Return the settled position: the global position up to which no message can still appear.

@@ -12,15 +12,18 @@ from mdb_sqla.database.execution import Database, dialect_of
 from mdb_sqla.errors import InvalidArgument, InvalidMessage
 from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.message_limits import check_length
+from mdb_sqla.store.query_documents import checked_conditions
 from mdb_sqla.telemetry import fields, instrumentation, own_properties
 from mdb_sqla.words.argument_checks import described, name_of
 from mdb_sqla.words.message import Message, StoredMessage
+from mdb_sqla.words.query import AppendCondition
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
+from mdb_sqla.words.tags import checked_tags
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-__all__ = ["Origin", "Write", "traced_fields"]
+__all__ = ["Origin", "Write", "WriteOptions", "traced_fields"]
 
 # These are not iterated over, so errors show the value instead of its keys or characters.
 _NOT_MESSAGES = (str, bytes, Mapping, StoredMessage)
@@ -48,6 +51,22 @@ def traced_fields() -> frozenset[str] | None:
     return None if found is None or found.tracer is None else fields()
 
 
+class WriteOptions(NamedTuple):
+    """How to write messages to a stream, as passed by the caller.
+
+    Attributes:
+        expected_version: the expected version; None for any version.
+        tags: tags of all messages; None for no tags.
+        unless: append conditions; None for no conditions.
+        types: the message types; None if only a `Message` is accepted.
+    """
+
+    expected_version: int | None = None
+    tags: Iterable[str] | None = None
+    unless: AppendCondition | Iterable[AppendCondition] | None = None
+    types: MessageTypes | None = None
+
+
 class Write(NamedTuple):
     """Validated and serialized messages for one stream, or only an expected version."""
 
@@ -55,6 +74,7 @@ class Write(NamedTuple):
     entries: Sequence[_Entry]
     expected_version: int | None
     origin: Origin | None = None
+    conditions: Sequence[AppendCondition] = ()
 
     @classmethod
     def checked(
@@ -62,18 +82,20 @@ class Write(NamedTuple):
         db: Database,
         stream_name: str,
         messages: object,
-        expected_version: int | None,
-        types: MessageTypes | None = None,
+        options: WriteOptions,
     ) -> Write:
         """Validate messages, and serialize them with the engine's serializer.
 
         Raises:
             InvalidStreamName: the stream name is invalid.
             InvalidArgument: there is no message, an element is neither a `Message` nor an instance
-                of a message type, or the expected version is not an integer of at least -1.
+                of a message type, the expected version is not an integer of at least -1, or a tag
+                or a condition is invalid.
             InvalidMessage: data or metadata is not JSON.
         """
         name = StreamName(stream_name)
+        expected_version, given_tags, unless, types = options
+        tags = () if given_tags is None else checked_tags(given_tags)
         # Some classes of typed messages are iterable.
         if isinstance(messages, Message) or (types is not None and type(messages) in types):
             messages = (messages,)
@@ -82,11 +104,15 @@ class Write(NamedTuple):
         if expected_version is not None:
             expected_version = _version(expected_version)
         serialize = json_serializer(dialect_of(db))
-        entries = [_entry_of(_checked(each, messages, types), serialize) for each in messages]
+        conditions = checked_conditions(unless, types)
+        entries = [
+            _entry_of(_tagged(_checked(each, messages, types), tags), serialize)
+            for each in messages
+        ]
         if not entries:
             raise InvalidArgument(f"No messages to write to {name!r}: pass at least one")
         origin = _origin_of(entries, serialize, traced_fields())
-        return cls(name, entries, expected_version, origin)
+        return cls(name, entries, expected_version, origin, conditions)
 
     @classmethod
     def of_pair(
@@ -128,6 +154,10 @@ class Write(NamedTuple):
             InvalidArgument: the version is not an integer of at least -1.
         """
         return cls(StreamName(stream_name), (), _version(version))
+
+
+def _tagged(message: Message, tags: tuple[str, ...]) -> Message:
+    return message.with_tags(*tags) if tags else message
 
 
 def _entry_of(message: Message, serialize: Callable[[Any], str]) -> _Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,12 +22,15 @@ from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.copy_writes import COPY_THRESHOLD, copy
 from mdb_sqla.store.function_writes import call
 from mdb_sqla.store.message_limits import MAX_CALL_LENGTH, length_of
+from mdb_sqla.store.query_documents import checked_conditions, condition_documents
 from mdb_sqla.store.recorded_writes import RecordedRows, recorded_rows, rows_of
-from mdb_sqla.store.write_arguments import Write, traced_fields
+from mdb_sqla.store.requirements import Requirements
+from mdb_sqla.store.write_arguments import Write, WriteOptions, traced_fields
 from mdb_sqla.telemetry import Operation, instrumentation
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import described, flag
 from mdb_sqla.words.message import MessagePosition
+from mdb_sqla.words.query import AppendCondition
 
 __all__ = ["write", "write_all", "write_messages"]
 
@@ -35,12 +39,11 @@ def write(
     db: Database,
     stream_name: str,
     messages: object,
-    expected_version: int | None,
+    options: WriteOptions,
     idempotent: bool,
-    types: MessageTypes | None = None,
 ) -> int:
     flag("idempotent", idempotent)
-    write = Write.checked(db, stream_name, messages, expected_version, types)
+    write = Write.checked(db, stream_name, messages, options)
     ((*_, last),) = write_all(db, [write], idempotent=idempotent)
     return last.position
 
@@ -49,6 +52,7 @@ def write_messages(
     db: Database,
     messages: Iterable[tuple[str, Any]],
     expected_versions: Mapping[str, int] | None,
+    unless: AppendCondition | Iterable[AppendCondition] | None,
     idempotent: bool,
     types: MessageTypes | None = None,
 ) -> list[MessagePosition]:
@@ -62,13 +66,15 @@ def write_messages(
             "expected_versions must be a mapping of stream names to versions, got "
             f"{described(expected_versions)}"
         )
+    conditions = checked_conditions(unless, types)
     writes = [Write.expecting(name, version) for name, version in (expected_versions or {}).items()]
     serialize = json_serializer(dialect_of(db))
     traced = traced_fields()
     writes += [Write.of_pair(pair, serialize, traced, types=types) for pair in messages]
-    if not writes:
+    if not (writes or conditions):
         return []
-    return [position for (position,) in filter(None, write_all(db, writes, idempotent=idempotent))]
+    positions = write_all(db, writes, idempotent=idempotent, conditions=conditions)
+    return [position for (position,) in filter(None, positions)]
 
 
 def write_all(
@@ -77,6 +83,7 @@ def write_all(
     *,
     idempotent: bool = True,
     within: Operation | None = None,
+    conditions: Iterable[AppendCondition] = (),
 ) -> list[list[MessagePosition]]:
     """Write all messages or none, in this order, and return the positions of each write.
 
@@ -85,33 +92,46 @@ def write_all(
         writes: the writes.
         idempotent: whether to skip messages that are already stored.
         within: the operation that writes, if it isn't a send operation.
+        conditions: append conditions, in addition to those of the writes. All are checked before
+            anything is written.
 
     Raises:
         WrongExpectedVersion: a stream is at another version.
+        AppendConditionFailed: a message matches the query of a condition.
+        ReadNotExact: there is a condition, and the isolation level is not READ COMMITTED.
         DuplicateMessageId: a message with the same id is already stored; if `idempotent`, one with
             different content.
         InvalidMessage: PostgreSQL rejects the JSON of a message.
         TransactionConflict: retry the whole transaction.
     """
+    all_conditions = [*conditions, *(each for write in writes for each in write.conditions)]
     if (found := instrumentation()) is None:
-        return _write(db, writes, RecordedRows(rows_of(writes), {}), idempotent)
+        return _write(db, writes, RecordedRows(rows_of(writes), {}), all_conditions, idempotent)
     with ExitStack() as stack:
-        return _write(db, writes, recorded_rows(found, writes, stack, within), idempotent)
+        recorded = recorded_rows(found, writes, stack, within)
+        return _write(db, writes, recorded, all_conditions, idempotent)
 
 
 def _write(
-    db: Database, writes: Sequence[Write], recorded: RecordedRows, idempotent: bool
+    db: Database,
+    writes: Sequence[Write],
+    recorded: RecordedRows,
+    conditions: Sequence[AppendCondition],
+    idempotent: bool,
 ) -> list[list[MessagePosition]]:
     rows = recorded.rows
     expectations = _expectations(writes)
-    versions = {name: version for name, (version, _) in expectations.items()}
+    required = Requirements(
+        {name: version for name, (version, _) in expectations.items()},
+        json.dumps(condition_documents(conditions)) if conditions else None,
+    )
     positions = None
     is_large = len(rows) >= COPY_THRESHOLD or length_of(rows) > MAX_CALL_LENGTH
     if is_large and not is_intercepted(db):
-        positions = copy(connection_of(db), rows, versions)
+        positions = copy(connection_of(db), rows, required)
     if positions is None:
         try:
-            positions = call(db, rows, versions, idempotent, recorded.untraced)
+            positions = call(db, rows, required, idempotent, recorded.untraced)
         except WrongExpectedVersion as error:
             _, before = expectations.get(error.stream_name, (0, 0))
             if not before:

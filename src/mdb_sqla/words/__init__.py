@@ -1,3 +1,3 @@
-"""Messages, stream names and argument validation."""
+"""Messages, stream names, queries and argument validation."""
 
 __all__: list[str] = []

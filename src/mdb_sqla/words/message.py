@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from mdb_sqla.errors import InvalidMessage, NoReplyStream
 from mdb_sqla.words.argument_checks import described, instance, is_storable, plain, text
 from mdb_sqla.words.stream_name import StreamName
+from mdb_sqla.words.tags import with_tags
 
 if sys.version_info >= (3, 14):
     from uuid import uuid7
@@ -32,6 +33,7 @@ class Metadata(TypedDict, total=False):
     correlationStreamName: str
     replyStreamName: str
     schemaVersion: str
+    tags: list[str]
     properties: dict[str, Any]
     localProperties: dict[str, Any]
 
@@ -144,6 +146,17 @@ class Message:
             InvalidStreamName: the stream name is invalid.
         """
         return self._with(correlationStreamName=StreamName(stream_name))
+
+    def with_tags(self, *tags: str) -> Message:
+        """Return a copy of this message with tags, by which queries find it. See `Query`.
+
+        They are added to the tags that it has. Messages that follow it do not inherit them.
+
+        Raises:
+            InvalidArgument: a tag is not a non-empty string, or the metadata has something else
+                under the key `tags`.
+        """
+        return replace(self, metadata=with_tags(self.metadata, tags))
 
     def with_reply_stream(self, stream_name: str) -> Message:
         """Return a copy of this message that requests a reply in a given stream. See `reply`.

@@ -43,6 +43,12 @@ REFUSALS = {
         "Message id is taken by a message with other content: "
         "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e (Stream: account-1)",
     ),
+    "append_condition_failed": (
+        "SELECT message_store.write_conditionally('[]', "
+        """'[{"query": [{"categories": ["account"]}], "after": 9000000}]')""",
+        "Append condition failed: the store has not reached the position that was read "
+        "(After: 9000000)",
+    ),
     "read_not_exact": (
         "SELECT message_store.get_messages()",
         "Must be read at isolation level read committed, with a snapshot newer than its writers "
@@ -63,6 +69,7 @@ VALUES = {
     "invalid_consumer_group": {"member": 0, "size": None},
     "condition_not_activated": {},
     "duplicate_message_id": {**ID, "stream_name": "account-1"},
+    "append_condition_failed": {"global_position": None, "after": 9_000_000},
     "read_not_exact": {},
 }
 

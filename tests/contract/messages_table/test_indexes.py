@@ -16,6 +16,9 @@ INDEXES = {
     "messages_category": "CREATE INDEX messages_category ON message_store.messages "
     "USING btree (message_store.category((stream_name)::character varying), global_position, "
     "message_store.category(((metadata ->> 'correlationStreamName'::text))::character varying))",
+    "messages_tags": "CREATE INDEX messages_tags ON message_store.messages "
+    "USING gin (((metadata -> 'tags'::text)) jsonb_path_ops) WITH (fastupdate=off) "
+    "WHERE (metadata ? 'tags'::text)",
 }
 
 

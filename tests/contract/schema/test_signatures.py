@@ -61,6 +61,20 @@ SIGNATURES = {
         "idempotent boolean DEFAULT true",
         'TABLE("position" bigint, global_position bigint)',
     ),
+    "get_query_messages": (
+        'query jsonb, "position" bigint DEFAULT 1, batch_size bigint DEFAULT 1000, '
+        "up_to bigint DEFAULT NULL::bigint",
+        "SETOF message_store.message",
+    ),
+    "write_conditionally": (
+        "messages jsonb, conditions jsonb, expected_versions jsonb DEFAULT NULL::jsonb, "
+        "idempotent boolean DEFAULT true",
+        'TABLE("position" bigint, global_position bigint)',
+    ),
+    "unmet_condition": (
+        "conditions jsonb, stream_names text[], OUT after bigint, OUT global_position bigint",
+        "record",
+    ),
     "prepare_copy": (
         "stream_names text[], number bigint, OUT versions bigint[], OUT global_positions bigint[]",
         "record",

@@ -218,7 +218,7 @@ def test_a_later_step_that_fails_takes_the_store_back(application: OneHead) -> N
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ("", r"version must be '0001' or '0002' or '0003' in this release.*got '0099'"),
+        ("", r"version must be '0001' or '0002' or '0003' or '0004' in this release.*got '0099'"),
         (", schema='a$b'", r"a\$b"),
         (", lock_granularity='table'", "must be 'category' or 'stream', got 'table'"),
     ],
@@ -255,7 +255,7 @@ def test_a_version_by_itself_is_for_a_revision() -> None:
     with pytest.raises(
         ValueError, match="Only an Alembic revision of your application can pass a version"
     ):
-        migrations.upgrade("0003")
+        migrations.upgrade("0004")
 
 
 _TENANTS = """
@@ -307,7 +307,7 @@ def test_what_was_only_stamped_is_not_there(application: OneHead) -> None:
 
     with (
         engine_of(application.database).connect() as connection,
-        pytest.raises(StoreNotInstalled, match=r'call migrations\.upgrade\("0003"\)'),
+        pytest.raises(StoreNotInstalled, match=r'call migrations\.upgrade\("0004"\)'),
     ):
         MessageStore(connection).version("a-1")
 
