@@ -18,6 +18,7 @@ PUBLIC = {
     "mdb_sqla.archive",
     "mdb_sqla.embedded",
     "mdb_sqla.encryption",
+    "mdb_sqla.entities",
     "mdb_sqla.erasure",
     "mdb_sqla.functions",
     "mdb_sqla.metrics",

@@ -27,6 +27,7 @@ from mdb_sqla.errors.consumers import (
     Unavailable,
 )
 from mdb_sqla.errors.encryption import DecryptionFailed, NoSubjectKey, SubjectForgotten
+from mdb_sqla.errors.entities import EntityErased, EventsMissing, FoldFailed
 from mdb_sqla.errors.store import (
     AppendConditionFailed,
     ArchiveError,
@@ -64,6 +65,9 @@ __all__ = [
     "DecodingFailed",
     "DecryptionFailed",
     "DuplicateMessageId",
+    "EntityErased",
+    "EventsMissing",
+    "FoldFailed",
     "HandlerFailed",
     "HttpUnavailable",
     "InvalidArgument",

@@ -107,8 +107,18 @@ class UndecodableMessage(MessageStoreError, ValueError):
         self.before: list[Any] = []
 
 
+def _place_of(message: Any, type: str = "") -> str:  # noqa: A002
+    """Name a message with its position, or with its id if it isn't stored yet."""
+    if message.global_position < 0:
+        return f"Message {message.id}{type}, for stream {message.stream_name}"
+    return (
+        f"Message {message.global_position}{type}, position {message.position} of stream "
+        f"{message.stream_name}"
+    )
+
+
 class UnknownMessageType(MessageStoreError, LookupError):
-    """A stored message whose type is none of the application's message types.
+    """A stored or received message whose type is none of the application's message types.
 
     Attributes:
         message: the message.
@@ -116,15 +126,14 @@ class UnknownMessageType(MessageStoreError, LookupError):
 
     def __init__(self, message: Any, names: list[str]) -> None:
         super().__init__(
-            f"Message {message.global_position}, position {message.position} of stream "
-            f"{message.stream_name}, has the unknown type {shown(message.type)}; the message types "
+            f"{_place_of(message)}, has the unknown type {shown(message.type)}; the message types "
             f"are {', '.join(names)}"
         )
         self.message = message
 
 
 class DecodingFailed(MessageStoreError, ValueError):
-    """A stored message that is not a valid instance of its class; `__cause__` is the reason.
+    """A stored or received message whose data is not valid; `__cause__` is the reason.
 
     A consumer treats the error like a failed handler.
 
@@ -135,8 +144,7 @@ class DecodingFailed(MessageStoreError, ValueError):
     def __init__(self, message: Any, class_: type, error: Exception) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         super().__init__(
-            f"Message {message.global_position} of type {message.type!r}, position "
-            f"{message.position} of stream {message.stream_name}, is not a valid "
+            f"{_place_of(message, f' of type {message.type!r}')}, is not a valid "
             f"{name_of(class_)}: {reason}"
         )
         self.message = message

@@ -190,6 +190,13 @@ class MessageTypes:
             data = function(data)
         return data
 
+    def _text_decoders(self) -> dict[str, tuple[type, int, Callable[[str], Any]]]:
+        """Return each type by name: its class, current version, and decoder of JSON text."""
+        return {
+            name: (class_, self.version(class_), self._codecs[class_].decode_text)
+            for name, class_ in self._classes.items()
+        }
+
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of each type by name, with its version."""
         return {

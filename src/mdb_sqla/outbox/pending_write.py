@@ -22,6 +22,11 @@ class PendingWrite:
         self._positions: Sequence[MessagePosition] | None = None
 
     @property
+    def is_committed(self) -> bool:
+        """Whether the write is committed."""
+        return self._positions is not None
+
+    @property
     def stream_name(self) -> StreamName:
         """The stream name."""
         return self.write.stream_name

@@ -96,6 +96,12 @@ class Outbox:
                 self.pending.remove(pending)
                 raise
 
+    def holds(self, pending: PendingWrite) -> bool:
+        """Whether a write of this transaction was not discarded by a rollback to a savepoint."""
+        return any(each is pending for each in reversed(self.pending)) or any(
+            each is pending for each, _ in self._written
+        )
+
     def before_commit(self) -> None:
         """Write the pending messages if the session itself commits."""
         session = self._session

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 from mdb_sqla.column_types import json_serializer
 from mdb_sqla.database.execution import database, dialect_of
 from mdb_sqla.errors import DuplicateMessageId, InvalidArgument
+from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.relay.operations import mark_duplicate, reception
 from mdb_sqla.store.write_arguments import Write, traced_fields
 from mdb_sqla.store.writes import write_all
 from mdb_sqla.telemetry import W3C_FIELDS
-from mdb_sqla.words.argument_checks import described
+from mdb_sqla.words.argument_checks import described, instance
 from mdb_sqla.words.message import Message, StoredMessage
 from mdb_sqla.words.stream_name import category_name
 
@@ -53,13 +54,15 @@ class Inbox:
     Args:
         category: the category to write to. The stream is `category-id`, with the id of the original
             stream or, if there is none, of the message.
+        types: the message types. With them, `decode` returns received messages as objects.
 
     Raises:
-        InvalidArgument: the name is not a category.
+        InvalidArgument: the name is not a category, or `types` are not message types.
     """
 
-    def __init__(self, category: str) -> None:
+    def __init__(self, category: str, *, types: MessageTypes | None = None) -> None:
         self.category = category_name(category)
+        self._types = None if types is None else instance("types", types, MessageTypes)
 
     def receive(self, session: Session, received: StreamMessage[Any]) -> bool:
         """Store a received message in the session's transaction, unless it is already stored.
@@ -99,6 +102,34 @@ class Inbox:
         """Store a received message with an `AsyncSession`. See `receive`."""
         return await session.run_sync(self.receive, received)
 
+    def decode(self, received: StreamMessage[Any]) -> Any:
+        """Return a received message as an object of its message type.
+
+        Call it in the transaction in which the message is stored: if it raises, the transaction is
+        rolled back, and the broker delivers the message again or dead-letters it.
+
+        Args:
+            received: the message that FastStream passes to a subscriber.
+
+        Raises:
+            UnknownMessageType: no class has the name of the message's type.
+            DecodingFailed: the data is not valid, an upcaster failed, or the message was written by
+                a later version of the application.
+            InvalidArgument: the inbox has no message types. See `receive` for invalid messages.
+        """
+        if self._types is None:
+            raise InvalidArgument(
+                f"The inbox {self.category!r} has no message types: pass it types=MessageTypes(...)"
+            )
+        found = _ReceivedMessage(received)
+        published = found.published()
+        if published is None:
+            stream_name, message = self._message(found)
+            published = StoredMessage(
+                found.id, stream_name, message.type, -1, -1, message.data, {}, datetime.now(UTC)
+            )
+        return self._types.decode(published)
+
     def _message(self, received: _ReceivedMessage) -> tuple[str, Message]:
         # Not the received id: the store may also contain the published message, and messages whose
         # ids are derived from it.
@@ -108,7 +139,16 @@ class Inbox:
             return f"{self.category}-{received.id}", message
         _, _, of_stream = published.stream_name.partition("-")
         stream_name = f"{self.category}-{of_stream or received.id}"
-        return stream_name, message.follow(published)
+        return stream_name, _with_version(message.follow(published), published)
+
+
+def _with_version(message: Message, published: StoredMessage) -> Message:
+    """Return a message with the version of the schema that the published data has."""
+    known: Any = published.metadata if isinstance(published.metadata, dict) else {}
+    version = known.get("schemaVersion")
+    if version is None:
+        return message
+    return replace(message, metadata={**(message.metadata or {}), "schemaVersion": version})
 
 
 def _with_context(message: Message, headers: Mapping[str, str]) -> Message:

@@ -27,7 +27,7 @@ from mdb_sqla.database.execution import Database, dialect_of, execute_raw
 from mdb_sqla.errors import UndecodableMessage
 from mdb_sqla.words.message import StoredMessage
 
-__all__ = ["decoded", "fetch", "from_rows", "select_messages"]
+__all__ = ["decoded", "fetch", "from_rows", "object_text", "select_messages"]
 
 _Deserialize = Callable[[str], Any]
 
@@ -55,13 +55,13 @@ def select_messages(messages: FromClause, *before: ColumnElement[Any]) -> Select
         messages.c.type,
         messages.c.position,
         messages.c.global_position,
-        _object(messages.c.data),
-        _object(messages.c.metadata),
+        object_text(messages.c.data),
+        object_text(messages.c.metadata),
         time_column(messages.c.time),
     )
 
 
-def _object(json: ColumnElement[Any]) -> ColumnElement[str]:
+def object_text(json: ColumnElement[Any]) -> ColumnElement[str]:
     """Return the text of a JSON value; for NULL and JSON null, that of an empty object."""
     # As text: a driver that decodes JSON itself would fail for the whole result.
     value = func.nullif(cast(json, Text), literal_column("'null'"))

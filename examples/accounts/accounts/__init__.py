@@ -1,0 +1,1 @@
+"""Event-sourced accounts, and transfers between them."""

@@ -1,0 +1,172 @@
+"""How entities are read: over sessions of each kind, in pages, and what is missing in a stream."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from mdb_sqla import (
+    EntityErased,
+    EventsMissing,
+    InvalidArgument,
+    MessageStore,
+    WrongExpectedVersion,
+    retention,
+)
+from mdb_sqla.erasure import erase_stream
+from tests.conftest import Flavour
+from tests.entities.accounts import (
+    Account,
+    Closed,
+    Deposited,
+    accounts,
+    deposit,
+    execute,
+    read,
+    write,
+)
+
+
+def test_every_way_of_sqlalchemy(flavour: Flavour) -> None:
+    store = accounts(cache=10)
+    get = store.get_async if flavour.asynchronous else store.get
+    for amount in (1, 2):
+        with flavour.session() as session, flavour.unit_of_work(session) as unit:
+            account = flavour.run(get(unit, 1))
+            account.write(Deposited(Decimal(amount)))
+            assert account.state.balance == [1, 3][amount - 1]
+            flavour.run(unit.commit())
+    with flavour.session() as session:
+        for source in (session, flavour.store(session)):
+            entity = flavour.run(get(source, 1))
+            assert (entity.state, entity.version) == (
+                Account(Decimal(3), [Decimal(1), Decimal(2)]),
+                1,
+            )
+    with flavour.connection() as connection:
+        for source in (connection, flavour.store(connection)):
+            assert flavour.run(get(source, 1)).state.balance == 3
+
+
+def test_a_conflict_in_every_way(flavour: Flavour) -> None:
+    store = accounts()
+    get = store.get_async if flavour.asynchronous else store.get
+    with flavour.session() as first, flavour.session() as second:
+        entities = [flavour.run(get(session, 1)) for session in (first, second)]
+        for entity in entities:
+            entity.write(Deposited(Decimal(1)))
+        flavour.run(first.commit())
+        with pytest.raises(WrongExpectedVersion) as caught:
+            flavour.run(second.commit())
+    assert (caught.value.expected_version, caught.value.stream_version) == (-1, 0)
+
+
+def test_a_scoped_session(engine: Engine) -> None:
+    deposit(engine, 1)
+    registry = scoped_session(sessionmaker(engine))
+
+    assert accounts().get(registry, 1).state.balance == 1
+    registry.remove()
+
+
+def test_over_a_connection_it_can_only_be_read(engine: Engine) -> None:
+    deposit(engine, 1)
+    with engine.connect() as connection:
+        account = accounts().get(MessageStore(connection), 1)
+        assert account.state.balance == 1
+        with pytest.raises(InvalidArgument, match="read over a Connection, which has no outbox"):
+            account.write(Deposited(Decimal(1)))
+
+
+@pytest.mark.parametrize("source", [3, None])
+def test_other_sources_are_refused(source: Any) -> None:
+    with pytest.raises(InvalidArgument, match="db must be a Session or a Connection"):
+        accounts().get(source, 1)
+
+
+def test_a_long_stream_is_read_in_pages(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdb_sqla.entities.event_rows.PAGE", 3)
+    monkeypatch.setattr("mdb_sqla.entities.state_reader.PAGE", 3)
+    store = accounts(cache=10)
+    for count in range(1, 9):
+        deposit(engine, count)
+        expected = Account(Decimal(sum(range(count + 1))), [Decimal(n + 1) for n in range(count)])
+        assert read(engine, accounts()) == (expected, count - 1)
+        assert read(engine, store) == (expected, count - 1)
+
+
+def _delete(engine: Engine, position: int) -> None:
+    execute(
+        engine, "DELETE FROM message_store.messages WHERE position = :position", position=position
+    )
+
+
+def test_a_gap_is_an_error(engine: Engine) -> None:
+    deposit(engine, 1, 2, 3)
+    _delete(engine, 1)
+
+    with pytest.raises(EventsMissing) as caught:
+        read(engine, accounts())
+    assert str(caught.value) == (
+        "Stream account-1 has no messages from position 1 to 1: they were deleted, and no usable "
+        "snapshot has the state at position 1"
+    )
+    assert caught.value.position == 1
+
+
+def test_a_truncated_stream_is_an_error(engine: Engine) -> None:
+    deposit(engine, 1, 2, 3)
+    with engine.begin() as connection:
+        retention.set_policy(connection, "account", keep_last=1)
+    retention.run(engine)
+
+    with pytest.raises(EventsMissing, match="no messages from position 0 to 1:"):
+        read(engine, accounts())
+
+
+def test_a_stream_without_its_messages_is_an_error(engine: Engine) -> None:
+    deposit(engine, 1, 2, 3)
+    with engine.begin() as connection:
+        retention.set_policy(connection, "account")
+    retention.run(engine)
+
+    with pytest.raises(EventsMissing, match="no messages from position 0 to 2:"):
+        read(engine, accounts())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("cache", [None, 10])
+def test_an_erased_stream_is_an_error(engine: Engine, cache: int | None, whole: bool) -> None:
+    store = accounts(cache=cache)
+    write(engine, Deposited(Decimal(1)), Deposited(Decimal(2)), Closed())
+    read(engine, store)
+    with engine.begin() as connection:
+        erase_stream(connection, "account-1", reason="asked for", whole=whole)
+
+    if whole:
+        with pytest.raises(EventsMissing):
+            read(engine, store)
+    else:
+        with pytest.raises(EntityErased, match="position 0 of stream account-1 was erased"):
+            read(engine, store)
+
+
+def test_events_without_contents_are_not_taken_for_erased(engine: Engine) -> None:
+    write(engine, Closed())
+
+    assert read(engine, accounts())[0].is_closed
+
+
+def test_an_async_store(flavour: Flavour) -> None:
+    if not flavour.asynchronous:
+        pytest.skip("of async sessions")
+    with flavour.session() as session:
+        assert isinstance(session, AsyncSession)
+        entity = flavour.run(accounts().get_async(session, 1))
+        assert entity.version == -1
+        assert repr(entity).startswith("<Entity account-1, version -1: Account(")
