@@ -15,6 +15,7 @@ from benchmarks.batches import batches
 from benchmarks.comparison import Experiment, Outcome
 from benchmarks.concurrency import application_transactions, writers_16, writers_64
 from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
+from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
 from benchmarks.privacy import encryption
@@ -59,6 +60,9 @@ EXPERIMENTS: Sequence[Experiment] = (
     archiving,
     restoring,
     encryption,
+    entity_load,
+    entity_conversion,
+    *commands(),
     *measuring_points(),
     written_with_spans,
     handled_with_spans,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_a_truncated_stream_is_an_error(engine: Engine) -> None:
 def test_a_stream_without_its_messages_is_an_error(engine: Engine) -> None:
     deposit(engine, 1, 2, 3)
     with engine.begin() as connection:
-        retention.set_policy(connection, "account")
+        retention.set_policy(connection, "account", keep_age=timedelta(microseconds=1))
     retention.run(engine)
 
     with pytest.raises(EventsMissing, match="no messages from position 0 to 2:"):

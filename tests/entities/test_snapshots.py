@@ -243,7 +243,7 @@ def test_all_events_may_be_deleted(engine: Engine) -> None:
     store = accounts(snapshots=Snapshots(every=2))
     pay(engine, store, 1, 2)
     with engine.begin() as connection:
-        retention.set_policy(connection, "account")
+        retention.set_policy(connection, "account", keep_age=timedelta(microseconds=1))
     retention.run(engine)
 
     assert read(engine, store) == (Account(Decimal(3), [Decimal(1), Decimal(2)]), 1)
@@ -263,7 +263,7 @@ def test_events_after_it_are_missing(engine: Engine) -> None:
         read(engine, store)
     assert caught.value.position == 2
     with engine.begin() as connection:
-        retention.set_policy(connection, "account")
+        retention.set_policy(connection, "account", keep_age=timedelta(microseconds=1))
     retention.run(engine)
     with pytest.raises(EventsMissing):
         read(engine, store)
