@@ -1,8 +1,8 @@
-"""A filter that hides the store's tables from autogenerate.
+"""A filter that hides the store's tables, and those of projections' versions, from autogenerate.
 
-The tables belong to the store's revisions and are not part of an application's metadata. Without
-the filter, `alembic check` and `revision --autogenerate` would propose to drop them if they inspect
-the store's schema.
+The tables belong to the store's revisions, or are made by `projections.rebuild`, and are not part
+of an application's metadata. Without the filter, `alembic check` and `revision --autogenerate`
+would propose to drop them if they inspect their schema.
 """
 
 from __future__ import annotations
@@ -32,6 +32,22 @@ _TABLES = {
     "operations",
     "mdb_sqla_version",
 }
+
+# The comment of such a table begins with `projections.versions.MARKER`. An operation without a
+# schema refers to the first such table in the search path.
+_OF_VERSIONS = """
+    SELECT nspname::text, relname::text
+    FROM pg_description
+    JOIN pg_class ON pg_class.oid = objoid AND classoid = CAST('pg_class' AS regclass)
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE objsubid = 0 AND starts_with(description, 'mdb_sqla: projection ')
+    UNION ALL
+    SELECT NULL, relname::text
+    FROM pg_description
+    JOIN pg_class ON pg_class.oid = objoid AND classoid = CAST('pg_class' AS regclass)
+    WHERE objsubid = 0 AND starts_with(description, 'mdb_sqla: projection ')
+      AND pg_table_is_visible(pg_class.oid)
+"""
 
 
 def register(plugin: Plugin) -> None:
@@ -63,12 +79,14 @@ def _remove_store_tables(
     )
     assert context.connection is not None  # noqa: S101 (a comparison needs a connection)
     schemas = {name: context.connection.scalar(found, {"name": name}) for name in _TABLES}
+    of_versions = {tuple(row) for row in context.connection.execute(text(_OF_VERSIONS))}
 
-    def is_store_table(operation: MigrateOperation) -> bool:
+    def is_hidden(operation: MigrateOperation) -> bool:
         name = getattr(operation, "table_name", None)
+        schema = getattr(operation, "schema", None)
         if name not in _TABLES:
-            return False
-        return bool((getattr(operation, "schema", None) or schemas[name]) == store_schema)
+            return (schema, name) in of_versions
+        return bool((schema or schemas[name]) == store_schema)
 
-    upgrade_ops.ops[:] = [each for each in upgrade_ops.ops if not is_store_table(each)]
+    upgrade_ops.ops[:] = [each for each in upgrade_ops.ops if not is_hidden(each)]
     return PriorityDispatchResult.CONTINUE

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.message_commands import Name, Position, show_deleted
+from mdb_sqla.cli.message_progress import progress
 from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, refuse
 from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.cli.quantities import plural
@@ -54,7 +52,7 @@ def export_messages(
     with (
         connected(url, schema) as engine,
         target as output,
-        _progress("Exported") as bar,
+        progress("Exported") as bar,
         engine.connect() as connection,
     ):
         begin = written_to = reader.position
@@ -101,7 +99,7 @@ def import_messages(
     with (
         connected(url, schema, writes=True) as engine,
         opened(file) as lines,
-        _progress("Imported") as bar,
+        progress("Imported") as bar,
         engine.connect() as connection,
     ):
         if str(file) != "-":
@@ -136,33 +134,3 @@ class _ByteCounter:
         for line in self._lines:
             self.size += len(line)
             yield line
-
-
-class _Bar:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
-        self._begin = time.monotonic()
-        self.number = 0
-
-    def expect(self, total: int) -> None:
-        self._progress.update(self._task, total=max(total, 0))
-
-    def show(self, number: int, completed: int) -> None:
-        self.number = number
-        self._progress.update(self._task, completed=completed, done=self.text)
-
-    @property
-    def text(self) -> str:
-        rate = self.number / max(time.monotonic() - self._begin, 1e-3)
-        return f"{plural(self.number, 'message')}, {rate:,.0f}/s"
-
-
-@contextmanager
-def _progress(done: str) -> Iterator[_Bar]:
-    """Show a progress bar if stderr is a terminal, and the totals at the end."""
-    columns = (BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
-        bar = _Bar(bars, bars.add_task(done, total=None, done=""))
-        yield bar
-    errors.print(f"{done} {bar.text}.")

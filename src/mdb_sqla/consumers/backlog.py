@@ -14,6 +14,7 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    exists,
     extract,
     func,
     literal_column,
@@ -28,7 +29,15 @@ from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.tables import messages
 
-__all__ = ["LAG_SETTINGS", "MAX_COUNTED", "Backlog", "Positions", "count_backlog"]
+__all__ = [
+    "LAG_SETTINGS",
+    "MAX_COUNTED",
+    "Backlog",
+    "Positions",
+    "count_backlog",
+    "has_backlog",
+    "slot_of",
+]
 
 MAX_COUNTED = 100_000
 """The maximum number of messages to count, which takes about a tenth of a second."""
@@ -102,6 +111,29 @@ def count_backlog(
     )
 
 
+def has_backlog(
+    db: Database,
+    positions: Positions,
+    categories: Collection[str],
+    *,
+    start: int,
+    types: Collection[str] | None,
+    up_to: int,
+) -> bool:
+    """Return whether a consumer has yet to handle a message up to a global position.
+
+    Args:
+        db: a session or connection.
+        positions: the positions.
+        categories: the categories that the consumer reads.
+        start: the global position that the consumer starts at if it has never run.
+        types: the message types that it handles; None for all.
+        up_to: the global position.
+    """
+    beyond = _MessagesBeyond(positions, max(start - 1, 0), types, CategoryFilters())
+    return any(beyond.exist(db, name, up_to) for name in categories)
+
+
 class _MessagesBeyond:
     """The messages beyond a consumer's positions."""
 
@@ -135,6 +167,12 @@ class _MessagesBeyond:
         (row,) = execute(db, statement, {}, WRITES)
         return row.number, row.examined, row.seconds
 
+    def exist(self, db: Database, category: str, up_to: int) -> bool:
+        """Return whether there is a message up to a global position."""
+        examined = self._beyond(category).where(messages.c.global_position <= up_to).subquery()
+        statement = select(exists().where(*self._conditions(examined.c)))
+        return bool(execute(db, statement, {}, WRITES)[0][0])
+
     def _beyond(self, category: str | None) -> Select[Any]:
         """Select the messages beyond the lowest position, in order."""
         position, statement = messages.c.global_position, select(messages)
@@ -151,7 +189,7 @@ class _MessagesBeyond:
         yield true()
         if self._number > 1:
             # A slot that no member has acquired yet has no position.
-            slot = _slot(message.stream_name, self._number)
+            slot = slot_of(message.stream_name, self._number)
             done = case(dict(self._positions), value=slot, else_=self._start)
             yield message.global_position > done
         if self._types is not None:
@@ -163,14 +201,14 @@ class _MessagesBeyond:
         size = self._filters.get("consumer_group_size")
         if size is not None:
             member = self._filters.get("consumer_group_member")
-            yield _slot(message.stream_name, size) == member
+            yield slot_of(message.stream_name, size) == member
         condition = self._filters.get("condition")
         if condition is not None:
             # The application's SQL, embedded in the same way as by the server functions.
             yield literal_column(f"({condition})")
 
 
-def _slot(stream_name: Any, number: int) -> ColumnElement[int]:
+def slot_of(stream_name: Any, number: int) -> ColumnElement[int]:
     """Return the slot of a stream, computed like the server function `is_member` does."""
     name = func.coalesce(functions.cardinal_id(stream_name), stream_name)
     return func.abs(functions.hash_64(name) % number, type_=BigInteger)

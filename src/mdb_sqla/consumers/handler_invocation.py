@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+
+from sqlalchemy.orm import Session
 
 from mdb_sqla.consumers.handler_errors import handler_errors
-from mdb_sqla.consumers.handlers import Handler, is_async
+from mdb_sqla.consumers.handlers import BatchedHandler, Handler, HandlerBatch, is_async
+from mdb_sqla.consumers.loop_operations import Handle
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from mdb_sqla.store.message_decoder import decoded
 from mdb_sqla.words.message import StoredMessage
 
-__all__ = ["call", "call_async"]
+__all__ = ["begin_calls", "call", "call_async", "end_calls"]
 
 # The consumer has checked the kind of each handler, which types can't express: hence the ignores.
+
+
+def begin_calls(operation: Handle, session: Session) -> None:
+    """Prepare the calls of an operation, if its handlers share a batch."""
+    if (batch := _batch_of(operation)) is not None:
+        with handler_errors():
+            batch.begin(_each(operation), session)
+
+
+def end_calls(operation: Handle, session: Session) -> None:
+    """Complete the calls of an operation, and flush what they have changed."""
+    if (batch := _batch_of(operation)) is not None:
+        with handler_errors():
+            batch.end(session)
+    session.flush()
+
+
+def _batch_of(operation: Handle) -> HandlerBatch | None:
+    handler, _ = operation.calls[0]
+    return handler.batch if isinstance(handler, BatchedHandler) else None
+
+
+def _each(operation: Handle) -> Iterator[StoredMessage]:
+    for _, message in operation.calls:
+        operation.current = message
+        yield message
 
 
 def call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
@@ -29,6 +59,11 @@ def call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
 
 async def call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitOfWork) -> None:
     """Call a sync or async handler in a task. See `call`."""
+    if isinstance(handler, BatchedHandler):
+        # It needs no session.
+        with handler_errors():
+            handler(decoded(message), unit)
+        return
     if not is_async(handler):
         # The handler gets the sync session of the same transaction.
         await unit.session.run_sync(

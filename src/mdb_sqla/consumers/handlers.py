@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy.orm import Session
 
 from mdb_sqla.errors import InvalidArgument, NoHandler
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from mdb_sqla.words.argument_checks import described, flag, text
 from mdb_sqla.words.message import StoredMessage
 
-__all__ = ["Handler", "Handlers", "is_async"]
+__all__ = ["BatchedHandler", "Handler", "HandlerBatch", "Handlers", "is_async"]
 
 Handler = (
     Callable[[StoredMessage, UnitOfWork], Any]
@@ -31,14 +33,47 @@ def is_async(handler: object) -> bool:
     )
 
 
+class HandlerBatch(Protocol):
+    """What several calls of handlers in one transaction share."""
+
+    def begin(self, messages: Iterable[StoredMessage], session: Session) -> None:
+        """Prepare the calls; an error is that of the message that was taken last."""
+
+    def end(self, session: Session) -> None:
+        """Complete the calls."""
+
+
+class BatchedHandler:
+    """A handler without access to the database, between the two methods of a batch.
+
+    Args:
+        handle: the handler.
+        batch: the batch; all handlers of a consumer share it.
+    """
+
+    def __init__(self, handle: Callable[[StoredMessage], object], batch: HandlerBatch) -> None:
+        self.batch = batch
+        self._handle = handle
+        self.__qualname__ = handle.__qualname__
+
+    def __call__(self, message: StoredMessage, _unit: object) -> None:
+        """Handle a message."""
+        self._handle(message)
+
+
 class Handlers:
     """A consumer's handlers by message type.
 
     Args:
         strict: whether a message of a type without a handler is an error instead of being skipped.
+
+    Attributes:
+        check_start: called in the transaction in which the consumer registers; if it raises, the
+            consumer does not start.
     """
 
     def __init__(self, *, strict: bool = False) -> None:
+        self.check_start: Callable[[Session], object] = _no_check
         self._strict = strict
         self._by_type: dict[str, Handler] = {}
         self._of_any_type: Handler | None = None
@@ -162,6 +197,10 @@ class Handlers:
     def only(self) -> list[str] | None:
         """The handled types, sorted, if other types are skipped; None if no type is skipped."""
         return None if self._strict or self._of_any_type is not None else sorted(self._by_type)
+
+
+def _no_check(_session: Session) -> None:
+    pass
 
 
 def _name(handler: Handler) -> str:

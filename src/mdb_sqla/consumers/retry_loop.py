@@ -31,11 +31,14 @@ from mdb_sqla.consumers.recorded_operations import count_failure, count_retry
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.run_control import Control, sleep, wait_if_paused
 from mdb_sqla.consumers.slot_failures import DeadLetterGone
-from mdb_sqla.errors import HandlerFailed, SlotLost, Unavailable
+from mdb_sqla.errors import HandlerFailed, ProjectionRefused, SlotLost, Unavailable
 
 __all__ = ["Retrier"]
 
 _MAX_CONFLICTS = 100  # of one transaction, in a row; one more counts as a failure
+_NOT_THE_HANDLERS = (
+    DeadLetterGone, Interrupted, NoTransaction, ProjectionRefused, SlotLost, Unavailable,
+)  # fmt: skip
 _AFTER_CONFLICT = wait_random_exponential(multiplier=0.01, max=1)  # seconds
 
 
@@ -65,6 +68,7 @@ class Retrier:
             Interrupted: the server is unavailable.
             Unavailable: a resource that a handler needs is unavailable.
             SlotLost: another process has taken over the slot.
+            ProjectionRefused: the handlers are those of a projection, whose state has changed.
             NoTransaction: the isolation level is AUTOCOMMIT.
             Stopped: the consumer was stopped.
             PausedInDatabase: the consumer is paused in the database. After the pause, attempts
@@ -113,8 +117,7 @@ class Retrier:
                         raise HandlerFailed(self._consumer, message, attempts) from error
                     yield from self._wait(_AFTER_CONFLICT(conflicts))
                     conflicts.prepare_for_next_attempt()
-                except (Interrupted, Unavailable, SlotLost, DeadLetterGone, NoTransaction):
-                    # The handler is not at fault.
+                except _NOT_THE_HANDLERS:
                     raise
                 except Exception as error:
                     # The handler's own error.

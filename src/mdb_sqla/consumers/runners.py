@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.consumers.handler_invocation import call, call_async
+from mdb_sqla.consumers.handler_invocation import begin_calls, call, call_async, end_calls
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.consumers.loop_operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.consumers.messages_in_flight import deliver
@@ -103,13 +104,14 @@ class Runner:
                     transaction = HandlerTransaction(unit.session, operation.isolation_level)
                 found, last = instrumentation(), operation.calls[-1][1]
                 with transaction.handlers():
+                    begin_calls(operation, unit.session)
                     for handler, message in operation.calls:
                         operation.current = message
                         with process(found, operation.consumer, message):
                             call(handler, message, unit)
                             transaction.check()
                             if message is last:
-                                unit.session.flush()
+                                end_calls(operation, unit.session)
                 with transaction.end():
                     done = operation.finish(unit.session)
                     unit.commit()
@@ -188,13 +190,14 @@ class AsyncRunner:
                     )
                 found, last = instrumentation(), operation.calls[-1][1]
                 with transaction.handlers():
+                    await unit.session.run_sync(partial(begin_calls, operation))
                     for handler, message in operation.calls:
                         operation.current = message
                         with process(found, operation.consumer, message):
                             await call_async(handler, message, unit)
                             transaction.check()
                             if message is last:
-                                await unit.session.flush()
+                                await unit.session.run_sync(partial(end_calls, operation))
                 with transaction.end():
                     done = await unit.session.run_sync(operation.finish)
                     await unit.commit()

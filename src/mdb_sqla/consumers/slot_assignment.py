@@ -141,6 +141,7 @@ class SlotAssignment:
         self._register(session)
 
     def _register(self, session: Session) -> None:
+        self._handlers.check_start(session)
         settings = self._settings
         reads = Reads(
             categories=list(settings.categories),

@@ -28,6 +28,7 @@ from mdb_sqla.errors.consumers import (
 )
 from mdb_sqla.errors.encryption import DecryptionFailed, NoSubjectKey, SubjectForgotten
 from mdb_sqla.errors.entities import EntityErased, EventsMissing, FoldFailed
+from mdb_sqla.errors.projections import NotProjected, ProjectionFailed, ProjectionRefused
 from mdb_sqla.errors.store import (
     AppendConditionFailed,
     ArchiveError,
@@ -90,7 +91,10 @@ __all__ = [
     "NotAStream",
     "NotCommitted",
     "NotPermitted",
+    "NotProjected",
     "PositionsExist",
+    "ProjectionFailed",
+    "ProjectionRefused",
     "ReadNotExact",
     "Refusal",
     "RestoreRefused",

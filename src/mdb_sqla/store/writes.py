@@ -26,6 +26,7 @@ from mdb_sqla.store.query_documents import checked_conditions, condition_documen
 from mdb_sqla.store.recorded_writes import RecordedRows, recorded_rows, rows_of
 from mdb_sqla.store.requirements import Requirements
 from mdb_sqla.store.write_arguments import Write, WriteOptions, traced_fields
+from mdb_sqla.store.write_observers import observers_of
 from mdb_sqla.telemetry import Operation, instrumentation
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.argument_checks import described, flag
@@ -105,11 +106,17 @@ def write_all(
         TransactionConflict: retry the whole transaction.
     """
     all_conditions = [*conditions, *(each for write in writes for each in write.conditions)]
+    begun = [(observer, observer.begin(db, writes)) for observer in observers_of(db)]
     if (found := instrumentation()) is None:
-        return _write(db, writes, RecordedRows(rows_of(writes), {}), all_conditions, idempotent)
-    with ExitStack() as stack:
-        recorded = recorded_rows(found, writes, stack, within)
-        return _write(db, writes, recorded, all_conditions, idempotent)
+        recorded = RecordedRows(rows_of(writes), {})
+        positions = _write(db, writes, recorded, all_conditions, idempotent)
+    else:
+        with ExitStack() as stack:
+            recorded = recorded_rows(found, writes, stack, within)
+            positions = _write(db, writes, recorded, all_conditions, idempotent)
+    for observer, before in begun:
+        observer.end(db, before, positions)
+    return positions
 
 
 def _write(
