@@ -182,9 +182,7 @@ def test_a_connection_that_is_lost_during_a_request(
     is_hostile = threading.Event()
 
     @event.listens_for(getattr(engine, "sync_engine", engine), "before_cursor_execute")
-    def end_session(
-        connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any
-    ) -> None:
+    def end_session(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if is_hostile.is_set() and "causationMessageStreamName" in statement + str(parameters):
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 

@@ -6,22 +6,25 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Double,
+    FromClause,
     Select,
+    Text,
     and_,
-    any_,
     case,
     cast,
+    column,
     exists,
     extract,
     func,
+    literal,
     literal_column,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
 from mdb_sqla.column_types import fits_datetime
@@ -101,13 +104,12 @@ def count_backlog(
         filters: the consumer's filters.
     """
     beyond = _MessagesBeyond(positions, start, types, filters)
-    read: Collection[str | None] = categories or [None]
-    limit = max(examine // len(read), 1)
-    counted = [beyond.count(db, name, limit) for name in read]
+    limit = max(examine // max(len(categories), 1), 1)
+    rows = execute(db, beyond.counted([*categories], limit), {}, WRITES)
     return Backlog(
-        messages=sum(messages for messages, _, _ in counted),
-        at_least=any(examined >= limit for _, examined, _ in counted),
-        seconds=max(0.0, *(seconds for _, _, seconds in counted)),
+        messages=sum(row.number for row in rows),
+        at_least=any(row.examined >= limit for row in rows),
+        seconds=max(0.0, *(row.seconds for row in rows)),
     )
 
 
@@ -130,7 +132,7 @@ def has_backlog(
         types: the message types that it handles; None for all.
         up_to: the global position.
     """
-    beyond = _MessagesBeyond(positions, max(start - 1, 0), types, CategoryFilters())
+    beyond = _MessagesBeyond(positions, start, types, CategoryFilters())
     return any(beyond.exist(db, name, up_to) for name in categories)
 
 
@@ -150,39 +152,52 @@ class _MessagesBeyond:
         self._types = types
         self._filters = filters
 
-    def count(self, db: Database, category: str | None, limit: int) -> tuple[int, int, float]:
-        """Return the number of messages, how many were examined, and the age of the oldest."""
-        examined = self._beyond(category).limit(limit).subquery("messages")
+    def counted(self, categories: list[str], limit: int) -> Select[Any]:
+        """Select the number of messages, how many were examined, and the age of the oldest.
+
+        There is a row for each category, or one for all categories if there are none.
+        """
+        if not categories:
+            return self._counted(self._beyond(None).limit(limit).subquery("messages"), limit)
+        requested = (
+            func.unnest(cast(categories, ARRAY(Text)))
+            .table_valued(column("category", Text))
+            .render_derived(name="requested")
+        )
+        of_one = self._beyond(requested.c.category).limit(limit).correlate(requested)
+        counted = self._counted(of_one.lateral("messages"), limit).correlate(requested)
+        found = counted.lateral("counted")
+        return select(found).select_from(requested.join(found, true()))
+
+    def _counted(self, examined: FromClause, limit: int) -> Select[Any]:
         is_one = and_(*self._conditions(examined.c))
         # Infinity has no age; before PostgreSQL 17 it can't even be subtracted.
         has_age = fits_datetime(examined.c.time)
         last = case((func.count() >= limit, func.max(examined.c.time).filter(has_age)))
         since = func.coalesce(func.min(examined.c.time).filter(is_one, has_age), last)
         age = func.timezone("utc", func.clock_timestamp()) - since
-        statement = select(
+        return select(
             func.count().filter(is_one).label("number"),
             func.count().label("examined"),
             func.coalesce(cast(extract("epoch", age), Double), 0.0).label("seconds"),
-        )
-        (row,) = execute(db, statement, {}, WRITES)
-        return row.number, row.examined, row.seconds
+        ).select_from(examined)
 
     def exist(self, db: Database, category: str, up_to: int) -> bool:
         """Return whether there is a message up to a global position."""
-        examined = self._beyond(category).where(messages.c.global_position <= up_to).subquery()
+        beyond = self._beyond(literal(category))
+        examined = beyond.where(messages.c.global_position <= up_to).subquery()
         statement = select(exists().where(*self._conditions(examined.c)))
         return bool(execute(db, statement, {}, WRITES)[0][0])
 
-    def _beyond(self, category: str | None) -> Select[Any]:
+    def _beyond(self, category: ColumnElement[str] | None) -> Select[Any]:
         """Select the messages beyond the lowest position, in order."""
         position, statement = messages.c.global_position, select(messages)
+        statement = statement.where(position > self._lowest)
         if category is None:
-            return statement.where(position > self._lowest).order_by(position)
+            return statement.order_by(position)
         # Compared as in `get_category_messages`, so only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
-        return statement.where(
-            of_category == any_(array([category])), position > self._lowest
-        ).order_by(of_category, position)
+        return statement.where(of_category == category).order_by(of_category, position)
 
     def _conditions(self, message: Any) -> Iterable[ColumnElement[bool]]:
         """Return the filters of a category read, and the condition on each slot's position."""
