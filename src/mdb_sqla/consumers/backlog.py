@@ -176,11 +176,12 @@ class _MessagesBeyond:
         last = case((func.count() >= limit, func.max(examined.c.time).filter(has_age)))
         since = func.coalesce(func.min(examined.c.time).filter(is_one, has_age), last)
         age = func.timezone("utc", func.clock_timestamp()) - since
-        return select(
+        columns: list[ColumnElement[Any]] = [
             func.count().filter(is_one).label("number"),
             func.count().label("examined"),
             func.coalesce(cast(extract("epoch", age), Double), 0.0).label("seconds"),
-        ).select_from(examined)
+        ]
+        return select(*columns).select_from(examined)
 
     def exist(self, db: Database, category: str, up_to: int) -> bool:
         """Return whether there is a message up to a global position."""
