@@ -10,6 +10,7 @@ from rich.console import Console
 from sqlalchemy import create_engine
 
 from mdb_sqla.cli import demo_tour
+from mdb_sqla.migrations.store_history import VERSIONS
 from tests.cli.test_mdb import mdb_process
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ def output() -> str:
 
 def test_each_step_shows_its_code_and_output(output: str) -> None:
     results = [
-        ["Applied message_store_0001 message_store_0002 message_store_0003 message_store_0004"],
+        [f"Applied message_store_{version}" for version in VERSIONS],
         ["Stream order-1 is at version 1"],
         ["Wrong expected version: 0 (Stream: order-1, Stream Version: 1)"],
         ["Sales: [12]"],

@@ -146,21 +146,30 @@ class SeatRace:
                 break
 
     def _write(self, chance: random.Random) -> None:
-        """Write messages that match no query; a writer is never refused."""
+        """Write messages that match no query; an ordinary writer is never refused."""
         with psycopg.connect(self._dsn) as connection:
             while not self._stop.is_set():
-                connection.isolation_level = chance.choice(_LEVELS)
-                stream_name = f"subscription-noise{uuid4()}"
-                for number in range(chance.randrange(1, 4)):
-                    type_ = "Noted" if number else "StudentSubscribed"
-                    tags = '{"tags": ["course:x"]}' if chance.random() < 0.5 else None
-                    data = '{"course": -1, "student": -1}'
-                    connection.execute(_WRITE, [stream_name, type_, data, tags])
-                    if chance.random() < 0.2:
-                        self._stop.wait(0.005)
-                connection.commit()
+                connection.isolation_level = level = chance.choice(_LEVELS)
+                try:
+                    self._write_some(connection, chance)
+                    connection.commit()
+                except psycopg.errors.SerializationFailure:
+                    # With another writer at this level.
+                    if level != psycopg.IsolationLevel.SERIALIZABLE:
+                        raise
+                    connection.rollback()
                 self._count("ordinary")
                 self._stop.wait(chance.random() * 0.01)
+
+    def _write_some(self, connection: psycopg.Connection, chance: random.Random) -> None:
+        stream_name = f"subscription-noise{uuid4()}"
+        for number in range(chance.randrange(1, 4)):
+            type_ = "Noted" if number else "StudentSubscribed"
+            tags = '{"tags": ["course:x"]}' if chance.random() < 0.5 else None
+            data = '{"course": -1, "student": -1}'
+            connection.execute(_WRITE, [stream_name, type_, data, tags])
+            if chance.random() < 0.2:
+                self._stop.wait(0.005)
 
     def _unsubscribe(self, chance: random.Random) -> None:
         """Give seats back, as an ordinary writer that asks nobody: less can't break a rule."""

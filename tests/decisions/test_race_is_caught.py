@@ -11,21 +11,21 @@ from tests.decisions.seat_race import SeatRace
 from tests.ordering.stage import dsn_of
 
 EDITS = {
-    "no exclusive lock": (
-        "unmet_condition",
-        "WHEN is_exclusive THEN pg_advisory_xact_lock(key)",
-        "WHEN is_exclusive THEN pg_advisory_xact_lock_shared(key)",
-    ),
-    "no check": ("unmet_condition", "    IF FOUND THEN\n      RETURN;\n    END IF;", ""),
-    "a snapshot from before the locks": (
-        "unmet_condition",
-        " LANGUAGE plpgsql\n",
-        " LANGUAGE plpgsql\n STABLE\n",
+    "no exclusive lock": {
+        "unmet_condition": (
+            "WHEN is_exclusive THEN pg_advisory_xact_lock(key)",
+            "WHEN is_exclusive THEN pg_advisory_xact_lock_shared(key)",
+        )
+    },
+    "no check": {"unmet_condition": ("    IF FOUND THEN\n      RETURN;\n    END IF;", "")},
+    "a snapshot from before the locks": dict.fromkeys(
+        ["unmet_condition", "find_matches"],
+        (" LANGUAGE plpgsql\n", " LANGUAGE plpgsql\n STABLE\n"),
     ),
 }
 
 
-def edited(url: URL, function: str, text: str, replacement: str) -> None:
+def edit_function(url: URL, function: str, text: str, replacement: str) -> None:
     with connect(dsn_of(url), autocommit=True) as connection:
         rows = connection.execute(
             "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = %s", [function]
@@ -39,7 +39,8 @@ def edited(url: URL, function: str, text: str, replacement: str) -> None:
 def test_seats(databases: Databases, template: URL, edit: str) -> None:
     for seed in range(20):
         with databases.create(template) as url:
-            edited(url, *EDITS[edit])
+            for function, (text, replacement) in EDITS[edit].items():
+                edit_function(url, function, text, replacement)
             if SeatRace(url, typed=False, seed=seed).run().problems:
                 return
     pytest.fail("no rule was broken")

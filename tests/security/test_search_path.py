@@ -27,6 +27,7 @@ from tests.side_by_side.message_db import conninfo
 ID = "8a6b1e2c-6f7d-4a5e-9c3b-1d2e3f4a5b6c"
 MESSAGE = f"""[{{"id": "{ID}", "stream_name": "account-2", "type": "Opened"}}]"""
 QUERY = '[{"categories": ["%s"], "types": ["Opened"]}]'
+TAGGED = '[{"categories": ["account"], "tags": ["t"]}]'
 CONDITION = f'[{{"query": {QUERY}, "after": 0}}]'
 CALLS = [
     "category('account-1+2')",
@@ -54,7 +55,9 @@ CALLS = [
     f"write_conditionally('{MESSAGE}', '{CONDITION % 'other'}')",
     f"unmet_condition('{CONDITION % 'account'}', '{{account-1}}')",
     f"get_query_messages('{QUERY % 'account'}')",
-    'get_query_messages(\'[{"categories": ["shop"], "tags": ["t"]}]\')',
+    # By the index of tags, and by that of the category.
+    f"find_matches('{TAGGED}', -5000, 5000, 1)",
+    f"find_matches('{TAGGED}', 0, 500, 1)",
     "prepare_copy('{account-1}', 2)",
     "lock_granularity()",
     "set_lock_granularity('stream')",
@@ -80,7 +83,7 @@ def victim(hostile_store: URL, request: pytest.FixtureRequest) -> Iterator[Victi
         for sql in (
             f"SELECT message_store.set_lock_granularity('{request.param}')",
             "SELECT message_store.write_message(gen_random_uuid()::varchar, 'account-1', 'Opened',"
-            """ '{}', '{"correlationStreamName": "shop-1"}')""",
+            """ '{}', '{"correlationStreamName": "shop-1", "tags": ["t"]}')""",
             # Temporary tables and types come before all others.
             "CREATE TEMPORARY TABLE messages (stream_name text)",
             "CREATE TEMPORARY TABLE message (id text)",

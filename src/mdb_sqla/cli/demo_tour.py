@@ -46,7 +46,8 @@ _STEPS = [
         """\
 from mdb_sqla import migrations
 Base.metadata.create_all(engine)  # your tables, orders and sales
-print("Applied", *migrations.upgrade(engine))
+for revision in migrations.upgrade(engine):
+    print("Applied", revision)
 """,
     ),
     _Step(
