@@ -104,7 +104,8 @@ def test_who_may_write_may_write_with_conditions(earlier: OneHead) -> None:
 
 
 def index_of_the_page() -> str:
-    (statement,) = re.findall(r"```sql\n(CREATE INDEX .*?)```", PAGE.read_text(), re.DOTALL)
+    page = PAGE.read_text(encoding="utf-8")
+    (statement,) = re.findall(r"^    (CREATE INDEX .*?)\n\n", page, re.DOTALL | re.MULTILINE)
     return str(statement)
 
 

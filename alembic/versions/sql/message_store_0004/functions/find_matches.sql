@@ -3,7 +3,8 @@
 --
 -- A category is scanned if few messages can lie between, or if the query wants it whatever the tags are. Otherwise, tags are
 -- looked up in their index, whose entries have no order: all messages with the tags are visited. Both plans are the same for
--- any statistics. What is not the index of the tags is hidden from the planner by an expression.
+-- any statistics. What is not the index of the tags is hidden from the planner by expressions, and OFFSET makes it look up
+-- the tags of each item.
 CREATE FUNCTION {schema}.find_matches(query jsonb, first bigint, last bigint, number bigint)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE
@@ -59,6 +60,7 @@ BEGIN
           AND m.global_position + 0 BETWEEN first AND last
           AND {schema}.category(m.stream_name) || '' = ANY (item.categories)
           AND (item.types IS NULL OR m.type = ANY (item.types))
+        OFFSET 0
       ) AS tagged
       WHERE item.tags IS NOT NULL AND NOT item.categories <@ _scanned
     ) AS found
