@@ -7,11 +7,13 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import (
+    AppendConditionFailed,
     Consumer,
     Group,
     Message,
     MessageStore,
     NotPermitted,
+    Query,
     RetryPolicy,
     StoredMessage,
     UnitOfWork,
@@ -38,6 +40,7 @@ def test_reading(member_of: MemberOf, role: str) -> None:
         assert len(store.read_stream(f"{category}-1")) == 1
         assert len(store.read_category(category)) == 1
         assert len(store.read_messages([category])) == 1
+        assert len(store.read(Query(categories=[category]))) == 1
         assert store.version(f"{category}-1") == 0
         assert store.last_message(f"{category}-1") is not None
         assert lag(session, "nobody", category).messages == 1
@@ -55,6 +58,20 @@ def test_writing(member_of: MemberOf, role: str, number: int) -> None:
 
     with Session(member_of(role)) as session:
         assert MessageStore(session).version(stream) == number - 1
+
+
+@pytest.mark.parametrize("role", WRITERS)
+@pytest.mark.parametrize("number", [1, 2, COPY_THRESHOLD])
+def test_writing_with_a_condition(member_of: MemberOf, role: str, number: int) -> None:
+    stream = f"conditional:{role}+{number}-1"
+    query = Query(categories=[stream.partition("-")[0]], tags=["a"])
+    with UnitOfWork(sessionmaker(member_of(role))) as unit:
+        messages = [Message("Opened") for _ in range(number)]
+        unit.write(stream, messages, tags=["a"], unless=query.after(unit.store.read(query)))
+        unit.commit()
+        unit.write(stream, Message("Opened"), unless=query.after(0))
+        with pytest.raises(AppendConditionFailed):
+            unit.commit()
 
 
 @pytest.mark.parametrize("role", WRITERS)

@@ -12,10 +12,12 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 from mdb_sqla import (
+    AppendConditionFailed,
     DuplicateMessageId,
     Message,
     MessagePosition,
     MessageStore,
+    Query,
     TransactionConflict,
     write_on_commit,
 )
@@ -73,6 +75,19 @@ def test_with_psycopg2(engine: Engine, spans: Spans) -> None:
     other = create_engine(engine.url.set(drivername="postgresql+psycopg2"))
     assert write(other, ("order-1", message)) == write(other, ("order-1", message))
     other.dispose()
+
+
+def test_conditions_are_ignored(engine: Engine, spans: Spans, message: Message) -> None:
+    """As for all repeats; not for messages that are new, or partly."""
+    query = Query(categories=["order"])
+    first = write(engine, ("order-1", message), unless=query.after(0))
+
+    assert write(engine, ("order-1", message), unless=query.after(0)) == first
+    for pairs in ([("order-1", Message("A"))], [("order-1", message), ("order-1", Message("A"))]):
+        with pytest.raises(AppendConditionFailed):
+            write(engine, *pairs, unless=query.after(0))
+    last = first[0].global_position
+    assert len(write(engine, ("order-1", Message("A")), unless=query.after(last))) == 1
 
 
 def test_among_new_ones(engine: Engine, spans: Spans) -> None:
