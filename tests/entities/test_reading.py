@@ -19,6 +19,7 @@ from mdb_sqla import (
     WrongExpectedVersion,
     retention,
 )
+from mdb_sqla.entities import Snapshots
 from mdb_sqla.erasure import erase_stream
 from tests.conftest import Flavour
 from tests.entities.accounts import (
@@ -34,7 +35,7 @@ from tests.entities.accounts import (
 
 
 def test_every_way_of_sqlalchemy(flavour: Flavour) -> None:
-    store = accounts(cache=10)
+    store = accounts(cache=10, snapshots=Snapshots(every=2))
     get = store.get_async if flavour.asynchronous else store.get
     for amount in (1, 2):
         with flavour.session() as session, flavour.unit_of_work(session) as unit:
@@ -42,6 +43,9 @@ def test_every_way_of_sqlalchemy(flavour: Flavour) -> None:
             account.write(Deposited(Decimal(amount)))
             assert account.state.balance == [1, 3][amount - 1]
             flavour.run(unit.commit())
+    # From the snapshot, and from the cache.
+    store = accounts(cache=10, snapshots=Snapshots(every=2))
+    get = store.get_async if flavour.asynchronous else store.get
     with flavour.session() as session:
         for source in (session, flavour.store(session)):
             entity = flavour.run(get(source, 1))

@@ -441,8 +441,8 @@ def test_the_personal_data_of_snapshots_must_be_named(engine: Engine) -> None:
     keys = KeyTable(engine, secrets.token_bytes(32))
     named = PERSONAL["Registered"]
     options: dict[str, Any] = {"types": CUSTOMER_TYPES, "snapshots": Snapshots(every=2)}
+    encryption = Encryption(keys, {"Registered": named})
     with pytest.raises(InvalidArgument, match="must name the personal data of 'Recorded'"):
-        encryption = Encryption(keys, {"Registered": named})
         EntityStore("customer", Customer, **options, encryption=encryption)
     encryption = Encryption(keys, {"Registered": named, "Recorded": []})
     EntityStore("customer", Customer, **options, encryption=encryption)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from copy import deepcopy
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from mdb_sqla.entities.state import State
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.words.argument_checks import integer
 
 __all__ = ["StateCache"]
+
+_caches: WeakSet[StateCache[Any]] = WeakSet()
 
 _S = TypeVar("_S")
 
@@ -39,13 +42,8 @@ class StateCache(Generic[_S]):
                 f'pip install "mdb_sqla[entities]" ({error})'
             ) from error
         self._states: LRUCache[str, State[_S]] = LRUCache(max_states)
-        self._renew_lock()
-        if hasattr(os, "register_at_fork"):
-            # Another thread of the parent may have been holding it.
-            os.register_at_fork(after_in_child=self._renew_lock)
-
-    def _renew_lock(self) -> None:
         self._lock = threading.Lock()
+        _caches.add(self)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -67,3 +65,13 @@ class StateCache(Generic[_S]):
         """Remove the state of a stream, if it is there."""
         with self._lock:
             self._states.pop(name, None)
+
+
+def _renew_locks() -> None:
+    """Replace the locks after a fork: another thread of the parent may have been holding one."""
+    for cache in _caches:
+        cache._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
