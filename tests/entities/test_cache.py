@@ -12,7 +12,14 @@ import pytest
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import InvalidArgument, MessageStore, UnitOfWork, WrongExpectedVersion
+from mdb_sqla import (
+    Consumer,
+    InvalidArgument,
+    MessageStore,
+    StoredMessage,
+    UnitOfWork,
+    WrongExpectedVersion,
+)
 from mdb_sqla.entities import EntityStore, Snapshots
 from tests.conftest import Databases
 from tests.entities.accounts import (
@@ -259,3 +266,17 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(InvalidArgument, match=r'pip install "mdb_sqla\[entities\]"'):
         accounts(cache=1)
+
+
+def test_handlers_of_consumers_fill_it(engine: Engine) -> None:
+    store = accounts(cache=10)
+    deposit(engine, 1, 2, 3)
+    consumer = Consumer("commands", "account", transaction_size=10)
+
+    @consumer.on("Deposited")
+    def handle(message: StoredMessage, unit: UnitOfWork) -> None:
+        store.get(unit, 1)
+
+    consumer.catch_up(sessionmaker(engine))
+
+    assert rows_read(engine, store) == 1

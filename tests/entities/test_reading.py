@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from mdb_sqla import (
@@ -16,11 +15,13 @@ from mdb_sqla import (
     EventsMissing,
     InvalidArgument,
     MessageStore,
+    UnitOfWork,
     WrongExpectedVersion,
     retention,
 )
 from mdb_sqla.entities import Snapshots
 from mdb_sqla.erasure import erase_stream
+from mdb_sqla.store.read_statements import version as stream_version
 from tests.conftest import Flavour
 from tests.entities.accounts import (
     Account,
@@ -75,7 +76,9 @@ def test_a_scoped_session(engine: Engine) -> None:
     deposit(engine, 1)
     registry = scoped_session(sessionmaker(engine))
 
-    assert accounts().get(registry, 1).state.balance == 1
+    account = accounts().get(registry, 1)
+    assert account.state.balance == 1
+    assert repr(account).startswith("<Entity account-1, version 0: Account(balance=Decimal('1')")
     registry.remove()
 
 
@@ -167,11 +170,28 @@ def test_events_without_contents_are_not_taken_for_erased(engine: Engine) -> Non
     assert read(engine, accounts())[0].is_closed
 
 
-def test_an_async_store(flavour: Flavour) -> None:
-    if not flavour.asynchronous:
-        pytest.skip("of async sessions")
-    with flavour.session() as session:
-        assert isinstance(session, AsyncSession)
-        entity = flavour.run(accounts().get_async(session, 1))
-        assert entity.version == -1
-        assert repr(entity).startswith("<Entity account-1, version -1: Account(")
+@pytest.mark.parametrize("snapshots", [None, Snapshots(every=2)])
+def test_events_that_are_written_while_a_stream_is_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, snapshots: Snapshots | None
+) -> None:
+    """The first read has found no events; before the second one, there are some."""
+    store = accounts(snapshots=snapshots)
+    numbers = [1]
+    if snapshots is not None:
+        with UnitOfWork(sessionmaker(engine)) as unit:
+            store.get(unit, 1).write(Deposited(Decimal(1)), Deposited(Decimal(2)))
+            unit.commit()
+        execute(engine, "DELETE FROM message_store.messages WHERE stream_name = 'account-1'")
+        execute(
+            engine,
+            "INSERT INTO message_store.stream_heads (stream_name, version) VALUES ('account-1', 1)",
+        )
+        numbers = [1, 2, 3]
+
+    def version(db: Any, name: str) -> int:
+        monkeypatch.undo()
+        deposit(engine, numbers[-1])
+        return stream_version(db, name)
+
+    monkeypatch.setattr("mdb_sqla.entities.state_reader.stream_version", version)
+    assert read(engine, store)[0].history == numbers

@@ -71,7 +71,14 @@ class StateReader(Generic[_S]):
         if row is None:
             return self._from_beginning(db, name, rows)
         recorded = self._snapshots.state(db, name, row)
-        if recorded is not None and self._fits(db, name, recorded, rows):
+        if recorded is not None and not rows:
+            # All events up to the snapshot may have been deleted.
+            version = stream_version(db, name)
+            if version == recorded.version:
+                return recorded
+            # There may be events that were written since.
+            rows = read_rows(db, name, recorded.version + 1) if version > recorded.version else []
+        if recorded is not None and _fits(recorded, rows):
             before = [row for row in rows if row[2] <= recorded.version]
             # The complete anchor. After a deletion, there may be none before the snapshot.
             anchor = anchor_of(before) if before else None
@@ -89,20 +96,12 @@ class StateReader(Generic[_S]):
         every = self._snapshots.every
         return state._replace(recorded=(state.version + 1) // every * every - 1)
 
-    def _fits(self, db: Database, name: StreamName, state: State[_S], rows: Sequence[Row]) -> bool:
-        """Return whether a snapshot is of this stream, and no event after it is missing."""
-        if not rows:
-            # All events up to the snapshot may have been deleted.
-            return stream_version(db, name) == state.version
-        if state.anchor is not None and rows[0][2] == state.anchor.position:
-            return _begins_with(rows, state)
-        # The events up to the anchor were deleted.
-        before = [row for row in rows if row[2] <= state.version]
-        return rows[0][2] <= state.version + 1 and not any(map(is_erased, before))
-
     def _from_beginning(self, db: Database, name: StreamName, rows: Sequence[Row]) -> State[_S]:
         if not rows and (version := stream_version(db, name)) != NO_STREAM:
-            raise EventsMissing(name, 0, version + 1)
+            # They may have been written since.
+            rows = read_rows(db, name, 0)
+            if not rows:
+                raise EventsMissing(name, 0, version + 1)
         return self._folded(db, name, State(self._fold.initial()), rows, is_new=False)
 
     def _folded(
@@ -132,6 +131,17 @@ class StateReader(Generic[_S]):
         if is_new and self.cache is not None:
             self.cache.put(name, state)
         return state
+
+
+def _fits(state: State[_S], rows: Sequence[Row]) -> bool:
+    """Return whether a snapshot is of the stream of rows, and no event after it is missing."""
+    if not rows:
+        return False
+    if state.anchor is not None and rows[0][2] == state.anchor.position:
+        return _begins_with(rows, state)
+    # The events up to the anchor were deleted.
+    before = [row for row in rows if row[2] <= state.version]
+    return rows[0][2] <= state.version + 1 and not any(map(is_erased, before))
 
 
 def _begins_with(rows: Sequence[Row], state: State[_S]) -> bool:
