@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -44,6 +45,17 @@ def test_an_object_comes_back_equal(event: Any) -> None:
     assert isinstance(message.data, dict)
     assert message.metadata is None
     assert types.decode(stored(message)) == event
+    # Entities decode the text.
+    _, _, decode_text = types._text_decoders()[message.type]
+    assert decode_text(json.dumps(message.data)) == event
+
+
+def test_strings_of_any_class_are_written_as_strings() -> None:
+    class Name(str):
+        """Like `Forgotten`, and unlike an enum, which is stored as its value."""
+
+    assert types.message(Shipped(Name("Rome"))).data == {"to": "Rome", "express": False}
+    assert type(types.message(Shipped(Name("Rome"))).data["to"]) is str
 
 
 def test_json_has_plain_values() -> None:
