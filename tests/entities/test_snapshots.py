@@ -189,6 +189,7 @@ def test_a_category_with_types(engine: Engine) -> None:
             {"localProperties": {"anchorPosition": 2}},
         ),
         ({"entityData": STATE, "entityVersion": 1}, {"localProperties": "x"}),
+        ({"entityData": STATE, "entityVersion": 5}, {"localProperties": {"anchorPosition": 1}}),
     ],
 )
 def test_what_is_ignored(engine: Engine, data: Any, metadata: Any) -> None:
