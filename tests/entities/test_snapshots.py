@@ -270,6 +270,43 @@ def test_events_after_it_are_missing(engine: Engine) -> None:
         read(engine, store)
 
 
+def test_events_between_it_and_the_rest_are_missing(engine: Engine) -> None:
+    store = accounts(snapshots=Snapshots(every=2))
+    pay(engine, store, 1, 2, 3)
+    execute(
+        engine,
+        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position < 2",
+    )
+    assert read(engine, store)[0].history == [1, 2, 3]
+
+    deposit(engine, 4)
+    execute(
+        engine,
+        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position < 3",
+    )
+    with pytest.raises(EventsMissing, match="no messages from position 2 to 2:"):
+        read(engine, store)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_an_erased_entity_whose_first_events_were_deleted(engine: Engine, position: int) -> None:
+    """An event up to the snapshot was erased, but its anchor was deleted."""
+    store = accounts(snapshots=Snapshots(every=3))
+    with UnitOfWork(sessionmaker(engine)) as unit:
+        store.get(unit, 1).write(Deposited(Decimal(1)), Closed(), Closed())
+        unit.commit()
+    metadata = "UPDATE message_store.messages SET metadata = '{\"erased\": true}'"
+    execute(engine, f"{metadata} WHERE stream_name = 'account-1' AND position = 2")
+    execute(
+        engine,
+        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position <= :last",
+        last=position,
+    )
+
+    with pytest.raises(EventsMissing, match="no messages from position 0"):
+        read(engine, store)
+
+
 def test_a_stream_that_began_anew(engine: Engine) -> None:
     """The snapshot is of other events at the same positions."""
     store = accounts(snapshots=Snapshots(every=2))

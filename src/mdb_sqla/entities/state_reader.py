@@ -134,14 +134,13 @@ class StateReader(Generic[_S]):
 
 
 def _fits(state: State[_S], rows: Sequence[Row]) -> bool:
-    """Return whether a snapshot is of the stream of rows, and no event after it is missing."""
+    """Return whether a snapshot is of the stream of rows, and has nothing that was erased."""
     if not rows:
         return False
     if state.anchor is not None and rows[0][2] == state.anchor.position:
         return _begins_with(rows, state)
     # The events up to the anchor were deleted.
-    before = [row for row in rows if row[2] <= state.version]
-    return rows[0][2] <= state.version + 1 and not any(map(is_erased, before))
+    return not any(is_erased(row) for row in rows if row[2] <= state.version)
 
 
 def _begins_with(rows: Sequence[Row], state: State[_S]) -> bool:
