@@ -1,4 +1,4 @@
-"""Entities beside the aggregates of pyeventsourcing."""
+"""Entities, compared with the aggregates of pyeventsourcing."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_what_is_rolled_back_is_not_there(engine: Engine) -> None:
 
 
 def test_own_writes_are_not_cached_before_the_commit(engine: Engine) -> None:
-    """A repeated message has the same id, so the id alone does not tell that it was rolled back."""
+    """A repeated message has the same id, so the id alone does not show the rollback."""
     store = accounts(cache=10)
     deposit(engine, 1)
     read(engine, store)

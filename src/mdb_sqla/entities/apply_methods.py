@@ -104,7 +104,7 @@ def apply_methods(class_: type) -> dict[type, Callable[[Any, Any], Any]]:
 
 
 def is_frozen(class_: type) -> bool:
-    """Return whether instances of a class can't be changed, as far as its library tells."""
+    """Return whether instances of a class can't be changed, as far as its library shows."""
     if issubclass(class_, tuple):
         return True
     config = getattr(class_, "__struct_config__", None)  # msgspec

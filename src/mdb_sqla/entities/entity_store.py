@@ -15,7 +15,7 @@ from mdb_sqla.entities.snapshots import SnapshotFormat, Snapshots
 from mdb_sqla.entities.state_cache import StateCache
 from mdb_sqla.entities.state_reader import StateReader
 from mdb_sqla.entities.transaction_entities import find, remember
-from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.errors import InvalidArgument, InvalidStreamName
 from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
 from mdb_sqla.store.async_message_store import AsyncMessageStore
@@ -110,7 +110,7 @@ class EntityStore(Generic[_S]):
         """
         name = StreamName.build(self.category.entity, *ids, types=self.category.types)
         if name.is_category:
-            raise InvalidArgument(f"An entity of category {self.category} needs an id")
+            raise InvalidStreamName(name, "the name of an entity's stream needs an id")
         return name
 
     def get(
