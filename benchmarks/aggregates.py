@@ -48,7 +48,8 @@ class Accounts:
         for _ in range(deposits):
             _deposit(account)
         self._application.save(account)
-        return account.id
+        id_: UUID = account.id
+        return id_
 
     def load(self, account: UUID) -> int:
         """Load an account, and return the number of its events."""
