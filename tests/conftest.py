@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
+from tests.unchanged_database import CLEAN, UnchangedDatabase
 from tests.waiting import CLEANER
 
 pytest_plugins = [
@@ -158,11 +159,18 @@ def empty_database(databases: Databases) -> Iterator[URL]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def unchanged_database(databases: Databases, template: URL) -> Iterator[UnchangedDatabase]:
+    database = UnchangedDatabase(lambda: databases.create(template))
+    yield database
+    database.drop()
+
+
 @pytest.fixture
-def database(databases: Databases, template: URL) -> Iterator[URL]:
-    """A database with an empty store, the test's own."""
-    with databases.create(template) as url:
-        yield url
+def database(unchanged_database: UnchangedDatabase) -> Iterator[URL]:
+    """A database with an empty store, the test's own: it may do anything to it."""
+    yield unchanged_database.take()
+    unchanged_database.give_back()
 
 
 @pytest.fixture(scope="session")
@@ -185,51 +193,11 @@ def cleaner(reused_database: URL) -> Iterator[Engine]:
     engine.dispose()
 
 
-# Waits for the transactions that it ends, as TRUNCATE does, but makes no new files of the tables
-# unless they have grown; and it makes the schema `public` again only if something was done to it.
-_CLEAN = text("""
-    DO $$
-    BEGIN
-      PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid();
-      LOCK TABLE message_store.messages, message_store.dead_letters, message_store.consumers,
-        message_store.consumer_slots, message_store.consumer_members, message_store.stream_heads,
-        message_store.deleted_positions, message_store.retention_policies, message_store.deletions,
-        message_store.subject_keys, message_store.operations;
-      IF pg_relation_size('message_store.messages') > 100000 THEN
-        TRUNCATE message_store.messages;
-      END IF;
-      DELETE FROM message_store.messages;
-      DELETE FROM message_store.dead_letters;
-      DELETE FROM message_store.consumer_slots;
-      DELETE FROM message_store.consumer_members;
-      DELETE FROM message_store.consumers;
-      DELETE FROM message_store.stream_heads;
-      DELETE FROM message_store.deleted_positions;
-      DELETE FROM message_store.retention_policies;
-      DELETE FROM message_store.deletions;
-      DELETE FROM message_store.subject_keys;
-      DELETE FROM message_store.operations;
-      PERFORM setval('message_store.messages_global_position_seq', 1, false);
-      IF NOT EXISTS (
-        SELECT FROM pg_namespace AS n WHERE nspname = 'public' AND nspacl IS NULL AND NOT EXISTS (
-          SELECT FROM pg_depend
-          WHERE refclassid = 'pg_namespace'::regclass AND refobjid = n.oid
-        )
-      ) THEN
-        DROP SCHEMA IF EXISTS public CASCADE;
-        CREATE SCHEMA public;
-      END IF;
-    END
-    $$
-""")
-
-
 @pytest.fixture
 def clean_database(reused_database: URL, cleaner: Engine) -> URL:
     """A database with an empty store; the test may leave messages and tables of its own in it."""
     with cleaner.connect() as connection:
-        connection.execute(_CLEAN)
+        connection.execute(CLEAN)
     return reused_database
 
 
