@@ -121,6 +121,22 @@ def lines() -> Iterator[Lines]:
     logger.removeHandler(handler)
 
 
+@pytest.fixture
+def logged_information(caplog: pytest.LogCaptureFixture) -> None:
+    """Consumers log what is no more than information, too."""
+    caplog.set_level(logging.INFO, "mdb_sqla.consumer")
+
+
+@pytest.fixture
+def quiet(application: Application) -> Application:
+    """The application without notifications: consumers only notice what their statements return."""
+    options = {"message_store_wake_up": False}
+    kept = application.flavour.engine
+    quiet = kept.execution_options(**options)
+    application.factory.configure(bind=quiet)
+    return application
+
+
 @pytest.fixture(
     params=[{}, {"transaction_size": 4}, {"group": True}, {"on_failure": "dead_letter"}],
     ids=["one", "transactions", "group", "setting-aside"],
