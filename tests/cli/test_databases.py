@@ -11,8 +11,9 @@ from sqlalchemy.orm import sessionmaker
 from mdb_sqla import Consumer, InvalidArgument, Message, MessageStore, RetryPolicy, migrations
 from mdb_sqla.admin.message_removal import clear
 from mdb_sqla.tables import messages
+from tests.cli.in_process import run
 from tests.cli.running import told, write
-from tests.cli.test_mdb import MDB, mdb
+from tests.cli.test_mdb import mdb
 from tests.conftest import Databases
 
 NAME = 'odd "%(name)s'
@@ -37,13 +38,8 @@ def number(url: URL) -> int:
 
 
 def answer(*arguments: str, url: URL, answer: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*MDB, *arguments, "--url", url.render_as_string(hide_password=False)],
-        input=answer,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ["--url", url.render_as_string(hide_password=False)]
+    return run([*arguments, *options], {}, answer=answer)
 
 
 def test_create_a_database(absent: URL) -> None:

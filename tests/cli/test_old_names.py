@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import URL, create_engine
 
 from mdb_sqla import MessageStore
-from mdb_sqla.cli.legacy_names import OLD_NAMES
+from mdb_sqla.cli.legacy_names import OLD_NAMES, main
+from tests.cli import in_process
 from tests.cli.running import write
 from tests.cli.test_mdb import mdb
 from tests.conftest import Databases
@@ -23,9 +24,18 @@ SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scrip
 
 
 def run(name: str, *arguments: str, url: URL, code: int = 0, **environment: str) -> str:
-    """Run the script that the package installs; returns what it prints."""
+    """Run what the script calls that the package installs; returns what it prints."""
+    done = in_process.run(
+        [*arguments], {**own_environment(url), **environment}, tool=name, entry_point=main
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def own_environment(url: URL) -> dict[str, str]:
     host = url.query.get("host", url.host)
-    own = {
+    return {
         "PGHOST": str(host),
         "PGPORT": str(url.port or 5432),
         "PGUSER": str(url.username),
@@ -36,17 +46,10 @@ def run(name: str, *arguments: str, url: URL, code: int = 0, **environment: str)
         "MDB_DATABASE_URL": "postgresql://localhost:1/other",
         "NO_COLOR": "1",
     }
-    script = Path(sys.executable).with_name(name)
-    done = subprocess.run(
-        [script, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **own, **environment},
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+
+
+def script_of(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
 
 
 def test_every_name_is_a_script() -> None:
@@ -54,6 +57,29 @@ def test_every_name_is_a_script() -> None:
 
     assert scripts == {*OLD_NAMES, "mdb-print-database-scripts-dir"}
     assert len(scripts) == 19
+    for name in scripts:
+        assert "from mdb_sqla.cli.legacy_names import main" in script_of(name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("mdb-print-messages", "Opened"),
+        ("mdb-print-message-store-version", "1.3.0"),
+        ("mdb-print-database-scripts-dir", "mdb upgrade --sql"),
+    ],
+)
+def test_a_script(database: URL, name: str, shown: str) -> None:
+    write(database, ("account-1", "Opened"))
+    done = subprocess.run(
+        [script_of(name)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **own_environment(database)},
+        check=True,
+    )
+
+    assert shown in done.stdout
 
 
 def test_print_messages(database: URL) -> None:
