@@ -7,6 +7,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,40 +17,16 @@ import mdb_sqla
 MODULES = [module.name for module in pkgutil.walk_packages(mdb_sqla.__path__, "mdb_sqla.")]
 
 
-IMPORT_EACH = """
-import json, os, sys, traceback
-# What takes time. Alembic would import the package.
-import asyncpg, faststream, psycopg, pydantic, rich.console, rich.table, sqlalchemy.orm, typer
-import sqlalchemy.dialects.postgresql, sqlalchemy.ext.asyncio
-
-assert not {"alembic", "mdb_sqla"} & sys.modules.keys()
-errors = {}
-for name in sys.argv[1:]:
-    reading, writing = os.pipe()
-    if not (child := os.fork()):
-        try:
-            __import__(name)
-        except BaseException:
-            os.write(writing, traceback.format_exc()[-4000:].encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        errors[name] = said.read()
-    if os.waitpid(child, 0)[1]:
-        errors[name] += "The process ended."
-print(json.dumps(errors))
-"""
-
-
 @pytest.fixture(scope="module")
 def import_errors() -> Any:
     """The error of each module where it is the first of the package to be imported, or ''."""
-    return json.loads(run(IMPORT_EACH, *MODULES))
+    program = Path(__file__).with_name("module_imports.py")
+    return json.loads(run(str(program), *MODULES))
 
 
-def run(code: str, *arguments: str) -> str:
+def run(*arguments: str) -> str:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
+        [sys.executable, "-W", "error", *arguments],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -60,7 +37,7 @@ def test_alembic_loads_the_plug_in() -> None:
     """Alembic loads it while it is itself half imported."""
     code = "import alembic.command, alembic.runtime.plugins as p; print(*p._all_plugins)"
 
-    assert "alembic.autogenerate.mdb_sqla" in run(code).split()
+    assert "alembic.autogenerate.mdb_sqla" in run("-c", code).split()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +45,7 @@ def test_alembic_loads_the_plug_in() -> None:
     ["alembic", "typer", "rich", "sqlalchemy.ext.asyncio", "psycopg", "pytest", "opentelemetry"],
 )
 def test_the_package_imports_only_what_it_needs(name: str) -> None:
-    assert run(f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
+    assert run("-c", f"import sys, mdb_sqla; print({name!r} in sys.modules)").strip() == "False"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +54,7 @@ def test_the_package_imports_only_what_it_needs(name: str) -> None:
 def test_only_what_needs_an_extra_imports_it(name: str) -> None:
     modules = "mdb_sqla.cli, mdb_sqla.erasure, mdb_sqla.relay.inbox"
     code = f"import sys, {modules}; mdb_sqla.cli._app(); print({name!r} in sys.modules)"
-    assert run(code).strip() == "False"
+    assert run("-c", code).strip() == "False"
 
 
 @pytest.mark.parametrize("name", MODULES)
