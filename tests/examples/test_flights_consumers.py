@@ -176,12 +176,12 @@ def test_a_second_run_repeats_nothing(databases: Any, finished: tuple[URL, str])
         assert everything(connection) == before
 
 
-def test_a_run_with_more_flights_continues(databases: Any, flights: list[Flight]) -> None:
-    with databases.create() as url:
-        run(url, "-m", "flights", "--flights", str(COUNT // 2))
-        run(url, "-m", "flights", "--flights", str(COUNT))
+def test_a_run_with_more_flights_continues(databases: Any, finished: tuple[URL, str]) -> None:
+    with databases.create(template=finished[0]) as copy:
+        output = run(copy, "-m", "flights", "--flights", str(COUNT + 200))
 
-        check(url, flights)
+        assert f"{COUNT:,} of them are already recorded." in output
+        check(copy, first_flights(COUNT + 200))
 
 
 def test_a_wrong_row_is_found(databases: Any, finished: tuple[URL, str]) -> None:
