@@ -97,7 +97,9 @@ class RabbitmqServer(Server):
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_NODENAME": _NODE,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false "
-            "-kernel inet_dist_use_interface {127,0,0,1}",
+            "-kernel inet_dist_use_interface {127,0,0,1} "
+            # Its schedulers sleep as soon as they have nothing to do.
+            "+sbwt none +sbwtdcpu none +sbwtdio none",
         }
 
     def _is_ready(self) -> bool:
