@@ -24,6 +24,7 @@ from tests.waiting import CLEANER
 
 pytest_plugins = [
     "tests.brokers.fixtures",
+    "tests.garbage",
     "tests.left_connections",
     "tests.repeated_failures",
     "tests.telemetry.fixtures",
