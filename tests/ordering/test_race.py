@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from tests.ordering.race import Race
 
-SECONDS = float(os.environ.get("MDB_RACE_SECONDS", "60"))
+SECONDS = float(os.environ.get("MDB_RACE_SECONDS", "20"))
 
 
 def test_nothing_is_skipped_and_nothing_comes_twice(database: URL) -> None:
