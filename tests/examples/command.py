@@ -17,7 +17,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, text
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flights"
 
-PATIENCE = 60  # seconds
+PATIENCE = 120  # seconds
 
 Command = subprocess.Popen[str]
 
@@ -43,7 +43,7 @@ def start(database: URL, *arguments: str, in_own_group: bool = False) -> Command
 
 def run(database: URL, *arguments: str, status: int = 0) -> str:
     with start(database, *arguments) as command:
-        output, _ = command.communicate(timeout=120)
+        output, _ = command.communicate(timeout=300)
     assert command.returncode == status, output
     return output
 

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, text
 
 from tests.examples.command import (
     EXAMPLE,
+    PATIENCE,
     Command,
     connected,
     printed_totals,
@@ -210,7 +211,7 @@ def test_an_interrupted_run_prints_a_message(unfinished: URL, finished: tuple[UR
     with held_up(unfinished) as (_, command):
         command.send_signal(signal.SIGINT)
         time.sleep(0.5)
-    output, _ = command.communicate(timeout=60)
+    output, _ = command.communicate(timeout=PATIENCE)
 
     assert command.returncode == 130
     assert "Interrupted. Each flight is recorded completely or not at all." in output
@@ -230,7 +231,7 @@ def test_concurrent_runs_record_nothing_twice(unfinished: URL, finished: tuple[U
             "WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
     for command in (first, second):
-        output, _ = command.communicate(timeout=60)
+        output, _ = command.communicate(timeout=PATIENCE)
         assert command.returncode == 0 or "Another run is recording" in output
 
     run(unfinished, "-m", "flights", "--flights", str(COUNT))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, text
 
-from tests.examples.command import Command, connected, run, start, wait_until
+from tests.examples.command import PATIENCE, Command, connected, run, start, wait_until
 
 COUNT = 1200
 
@@ -79,7 +79,7 @@ def test_no_consumer_process_outlives_an_interrupted_command(database: URL, proc
     with start(database, *ARGUMENTS, in_own_group=True) as command:
         found = started(command, processes)
         os.killpg(command.pid, signal.SIGINT)
-        output, _ = command.communicate(timeout=60)
+        output, _ = command.communicate(timeout=PATIENCE)
 
     assert command.returncode == 130
     assert "Interrupted." in output

@@ -49,7 +49,7 @@ class Shop:
         """Await something; what waits for an outage that is none fails, instead of hanging."""
 
         async def in_time() -> T:
-            async with asyncio.timeout(6 * PATIENCE):
+            async with asyncio.timeout(12 * PATIENCE):
                 return await awaited
 
         return self._runner.run(in_time())
@@ -90,7 +90,7 @@ class Shop:
             return dead_letters(connection)
 
 
-async def until(condition: Callable[[], object], patience: float = 2 * PATIENCE) -> None:
+async def until(condition: Callable[[], object], patience: float = 4 * PATIENCE) -> None:
     """Wait for what nobody tells of; it fails after so many seconds."""
     deadline = time.monotonic() + patience
     while not condition():
