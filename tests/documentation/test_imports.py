@@ -23,6 +23,7 @@ PUBLIC = {
     "mdb_sqla.functions",
     "mdb_sqla.metrics",
     "mdb_sqla.migrations",
+    "mdb_sqla.projections",
     "mdb_sqla.relay",
     "mdb_sqla.retention",
     "mdb_sqla.tables",

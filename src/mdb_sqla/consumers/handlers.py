@@ -34,31 +34,33 @@ def is_async(handler: object) -> bool:
 
 
 class HandlerBatch(Protocol):
-    """What several calls of handlers in one transaction share."""
+    """Handles the messages of a transaction together, with few statements."""
 
     def begin(self, messages: Iterable[StoredMessage], session: Session) -> None:
-        """Prepare the calls; an error is that of the message that was taken last."""
+        """Read what the messages need; an error is that of the message that was taken last."""
+
+    def handle(self, message: StoredMessage) -> None:
+        """Handle a message, without the database."""
 
     def end(self, session: Session) -> None:
-        """Complete the calls."""
+        """Write what the messages have changed."""
 
 
 class BatchedHandler:
-    """A handler without access to the database, between the two methods of a batch.
+    """The handler of a consumer that handles the messages of a transaction together.
 
     Args:
-        handle: the handler.
-        batch: the batch; all handlers of a consumer share it.
+        batch: the batch.
     """
 
-    def __init__(self, handle: Callable[[StoredMessage], object], batch: HandlerBatch) -> None:
+    def __init__(self, batch: HandlerBatch) -> None:
         self.batch = batch
-        self._handle = handle
-        self.__qualname__ = handle.__qualname__
 
-    def __call__(self, message: StoredMessage, _unit: object) -> None:
-        """Handle a message."""
-        self._handle(message)
+    def __call__(self, message: StoredMessage, unit: UnitOfWork) -> None:
+        """Handle a message alone."""
+        self.batch.begin([message], unit.session)
+        self.batch.handle(message)
+        self.batch.end(unit.session)
 
 
 class Handlers:

@@ -11,24 +11,21 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla.consumers.handler_invocation import begin_calls, call, call_async, end_calls
+from mdb_sqla.consumers.handler_invocation import call_all, call_all_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
 from mdb_sqla.consumers.loop_operations import Deliver, Handle, Operation, Transact
 from mdb_sqla.consumers.messages_in_flight import deliver
-from mdb_sqla.consumers.recorded_operations import process
 from mdb_sqla.database.application_connections import register_application_connection
 from mdb_sqla.database.execution import WRITES, bind_of, check_driver
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
-from mdb_sqla.telemetry import instrumentation
 from mdb_sqla.wake_up.channel import STORE_OPTIONS
 from mdb_sqla.words.argument_checks import described
 
@@ -102,16 +99,8 @@ class Runner:
             with UnitOfWork(self._factory, types=self._types) as unit:
                 with interruptions():
                     transaction = HandlerTransaction(unit.session, operation.isolation_level)
-                found, last = instrumentation(), operation.calls[-1][1]
                 with transaction.handlers():
-                    begin_calls(operation, unit.session)
-                    for handler, message in operation.calls:
-                        operation.current = message
-                        with process(found, operation.consumer, message):
-                            call(handler, message, unit)
-                            transaction.check()
-                            if message is last:
-                                end_calls(operation, unit.session)
+                    call_all(operation, unit, transaction)
                 with transaction.end():
                     done = operation.finish(unit.session)
                     unit.commit()
@@ -188,16 +177,8 @@ class AsyncRunner:
                     transaction = await unit.session.run_sync(
                         HandlerTransaction, operation.isolation_level
                     )
-                found, last = instrumentation(), operation.calls[-1][1]
                 with transaction.handlers():
-                    await unit.session.run_sync(partial(begin_calls, operation))
-                    for handler, message in operation.calls:
-                        operation.current = message
-                        with process(found, operation.consumer, message):
-                            await call_async(handler, message, unit)
-                            transaction.check()
-                            if message is last:
-                                await unit.session.run_sync(partial(end_calls, operation))
+                    await call_all_async(operation, unit, transaction)
                 with transaction.end():
                     done = await unit.session.run_sync(operation.finish)
                     await unit.commit()

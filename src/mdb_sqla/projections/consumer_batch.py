@@ -187,7 +187,7 @@ def consumer_of(
         **(filters or {}),
     )
     batch = ProjectionBatch(projection, applied)
-    consumer.handlers.add(BatchedHandler(batch.handle, batch), *projection.handlers)
+    consumer.handlers.add(BatchedHandler(batch), *projection.handlers)
 
     def may_start(session: Session) -> None:
         batch.check_start(session, may_have_rows=start != 1)

@@ -98,7 +98,7 @@ class InlineProjection:
         if projection is None:
             return None
         messages = list(_unwritten(projection, writes, json_deserializer(dialect_of(db))))
-        steps = [step for each in messages if (step := step_of(projection, each)) is not None]
+        steps = [step for each in messages if (step := _step(projection, each)) is not None]
         if not steps:
             return None
         self._lock_rows(connection, steps)
@@ -172,7 +172,7 @@ class InlineProjection:
     def _step(self, begun: _Begun, message: StoredMessage) -> Step | None:
         if message.stream_name.partition("-")[0] not in begun.projection.categories:
             return None
-        step = step_of(begun.projection, message)
+        step = _step(begun.projection, message)
         if step is not None and set(step.keys) != set(begun.keys.get(message.id, ())):
             raise ProjectionFailed(
                 begun.projection.name,
@@ -190,6 +190,11 @@ class InlineProjection:
             found = TargetTable(mapping, schema, mapping.table.name)
             self._targets[schema, version] = found
         return found
+
+
+def _step(projection: ProjectionDefinition[Any], message: StoredMessage) -> Step | None:
+    with failures_named(projection.name, message):
+        return step_of(projection, message)
 
 
 def _concerns(projection: ProjectionDefinition[Any], writes: Iterable[Write]) -> bool:

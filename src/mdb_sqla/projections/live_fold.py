@@ -29,14 +29,13 @@ def step_of(projection: ProjectionDefinition[Any], message: StoredMessage) -> St
     """Return what to do for a message; None if it has no handler or was erased.
 
     Raises:
-        ProjectionFailed: the key function failed, or returned a key of the wrong type.
+        ProjectionFailed: the key function returned a key of the wrong type.
         DecodingFailed: the message can't be decoded.
     """
     handler = projection.handlers.get(message.type)
     if handler is None or message.is_erased:
         return None
-    with failures_named(projection.name, message):
-        return handler.step(message, projection.keys)
+    return handler.step(message, projection.keys)
 
 
 def fold_messages(
@@ -60,9 +59,9 @@ def live_row(projection: ProjectionDefinition[R], db: Database, key: Key) -> R |
         )
     fold: RowFold[R] = RowFold(projection.name, projection.mapping)
     for message in _messages(message_pages(projection.categories, 1, _BATCH_SIZE, {}), db):
-        step = step_of(projection, message)
-        if step is not None and key in step.keys:
-            with failures_named(projection.name, message):
+        with failures_named(projection.name, message):
+            step = step_of(projection, message)
+            if step is not None and key in step.keys:
                 fold.apply(step._replace(keys=[key]))
     return fold.rows.get(key)
 
@@ -70,8 +69,8 @@ def live_row(projection: ProjectionDefinition[R], db: Database, key: Key) -> R |
 def _folded(projection: ProjectionDefinition[R], messages: Iterable[StoredMessage]) -> RowFold[R]:
     fold: RowFold[R] = RowFold(projection.name, projection.mapping)
     for message in messages:
-        if (step := step_of(projection, message)) is not None:
-            with failures_named(projection.name, message):
+        with failures_named(projection.name, message):
+            if (step := step_of(projection, message)) is not None:
                 fold.apply(step)
     return fold
 

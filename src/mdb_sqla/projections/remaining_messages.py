@@ -16,6 +16,7 @@ from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import ProjectionRefused
 from mdb_sqla.projections.definition import ProjectionDefinition
 from mdb_sqla.projections.live_fold import step_of
+from mdb_sqla.projections.message_handler import Step
 from mdb_sqla.projections.row_fold import RowFold, failures_named
 from mdb_sqla.projections.target_table import TargetTable
 from mdb_sqla.projections.versions import consumer_name
@@ -153,7 +154,11 @@ def _apply(
     found: Sequence[StoredMessage],
 ) -> None:
     fold: RowFold[Any] = RowFold(projection.name, projection.mapping)
-    steps = [step for each in found if (step := step_of(projection, each)) is not None]
+    steps: list[Step] = []
+    for message in found:
+        with failures_named(projection.name, message):
+            if (step := step_of(projection, message)) is not None:
+                steps.append(step)
     keys = dict.fromkeys(key for step in steps for key in step.keys)
     fold.load(target.read(connection, keys, lock=True))
     for step in steps:

@@ -60,7 +60,7 @@ class RowFold(Generic[R]):
         mapping, rows = self._mapping, self.rows
         for key in step.keys:
             row = rows.get(key)
-            before = None if row is None else mapping.snapshot(row)
+            before = None if row is None else mapping.values(row)
             result = step.handler.function(row, *step.arguments)
             if result is None:
                 if row is not None and mapping.values(row) != before:

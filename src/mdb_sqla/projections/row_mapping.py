@@ -8,8 +8,9 @@ import datetime
 import decimal
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -63,7 +64,9 @@ class RowMapping(Generic[R]):
         self.key: tuple[Column[Any], ...] = tuple(self.table.primary_key.columns)
         self._fields = tuple(fields)
         self._check_columns()
+        self._manager = mapper.class_manager if isinstance(mapper, Mapper) else None
         self._values = _getter(self._fields)
+        self._loaded_values = _item_getter(self._fields)
         names = {column.key: name for name, column in fields.items()}
         self._key = attrgetter(*(names[column.key] for column in self.key))
         # The handlers may change what the values contain.
@@ -73,15 +76,24 @@ class RowMapping(Generic[R]):
 
     def make(self, values: Sequence[Any]) -> R:
         """Return an instance with the values of a row."""
-        return self.row(**dict(zip(self._fields, values, strict=True)))
+        if self._manager is None:
+            return self.row(**dict(zip(self._fields, values, strict=True)))
+        # As SQLAlchemy does when it loads a row: without the constructor, and much faster.
+        row: R = self._manager.new_instance()
+        row.__dict__.update(zip(self._fields, values, strict=True))
+        return row
 
     def values(self, row: R) -> Values:
         """Return the values of an instance."""
+        if self._manager is not None:
+            # The attributes of a mapped class are slow.
+            with suppress(KeyError):
+                return self._loaded_values(row.__dict__)
         return self._values(row)
 
     def snapshot(self, row: R) -> Values:
-        """Return the values of an instance, as they are now."""
-        return self._copy(self._values(row))
+        """Return a copy of the values of an instance, which don't change with it."""
+        return self._copy(self.values(row))
 
     def key_of(self, row: R) -> Any:
         """Return the primary key of an instance: a value, or a tuple if it has several columns."""
@@ -157,6 +169,11 @@ def _of_dataclass(row: type, table: object) -> tuple[Table, dict[str, Column[Any
 def _getter(names: Sequence[str]) -> Callable[[Any], Values]:
     get: Callable[[Any], Any] = attrgetter(*names)
     return get if len(names) > 1 else lambda row: (get(row),)
+
+
+def _item_getter(names: Sequence[str]) -> Callable[[dict[str, Any]], Values]:
+    get: Callable[[Any], Any] = itemgetter(*names)
+    return get if len(names) > 1 else lambda values: (get(values),)
 
 
 def _has_value(column: Column[Any]) -> bool:

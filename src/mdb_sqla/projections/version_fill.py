@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla.consumers.consumer import Consumer
+from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import ddl, quoted
 from mdb_sqla.errors import InvalidArgument, MessagesDeleted, ProjectionRefused
@@ -91,6 +92,8 @@ def rebuild(
             projection,
             start=start,
             batch_size=_BATCH_SIZE,
+            # A handler computes the same from the same messages each time.
+            retry_policy=RetryPolicy(max_attempts=1),
             applied=fill.applied,
             filters=_filters(number, workers),
         )
