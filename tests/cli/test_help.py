@@ -18,7 +18,7 @@ import mdb_sqla.cli
 from tests.cli.in_process import run
 
 NARROW = {"COLUMNS": "80", "NO_COLOR": "1"}
-GROUPS = {("archive",), ("dead-letters",), ("retention",), ("types",)}
+GROUPS = {("archive",), ("dead-letters",), ("projections",), ("retention",), ("types",)}
 PANELS = {
     "Store": ["upgrade", "create-database", "clear", "lock-granularity"],
     "Messages": ["write", "print", "tail", "export", "import", "retention"],
@@ -31,6 +31,7 @@ PANELS = {
         "reset-consumer",
         "delete-consumer",
         "dead-letters",
+        "projections",
     ],
     "Reports": [
         "web",
@@ -43,7 +44,7 @@ PANELS = {
         "version",
     ],
     "Development": ["dev", "demo"],
-    "Options": ["--version", "--install-completion", "--show-completion", "--help"],
+    "Options": ["--version", "--install-completion", "--help"],
 }
 
 

@@ -53,6 +53,7 @@ COMMANDS = {
     "retention run --dry-run": ("held back: consumer order-fulfillment is at 12,345,678",),
     "retention run --ignore-consumer order-fulfillment": ("held back: consumer payment-",),
     "retention delete order": ("order",),
+    "projections list": ("No projections.",),
     "clear --yes --reset-consumers": ("messages",),
     "delete-consumer payment-reconciliation": ("payment-reconciliation",),
     "consumers ": ("order-fulfillment",),

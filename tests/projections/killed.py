@@ -29,7 +29,7 @@ def main(url: str, operation: str) -> None:
     engine = create_engine(url)
     new = totals_of(2, factor=10)
     if operation == "fill":
-        with patch("mdb_sqla.projections.version_fill._BATCH_SIZE", 10):
+        with patch("mdb_sqla.projections.fill_workers._BATCH_SIZE", 10):
             rebuild(engine, new, progress=lambda number: number > 20 and kill())
         return
     with patch(_PLACES[operation], kill):

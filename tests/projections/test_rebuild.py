@@ -133,7 +133,7 @@ def test_an_old_consumer_that_still_runs_is_stopped_by_the_drop(filled: Shop) ->
 
 
 def test_an_interrupted_rebuild_continues(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mdb_sqla.projections.version_fill._BATCH_SIZE", 10)
+    monkeypatch.setattr("mdb_sqla.projections.fill_workers._BATCH_SIZE", 10)
     new = totals_of(2, factor=10)
 
     def interrupt(number: int) -> None:
@@ -305,7 +305,7 @@ def test_deleted_messages(filled: Shop) -> None:
 def test_retention_keeps_what_a_version_has_yet_to_apply(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mdb_sqla.projections.version_fill._BATCH_SIZE", 10)
+    monkeypatch.setattr("mdb_sqla.projections.fill_workers._BATCH_SIZE", 10)
 
     def interrupt(number: int) -> None:
         if number > 20:
@@ -508,3 +508,36 @@ def test_writers_during_the_switch_lose_nothing(filled: Shop) -> None:
     new.consumer().catch_up(filled.factory)
     totals_of().consumer().catch_up(filled.factory)
     assert len(filled.totals()) == len(filled.totals("order_totals_v1")) == 30 + len(written)
+
+
+def test_workers_that_are_processes(filled: Shop) -> None:
+    where = "tests.projections.versions:new_totals"
+    seen: list[int] = []
+
+    rebuilt = rebuild(filled.engine, totals_of(2), where=where, progress=seen.append)
+
+    assert rebuilt.messages == seen[-1] == 60
+    assert filled.totals("order_totals_v2") == {
+        str(n): (Decimal(10 * n), Decimal(1)) for n in range(1, 31)
+    }
+
+
+def test_a_worker_process_that_fails(filled: Shop) -> None:
+    filled.write(77, Paid(Decimal(1)))
+
+    with pytest.raises(HandlerFailed, match="message 61 of type 'Paid' in stream order-77"):
+        rebuild(filled.engine, totals_of(2), where="tests.projections.versions:new_totals")
+
+
+@pytest.mark.parametrize(
+    ("where", "rule"),
+    [
+        ("tests.projections.versions:projection", "but .* is version 1 of 'totals'"),
+        ("tests.projections.versions:totals_of", "where must be an instance of"),
+        ("tests.projections.versions:nothing", "has no attribute 'nothing'"),
+        ("nowhere", "No module named 'nowhere'"),
+    ],
+)
+def test_where_must_be_the_same_projection(filled: Shop, where: str, rule: str) -> None:
+    with pytest.raises(InvalidArgument, match=rule):
+        rebuild(filled.engine, totals_of(2), where=where)

@@ -13,9 +13,12 @@ from mdb_sqla.cli.interruption import interruptible
 
 __all__ = ["HelpCommand", "HelpGroup"]
 
+_SELDOM = "--show-completion"
+"""An option that is left out of the page, which has to fit on a screen."""
+
 _COMPLETION = {
     "--install-completion": "Install completion for the current shell.",
-    "--show-completion": "Print the completion script of the current shell.",
+    _SELDOM: "Print the completion script of the current shell.",
 }
 
 
@@ -54,7 +57,11 @@ class HelpGroup(TyperGroup):
         width = max(len(name) for rows in panels.values() for name, _ in rows)
         for panel, rows in panels.items():
             _print_panel(console, panel, rows, width)
-        options = [(", ".join(each.opts), each.help or "") for each in self.get_params(ctx)]
+        options = [
+            (", ".join(each.opts), each.help or "")
+            for each in self.get_params(ctx)
+            if _SELDOM not in each.opts
+        ]
         _print_panel(console, "Options", options, max(len(name) for name, _ in options))
 
 

@@ -60,7 +60,7 @@ def rebuild(
     where: Where,
     url: Url = None,
     workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Threads, which share the streams.")
+        int, typer.Option(metavar="N", min=1, help="Processes, which share the streams.")
     ] = 2,
     earliest: Annotated[
         bool,
@@ -86,6 +86,7 @@ def rebuild(
             engine,
             projection,
             workers=workers,
+            where=where if ":" in where else f"{where}:projection",
             start=start,
             progress=lambda number: bar.show(number, number),
             by=os_user(),
@@ -100,7 +101,7 @@ def switch(
     wait: Wait = 60.0,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Make a version the current one, after mdb projections rebuild.
+    """Make a rebuilt version the current one.
 
     Exchanges the tables in one transaction. Then start the consumers of the new version.
 
@@ -153,9 +154,9 @@ def drop(
     wait: Wait = 60.0,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
-    """Delete a version that is not current: its table and its consumer.
+    """Delete a version that is not current.
 
-    Stop its consumer first.
+    Deletes its table and its consumer. Stop the consumer first.
 
     Example: mdb projections drop order_totals 1
     """

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import sessionmaker
 
-from mdb_sqla.consumers.consumer import Consumer
-from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import ddl, quoted
 from mdb_sqla.errors import InvalidArgument, MessagesDeleted, ProjectionRefused
 from mdb_sqla.operation_log import record
-from mdb_sqla.projections.consumer_batch import consumer_of
 from mdb_sqla.projections.definition import ProjectionDefinition
 from mdb_sqla.projections.deleted_history import deleted_up_to
 from mdb_sqla.projections.engine_argument import read_committed
+from mdb_sqla.projections.fill_workers import (
+    Part,
+    check_where,
+    fill_in_processes,
+    fill_in_threads,
+)
 from mdb_sqla.projections.remaining_messages import slots_of
 from mdb_sqla.projections.version_table import check_dependents, create_own_table
 from mdb_sqla.projections.versions import consumer_name, lock, own_table, read_versions
-from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.words.argument_checks import described, integer
 
 __all__ = ["Rebuilt", "rebuild"]
-
-_BATCH_SIZE = 5000  # messages
-_CHECK_INTERVAL = 0.5  # seconds; a thread that waits indefinitely doesn't handle signals
 
 
 class Rebuilt(NamedTuple):
@@ -49,6 +46,7 @@ def rebuild(
     projection: ProjectionDefinition[Any],
     *,
     workers: int = 2,
+    where: str | None = None,
     start: int | Literal["earliest"] = 1,
     progress: Callable[[int], object] | None = None,
     by: str | None = None,
@@ -64,9 +62,12 @@ def rebuild(
         engine: an engine that connects as the owner of the table. It needs a connection for each
             worker.
         projection: the version to fill.
-        workers: the number of threads, each of which applies the messages of some of the streams.
+        workers: the number of workers, each of which applies the messages of some of the streams.
             With a key function, only one is used, because messages of different streams can concern
             the same row. When a rebuild is continued, the number stays the same.
+        where: the module and name of the projection, such as `shop.projections:totals`. With it,
+            workers are processes, which import the projection and connect to the engine's URL, and
+            so use several cores. Otherwise, they are threads.
         start: `"earliest"` if messages of the categories were deleted, and the messages that are
             left are enough. Otherwise, 1.
         progress: called from any thread with the number of messages applied so far.
@@ -82,33 +83,36 @@ def rebuild(
     """
     engine, begun = read_committed(engine), perf_counter()
     workers = integer("workers", workers, 1) if projection.is_partitionable else 1
+    if where is not None:
+        check_where(where, projection)
     if start not in (1, "earliest"):
         raise InvalidArgument(f"start must be 1 or 'earliest', got {described(start)}")
     with translated(), engine.begin() as connection:
         schema, workers = _prepare(connection, projection, workers, start, by)
-    fill = _Fill(progress)
-    consumers = [
-        consumer_of(
-            projection,
-            start=start,
-            batch_size=_BATCH_SIZE,
-            # A handler computes the same from the same messages each time.
-            retry_policy=RetryPolicy(max_attempts=1),
-            applied=fill.applied,
-            filters=_filters(number, workers),
-        )
-        for number in range(workers)
-    ]
-    # What was written while the first run took place is little, and takes a moment.
-    for _ in range(2):
-        fill.run(engine, consumers)
+    parts = [Part(slot, workers, start) for slot in range(workers)]
+    messages = 0
+
+    def applied(number: int) -> None:
+        nonlocal messages
+        messages = before + number
+        if progress is not None:
+            progress(messages)
+
+    before = 0
+    if where is None or workers == 1:
+        fill_in_threads(engine, projection, parts, applied)
+    else:
+        fill_in_processes(engine, where, parts, applied)
+    before = messages
+    # What was written since then is little.
+    fill_in_threads(engine, projection, parts, applied)
     with translated(), engine.begin() as connection:
         name = own_table(projection.mapping.table.name, projection.version)
         # The planner knows nothing about a new table.
         connection.execute(
             ddl("ANALYZE %(schema)s.%(name)s", schema=quoted(schema), name=quoted(name))
         )
-    return Rebuilt(fill.messages, perf_counter() - begun)
+    return Rebuilt(messages, perf_counter() - begun)
 
 
 def _prepare(
@@ -144,60 +148,3 @@ def _prepare(
         record(connection, "rebuild_projection", projection.name, details=details, by=by)
     begun = slots_of(connection, name)
     return versions.schema, begun[0].slots if begun else workers
-
-
-def _filters(number: int, workers: int) -> CategoryFilters:
-    if workers == 1:
-        return {}
-    return {"consumer_group_member": number, "consumer_group_size": workers}
-
-
-class _Fill:
-    """The threads that fill a table."""
-
-    def __init__(self, progress: Callable[[int], object] | None) -> None:
-        self.messages = 0
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._errors: list[BaseException] = []
-
-    def applied(self, number: int) -> None:
-        """Count applied messages."""
-        with self._lock:
-            self.messages += number
-            if self._progress is not None:
-                self._progress(self.messages)
-
-    def run(self, engine: Engine, consumers: Iterable[Consumer]) -> None:
-        """Run consumers until all have caught up, or one has failed."""
-        factory = sessionmaker(engine)
-        running = list(consumers)
-
-        def catch_up(consumer: Consumer) -> None:
-            try:
-                consumer._run(factory, endless=False, is_stopping=lambda: bool(self._errors))
-            except BaseException as error:
-                self._stop(running, error)
-
-        threads = [
-            threading.Thread(target=catch_up, args=(each,), name=f"rebuild {number}")
-            for number, each in enumerate(running)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(_CHECK_INTERVAL)
-        except BaseException as error:
-            self._stop(running, error)
-            for thread in threads:
-                thread.join()
-            raise
-        if self._errors:
-            raise self._errors[0]
-
-    def _stop(self, consumers: Iterable[Consumer], error: BaseException) -> None:
-        self._errors.append(error)
-        for each in consumers:
-            each.stop()
