@@ -34,6 +34,7 @@ PROCESS_TESTS := tests/relay tests/brokers tests/examples tests/packaging tests/
   tests/migrations/one_head/test_change_of_way.py tests/migrations/one_head/test_templates.py \
   tests/migrations/two_heads/test_autogenerate.py tests/migrations/two_heads/test_offline.py \
   tests/decisions/test_race_is_caught.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
+  tests/projections/test_kills.py tests/projections/test_worker_processes.py tests/cli/test_projections.py \
   tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py tests/side_by_side/test_any_calls.py \
   tests/transfer/test_import.py tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: they fail if too little happens in their time.

@@ -19,6 +19,7 @@ from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
 from benchmarks.privacy import encryption
+from benchmarks.projections import projection_rebuild
 from benchmarks.reads import category_reads
 from benchmarks.relays import relay_to_jetstream, relay_to_rabbitmq
 from benchmarks.retention import archiving, deletion, restoring, writes_beside_retention
@@ -53,6 +54,7 @@ EXPERIMENTS: Sequence[Experiment] = (
     cost_of_wake_up,
     consumer_one_by_one,
     consumer_in_batches,
+    projection_rebuild,
     relay_to_jetstream,
     relay_to_rabbitmq,
     deletion,

@@ -150,3 +150,11 @@ def shop(clean_database: URL) -> Iterator[Shop]:
     yield Shop(engine)
     detach(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def filled(shop: Shop) -> Shop:
+    """A shop whose first version is current, and has applied some messages."""
+    shop.place(range(1, 31))
+    totals_of().consumer().catch_up(shop.factory)
+    return shop

@@ -8,9 +8,22 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import ARRAY, Column, Integer, MetaData, Table, Text, Uuid, event, select, text
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    create_engine,
+    event,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import sessionmaker
 
 from mdb_sqla import (
     Group,
@@ -171,6 +184,26 @@ def test_a_key_function_and_several_slots(shop: Shop) -> None:
     customers_of().consumer(group=Group(slots=1))
     with pytest.raises(InvalidArgument, match=r"has a key function.*use Group\(slots=1\)"):
         customers_of().consumer(group=Group(slots=2))
+
+
+def test_handlers_that_come_too_late(shop: Shop) -> None:
+    totals = totals_of()
+    consumer = totals.consumer()
+
+    with pytest.raises(InvalidArgument, match="was created before this handler, and would skip"):
+        totals.on("Noted")
+    with pytest.raises(InvalidArgument, match="The consumer belongs to a projection"):
+        consumer.on("Noted")(lambda message, unit: None)
+
+
+def test_with_psycopg2(shop: Shop) -> None:
+    shop.place(range(1, 4))
+    engine = create_engine(shop.engine.url.set(drivername="postgresql+psycopg2"))
+
+    totals_of().consumer().catch_up(sessionmaker(engine))
+
+    assert shop.totals() == {str(n): (Decimal(n), Decimal(1)) for n in range(1, 4)}
+    engine.dispose()
 
 
 def test_a_message_that_fails_is_dead_lettered_alone(shop: Shop) -> None:

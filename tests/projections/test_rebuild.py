@@ -34,14 +34,6 @@ from tests.projections.conftest import Paid, Placed, Shop, Total, customers_of, 
 from tests.waiting import wait_until
 
 
-@pytest.fixture
-def filled(shop: Shop) -> Shop:
-    """A shop whose first version is current, and has applied some messages."""
-    shop.place(range(1, 31))
-    totals_of().consumer().catch_up(shop.factory)
-    return shop
-
-
 def versions(shop: Shop) -> list[tuple[int, str, str | None]]:
     with shop.engine.connect() as connection:
         return [(each.version, each.status, each.table) for each in projections(connection)]
@@ -508,36 +500,3 @@ def test_writers_during_the_switch_lose_nothing(filled: Shop) -> None:
     new.consumer().catch_up(filled.factory)
     totals_of().consumer().catch_up(filled.factory)
     assert len(filled.totals()) == len(filled.totals("order_totals_v1")) == 30 + len(written)
-
-
-def test_workers_that_are_processes(filled: Shop) -> None:
-    where = "tests.projections.versions:new_totals"
-    seen: list[int] = []
-
-    rebuilt = rebuild(filled.engine, totals_of(2), where=where, progress=seen.append)
-
-    assert rebuilt.messages == seen[-1] == 60
-    assert filled.totals("order_totals_v2") == {
-        str(n): (Decimal(10 * n), Decimal(1)) for n in range(1, 31)
-    }
-
-
-def test_a_worker_process_that_fails(filled: Shop) -> None:
-    filled.write(77, Paid(Decimal(1)))
-
-    with pytest.raises(HandlerFailed, match="message 61 of type 'Paid' in stream order-77"):
-        rebuild(filled.engine, totals_of(2), where="tests.projections.versions:new_totals")
-
-
-@pytest.mark.parametrize(
-    ("where", "rule"),
-    [
-        ("tests.projections.versions:projection", "but .* is version 1 of 'totals'"),
-        ("tests.projections.versions:totals_of", "where must be an instance of"),
-        ("tests.projections.versions:nothing", "has no attribute 'nothing'"),
-        ("nowhere", "No module named 'nowhere'"),
-    ],
-)
-def test_where_must_be_the_same_projection(filled: Shop, where: str, rule: str) -> None:
-    with pytest.raises(InvalidArgument, match=rule):
-        rebuild(filled.engine, totals_of(2), where=where)

@@ -108,10 +108,15 @@ class Handlers:
 
         Raises:
             InvalidArgument: a type is not a string, or already has a handler; the handler is not
-                callable.
+                callable; or the consumer is that of a projection.
         """
         if not callable(handler):
             raise InvalidArgument(f"handler must be callable, got {described(handler)}")
+        if any(isinstance(each, BatchedHandler) for each in self._all()):
+            raise InvalidArgument(
+                "The consumer belongs to a projection: register the handler with the projection, "
+                "or with another consumer"
+            )
         if not types:
             if self._of_any_type is not None:
                 raise InvalidArgument(

@@ -172,6 +172,7 @@ def consumer_of(
             f"Projection {projection.name!r} has no handlers; import the module that registers "
             "them first"
         )
+    projection.has_consumer = True
     consumer = Consumer(
         consumer_name(projection.name, projection.version),
         *projection.categories,

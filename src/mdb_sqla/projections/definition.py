@@ -41,6 +41,7 @@ class ProjectionDefinition(Generic[R]):
         mapping: the class of the rows and the table.
         keys: checks the keys of the rows.
         handlers: the handlers by message type.
+        has_consumer: whether a consumer was created, which knows the handlers there were.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ProjectionDefinition(Generic[R]):
         self.mapping: RowMapping[R] = RowMapping(row, table)
         self.keys = RowKeys(self.name, self.mapping.key)
         self.handlers: dict[str, MessageHandler] = {}
+        self.has_consumer = False
         self._key = key
         self._types = None if types is None else instance("types", types, MessageTypes)
 
@@ -120,11 +122,17 @@ class ProjectionDefinition(Generic[R]):
             key: the key function for these types; by default that of the projection.
 
         Raises:
-            InvalidArgument: a type is not a string or a message type, or already has a handler; or
-                the id of a stream can't be the primary key, and there is no key function.
+            InvalidArgument: a type is not a string or a message type, or already has a handler; the
+                id of a stream can't be the primary key, and there is no key function; or a consumer
+                of the projection was already created.
         """
         if not types:
             raise InvalidArgument("on() needs at least one message type, got none")
+        if self.has_consumer:
+            raise InvalidArgument(
+                f"A consumer of projection {self.name!r} was created before this handler, and "
+                "would skip its messages: register all handlers first"
+            )
         typed = all(isinstance(each, type) for each in types)
         if typed and self._types is None:
             raise InvalidArgument(

@@ -102,14 +102,14 @@ class InlineProjection:
         if not steps:
             return None
         self._lock_rows(connection, steps)
-        last, isolation = execute(db, _LAST, {}, tables.messages)[0]
-        if isolation != "read committed":
+        found = execute(db, _LAST, {}, tables.messages)[0]
+        if found.isolation != "read committed":
             raise InvalidArgument(
                 f"Projection {projection.name!r} is maintained inline, which requires isolation "
-                f"level READ COMMITTED, got {isolation.upper()}"
+                f"level READ COMMITTED, got {found.isolation.upper()}"
             )
         keys = {step.message.id: step.keys for step in steps}
-        return _Begun(projection, versions, keys, last)
+        return _Begun(projection, versions, keys, found.position)
 
     def end(
         self, db: Database, begun: _Begun | None, positions: Sequence[Sequence[MessagePosition]]

@@ -77,8 +77,10 @@ def _renamed(
         referred = key.column.table
         if referred is not table and referred not in copied:
             copied.add(referred)
-            options = {"schema": schema} if referred.schema == table.schema else {}
-            referred.to_metadata(metadata, **options)
+            if referred.schema == table.schema:
+                referred.to_metadata(metadata, schema=schema)
+            else:
+                referred.to_metadata(metadata)
     copy = table.to_metadata(metadata, schema=schema, name=name)
     copy.comment = None
     preparer = connection.dialect.identifier_preparer
