@@ -120,6 +120,25 @@ def test_rows_that_do_not_change_are_not_written(shop: Shop) -> None:
         assert connection.scalar(found) == before
 
 
+def test_a_value_that_a_handler_changes_in_place(shop: Shop) -> None:
+    totals = Projection("totals", "order", row=Total)
+    totals.on("Placed")(lambda row, message: Total("1", "ada", Decimal(1)))
+
+    @totals.on("Noted")
+    def noted(row: Total | None, message: StoredMessage) -> Total | None:
+        assert row is not None
+        row.history.append("noted")
+        return row
+
+    for type_ in ("Placed", "Noted", "Noted"):
+        with shop.engine.begin() as connection:
+            MessageStore(connection).write("order-1", Message(type_))
+        totals.consumer().catch_up(shop.factory)
+
+    with shop.factory() as session:
+        assert session.get_one(Total, "1").history == ["noted", "noted"]
+
+
 def test_keys_of_several_columns_arrays_and_documents(shop: Shop) -> None:
     _metadata.create_all(shop.engine)
     projection = Projection(

@@ -17,6 +17,7 @@ from mdb_sqla import (
     MessagesDeleted,
     ProjectionRefused,
     StoreBusy,
+    StoredMessage,
     admin,
     retention,
 )
@@ -31,7 +32,7 @@ from mdb_sqla.projections import (
     switch,
 )
 from tests.projections.conftest import Paid, Placed, Shop, Total, customers_of, totals_of, types
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 def versions(shop: Shop) -> list[tuple[int, str, str | None]]:
@@ -500,3 +501,43 @@ def test_writers_during_the_switch_lose_nothing(filled: Shop) -> None:
     new.consumer().catch_up(filled.factory)
     totals_of().consumer().catch_up(filled.factory)
     assert len(filled.totals()) == len(filled.totals("order_totals_v1")) == 30 + len(written)
+
+
+def test_a_batch_that_is_in_flight_during_the_switch(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has found out where to write before the tables are exchanged, and must not write later."""
+    monkeypatch.setattr("mdb_sqla.projections.version_switch.wait_for_snapshots", lambda *_: None)
+    begun, proceed = threading.Event(), threading.Event()
+
+    def key(event: Placed, message: StoredMessage) -> str:
+        if message.stream_name == "order-99":
+            begun.set()
+            assert proceed.wait(PATIENCE)
+        return message.stream_name.partition("-")[2]
+
+    old = Projection("totals", "order", row=Total, types=types)
+    old.on(Placed, key=key)(lambda row, event, message: Total(key(event, message), "", event.total))
+    new = totals_of(2, factor=10)
+    shop.place(range(1, 4))
+    old.consumer().catch_up(shop.factory)
+    rebuild(shop.engine, new)
+    shop.write(99, Placed("ada", Decimal(99)))
+    threads = [
+        threading.Thread(target=old.consumer().catch_up, args=(shop.factory,)),
+        threading.Thread(target=switch, args=(shop.engine, new)),
+    ]
+
+    threads[0].start()
+    assert begun.wait(PATIENCE)
+    threads[1].start()
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+    with shop.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        wait_until(lambda: connection.scalar(waiting) or not threads[1].is_alive())
+    proceed.set()
+    for thread in threads:
+        thread.join()
+    new.consumer().catch_up(shop.factory)
+
+    assert shop.totals()["99"] == (Decimal(990), Decimal(0))
+    assert shop.totals("order_totals_v1")["99"] == (Decimal(99), Decimal(0))

@@ -37,9 +37,11 @@ def check_start(
     Raises:
         ProjectionRefused: it may not.
     """
-    lock(connection, projection.name, exclusive=True)
-    versions = read_versions(connection, projection)
     version = projection.version
+    # Without a lock: one that is exclusive would block writers of a version that is inline.
+    is_other = version in read_versions(connection, projection).with_tables
+    lock(connection, projection.name, exclusive=not is_other)
+    versions = read_versions(connection, projection)
     if version in versions.with_tables:
         check_columns(connection, projection, versions, own_table(_name(projection), version))
         return

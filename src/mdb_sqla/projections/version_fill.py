@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Engine
 
+from mdb_sqla.admin.brief_locks import with_brief_locks
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import ddl, quoted
 from mdb_sqla.errors import InvalidArgument, MessagesDeleted, ProjectionRefused
@@ -27,6 +28,8 @@ from mdb_sqla.projections.versions import consumer_name, lock, own_table, read_v
 from mdb_sqla.words.argument_checks import described, integer
 
 __all__ = ["Rebuilt", "rebuild"]
+
+_WAIT = 60.0  # seconds for open transactions that write
 
 
 class Rebuilt(NamedTuple):
@@ -79,6 +82,7 @@ def rebuild(
         MessagesDeleted: messages of the categories were deleted by a retention policy.
         HandlerFailed: a message can't be applied.
         SlotLost: another process is filling the version, too.
+        StoreBusy: transactions that maintain the projection inline did not end within a minute.
         InvalidArgument: an argument is invalid.
     """
     engine, begun = read_committed(engine), perf_counter()
@@ -87,8 +91,7 @@ def rebuild(
         check_where(where, projection)
     if start not in (1, "earliest"):
         raise InvalidArgument(f"start must be 1 or 'earliest', got {described(start)}")
-    with translated(), engine.begin() as connection:
-        schema, workers = _prepare(connection, projection, workers, start, by)
+    schema, workers = _prepare(engine, projection, workers, start, by)
     parts = [Part(slot, workers, start) for slot in range(workers)]
     messages = 0
 
@@ -116,7 +119,7 @@ def rebuild(
 
 
 def _prepare(
-    connection: Connection,
+    engine: Engine,
     projection: ProjectionDefinition[Any],
     workers: int,
     start: object,
@@ -128,7 +131,22 @@ def _prepare(
         ProjectionRefused: the version is current, or has a consumer but no table.
         MessagesDeleted: messages were deleted.
     """
-    lock(connection, projection.name, exclusive=True)
+    prepared = "", workers
+
+    def work(connection: Connection) -> None:
+        nonlocal prepared
+        lock(connection, projection.name, exclusive=True)
+        schema = _create(connection, projection, start, by)
+        begun = slots_of(connection, consumer_name(projection.name, projection.version))
+        prepared = schema, begun[0].slots if begun else workers
+
+    with_brief_locks(engine, work, wait=_WAIT, unchanged=f"Projection {projection.name!r}")
+    return prepared
+
+
+def _create(
+    connection: Connection, projection: ProjectionDefinition[Any], start: object, by: str | None
+) -> str:
     versions = read_versions(connection, projection)
     version = projection.version
     name = consumer_name(projection.name, version)
@@ -146,5 +164,4 @@ def _prepare(
         create_own_table(connection, projection, versions.schema)
         details = {"version": version}
         record(connection, "rebuild_projection", projection.name, details=details, by=by)
-    begun = slots_of(connection, name)
-    return versions.schema, begun[0].slots if begun else workers
+    return versions.schema
