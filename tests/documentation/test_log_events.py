@@ -118,6 +118,8 @@ def test_nothing_is_logged_without_an_event() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if ast.unparse(node.func) == "warnings.warn":
+                    continue
                 # A future has a method `exception`, too, without a text.
                 is_text = any(isinstance(each, ast.Constant | ast.JoinedStr) for each in node.args)
                 assert node.func.attr not in METHODS, f"{path}:{node.lineno}"
