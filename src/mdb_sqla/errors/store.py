@@ -185,7 +185,10 @@ class TransactionConflict(Refusal):
 
 
 class ReadNotExact(Refusal):
-    """The read could skip messages: use isolation level READ COMMITTED, on the primary."""
+    """The read could skip messages: use isolation level READ COMMITTED, on the primary.
+
+    The same holds for the check of an append condition.
+    """
 
 
 class MessagesProtected(Refusal):
