@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from mdb_sqla import tables
 from mdb_sqla.column_types import json_deserializer
 from mdb_sqla.database.execution import Database, dialect_of
 from mdb_sqla.entities.appliers import Applier, function_applier, method_appliers
@@ -132,7 +133,7 @@ def _failed(stream_name: str, position: int, type_: str, error: Exception) -> Fo
 
 def _is_plain_json(db: Database) -> bool:
     """Return whether the engine decodes JSON as the libraries of the classes do."""
-    deserialize = json_deserializer(dialect_of(db))
+    deserialize = json_deserializer(dialect_of(db, tables.messages))
     return deserialize is json.loads or getattr(deserialize, "__module__", None) == "orjson"
 
 
