@@ -35,11 +35,11 @@ PROCESS_TESTS := tests/relay tests/brokers tests/examples tests/packaging tests/
   tests/migrations/two_heads/test_autogenerate.py tests/migrations/two_heads/test_offline.py \
   tests/decisions/test_race_is_caught.py tests/ordering/test_race_is_caught.py tests/outbox/test_late_import.py \
   tests/projections/test_kills.py tests/projections/test_worker_processes.py tests/cli/test_projections.py \
-  tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py tests/side_by_side/test_any_calls.py \
-  tests/transfer/test_import.py tests/wake_up/test_processes.py
+  tests/retention/test_rebalancing.py tests/side_by_side/test_any_calls.py tests/transfer/test_import.py \
+  tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: they fail if too little happens in their time.
-LOAD_TESTS := tests/consumers/test_soak.py tests/retention/test_outbox_soak.py tests/ordering/test_race.py \
-  tests/ordering/test_race_with_retention.py tests/decisions/test_race.py
+LOAD_TESTS := tests/consumers/test_soak.py tests/retention/test_outbox_soak.py tests/retention/test_beside_transfer.py \
+  tests/ordering/test_race.py tests/ordering/test_race_with_retention.py tests/decisions/test_race.py
 # In the order given: files of few tests, which may be slow, would come last.
 PARALLEL := -q --tb=short -n 3 --dist loadfile --no-loadscope-reorder
 FLIGHTS ?= 5000
