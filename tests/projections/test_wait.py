@@ -70,7 +70,8 @@ def test_in_a_task(shop: Shop) -> None:
 def test_it_is_notified(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would look again only after twenty seconds."""
     monkeypatch.setattr("mdb_sqla.projections.position_wait._LOOKS", 1)
-    monkeypatch.setattr("mdb_sqla.projections.position_wait._FIRST_PAUSE", 20.0)
+    for name in ("_FIRST_PAUSE", "_LONGEST_PAUSE"):
+        monkeypatch.setattr(f"mdb_sqla.projections.position_wait.{name}", 20.0)
     looks: list[bool] = []
 
     def look(*arguments: Any) -> bool:
