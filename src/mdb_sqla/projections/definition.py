@@ -16,7 +16,7 @@ from mdb_sqla.words.stream_name import category_name
 
 __all__ = ["ProjectionDefinition"]
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
@@ -25,7 +25,7 @@ KeyFunction = Callable[..., object]
 """See `Projection`."""
 
 
-class ProjectionDefinition(Generic[R]):
+class ProjectionDefinition(Generic[_R]):
     """Base class of a projection: what it consists of, and the registration of its handlers.
 
     Args:
@@ -48,7 +48,7 @@ class ProjectionDefinition(Generic[R]):
         self,
         name: str,
         *categories: str,
-        row: type[R],
+        row: type[_R],
         table: object = None,
         key: KeyFunction | None = None,
         types: MessageTypes | None = None,
@@ -59,7 +59,7 @@ class ProjectionDefinition(Generic[R]):
             raise InvalidArgument(f"Projection {name!r} needs at least one category, got none")
         self.categories = tuple(dict.fromkeys(category_name(each) for each in categories))
         self.version = integer("version", version, 1)
-        self.mapping: RowMapping[R] = RowMapping(row, table)
+        self.mapping: RowMapping[_R] = RowMapping(row, table)
         self.keys = RowKeys(self.name, self.mapping.key)
         self.handlers: dict[str, MessageHandler] = {}
         self.has_consumer = False
@@ -70,16 +70,16 @@ class ProjectionDefinition(Generic[R]):
     def on(
         self, *types: str, key: KeyFunction | None = None
     ) -> Callable[
-        [Callable[[R | None, StoredMessage], R | None]],
-        Callable[[R | None, StoredMessage], R | None],
+        [Callable[[_R | None, StoredMessage], _R | None]],
+        Callable[[_R | None, StoredMessage], _R | None],
     ]: ...
 
     @overload
     def on(
         self, type_: type[_A], /, *, key: Callable[[_A, StoredMessage], object] | None = None
     ) -> Callable[
-        [Callable[[R | None, _A, StoredMessage], R | None]],
-        Callable[[R | None, _A, StoredMessage], R | None],
+        [Callable[[_R | None, _A, StoredMessage], _R | None]],
+        Callable[[_R | None, _A, StoredMessage], _R | None],
     ]: ...
 
     @overload
@@ -91,8 +91,8 @@ class ProjectionDefinition(Generic[R]):
         *,
         key: Callable[[_A | _B, StoredMessage], object] | None = None,
     ) -> Callable[
-        [Callable[[R | None, _A | _B, StoredMessage], R | None]],
-        Callable[[R | None, _A | _B, StoredMessage], R | None],
+        [Callable[[_R | None, _A | _B, StoredMessage], _R | None]],
+        Callable[[_R | None, _A | _B, StoredMessage], _R | None],
     ]: ...
 
     @overload
@@ -105,8 +105,8 @@ class ProjectionDefinition(Generic[R]):
         *,
         key: Callable[[_A | _B | _C, StoredMessage], object] | None = None,
     ) -> Callable[
-        [Callable[[R | None, _A | _B | _C, StoredMessage], R | None]],
-        Callable[[R | None, _A | _B | _C, StoredMessage], R | None],
+        [Callable[[_R | None, _A | _B | _C, StoredMessage], _R | None]],
+        Callable[[_R | None, _A | _B | _C, StoredMessage], _R | None],
     ]: ...
 
     def on(self, *types: Any, key: KeyFunction | None = None) -> Callable[[Any], Any]:

@@ -20,7 +20,7 @@ from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["fold_messages", "live_row", "step_of"]
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 _BATCH_SIZE = 1000
 
@@ -39,13 +39,13 @@ def step_of(projection: ProjectionDefinition[Any], message: StoredMessage) -> St
 
 
 def fold_messages(
-    projection: ProjectionDefinition[R], messages: Iterable[StoredMessage]
-) -> dict[Key, R]:
+    projection: ProjectionDefinition[_R], messages: Iterable[StoredMessage]
+) -> dict[Key, _R]:
     """Return the rows that messages add up to. See `Projection.fold`."""
     return _existing(_folded(projection, messages))
 
 
-def live_row(projection: ProjectionDefinition[R], db: Database, key: Key) -> R | None:
+def live_row(projection: ProjectionDefinition[_R], db: Database, key: Key) -> _R | None:
     """Return a row as folded from the messages in the store. See `Projection.live`."""
     db = database(db)
     if all(handler.key is None for handler in projection.handlers.values()):
@@ -57,7 +57,7 @@ def live_row(projection: ProjectionDefinition[R], db: Database, key: Key) -> R |
             f"messages of its categories up to {deleted} were deleted by a retention policy, so "
             "its rows can't be computed from the messages",
         )
-    fold: RowFold[R] = RowFold(projection.name, projection.mapping)
+    fold: RowFold[_R] = RowFold(projection.name, projection.mapping)
     for message in _messages(message_pages(projection.categories, 1, _BATCH_SIZE, {}), db):
         with failures_named(projection.name, message):
             step = step_of(projection, message)
@@ -66,8 +66,8 @@ def live_row(projection: ProjectionDefinition[R], db: Database, key: Key) -> R |
     return fold.rows.get(key)
 
 
-def _folded(projection: ProjectionDefinition[R], messages: Iterable[StoredMessage]) -> RowFold[R]:
-    fold: RowFold[R] = RowFold(projection.name, projection.mapping)
+def _folded(projection: ProjectionDefinition[_R], messages: Iterable[StoredMessage]) -> RowFold[_R]:
+    fold: RowFold[_R] = RowFold(projection.name, projection.mapping)
     for message in messages:
         with failures_named(projection.name, message):
             if (step := step_of(projection, message)) is not None:
@@ -75,7 +75,7 @@ def _folded(projection: ProjectionDefinition[R], messages: Iterable[StoredMessag
     return fold
 
 
-def _existing(fold: RowFold[R]) -> dict[Key, R]:
+def _existing(fold: RowFold[_R]) -> dict[Key, _R]:
     return {key: row for key, row in fold.rows.items() if row is not None}
 
 

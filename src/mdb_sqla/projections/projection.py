@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Projection"]
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 _TIMEOUT = 10.0  # seconds
 _BATCH_SIZE = 1000  # messages, each batch in one transaction
 
 
-class Projection(ProjectionDefinition[R]):
+class Projection(ProjectionDefinition[_R]):
     """Rows of a table that are folded from messages.
 
     The definition is the same however the rows are maintained: by a consumer (`consumer`), by the
@@ -61,7 +61,7 @@ class Projection(ProjectionDefinition[R]):
             class are not its columns.
     """
 
-    def fold(self, messages: Iterable[StoredMessage]) -> dict[Key, R]:
+    def fold(self, messages: Iterable[StoredMessage]) -> dict[Key, _R]:
         """Return the rows that messages add up to, by key. They must be in order.
 
         Raises:
@@ -69,7 +69,7 @@ class Projection(ProjectionDefinition[R]):
         """
         return fold_messages(self, messages)
 
-    def live(self, db: Database, key: Key) -> R | None:
+    def live(self, db: Database, key: Key) -> _R | None:
         """Return a row as folded from the messages in the store now, without the table.
 
         If the key of the row is the id of the stream, only the streams with this id are read; with

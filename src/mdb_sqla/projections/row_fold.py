@@ -15,7 +15,7 @@ from mdb_sqla.words.message import StoredMessage
 
 __all__ = ["Changes", "RowFold", "failures_named"]
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 
 class Changes(NamedTuple):
@@ -25,7 +25,7 @@ class Changes(NamedTuple):
     deleted: list[Key]
 
 
-class RowFold(Generic[R]):
+class RowFold(Generic[_R]):
     """Rows, and the messages that are applied to them.
 
     Args:
@@ -36,10 +36,10 @@ class RowFold(Generic[R]):
         rows: the rows by key; None for a row that does not exist.
     """
 
-    def __init__(self, projection: str, mapping: RowMapping[R]) -> None:
+    def __init__(self, projection: str, mapping: RowMapping[_R]) -> None:
         self._projection = projection
         self._mapping = mapping
-        self.rows: dict[Key, R | None] = {}
+        self.rows: dict[Key, _R | None] = {}
         self._loaded: dict[Key, Values] = {}
 
     def load(self, rows: Iterable[Sequence[Any]]) -> None:

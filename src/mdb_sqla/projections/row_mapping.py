@@ -24,7 +24,7 @@ from mdb_sqla.words.argument_checks import described, name_of
 
 __all__ = ["RowMapping", "Values"]
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 Values = tuple[Any, ...]
 """The values of a row, in the order of `RowMapping.columns`."""
@@ -35,7 +35,7 @@ _IMMUTABLE = (
 )  # fmt: skip
 
 
-class RowMapping(Generic[R]):
+class RowMapping(Generic[_R]):
     """Converts rows of a table into instances of a class, and back.
 
     Args:
@@ -51,7 +51,7 @@ class RowMapping(Generic[R]):
         InvalidArgument: the fields are not the columns of the table, or it has no primary key.
     """
 
-    def __init__(self, row: type[R], table: object) -> None:
+    def __init__(self, row: type[_R], table: object) -> None:
         if not isinstance(row, type):
             raise InvalidArgument(f"row must be a class, got {described(row)}")
         mapper = mapper_of(row, raiseerr=False)
@@ -74,16 +74,16 @@ class RowMapping(Generic[R]):
             copy.deepcopy if any(map(_may_change, self.columns)) else _same
         )
 
-    def make(self, values: Sequence[Any]) -> R:
+    def make(self, values: Sequence[Any]) -> _R:
         """Return an instance with the values of a row."""
         if self._manager is None:
             return self.row(**dict(zip(self._fields, values, strict=True)))
         # As SQLAlchemy does when it loads a row: without the constructor, and much faster.
-        row: R = self._manager.new_instance()
+        row: _R = self._manager.new_instance()
         row.__dict__.update(zip(self._fields, values, strict=True))
         return row
 
-    def values(self, row: R) -> Values:
+    def values(self, row: _R) -> Values:
         """Return the values of an instance."""
         if self._manager is not None:
             # The attributes of a mapped class are slow.
@@ -91,11 +91,11 @@ class RowMapping(Generic[R]):
                 return self._loaded_values(row.__dict__)
         return self._values(row)
 
-    def snapshot(self, row: R) -> Values:
+    def snapshot(self, row: _R) -> Values:
         """Return a copy of the values of an instance, which don't change with it."""
         return self._copy(self.values(row))
 
-    def key_of(self, row: R) -> Any:
+    def key_of(self, row: _R) -> Any:
         """Return the primary key of an instance: a value, or a tuple if it has several columns."""
         return self._key(row)
 
