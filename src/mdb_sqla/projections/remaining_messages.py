@@ -28,6 +28,7 @@ from mdb_sqla.words.message import StoredMessage
 
 __all__ = [
     "MAX_REMAINING",
+    "SlotRow",
     "apply_remaining",
     "check_remaining",
     "lock_categories",
