@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import (
+    AppendConditionFailed,
     Consumer,
     FoldFailed,
     InvalidArgument,
@@ -17,6 +18,7 @@ from mdb_sqla import (
     Message,
     MessageStore,
     NotCommitted,
+    Query,
     StoredMessage,
     UnitOfWork,
     WrongExpectedVersion,
@@ -151,6 +153,40 @@ def test_what_a_decision_must_not_return(engine: Engine, decided: Any) -> None:
         pytest.raises(InvalidArgument, match="decide must return an event, a list"),
     ):
         store.get(session, 1).execute(None)
+
+
+def test_a_decision_across_entities(engine: Engine) -> None:
+    store, factory = balances(), sessionmaker(engine)
+    deposit(engine, 100)
+    deposit(engine, 100, stream="account-2")
+    # The class of a type is one of the store's message types, not of the unit of work's.
+    withdrawn = Query(categories=["account"], types=[Withdrawn], tags=["branch:7"])
+
+    def withdraw(id_: str, after: int) -> None:
+        with UnitOfWork(factory) as unit:
+            store.get(unit, id_).execute(
+                Withdraw(Decimal(10)), tags=["branch:7"], unless=withdrawn.after(after)
+            )
+            unit.commit()
+
+    withdraw("1", 0)
+    with pytest.raises(AppendConditionFailed) as raised:
+        withdraw("2", 0)
+    withdraw("2", raised.value.global_position or 0)
+    with Session(engine) as session:
+        first, last = MessageStore(session, types=types).read(withdrawn)
+    assert [first.stream_name, last.stream_name] == ["account-1", "account-2"]
+    assert raised.value.global_position == first.global_position
+    assert last.metadata["tags"] == ["branch:7"]
+
+
+def test_tags_are_in_addition_to_those_of_the_message(engine: Engine) -> None:
+    with UnitOfWork(sessionmaker(engine)) as unit:
+        account = accounts().get(unit, 1)
+        account.write(types.message(Closed()).with_tags("a"), Noted("x"), tags=["b"])
+        unit.commit()
+        closed, noted = unit.store.read_stream("account-1")
+    assert (closed.metadata["tags"], noted.metadata["tags"]) == (["a", "b"], ["b"])
 
 
 def test_without_a_decision(engine: Engine) -> None:

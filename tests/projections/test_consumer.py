@@ -90,6 +90,13 @@ def test_rows_are_written_changed_and_deleted(shop: Shop) -> None:
         assert session.get_one(Total, "1").history == ["4", "6"]
 
 
+def test_the_handlers_are_those_of_the_projection(shop: Shop) -> None:
+    totals = totals_of()
+    names = totals.consumer().handlers.names
+    assert names == {name: each.function.__name__ for name, each in totals.handlers.items()}
+    assert "ProjectionBatch" not in str(names)
+
+
 def test_a_batch_takes_one_statement_for_each_purpose(shop: Shop) -> None:
     shop.place(range(1, 51))
     sent: list[str] = []

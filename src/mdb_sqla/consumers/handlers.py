@@ -51,10 +51,12 @@ class BatchedHandler:
 
     Args:
         batch: the batch.
+        function: the function that handles a message, whose name is displayed.
     """
 
-    def __init__(self, batch: HandlerBatch) -> None:
+    def __init__(self, batch: HandlerBatch, function: Callable[..., Any]) -> None:
         self.batch = batch
+        self.__qualname__ = getattr(function, "__qualname__", type(function).__qualname__)
 
     def __call__(self, message: StoredMessage, unit: UnitOfWork) -> None:
         """Handle a message alone."""
@@ -112,7 +114,8 @@ class Handlers:
         """
         if not callable(handler):
             raise InvalidArgument(f"handler must be callable, got {described(handler)}")
-        if any(isinstance(each, BatchedHandler) for each in self._all()):
+        is_batched = isinstance(handler, BatchedHandler)
+        if not is_batched and any(isinstance(each, BatchedHandler) for each in self._all()):
             raise InvalidArgument(
                 "The consumer belongs to a projection: register the handler with the projection, "
                 "or with another consumer"

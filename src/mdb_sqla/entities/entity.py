@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,7 +14,9 @@ from mdb_sqla.outbox.pending_write import PendingWrite
 from mdb_sqla.outbox.session_outbox import Outbox
 from mdb_sqla.outbox.write_on_commit import expect_on_commit, write_on_commit
 from mdb_sqla.words.message import Message, StoredMessage
+from mdb_sqla.words.query import AppendCondition
 from mdb_sqla.words.stream_name import StreamName
+from mdb_sqla.words.tags import checked_tags
 
 if TYPE_CHECKING:
     from mdb_sqla.entities.behavior import Behavior
@@ -80,7 +83,13 @@ class Entity(Generic[_S]):
         self._check()
         return self._read.version
 
-    def write(self, *events: Any, follow: StoredMessage | None = None) -> PendingWrite:
+    def write(
+        self,
+        *events: Any,
+        follow: StoredMessage | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
+    ) -> PendingWrite:
         """Apply events to the state, and add them to the outbox of the session.
 
         They are written when the session commits, which raises `WrongExpectedVersion` if the stream
@@ -89,6 +98,8 @@ class Entity(Generic[_S]):
         Args:
             events: instances of message types; or messages, for an id or metadata.
             follow: the message that caused the events. See `Message.follow`.
+            tags: tags of all events, in addition to those in their metadata.
+            unless: append conditions, such as `query.after(result)`. See `write_on_commit`.
 
         Returns:
             The pending write, whose positions are available after the commit.
@@ -104,19 +115,31 @@ class Entity(Generic[_S]):
         if not events:
             raise InvalidArgument(f"No events to write to {self.stream_name}: pass at least one")
         messages = [self._behavior.message(event, follow) for event in events]
+        if tags is not None:
+            checked = checked_tags(tags)
+            messages = [message.with_tags(*checked) for message in messages]
         try:
-            return self._write(messages)
+            return self._write(messages, unless)
         except BaseException:
             # Methods change the state: it may have some of the events.
             self._has_failed = True
             raise
 
-    def execute(self, command: Any, *, follow: StoredMessage | None = None) -> list[Any]:
+    def execute(
+        self,
+        command: Any,
+        *,
+        follow: StoredMessage | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | Iterable[AppendCondition] | None = None,
+    ) -> list[Any]:
         """Decide what happens because of a command, and write the events.
 
         Args:
             command: the command, which is passed to `decide` with the state.
             follow: the message that caused the events, such as that of the command.
+            tags: see `write`.
+            unless: see `write`; without events, conditions are not checked.
 
         Returns:
             The events. None are written if there are none.
@@ -127,7 +150,7 @@ class Entity(Generic[_S]):
         self._session()
         events = self._behavior.decide(command, self.state)
         if events:
-            self.write(*events, follow=follow)
+            self.write(*events, follow=follow, tags=tags, unless=unless)
         return events
 
     def expect(self) -> None:
@@ -187,10 +210,14 @@ class Entity(Generic[_S]):
                 self._read = self._after(messages)
                 self._writes.append((pending, messages))
 
-    def _write(self, messages: list[Message]) -> PendingWrite:
+    def _write(
+        self,
+        messages: list[Message],
+        unless: AppendCondition | Iterable[AppendCondition] | None,
+    ) -> PendingWrite:
         new = self._after(messages)
         snapshot = self._behavior.snapshot(self.stream_name, new)
-        pending = self._pend(messages, snapshot)
+        pending = self._pend(messages, unless, snapshot)
         self._read = new if snapshot is None else new._replace(recorded=new.version)
         self._writes.append((pending, messages))
         return pending
@@ -218,7 +245,10 @@ class Entity(Generic[_S]):
         return State(state, version, anchor, recorded)
 
     def _pend(
-        self, messages: list[Message], snapshot: tuple[StreamName, Message] | None
+        self,
+        messages: list[Message],
+        unless: AppendCondition | Iterable[AppendCondition] | None,
+        snapshot: tuple[StreamName, Message] | None,
     ) -> PendingWrite:
         """Add messages, and possibly a snapshot after them, to the outbox of the session."""
         session, encrypt = self._session(), self._behavior.encryption.encrypt
@@ -227,6 +257,8 @@ class Entity(Generic[_S]):
             self.stream_name,
             [encrypt(message) for message in messages],
             expected_version=self._read.version,
+            unless=unless,
+            types=self._behavior.fold.types,
         )
         if snapshot is not None:
             write_on_commit(session, *snapshot)

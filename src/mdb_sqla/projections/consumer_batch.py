@@ -188,7 +188,8 @@ def consumer_of(
         **(filters or {}),
     )
     batch = ProjectionBatch(projection, applied)
-    consumer.handlers.add(BatchedHandler(batch), *projection.handlers)
+    for type_, handler in projection.handlers.items():
+        consumer.handlers.add(BatchedHandler(batch, handler.function), type_)
 
     def may_start(session: Session) -> None:
         batch.check_start(session, may_have_rows=start != 1)

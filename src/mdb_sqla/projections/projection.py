@@ -40,7 +40,7 @@ class Projection(ProjectionDefinition[_R]):
 
         @totals.on(Placed)
         def placed(row: OrderTotal | None, event: Placed, message: StoredMessage) -> OrderTotal:
-            return OrderTotal(order=message.stream_name.id, total=event.total)
+            return OrderTotal(order=StreamName(message.stream_name).id, total=event.total)
 
     Args:
         name: the projection's name. Its consumer is called `<name>:v<version>`.

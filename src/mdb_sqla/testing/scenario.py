@@ -50,7 +50,8 @@ class _Rehearsal(Entity[_S]):
     def expect(self) -> None:
         self._check()
 
-    def _pend(self, messages: list[Message], snapshot: object) -> PendingWrite:
+    def _pend(self, messages: list[Message], unless: object, snapshot: object) -> PendingWrite:
+        # Nobody else writes in a scenario, so conditions are met.
         self.messages += messages
         return PendingWrite(Write.expecting(self.stream_name, self._read.version))
 
