@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    any_,
     case,
     cast,
     column,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import array
 
 from mdb_sqla import functions
 from mdb_sqla.column_types import fits_datetime
@@ -198,7 +200,9 @@ class _MessagesBeyond:
             return statement.order_by(position)
         # Compared as in `get_category_messages`, so only one index is suitable.
         of_category = functions.category(messages.c.stream_name)
-        return statement.where(of_category == category).order_by(of_category, position)
+        return statement.where(of_category == any_(array([category]))).order_by(
+            of_category, position
+        )
 
     def _conditions(self, message: Any) -> Iterable[ColumnElement[bool]]:
         """Return the filters of a category read, and the condition on each slot's position."""
