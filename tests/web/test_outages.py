@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -102,6 +103,8 @@ def test_down_while_it_is_open(
         each.allow("503")
 
 
+# SQLAlchemy doesn't close a connection whose first query has failed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_hanging(
     client: httpx2.Client, served: Serve, pooled: Pooled, server: CrashingServer
 ) -> None:
@@ -143,6 +146,7 @@ def test_hanging(
     wait_until(lambda: get(f"{url}/map")[0] == 200)
     wait_until(lambda: get(f"{new}/map")[0] == 200)
     wait_until(lambda: threading.active_count() <= threads + 2)
+    gc.collect()  # in this test, which ignores it
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])

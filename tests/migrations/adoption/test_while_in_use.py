@@ -9,7 +9,9 @@ from threading import Event, Thread
 from typing import Any
 
 import psycopg
+import pytest
 from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from mdb_sqla import migrations
 from tests.migrations.conftest import connected, contents, engine_of
@@ -113,10 +115,20 @@ def test_no_report_fails(original_1_3: URL) -> None:
         migrations.upgrade(engine_of(original_1_3))
 
 
+INDEX = (
+    "CREATE INDEX CONCURRENTLY messages_tags ON message_store.messages "
+    "USING gin ((metadata -> 'tags') jsonb_path_ops) WITH (fastupdate = off) "
+    "WHERE metadata ? 'tags'"
+)
+"""As the documentation recommends it for large stores."""
+
+
 def test_an_open_transaction_does_not_hold_it_up(original: URL) -> None:
     engine = create_engine(
         original, poolclass=NullPool, connect_args={"options": "-c lock_timeout=1000"}
     )
+    with connected(original) as administrator:
+        administrator.execute(INDEX)
     with connected(original, role="message_store") as client:
         with client.transaction():
             writer("account-1")(client)
@@ -126,3 +138,16 @@ def test_an_open_transaction_does_not_hold_it_up(original: URL) -> None:
 
         last = client.execute("SELECT position FROM get_last_stream_message('account-1')")
         assert last.fetchone() == (2 + 4,)
+
+
+def test_without_the_index_of_tags_it_waits_for_an_open_transaction(original: URL) -> None:
+    engine = create_engine(
+        original, poolclass=NullPool, connect_args={"options": "-c lock_timeout=100"}
+    )
+    with connected(original, role="message_store") as client:
+        with client.transaction():
+            writer("account-1")(client)
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                migrations.upgrade(engine)
+        writer("account-1")(client)
+    migrations.upgrade(engine)
