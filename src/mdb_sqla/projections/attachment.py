@@ -22,11 +22,13 @@ __all__ = ["attach", "detach"]
 def attach(engine: Engine | AsyncEngine, *projections: ProjectionDefinition[Any]) -> None:
     """Have all writes over an engine maintain projections that are inline.
 
-    Whether a projection is inline is decided in the database, by `make_inline`; until then, nothing
-    changes. From then on, every message that this package writes over the engine is applied in its
-    transaction, whether it is written by a session's commit, a unit of work, a message store, a
-    load, or a handler of a consumer. If it can't be applied, the write fails. Writers of other
-    processes must attach the projection as well. What other clients write is not applied.
+    Whether a projection is inline is decided in the database, by `make_inline`. While its consumer
+    maintains it, nothing changes; while nothing does, writes of its messages raise
+    `ProjectionRefused`. If it is inline, every message that this package writes over the engine is
+    applied in its transaction, whether it is written by a session's commit, a unit of work, a
+    message store, a load, or a handler of a consumer. If it can't be applied, the write fails.
+    Writers of other processes must attach the projection as well. What other clients write is not
+    applied.
 
     Attach all projections of the application in one call. To replace one by a new version, attach
     both versions until the new one is current.
