@@ -111,7 +111,8 @@ class Consumer(HandlerRegistration):
             filters=filters,
         )
         self.name = self._settings.name
-        super().__init__(types, strict=flag("strict", strict))
+        in_flight = max_in_flight is not None
+        super().__init__(types, strict=flag("strict", strict), in_flight=in_flight)
         self._running: ActiveRun | None = None
 
     @property
