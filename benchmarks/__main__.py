@@ -18,6 +18,7 @@ from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
 from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
+from benchmarks.large_store import large_store
 from benchmarks.privacy import encryption
 from benchmarks.projections import projection_rebuild
 from benchmarks.reads import category_reads
@@ -46,6 +47,7 @@ EXPERIMENTS: Sequence[Experiment] = (
     consumer_group,
     *category_filters(),
     growth,
+    *large_store(),
     writes_over_connection,
     writes_over_session,
     writers_of_packages,

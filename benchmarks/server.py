@@ -12,6 +12,8 @@ import psycopg
 from sqlalchemy import URL, NullPool, create_engine
 
 from benchmarks import packages
+from benchmarks.client import connect
+from benchmarks.content import fill
 from mdb_sqla import migrations
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.side_by_side.message_db import MessageDB, conninfo
@@ -36,6 +38,7 @@ class Server:
         self.message_db = message_db
         self._postgres = postgres
         self._names = (f"side_{number}" for number in count())
+        self._filled: dict[tuple[int, int], URL] = {}
 
     @classmethod
     @contextmanager
@@ -66,6 +69,26 @@ class Server:
         with self.database() as url:
             migrations.upgrade(create_engine(url, poolclass=NullPool))
             yield url
+
+    def filled(self, messages: int, categories: int) -> URL:
+        """Return a database with messages in our store, which is filled once and kept.
+
+        They are in memory: the question is not how fast the disk is.
+        """
+        if (messages, categories) not in self._filled:
+            name = next(self._names)
+            self._run(f"CREATE DATABASE {name}")
+            url = self._postgres.url(name)
+            migrations.upgrade(create_engine(url, poolclass=NullPool))
+            with connect(url) as connection:
+                fill(connection, messages, categories)
+                connection.execute("CREATE EXTENSION pg_prewarm")
+                connection.execute(
+                    "SELECT pg_prewarm(pg_class.oid) FROM pg_class "
+                    "WHERE relname LIKE 'messages%' AND relkind IN ('r', 'i')"
+                )
+            self._filled[messages, categories] = url
+        return self._filled[messages, categories]
 
     @contextmanager
     def original(self) -> Iterator[URL]:
