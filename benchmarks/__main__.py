@@ -15,6 +15,7 @@ from benchmarks.batches import batches
 from benchmarks.comparison import Experiment, Outcome
 from benchmarks.concurrency import application_transactions, writers_16, writers_64
 from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
+from benchmarks.decisions import decisions
 from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
@@ -67,6 +68,7 @@ EXPERIMENTS: Sequence[Experiment] = (
     entity_load,
     entity_conversion,
     *commands(),
+    decisions,
     *measuring_points(),
     written_with_spans,
     handled_with_spans,

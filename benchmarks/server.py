@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import orjson
 import psycopg
-from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy import URL, Engine, NullPool, create_engine
 
 from benchmarks import packages
 from benchmarks.client import connect
@@ -18,7 +19,7 @@ from mdb_sqla import migrations
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.side_by_side.message_db import MessageDB, conninfo
 
-__all__ = ["SETTINGS", "Server"]
+__all__ = ["SETTINGS", "Server", "opened_engine"]
 
 SETTINGS = {
     # What PostgreSQL's manual advises for a server: a quarter of the memory.
@@ -125,3 +126,12 @@ class Server:
             cursor = connection.execute(statement.encode())
             row = cursor.fetchone() if cursor.description else None
             return str(row[0]) if row else ""
+
+
+@contextmanager
+def opened_engine(server: Server) -> Iterator[Engine]:
+    """An engine with orjson, on a database of its own with our store in it."""
+    with server.ours() as url:
+        engine = create_engine(url, json_serializer=orjson.dumps, json_deserializer=orjson.loads)
+        yield engine
+        engine.dispose()
