@@ -7,12 +7,15 @@ down_revision = "message_store_0003"
 branch_labels = None
 depends_on = None
 
+_REPLACED = "functions/lock_streams"
+
 
 def upgrade() -> None:
     revision_support.run(
         revision,
         "steps/check_version",
         "tables/indexes",
+        _REPLACED,
         "functions/query_items",
         "functions/check_query",
         "functions/find_matches",
@@ -27,4 +30,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     revision_support.refuse_loss(revision)
+    revision_support.run("message_store_0002", _REPLACED, replace=True)
     revision_support.run(revision, "steps/drop")

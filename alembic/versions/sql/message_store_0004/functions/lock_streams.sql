@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION {schema}.lock_streams(stream_names text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
   _messages constant oid := {schema_literal.messages}::regclass;
