@@ -231,7 +231,7 @@ class Entity(Generic[_S]):
 
     def _after(self, messages: list[Message]) -> State[_S]:
         """Return the state after messages."""
-        state, version, anchor, recorded = self._read
+        state, version, anchor, recorded, _ = self._read
         now = datetime.now(UTC)
         for message in messages:
             version += 1
