@@ -7,7 +7,11 @@ down_revision = "message_store_0003"
 branch_labels = None
 depends_on = None
 
-_REPLACED = "functions/lock_streams"
+_REPLACED = {
+    "message_store_0001": ("functions/read_bound",),
+    "message_store_0002": ("functions/lock_streams",),
+}
+"""Functions by the version that an earlier store has them from."""
 
 
 def upgrade() -> None:
@@ -15,7 +19,7 @@ def upgrade() -> None:
         revision,
         "steps/check_version",
         "tables/indexes",
-        _REPLACED,
+        *(function for functions in _REPLACED.values() for function in functions),
         "functions/query_items",
         "functions/check_query",
         "functions/find_matches",
@@ -30,5 +34,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     revision_support.refuse_loss(revision)
-    revision_support.run("message_store_0002", _REPLACED, replace=True)
+    for version, functions in _REPLACED.items():
+        revision_support.run(version, *functions, replace=True)
     revision_support.run(revision, "steps/drop")

@@ -78,6 +78,7 @@ from mdb_sqla.outbox.write_on_commit import expect_on_commit, write_on_commit
 from mdb_sqla.relay.inbox import Inbox
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.words.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.words.query import AppendCondition, Query, QueryResult
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
@@ -160,6 +161,7 @@ __all__ = [
     "RetryPolicy",
     "SequenceBehind",
     "SlotLost",
+    "Standbys",
     "StoreBusy",
     "StoreNotInstalled",
     "StoreRewound",
