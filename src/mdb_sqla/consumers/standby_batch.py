@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
@@ -20,16 +20,17 @@ from mdb_sqla.consumers.loop_operations import OnStandby, Operation, Pause, Tran
 from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.database.execution import WRITES, execute
+from mdb_sqla.database.lock_timeout import is_lock_timeout
 from mdb_sqla.database.sqlstates import is_conflict
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.store.read_statements import read_up_to
 from mdb_sqla.store.standby_reads import (
     FLUSH,
     Horizon,
-    is_standby,
-    readiness,
-    readiness_of,
-    readiness_parameters,
+    evidence,
+    evidence_parameters,
+    progress,
+    remains_standby,
 )
 from mdb_sqla.store.standbys import Standby, Standbys
 from mdb_sqla.tables import consumer_slots as slots
@@ -62,7 +63,7 @@ _MARK = (
     .values(updated_at=func.clock_timestamp())
     .returning(slots.c.updated_at)
 )
-_READY = readiness(
+_EVIDENCE = evidence(
     exists().where(IS_CLAIMED, slots.c.updated_at == bindparam("written_at", type_=Instant))
 )
 _DELETED = select(deleted_up_to(), last_deleted())
@@ -137,8 +138,9 @@ class StandbyReader:
         try:
             batch: Batch | _Refusal = yield OnStandby(standby.engine, read)
         except Exception as error:
-            if is_conflict(error.__cause__ or error):
-                # It had to cancel the query to replay its log.
+            cause = error.__cause__ or error
+            if is_conflict(cause) or is_lock_timeout(cause):
+                # Its replay has cancelled the query, or holds a lock.
                 return _Refusal.LAGS
             standby.failed("can't be read", error)
             return _Refusal.IS_NO_STANDBY
@@ -168,17 +170,21 @@ class StandbyReader:
         self, asked: _Asked, horizon: Horizon, reached: int, connection: Connection
     ) -> Batch | _Refusal:
         """Read on a standby, if it has replayed what is to be read."""
+        is_standby, has_replayed = progress(connection, horizon, self._standbys.max_wait)
+        if not is_standby:
+            return _Refusal.IS_NO_STANDBY
+        if not has_replayed:
+            return _Refusal.LAGS
         parameters = {
             **self._claim.parameters,
             "written_at": asked.written_at,
-            **readiness_parameters(connection, horizon),
+            **evidence_parameters(connection, horizon),
         }
-        ready = readiness_of(execute(connection, _READY, parameters, WRITES)[0])
-        if not ready.is_standby:
-            return _Refusal.IS_NO_STANDBY
-        if not ready.has_replayed or not ready.has_witness:
+        row: Sequence[Any] = execute(connection, _EVIDENCE, parameters, WRITES)[0]
+        has_witness, has_anchor = row[:2]
+        if not has_witness:
             return _Refusal.LAGS
-        if not ready.has_anchor:
+        if not has_anchor:
             # It was deleted in between.
             return _Refusal.DIFFERS
         settings = self._settings
@@ -193,7 +199,7 @@ class StandbyReader:
         # After the read, which lacks what was deleted before.
         read = {"read_categories": list(settings.categories)}
         deleted, last = tuple(execute(connection, _DELETED, read, WRITES)[0])
-        if not is_standby(connection):
+        if not remains_standby(connection):
             return _Refusal.IS_NO_STANDBY
         found = asked.confirmation
         found = found._replace(

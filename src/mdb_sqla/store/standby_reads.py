@@ -46,12 +46,11 @@ __all__ = [
     "FLUSH",
     "HORIZON",
     "Horizon",
-    "Readiness",
+    "evidence",
+    "evidence_parameters",
     "horizon_of",
-    "is_standby",
-    "readiness",
-    "readiness_of",
-    "readiness_parameters",
+    "progress",
+    "remains_standby",
 ]
 
 
@@ -70,22 +69,6 @@ class Horizon(NamedTuple):
     id: UUID
     wal_position: str
     timeline: str
-
-
-class Readiness(NamedTuple):
-    """What a standby has of a horizon.
-
-    Attributes:
-        is_standby: whether the server is a standby.
-        has_replayed: whether it has replayed its log far enough.
-        has_witness: whether it shows the witness.
-        has_anchor: whether it shows the last message.
-    """
-
-    is_standby: bool
-    has_replayed: bool
-    has_witness: bool
-    has_anchor: bool
 
 
 class _Lsn(UserDefinedType[str]):
@@ -153,8 +136,12 @@ A standby receives only what is on disk. The log of a transaction that is still 
 doesn't wait for the disk, gets there with the next commit, or after some time.
 """
 
-_IN_RECOVERY = func.pg_catalog.pg_is_in_recovery()
-_IS_STANDBY = select(_IN_RECOVERY)
+_PROGRESS = select(
+    func.pg_catalog.pg_is_in_recovery(),
+    func.coalesce(func.pg_catalog.pg_last_wal_replay_lsn(type_=_Lsn()) >= _LSN, False),
+    func.pg_catalog.set_config("lock_timeout", bindparam("lock_timeout", type_=Text), True),
+)
+_IS_STANDBY = select(func.pg_catalog.pg_is_in_recovery())
 
 _has_anchor = exists().where(
     messages.c.global_position == bindparam("anchor_position", type_=BigInteger),
@@ -169,15 +156,25 @@ def horizon_of(row: Sequence[Any]) -> Horizon | None:
     return None if id_ is None else Horizon(position, uuid_of(id_), wal_position, timeline)
 
 
-def readiness(witness: ColumnElement[bool]) -> Select[Any]:
-    """Return the statement that checks a standby, and lets its transaction read.
+def progress(db: Database, horizon: Horizon, max_wait: float) -> tuple[bool, bool]:
+    """Return whether the server is a standby, and whether it has replayed its log far enough.
 
-    Its snapshot is older than the position that it compares, so a later statement sees all that was
-    replayed up to there.
+    A later statement sees all that it has replayed. It waits for locks no longer than `max_wait`
+    seconds: a standby that has replayed half of a transaction holds the locks of that.
+    """
+    timeout = str(max(1, round(1000 * max_wait)))
+    parameters = {"wal_position": horizon.wal_position, "lock_timeout": timeout}
+    row: Sequence[Any] = execute(db, _PROGRESS, parameters, WRITES)[0]
+    return row[0], row[1]
+
+
+def evidence(witness: ColumnElement[bool]) -> Select[Any]:
+    """Return the statement that checks a standby's history, and lets its transaction read.
+
+    Its row has two values that count: whether the witness is there, and whether the last message
+    is. Its parameters are those of `evidence_parameters` and of the witness.
     """
     return select(
-        _IN_RECOVERY,
-        func.coalesce(func.pg_catalog.pg_last_wal_replay_lsn(type_=_Lsn()) >= _LSN, False),
         witness,
         _has_anchor,
         # Read by read_bound().
@@ -189,23 +186,17 @@ def readiness(witness: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def readiness_of(row: Sequence[Any]) -> Readiness:
-    """Return what a row of a statement with `readiness` says."""
-    return Readiness._make(row[:-1])
-
-
-def readiness_parameters(connection: Connection, horizon: Horizon) -> dict[str, Any]:
-    """Return the parameters of a statement with `readiness`."""
+def evidence_parameters(connection: Connection, horizon: Horizon) -> dict[str, Any]:
+    """Return the parameters of a statement with `evidence`, without those of the witness."""
     return {
         "messages": qualified(connection, "messages"),
-        "wal_position": horizon.wal_position,
         "anchor_position": horizon.position,
         "anchor_id": horizon.id,
         "up_to": horizon.position,
     }
 
 
-def is_standby(db: Database) -> bool:
-    """Return whether the server is a standby. If it is, it was one before."""
+def remains_standby(db: Database) -> bool:
+    """Return whether the server is still a standby, and so has been one since it was asked."""
     ((found,),) = execute(db, _IS_STANDBY, {}, WRITES)
     return bool(found)
