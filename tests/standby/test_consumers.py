@@ -24,8 +24,8 @@ Servers = tuple[Server, list[Server]]
 
 @pytest.fixture(scope="module")
 def replicated(request: pytest.FixtureRequest, folder: Path) -> Iterator[Servers]:
-    # Neither the log writer nor the background writer writes what no commit waits for to disk.
-    settings = {"wal_writer_delay": "10s", "wal_writer_flush_after": "0", "bgwriter_delay": "10s"}
+    # For seconds, nothing writes what no commit waits for to disk.
+    settings = {"wal_writer_delay": "10s", "bgwriter_delay": "10s"}
     with replication(request, folder, 2, **settings) as (primary, standbys):
         migrations.upgrade(primary.engine)
         for standby in standbys:
@@ -272,16 +272,38 @@ def test_what_does_not_wait_for_the_disk_is_not_skipped(servers: Servers) -> Non
     """A later position is on the standby, and an earlier one is still in the primary's memory."""
     primary, (standby, _) = servers
     set_lock_granularity(primary.engine, "stream")
-    with open_writer(primary.engine, "order-1", 1) as connection:
+    # The first batch has one message, and what is saved with it is written to disk.
+    reader = Reader(primary.address, standby, batch_size=1, max_wait=2)
+    write(primary.engine, "order-1", 1)
+    with open_writer(primary.engine, "order-2", 2) as connection:
         connection.execute(text("SET LOCAL synchronous_commit = off"))
-        write(primary.engine, "order-2", 2)
+        write(primary.engine, "order-3", 3)
         standby.wait_for(primary)
-        connection.commit()
-    reader = Reader(primary.address, standby)
 
-    # Nothing else would write it to disk for seconds.
-    assert reader.catch_up() == [1, 2]
+        def at_the_second_batch() -> None:
+            reader.on_primary.before(connection.commit, "read_bound")
+
+        reader.on_primary.before(at_the_second_batch, "read_bound")
+
+        # Nothing else would write it to disk for seconds.
+        assert reader.catch_up() == [1, 2, 3]
     assert reader.on_primary.number == 0
+
+
+@pytest.mark.parametrize("granularity", ["category", "stream"])
+def test_a_batch_ends_where_the_primary_said(servers: Servers, granularity: str) -> None:
+    primary, (standby, _) = servers
+    set_lock_granularity(primary.engine, granularity)
+    reader = Reader(primary.address, standby)
+    write(primary.engine, "order-1", 1)
+
+    def write_another() -> None:
+        write(primary.engine, "order-1", 2)
+        standby.wait_for(primary)
+
+    reader.on_standbys[0].before(write_another)
+    assert reader.catch_up() == [1]
+    assert reader.catch_up() == [1, 2]
 
 
 @pytest.mark.parametrize("granularity", ["category", "stream"])
