@@ -42,7 +42,13 @@ _UNFLUSHED = 0.008  # the pause after which the log may have to be flushed
 
 
 class _Asked(NamedTuple):
-    """The answer of the primary server. `written_at` is when the slot's row was last written."""
+    """The answer of the primary server.
+
+    Attributes:
+        confirmation: the slot's state.
+        horizon: up to where to read; None if there is nothing to read.
+        written_at: when the slot's row was last written; None if another process has claimed it.
+    """
 
     confirmation: Confirmation
     horizon: Horizon | None
@@ -61,7 +67,8 @@ _MARK = (
     update(slots)
     .where(IS_CLAIMED)
     .values(updated_at=func.clock_timestamp())
-    .returning(slots.c.updated_at)
+    # Its commit is to be on disk, which standbys wait for.
+    .returning(slots.c.updated_at, func.pg_catalog.set_config("synchronous_commit", "local", True))
 )
 _EVIDENCE = evidence(
     exists().where(IS_CLAIMED, slots.c.updated_at == bindparam("written_at", type_=Instant))
@@ -89,7 +96,8 @@ class StandbyReader:
         self._standbys = standbys
         self._claim = claim
         self._filters = filters
-        self._timeline: str | None = None  # on which the slot's row was written
+        # The timeline on which the slot's row was written, and when.
+        self._written: tuple[str, datetime] | None = None
 
     def batch(
         self,
@@ -107,10 +115,11 @@ class StandbyReader:
         standbys = self._standbys.available()
         if not standbys:
             return None
-        asked: _Asked = yield Transact(partial(self._ask, anchor, prepare))
-        found, horizon, _ = asked
-        if horizon is None or horizon.position <= reached or found.token != self._claim.token:
-            return Batch(found, [], None)
+        asked: _Asked = yield Transact(partial(self._ask, reached, anchor, prepare))
+        horizon, written_at = asked.horizon, asked.written_at
+        if horizon is None or written_at is None:
+            return Batch(asked.confirmation, [], None)
+        self._written = horizon.timeline, written_at
         read = partial(self._read, asked, horizon, reached)
         deadline = time.monotonic() + self._standbys.max_wait
         pause = _FIRST_PAUSE
@@ -149,22 +158,34 @@ class StandbyReader:
         return batch
 
     def _ask(
-        self, anchor: Anchor | None, prepare: Callable[[Session], object], session: Session
+        self,
+        reached: int,
+        anchor: Anchor | None,
+        prepare: Callable[[Session], object],
+        session: Session,
     ) -> _Asked:
-        """Ask the primary server what to read."""
+        """Ask the primary server what to read, and write the slot's row if necessary."""
         prepare(session)
-        found, horizon, written_at = confirm(
-            session, self._claim, anchor, self._settings.categories
-        )
+        categories = self._settings.categories
+        found, horizon, written_at = confirm(session, self._claim, anchor, categories)
         if (
-            horizon is not None
-            and horizon.timeline != self._timeline
-            and found.token == self._claim.token
+            horizon is None
+            or written_at is None
+            or horizon.position <= reached
+            or found.token != self._claim.token
         ):
+            return _Asked(found, None, None)
+        if not self._has_written(horizon.timeline, written_at):
             rows = execute(session, _MARK, self._claim.parameters, WRITES)
             written_at = rows[0].updated_at if rows else None
-            self._timeline = horizon.timeline
         return _Asked(found, horizon, written_at)
+
+    def _has_written(self, timeline: str, written_at: datetime) -> bool:
+        """Return whether this owner has written the slot's row on this timeline."""
+        if self._written is None or self._written[0] != timeline:
+            return False
+        # Otherwise, two standbys were promoted to timelines of the same number.
+        return written_at >= self._written[1]
 
     def _read(
         self, asked: _Asked, horizon: Horizon, reached: int, connection: Connection
