@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from tenacity import retry, retry_if_exception, stop_after_delay
 
+from mdb_sqla.database.sqlstates import is_conflict
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.waiting import wait_until
 
@@ -100,7 +102,9 @@ class Server:
             shutil.chown(path, owner.st_uid, owner.st_gid)
         self._data.chmod(0o700)
 
+    @retry(retry=retry_if_exception(is_conflict), stop=stop_after_delay(20))
     def query(self, statement: str, **parameters: Any) -> Any:
+        """Return what a statement returns; a standby may cancel it because of its replay."""
         with self.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             result = connection.execute(text(statement), parameters)
