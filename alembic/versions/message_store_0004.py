@@ -1,4 +1,7 @@
-"""Append conditions: writes that fail if other messages match a query, reads by query, and tags."""
+"""Append conditions: writes that fail if other messages match a query, reads by query, and tags.
+
+Reads of categories that find nothing return early, and plan less.
+"""
 
 from mdb_sqla.migrations import revision_support
 
@@ -8,7 +11,11 @@ branch_labels = None
 depends_on = None
 
 _REPLACED = {
-    "message_store_0001": ("functions/read_bound",),
+    "message_store_0001": (
+        "functions/get_category_messages",
+        "functions/get_messages",
+        "functions/read_bound",
+    ),
     "message_store_0002": ("functions/lock_streams",),
 }
 """Functions by the version that an earlier store has them from."""
@@ -27,6 +34,8 @@ def upgrade() -> None:
         "functions/unmet_condition",
         "functions/check_conditions",
         "functions/write_conditionally",
+        "functions/locks_categories",
+        *_REPLACED,
         "steps/open_to_all",
         "steps/record_version",
     )

@@ -4,6 +4,7 @@ BEGIN
     {schema}.check_query(jsonb),
     {schema}.find_matches(jsonb, bigint, bigint, bigint),
     {schema}.get_query_messages(jsonb, bigint, bigint, bigint),
+    {schema}.locks_categories(),
     {schema}.query_items(jsonb)
     TO message_store, message_store_reader, message_store_writer, message_store_consumer;
   GRANT EXECUTE ON FUNCTION

@@ -1,4 +1,4 @@
-CREATE FUNCTION {schema}.get_messages(
+CREATE OR REPLACE FUNCTION {schema}.get_messages(
   categories varchar[] DEFAULT NULL,
   "position" bigint DEFAULT 1,
   batch_size bigint DEFAULT 1000,
@@ -9,6 +9,7 @@ CREATE FUNCTION {schema}.get_messages(
 )
 RETURNS SETOF {schema}.message
 LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
@@ -22,6 +23,8 @@ DECLARE
   _limit bigint := nullif(coalesce(batch_size, 1000), -1);
   _stream_name varchar;
   _bound bigint;
+  _debug boolean := {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug');
+  _is_empty boolean;
   _filter text := '';
   _source text;
   _command text;
@@ -49,6 +52,42 @@ BEGIN
   END IF;
 
   _filter := {schema}.conditional_command(_filter, condition);
+
+  -- As in get_category_messages().
+  IF categories IS NULL THEN
+    SELECT false
+    INTO _is_empty
+    FROM {schema}.messages AS m
+    WHERE m.global_position >= _position
+    ORDER BY m.global_position
+    LIMIT _limit;
+  ELSE
+    SELECT false
+    INTO _is_empty
+    FROM pg_catalog.unnest(categories) AS category (name)
+    CROSS JOIN LATERAL (
+      SELECT
+      FROM {schema}.messages AS m
+      WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) category.name
+        AND m.global_position >= _position
+      ORDER BY m.global_position
+      LIMIT _limit
+    ) AS m
+    LIMIT _limit;
+  END IF;
+
+  _is_empty := coalesce(
+    _is_empty,
+    current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' AND NOT pg_is_in_recovery()
+  );
+
+  IF _is_empty AND condition IS NULL AND NOT _debug THEN
+    RETURN;
+  ELSIF _is_empty THEN
+    _filter := _filter || ' AND false';
+  ELSE
+    _bound := {schema}.read_bound(categories);
+  END IF;
 
   IF categories IS NULL THEN
     _source := $sql$
@@ -80,9 +119,7 @@ BEGIN
         LIMIT $3
     ) AS message$sql$;
 
-  _bound := {schema}.read_bound(categories);
-
-  IF {schema}.is_on('message_store.debug_get') OR {schema}.is_on('message_store.debug') THEN
+  IF _debug THEN
     RAISE NOTICE '% get_messages', chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 187 ELSE 62 END);
     RAISE NOTICE 'categories ($1): %', categories;
     RAISE NOTICE 'position ($2): %', _position;
