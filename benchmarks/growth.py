@@ -57,5 +57,5 @@ def growth(server: Server, size: Size) -> Iterator[Comparison]:
                 OURS: lambda: side(connections[size.many], size.many),
                 smaller: lambda: side(connections[size.few], size.few),
             },
-            [Bar("S9", smaller, 1 / 1.1)],
+            [Bar("S9", smaller, 0.9)],
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -35,9 +35,11 @@ SETTINGS = {
 class Server:
     """A running server."""
 
-    def __init__(self, postgres: EmbeddedPostgres, message_db: MessageDB) -> None:
+    def __init__(self, postgres: EmbeddedPostgres, message_db: MessageDB, stack: ExitStack) -> None:
         self.message_db = message_db
         self._postgres = postgres
+        self._stack = stack
+        self._kept: dict[str, URL] = {}
         self._names = (f"side_{number}" for number in count())
         self._filled: dict[tuple[int, int], URL] = {}
 
@@ -51,8 +53,14 @@ class Server:
             MessageDBUnavailable: the original can't be fetched.
         """
         message_db = MessageDB.fetch("1.3.0", folder)
-        with EmbeddedPostgres(settings=SETTINGS) as postgres:
-            yield cls(postgres, message_db)
+        with EmbeddedPostgres(settings=SETTINGS) as postgres, ExitStack() as stack:
+            yield cls(postgres, message_db, stack)
+
+    def kept(self, name: str, make: Callable[[ExitStack], URL]) -> URL:
+        """Return a database that several experiments share, made for the first of them."""
+        if name not in self._kept:
+            self._kept[name] = make(self._stack)
+        return self._kept[name]
 
     @contextmanager
     def database(self) -> Iterator[URL]:
