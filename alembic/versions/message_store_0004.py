@@ -26,7 +26,6 @@ def upgrade() -> None:
         revision,
         "steps/check_version",
         "tables/indexes",
-        *(function for functions in _REPLACED.values() for function in functions),
         "functions/query_items",
         "functions/check_query",
         "functions/find_matches",
@@ -35,7 +34,7 @@ def upgrade() -> None:
         "functions/check_conditions",
         "functions/write_conditionally",
         "functions/locks_categories",
-        *_REPLACED,
+        *(function for functions in _REPLACED.values() for function in functions),
         "steps/open_to_all",
         "steps/record_version",
     )
