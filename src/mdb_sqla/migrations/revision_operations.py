@@ -24,7 +24,11 @@ __all__ = ["delete_retention_policy", "downgrade", "set_retention_policy", "upgr
 
 
 def upgrade(
-    version: str, schema: str | None, roles: bool, lock_granularity: LockGranularity | str | None
+    version: str,
+    schema: str | None,
+    roles: bool,
+    citus: bool,
+    lock_granularity: LockGranularity | str | None,
 ) -> list[str]:
     """Upgrade the store to a version. See `migrations.upgrade`."""
     with _running_migration(schema) as migration:
@@ -33,7 +37,12 @@ def upgrade(
             granularity = migration.lock_granularity
         else:
             granularity = LockGranularity(lock_granularity)
-        options: Any = {"version": version, "roles": roles, "lock_granularity": granularity}
+        options: Any = {
+            "version": version,
+            "roles": roles,
+            "citus": citus,
+            "lock_granularity": granularity,
+        }
         bind = migration.context.connection
         if migration.context.as_sql or bind is None:
             # The application's script begins and commits the transaction.
