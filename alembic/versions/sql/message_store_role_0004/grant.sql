@@ -12,5 +12,10 @@ BEGIN
     {schema}.unmet_condition(jsonb, text[]),
     {schema}.write_conditionally(jsonb, jsonb, jsonb, boolean)
     TO message_store, message_store_writer, message_store_consumer;
+
+  -- Citus does not grant columns of shards.
+  IF to_regprocedure({schema_literal.write_category(text, jsonb, jsonb, boolean)}) IS NOT NULL THEN
+    GRANT INSERT ON {schema}.messages TO message_store_writer, message_store_consumer;
+  END IF;
 END
 $do$;
