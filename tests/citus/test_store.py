@@ -213,3 +213,27 @@ def test_verification(cluster: Cluster) -> None:
         connection.execute(
             text(f"DELETE FROM {cluster.schema}.messages WHERE category = 'broken'")
         )
+
+
+def test_messages_and_rows_of_the_coordinator_commit_in_two_phases(
+    cluster: Cluster, category: str
+) -> None:
+    """Otherwise a worker commits first, and a crash of the coordinator loses its rows."""
+    notices: list[str] = []
+    with cluster.coordinator.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+        connection.execute(text("CREATE TABLE pg_temp.orders (number integer)"))
+        connection.execute(text("SET citus.log_remote_commands = on"))
+        connection.execute(text("SET client_min_messages = notice"))
+        connection.commit()
+
+        connection.execute(text("INSERT INTO pg_temp.orders VALUES (1)"))
+        MessageStore(connection).write(f"{category}-1", Message("Opened"))
+        connection.commit()
+    steps = [notice for notice in notices if "PREPARE" in notice]
+    assert [step.rpartition("issuing ")[2].partition(" '")[0] for step in steps] == [
+        "PREPARE TRANSACTION",
+        "COMMIT PREPARED",
+    ]

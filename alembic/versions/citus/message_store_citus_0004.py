@@ -14,6 +14,7 @@ def upgrade() -> None:
         revision,
         "steps/check_version",
         "tables/messages",
+        "tables/two_phase_commits",
         "functions/refuse_on_citus",
         "functions/refuse_rows",
         "tables/triggers",

@@ -31,6 +31,11 @@ BEGIN
     );
   END IF;
 
+  -- Together with the coordinator's own tables.
+  IF (SELECT groupid FROM pg_dist_local_group) = 0 THEN
+    UPDATE {schema}.two_phase_commits SET nothing = nothing WHERE nothing;
+  END IF;
+
   FOR _category, _numbers, _document, _expected IN
     SELECT
       category.name,
