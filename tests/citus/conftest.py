@@ -50,7 +50,8 @@ class Cluster:
             port = connection.scalar(
                 text(
                     "SELECT nodeport FROM pg_dist_shard_placement WHERE shardid = "
-                    "get_shard_id_for_distribution_column(CAST(:messages AS regclass), CAST(:category AS text))"
+                    "get_shard_id_for_distribution_column("
+                    "CAST(:messages AS regclass), CAST(:category AS text))"
                 ),
                 {"messages": f"{self.schema}.messages", "category": category},
             )
@@ -106,4 +107,5 @@ def category() -> str:
 
 @pytest.fixture(params=[0, 1, 2], ids=["coordinator", "worker", "other worker"])
 def node(request: pytest.FixtureRequest, cluster: Cluster) -> Engine:
-    return cluster.nodes[request.param]
+    position: int = request.param
+    return cluster.nodes[position]

@@ -18,7 +18,9 @@ WRITERS = 6
 MOVES = 6
 
 
-@retry(retry=retry_if_result(lambda waits: not waits), wait=wait_fixed(0.02), stop=stop_after_delay(20))
+@retry(
+    retry=retry_if_result(lambda waits: not waits), wait=wait_fixed(0.02), stop=stop_after_delay(20)
+)
 def wait_for_waiter(node: Engine) -> bool:
     """Wait until a writer waits for another one on a node."""
     with node.connect() as connection:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
+from opentelemetry.trace import Tracer
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla import (
     NO_STREAM,
     DuplicateMessageId,
     Message,
     MessageStore,
+    MessageTypes,
+    UnitOfWork,
     WrongExpectedVersion,
     write_on_commit,
 )
 from mdb_sqla.admin import verify
+from mdb_sqla.entities import EntityStore, Snapshots, apply
 from tests.citus.conftest import Cluster
 
 
@@ -70,7 +75,8 @@ def test_reads(node: Engine, category: str) -> None:
         ]
         assert len(store.read_messages([category])) == 5
         last, odd = store.last_message(stream), store.last_message(stream, "Odd")
-        assert last is not None and odd is not None
+        assert last is not None
+        assert odd is not None
         assert (last.position, odd.position) == (4, 3)
         assert (store.version(stream), store.version(f"{category}-9")) == (4, NO_STREAM)
         assert store.settled_position(category) == 5
@@ -93,7 +99,8 @@ def test_filters(node: Engine, category: str) -> None:
             }
             for member in (0, 1)
         ]
-        assert members[0] and members[1]
+        assert members[0]
+        assert members[1]
         assert not members[0] & members[1]
         assert len(members[0] | members[1]) == 10
         assert len(store.read_category(category, correlation="order")) == 5
@@ -210,9 +217,7 @@ def test_verification(cluster: Cluster) -> None:
     found = verify(cluster.coordinator, schema=cluster.schema).differences
     assert [each.where for each in found] == ["Category broken", "Stream broken-1"]
     with cluster.coordinator.begin() as connection:
-        connection.execute(
-            text(f"DELETE FROM {cluster.schema}.messages WHERE category = 'broken'")
-        )
+        connection.execute(text(f"DELETE FROM {cluster.schema}.messages WHERE category = 'broken'"))
 
 
 def test_messages_and_rows_of_the_coordinator_commit_in_two_phases(
@@ -237,3 +242,40 @@ def test_messages_and_rows_of_the_coordinator_commit_in_two_phases(
         "PREPARE TRANSACTION",
         "COMMIT PREPARED",
     ]
+
+
+def test_a_repeated_message_may_have_another_trace(
+    node: Engine, category: str, tracer: Tracer
+) -> None:
+    stream, message = f"{category}-1", Message("Opened", {"by": "A"})
+    for _ in range(2):
+        with tracer.start_as_current_span("request"), Session(node) as session:
+            assert MessageStore(session).write(stream, message) == 0
+            session.commit()
+    assert positions(node, category) == [(stream, 0, 1)]
+
+
+@dataclass(frozen=True)
+class Deposited:
+    amount: int
+
+
+@dataclass
+class Account:
+    balance: int = 0
+
+    @apply(Deposited)
+    def deposited(self, event: Deposited) -> None:
+        self.balance += event.amount
+
+
+def test_entities(node: Engine, category: str) -> None:
+    accounts = EntityStore(
+        category, Account, types=MessageTypes(Deposited), snapshots=Snapshots(every=2)
+    )
+    for number in range(5):
+        with UnitOfWork(sessionmaker(node)) as unit:
+            account = accounts.get(unit, "1")
+            assert account.state.balance == 10 * number
+            account.write(Deposited(10))
+            unit.commit()

@@ -8,7 +8,16 @@ from typing import Any
 from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
 
-__all__ = ["CITUS", "LATEST", "ROLES", "STORE", "VERSIONS", "Steps", "downgrade_steps", "upgrade_steps"]
+__all__ = [
+    "CITUS",
+    "LATEST",
+    "ROLES",
+    "STORE",
+    "VERSIONS",
+    "Steps",
+    "downgrade_steps",
+    "upgrade_steps",
+]
 
 VERSIONS = ("0001", "0002", "0003", "0004")
 """The versions of the store's schema."""
