@@ -1,6 +1,7 @@
 -- Locks streams for writing and returns their versions, -1 for a stream that does not exist. The names
 -- must be distinct. All locks of categories come before all locks of streams, each kind in the order
--- of its keys, so that two callers never deadlock.
+-- of its keys, so that two callers never deadlock. The plans are forced to be generic: the planner
+-- prefers those that know the number of streams, and would plan each call again.
 CREATE OR REPLACE FUNCTION {schema}.lock_streams(stream_names text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE

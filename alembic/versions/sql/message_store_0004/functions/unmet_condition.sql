@@ -5,6 +5,7 @@
 --
 -- Who wrote to one of the queries' categories has committed, or waits for their exclusive locks. All categories are locked
 -- in the order of their keys, as by lock_streams(), which follows. It would lock the category of many streams as a whole.
+-- As there, the plans are forced to be generic.
 CREATE FUNCTION {schema}.unmet_condition(
   conditions jsonb,
   stream_names text[],
