@@ -41,7 +41,7 @@ class Server:
         self, folder: Path, name: str, binaries: Path | None = None, **settings: str
     ) -> None:
         self.address = Address(folder / f"{name}.at")
-        self._data = folder / name
+        self.data = folder / name
         self._binaries = binaries
         self._settings = {**SETTINGS, **settings}
         self._server: EmbeddedPostgres | None = None
@@ -58,8 +58,8 @@ class Server:
         settings = dict(self._settings)
         if upstream is not None:
             settings["primary_conninfo"] = upstream.conninfo
-            (self._data / "standby.signal").touch()
-        self._server = EmbeddedPostgres(self._data, binaries=self._binaries, settings=settings)
+            (self.data / "standby.signal").touch()
+        self._server = EmbeddedPostgres(self.data, binaries=self._binaries, settings=settings)
         self._server.start()
         self.address.point_to(self.folder)
 
@@ -70,7 +70,7 @@ class Server:
 
     @property
     def postmaster(self) -> int:
-        return int((self._data / "postmaster.pid").read_text().split()[0])
+        return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
         if self._server is not None:
@@ -82,7 +82,7 @@ class Server:
 
     def copy(self, other: Server) -> None:
         """Copy the data of a server that runs, as `pg_basebackup` does."""
-        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
         version = other.query("SELECT current_setting('server_version_num')::int")
         start, stop = (
             ("pg_backup_start('copy', true)", "pg_backup_stop(false)")
@@ -91,16 +91,16 @@ class Server:
         )
         with other.engine.connect() as connection:
             connection.execute(text(f"SELECT {start}"))
-            shutil.copytree(other._data, self._data, copy_function=_copied)
+            shutil.copytree(other.data, self.data, copy_function=_copied)
             label = connection.execute(text(f"SELECT labelfile FROM {stop}")).scalar_one()
         for name in ("postmaster.pid", "postmaster.opts", "standby.signal", "backup_label.old"):
-            (self._data / name).unlink(missing_ok=True)
-        (self._data / "backup_label").write_text(label)
-        (self._data / "standby.signal").touch()
-        owner = other._data.stat()
-        for path in [self._data, *self._data.rglob("*")]:
+            (self.data / name).unlink(missing_ok=True)
+        (self.data / "backup_label").write_text(label)
+        (self.data / "standby.signal").touch()
+        owner = other.data.stat()
+        for path in [self.data, *self.data.rglob("*")]:
             shutil.chown(path, owner.st_uid, owner.st_gid)
-        self._data.chmod(0o700)
+        self.data.chmod(0o700)
 
     @retry(retry=retry_if_exception(is_conflict), stop=stop_after_delay(20))
     def query(self, statement: str, **parameters: Any) -> Any:
