@@ -22,7 +22,7 @@ def servers(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Serv
 
 def exported(
     primary: Server, standby: Server, name: str | None = None, **given: float
-) -> list[str]:
+) -> list[str | None]:
     with primary.engine.connect() as here, standby.engine.connect() as there:
         return [
             message.data
