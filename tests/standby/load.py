@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import URL, create_engine, text
@@ -23,6 +23,7 @@ from mdb_sqla.relay import Relay
 from mdb_sqla.transfer.message_tail import Following, ReadError
 from mdb_sqla.transfer.raw_reads import RawReader
 from tests.relay.receiving import FromNats
+from tests.waiting import PATIENCE
 
 WRITERS = 3
 STREAMS = 5
@@ -35,34 +36,27 @@ TABLES = (
 )
 
 
-class Acknowledged(NamedTuple):
-    """A message whose COMMIT was confirmed to the writer."""
-
-    id: UUID
-    stream_name: str
-    position: int
-
-
 class Load:
     """Everything that runs, until the block of `running` is left.
 
     Attributes:
         category: the category of the messages.
-        acknowledged: what the writers know to be committed, in the order in which they got to know.
-        handled: when each message was handled last, by consumer and id.
+        acknowledged: the ids of messages whose COMMIT was confirmed to their writer.
+        handled: when each consumer has handled a message last.
         followed: the ids that the reader has been given.
         troubles: what the reader has reported.
     """
 
     def __init__(self, category: str) -> None:
         self.category = category
-        self.acknowledged: list[Acknowledged] = []
-        self.handled: dict[tuple[str, UUID], float] = {}
+        self.acknowledged: list[UUID] = []
+        self.handled = {"shipping": 0.0, "rare": 0.0}
         self.followed: set[UUID] = set()
         self.troubles: list[ReadError] = []
         self._is_writing = threading.Event()
         self._is_writing.set()
         self._threads: list[Future[None]] = []
+        self._writers: list[Future[None]] = []
 
     @contextmanager
     def running(self, url: URL, async_url: URL, receiving: FromNats) -> Iterator[None]:
@@ -76,17 +70,18 @@ class Load:
         relay = Relay("relay", self.category, to=receiving.target())
         following = Following(engine, RawReader(self.category), self.troubles.append)
         work: list[Callable[[], None]] = [
-            *(partial(each.run, sessionmaker(engine)) for each in consumers),
             *(partial(self._write, sessionmaker(engine), number) for number in range(WRITERS)),
+            *(partial(each.run, sessionmaker(engine)) for each in consumers),
             partial(self._follow, following),
             lambda: asyncio.run(_publish(relay, async_url)),
         ]
         with ThreadPoolExecutor(len(work)) as threads:
             self._threads = [threads.submit(each) for each in work]
+            self._writers = self._threads[:WRITERS]
             try:
                 yield
             finally:
-                self.stop_writers()
+                self._is_writing.clear()
                 following.end()
                 # Who has not begun can't be stopped yet.
                 while wait(self._threads, timeout=0.1).not_done:
@@ -102,7 +97,9 @@ class Load:
                 each.result()
 
     def stop_writers(self) -> None:
+        """Return when nothing is written any more."""
         self._is_writing.clear()
+        assert not wait(self._writers, timeout=PATIENCE).not_done
 
     def _write(self, factory: sessionmaker[Session], number: int) -> None:
         count = 0
@@ -125,14 +122,14 @@ class Load:
                 with factory() as session:
                     with suppress(IntegrityError), session.begin_nested():
                         session.execute(text("INSERT INTO orders VALUES (:id)"), {"id": message.id})
-                    position = MessageStore(session).write(stream_name, message)
+                    MessageStore(session).write(stream_name, message)
                     session.commit()
             except DBAPIError as error:
                 if not is_transient(error):
                     raise
                 time.sleep(_PAUSE)
             else:
-                self.acknowledged.append(Acknowledged(message.id, stream_name, position))
+                self.acknowledged.append(message.id)
                 return
 
     def _consumer(self, name: str, *types: str, **options: Any) -> Consumer:
@@ -145,7 +142,7 @@ class Load:
                 {"consumer": name, "id": message.id, "position": message.global_position},
             )
             unit.write(f"{name}{message.stream_name}", Message("Done"))
-            self.handled[name, message.id] = time.monotonic()
+            self.handled[name] = time.monotonic()
 
         return consumer
 
