@@ -53,7 +53,7 @@ BEGIN
 
   _filter := {schema}.conditional_command(_filter, condition);
 
-  -- As in get_category_messages().
+  -- As in get_category_messages(). Where nothing is, the bound stays NULL, with which a condition is checked and no more.
   IF categories IS NULL THEN
     SELECT false
     INTO _is_empty
@@ -83,9 +83,7 @@ BEGIN
 
   IF _is_empty AND condition IS NULL AND NOT _debug THEN
     RETURN;
-  ELSIF _is_empty THEN
-    _filter := _filter || ' AND false';
-  ELSE
+  ELSIF NOT _is_empty THEN
     _bound := {schema}.read_bound(categories);
   END IF;
 
