@@ -24,6 +24,7 @@ from mdb_sqla import (
 from mdb_sqla.admin import verify
 from mdb_sqla.entities import EntityStore, Snapshots, apply
 from tests.citus.conftest import Cluster
+from tests.cli.test_mdb import mdb
 
 
 def positions(node: Engine, category: str) -> list[tuple[str, int, int]]:
@@ -204,6 +205,8 @@ def test_server_functions(node: Engine, cluster: Cluster, category: str) -> None
 
 def test_verification(cluster: Cluster) -> None:
     assert verify(cluster.coordinator, schema=cluster.schema).is_sound
+    printed = mdb("verify", "--schema", cluster.schema, url=cluster.coordinator.url).stdout
+    assert "No problems found" in printed
 
     with cluster.coordinator.begin() as connection:
         connection.execute(

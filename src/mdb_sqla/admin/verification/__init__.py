@@ -17,6 +17,7 @@ from mdb_sqla.admin.protection import has_protection
 from mdb_sqla.admin.verification import data_rules
 from mdb_sqla.admin.verification.schema_differences import SEQUENCE, Difference, differences
 from mdb_sqla.admin.verification.schema_structure import Structure, expected, found
+from mdb_sqla.database.citus import is_on_citus
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import qualified
@@ -29,9 +30,6 @@ __all__ = ["Difference", "Verification", "verify"]
 
 _NOT_PERMITTED = {"42501", "25006"}
 """SQLSTATEs: insufficient privilege, and a read-only transaction or server."""
-
-_ON_CITUS = ("function", "refuse_on_citus(what text, rule text)")
-"""A part of every store that is distributed with Citus, and of no other."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def verify(engine: Engine, *, schema: str = DEFAULT_SCHEMA, quick: bool = False)
             raise StoreNotInstalled(
                 f"There is no message store in schema {schema!r}: install it with mdb upgrade"
             )
-        on_citus = _ON_CITUS in store.parts
+        on_citus = is_on_citus(connection)
         reference = None if on_citus else _expected(connection, store, result)
         if reference is not None:
             result.differences.extend(differences(store, reference, schema))
