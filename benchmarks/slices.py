@@ -63,7 +63,9 @@ class Enrollments:
 
     def enroll(self, course: str, student: str, seats: int, courses: int) -> bool:
         """Return whether a student could be enrolled."""
-        return self._application.do(Enroll(course, student, seats, courses)).is_enrolled
+        done = self._application.do(Enroll(course, student, seats, courses))
+        is_enrolled: bool = done.is_enrolled
+        return is_enrolled
 
 
 def tags_of(course: str, student: str) -> list[str]:
