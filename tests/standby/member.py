@@ -33,6 +33,7 @@ def main() -> None:
         "order",
         group=Group(slots=4, lease=float(lease), member=name),
         batch_size=20,
+        transaction_size=5,
         poll_interval=(0.005, 0.05),
         read_from=Standbys(*engines, max_wait=0.3),
     )

@@ -146,17 +146,19 @@ def test_nothing_is_lost_and_nothing_repeated(cluster: Cluster, engine: Engine) 
         return subprocess.Popen([sys.executable, MEMBER, f"m{number}", str(LEASE), *urls])
 
     with Processes(MEMBERS, launch) as service:
-        with Writer(engine, "order", streams=STREAMS, seed=SEED + 1) as writer:
+        with Writer(engine, "order", streams=STREAMS, seed=SEED + 1, every=0.05) as writer:
             for what in dealt(DISTURBANCES, SECONDS, chance):
                 if what in {"kill", "pause"}:
                     service.disturb(what, chance)
                 else:
                     cluster.disturb(what, chance)
                 done[what] += 1
-        deadline = time.monotonic() + PATIENCE
+        number, deadline = 0, time.monotonic() + PATIENCE
         while len(effects := effects_in_order(engine)) < len(writer.written):
-            assert time.monotonic() < deadline, f"{len(effects)} of {len(writer.written)}"
-            threading.Event().wait(0.05)
+            if len(effects) > number:
+                number, deadline = len(effects), time.monotonic() + PATIENCE
+            assert time.monotonic() < deadline, f"{number} of {len(writer.written)}"
+            threading.Event().wait(0.2)
         service.stop()
     effects = effects_in_order(engine)
     from_standbys = sum(is_standby for _, _, is_standby in effects)
