@@ -4,8 +4,8 @@
 -- A writer takes its floor before it draws a position and holds it until its transaction ends; a commit becomes visible
 -- before its locks are released. So everything drawn before step one is above a floor that step two sees, or has ended.
 --
--- A standby knows no writers. There, whoever has asked the primary server, and has waited until the standby has replayed
--- what was settled there, sets the bound for the transaction in `message_store.read_up_to_<oid of messages>`.
+-- A standby knows no writers. There, a reader that has asked the primary server for the bound, and has waited until the
+-- standby has replayed everything up to it, sets it for the transaction: `message_store.read_up_to_<oid of messages>`.
 CREATE OR REPLACE FUNCTION {schema}.read_bound(categories varchar[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
