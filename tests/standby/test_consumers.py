@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from mdb_sqla import Consumer, Group, InvalidArgument, MessagesDeleted, Standbys, migrations
 from mdb_sqla.admin import set_lock_granularity
+from tests.projections.conftest import Base, Shop, totals_of
 from tests.standby.reading import Reader, Reads, open_writer, write
 from tests.standby.servers import Server, replication
 from tests.waiting import wait_until
@@ -109,6 +111,22 @@ def test_an_async_consumer_reads_from_standbys(servers: Servers) -> None:
 
     asyncio.run(run())
     assert handled == list(range(50))
+
+
+def test_a_projection_reads_from_standbys(servers: Servers) -> None:
+    primary, (standby, _) = servers
+    shop = Shop(create_engine(primary.address.url))
+    Base.metadata.create_all(shop.engine)
+    there = create_engine(standby.address.url, poolclass=NullPool)
+    on_primary, on_standby = Reads(shop.engine), Reads(there)
+    shop.place(range(1, 11))
+
+    totals_of().consumer(read_from=Standbys(there, max_wait=20)).catch_up(shop.factory)
+
+    expected = {str(number): (Decimal(number), Decimal(1)) for number in range(1, 11)}
+    assert shop.totals() == expected
+    assert (on_primary.number, on_standby.number) == (0, 1)
+    shop.engine.dispose()
 
 
 def test_a_consumer_waits_for_a_standby_that_lags(
