@@ -109,7 +109,7 @@ async def _call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitO
 
 
 def _check_result(handler: Handler, result: object) -> None:
-    if inspect.isawaitable(result):
+    if result is not None and inspect.isawaitable(result):
         if inspect.iscoroutine(result):
             result.close()
         raise InvalidArgument(

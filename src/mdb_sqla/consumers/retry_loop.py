@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import random
 from collections.abc import Generator
 from typing import Any
-
-from tenacity import (
-    DoAttempt,
-    DoSleep,
-    RetryCallState,
-    Retrying,
-    stop_after_attempt,
-    wait_exponential,
-    wait_random_exponential,
-)
 
 from mdb_sqla.consumers.loop_operations import (
     ConnectionLost,
@@ -28,7 +18,7 @@ from mdb_sqla.consumers.loop_operations import (
 )
 from mdb_sqla.consumers.message_log import log_attempt
 from mdb_sqla.consumers.recorded_operations import count_failure, count_retry
-from mdb_sqla.consumers.retry_policy import RetryPolicy
+from mdb_sqla.consumers.retry_policy import RetryPolicy, backoff
 from mdb_sqla.consumers.run_control import Control, sleep, wait_if_paused
 from mdb_sqla.consumers.slot_failures import DeadLetterGone
 from mdb_sqla.errors import HandlerFailed, ProjectionRefused, SlotLost, Unavailable
@@ -39,7 +29,7 @@ _MAX_CONFLICTS = 100  # of one transaction, in a row; one more counts as a failu
 _NOT_THE_HANDLERS = (
     DeadLetterGone, Interrupted, NoTransaction, ProjectionRefused, SlotLost, Unavailable,
 )  # fmt: skip
-_AFTER_CONFLICT = wait_random_exponential(multiplier=0.01, max=1)  # seconds
+_AFTER_CONFLICT = 0.01, 1.0  # the longest pause in seconds after the first conflict, and after any
 
 
 class Retrier:
@@ -75,65 +65,51 @@ class Retrier:
                 are counted anew.
         """
         policy = self._policy
-        retrying = Retrying(
-            stop=stop_after_attempt(policy.max_attempts),
-            wait=wait_exponential(multiplier=policy.initial_interval, max=policy.max_interval),
-            reraise=True,
-        )
-        # Like tenacity's own loops, except that a runner makes the calls and sleeps.
-        retrying.begin()
-        state = RetryCallState(retrying, None, (), {})
-        conflicts = RetryCallState(retrying, None, (), {})
+        pauses = backoff(policy.initial_interval, policy.max_interval)
+        conflict_pauses = backoff(*_AFTER_CONFLICT)
+        failures = conflicts = 0
         _, first = operation.calls[0]
         if self._lost_connections[0] != first.global_position:
             self._lost_connections = first.global_position, 0
         while True:
             try:
-                do = retrying.iter(state)
-            except Exception as error:
-                # The error of the last attempt.
-                message = operation.current or first
-                raise HandlerFailed(self._consumer, message, state.attempt_number) from error
-            if isinstance(do, DoAttempt):
-                try:
-                    state.set_result((yield operation))
-                except ConnectionLost as error:
-                    # The handler itself may cause this, every time.
-                    attempts = self._lost_connections[1] + 1
-                    self._lost_connections = first.global_position, attempts
-                    if attempts < policy.max_attempts:
-                        raise
-                    message = operation.current or first
-                    if isinstance(operation, Deliver):
-                        failure = Failure(message, error.__cause__ or error, attempts)
-                        operation.failures[message.global_position] = failure
-                    count_failure(self._consumer, message, error.__cause__ or error)
-                    raise HandlerFailed(self._consumer, message, attempts) from error
-                except HandlerConflict as error:
-                    attempts = conflicts.attempt_number
-                    if attempts == _MAX_CONFLICTS:
-                        message = operation.current or first
-                        count_failure(self._consumer, message, error.__cause__ or error)
-                        raise HandlerFailed(self._consumer, message, attempts) from error
-                    yield from self._wait(_AFTER_CONFLICT(conflicts))
-                    conflicts.prepare_for_next_attempt()
-                except _NOT_THE_HANDLERS:
-                    raise
-                except Exception as error:
-                    # The handler's own error.
-                    message = operation.current or first
-                    if isinstance(operation, Handle):
-                        count_failure(self._consumer, message, error)
-                    failed = Failure(message, error, state.attempt_number)
-                    log_attempt(self._consumer, self._slot, failed, policy.max_attempts)
-                    # Within an `except`, none of the three is None, which the type can't express.
-                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
-            elif isinstance(do, DoSleep):
-                state.prepare_for_next_attempt()
-                yield from self._wait(do)
-                count_retry(self._consumer, operation)
-            else:
+                yield operation
                 return
+            except ConnectionLost as error:
+                # The handler itself may cause this, every time.
+                attempts = self._lost_connections[1] + 1
+                self._lost_connections = first.global_position, attempts
+                if attempts < policy.max_attempts:
+                    raise
+                message = operation.current or first
+                if isinstance(operation, Deliver):
+                    failure = Failure(message, error.__cause__ or error, attempts)
+                    operation.failures[message.global_position] = failure
+                count_failure(self._consumer, message, error.__cause__ or error)
+                raise HandlerFailed(self._consumer, message, attempts) from error
+            except HandlerConflict as error:
+                conflicts += 1
+                if conflicts == _MAX_CONFLICTS:
+                    message = operation.current or first
+                    count_failure(self._consumer, message, error.__cause__ or error)
+                    raise HandlerFailed(self._consumer, message, conflicts) from error
+                pause, failed = next(conflict_pauses) * random.random(), False  # noqa: S311
+            except _NOT_THE_HANDLERS:
+                raise
+            except Exception as error:
+                # The handler's own error.
+                failures += 1
+                message = operation.current or first
+                if isinstance(operation, Handle):
+                    count_failure(self._consumer, message, error)
+                attempt = Failure(message, error, failures)
+                log_attempt(self._consumer, self._slot, attempt, policy.max_attempts)
+                if failures >= policy.max_attempts:
+                    raise HandlerFailed(self._consumer, message, failures) from error
+                pause, failed = next(pauses), True
+            yield from self._wait(pause)
+            if failed:
+                count_retry(self._consumer, operation)
 
     def _wait(self, seconds: float) -> Generator[Operation, Any, None]:
         """Wait for the next attempt."""
