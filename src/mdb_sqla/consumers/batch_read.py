@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Uuid, bindparam, exists, literal_column, select, true
+from sqlalchemy import bindparam, literal_column, select, true
 from sqlalchemy.orm import Session
 
 from mdb_sqla import functions
@@ -13,12 +13,18 @@ from mdb_sqla.column_types import uuid_of
 from mdb_sqla.consumers.claims import IS_SLOT, Claim
 from mdb_sqla.consumers.consumer_pause import is_paused
 from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
-from mdb_sqla.consumers.rewind_check import Anchor, last_up_to, sequence_file, sequence_of
+from mdb_sqla.consumers.rewind_check import (
+    Anchor,
+    anchor_parameters,
+    is_stored,
+    last_up_to,
+    sequence_file,
+    sequence_of,
+)
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.store.read_statements import JoinedRead
 from mdb_sqla.tables import consumer_slots as slots
-from mdb_sqla.tables import messages
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import StreamName
 
@@ -54,12 +60,7 @@ _read = JoinedRead(
         slots.c.token,
         slots.c.position,
         sequence_file().label("sequence"),
-        exists()
-        .where(
-            messages.c.global_position == bindparam("anchor_position", type_=BigInteger),
-            messages.c.id == bindparam("anchor_id", type_=Uuid),
-        )
-        .label("has_anchor"),
+        is_stored().label("has_anchor"),
         deleted_up_to().label("deleted_up_to"),
         last_deleted().label("last_deleted"),
         is_paused(),
@@ -86,8 +87,7 @@ def read(
     parameters = {
         **claim.parameters,
         **sequence_of(session),
-        "anchor_position": None if anchor is None else anchor.global_position,
-        "anchor_id": None if anchor is None else anchor.id,
+        **anchor_parameters(anchor),
         "read_categories": list(categories),
     }
     row, found = _read.read(session, parameters, categories, position, batch_size, **filters)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
+    exists,
     func,
     select,
     true,
@@ -33,7 +34,9 @@ from mdb_sqla.words.message import StoredMessage
 
 __all__ = [
     "Anchor",
+    "anchor_parameters",
     "are_stored",
+    "is_stored",
     "last_up_to",
     "sequence_file",
     "sequence_of",
@@ -60,8 +63,28 @@ class Anchor(NamedTuple):
         return cls(message.global_position, message.id)
 
 
+def is_stored() -> ColumnElement[bool]:
+    """Return an expression: whether the message at an anchor is stored.
+
+    The parameters `anchor_position` and `anchor_id` have the anchor.
+    """
+    return exists().where(
+        messages.c.global_position == bindparam("anchor_position", type_=BigInteger),
+        messages.c.id == bindparam("anchor_id", type_=Uuid),
+    )
+
+
+def anchor_parameters(anchor: Anchor | None) -> dict[str, Any]:
+    """Return the parameters of a statement with `is_stored`."""
+    position, id_ = (None, None) if anchor is None else anchor
+    return {"anchor_position": position, "anchor_id": id_}
+
+
 def are_stored() -> ColumnElement[bool]:
-    """Return an expression: whether all messages passed to `stored_parameters` are stored."""
+    """Return an expression: whether all messages passed to `stored_parameters` are stored.
+
+    For a single message, `is_stored` takes half the time.
+    """
     # Not schema-qualified: with two arrays, unnest is part of the grammar.
     requested = (
         func.unnest(

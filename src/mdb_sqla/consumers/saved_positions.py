@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     bindparam,
     func,
     select,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from mdb_sqla import functions
 from mdb_sqla.column_types import uuid_of
@@ -28,7 +30,9 @@ from mdb_sqla.consumers.deleted_messages import deleted_up_to
 from mdb_sqla.consumers.loop_operations import StateMismatch
 from mdb_sqla.consumers.rewind_check import (
     Anchor,
+    anchor_parameters,
     are_stored,
+    is_stored,
     last_up_to,
     sequence_file,
     sequence_of,
@@ -83,13 +87,19 @@ class SlotState(NamedTuple):
 
 # Built once: building a statement costs as much as executing it.
 
-_SAVE = (
-    update(slots)
-    .where(IS_CLAIMED, slots.c.position == bindparam("saved"), are_stored())
-    .values(position=bindparam("reached"), updated_at=func.clock_timestamp())
-    .returning(slots.c.token)
-)
-_SAVE_AND_READ = _SAVE.returning(is_paused())
+
+def _saving(is_read: ColumnElement[bool]) -> tuple[ReturningUpdate[Any], ReturningUpdate[Any]]:
+    """Return the statements without and with the pause, for messages that must be stored."""
+    without = (
+        update(slots)
+        .where(IS_CLAIMED, slots.c.position == bindparam("saved"), is_read)
+        .values(position=bindparam("reached"), updated_at=func.clock_timestamp())
+        .returning(slots.c.token)
+    )
+    return without, without.returning(is_paused())
+
+
+_SAVE_AFTER_ONE, _SAVE_AFTER_SEVERAL = _saving(is_stored()), _saving(are_stored())
 
 _LOCK = select(slots.c.slot, is_paused()).where(IS_CLAIMED).with_for_update(key_share=True)
 
@@ -196,14 +206,12 @@ def save(
         SlotLost: another process has claimed the slot.
         StateMismatch: the slot's position differs, or a message is not stored.
     """
-    parameters = {
-        **claim.parameters,
-        **stored_parameters(read),
-        "saved": saved,
-        "reached": reached,
-    }
-    statement = _SAVE_AND_READ if with_pause else _SAVE
-    row = session.execute(statement, parameters, bind_arguments=_BIND).first()
+    if len(read) == 1:
+        statements, stored = _SAVE_AFTER_ONE, anchor_parameters(read[0])
+    else:
+        statements, stored = _SAVE_AFTER_SEVERAL, stored_parameters(read)
+    parameters = {**claim.parameters, **stored, "saved": saved, "reached": reached}
+    row = session.execute(statements[with_pause], parameters, bind_arguments=_BIND).first()
     if row is None:
         raise _reason(claim, session, saved)
     return with_pause and bool(row.is_paused)
