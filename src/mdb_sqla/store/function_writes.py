@@ -81,6 +81,8 @@ _WRITE_NEW_CONDITIONALLY = _if_new(
     )
 )
 
+_quoted = json.JSONEncoder().encode  # skips what `json.dumps` does for other arguments
+
 
 def call(
     db: Database,
@@ -169,7 +171,7 @@ def _lock(
 
 
 def _chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
-    if length_of(rows) <= MAX_CALL_LENGTH:
+    if len(rows) == 1 or length_of(rows) <= MAX_CALL_LENGTH:
         return [rows]
     chunks: list[Sequence[Row]] = []
     chunk: list[Row] = []
@@ -211,10 +213,10 @@ def _document(rows: Iterable[Row]) -> str:
     names: dict[str, str] = {}
     objects = []
     for stream_name, message, data, metadata in rows:
-        name = names.get(stream_name) or names.setdefault(stream_name, json.dumps(stream_name))
+        name = names.get(stream_name) or names.setdefault(stream_name, _quoted(stream_name))
         # An omitted key is NULL, as opposed to JSON null.
         objects.append(
-            f'{{"id":"{message.id}","stream_name":{name},"type":{json.dumps(message.type)}'
+            f'{{"id":"{message.id}","stream_name":{name},"type":{_quoted(message.type)}'
             + (f',"data":{data}' if data is not None else "")
             + (f',"metadata":{metadata}' if metadata is not None else "")
             + "}"

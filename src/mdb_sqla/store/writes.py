@@ -132,10 +132,14 @@ def _write(
         {name: version for name, (version, _) in expectations.items()},
         json.dumps(condition_documents(conditions)) if conditions else None,
     )
+    connection = connection_of(db)
+    if not is_intercepted(db):
+        # Looked up once: a session looks for it with every statement.
+        db = connection
     positions = None
     is_large = len(rows) >= COPY_THRESHOLD or length_of(rows) > MAX_CALL_LENGTH
-    if is_large and not is_intercepted(db):
-        positions = copy(connection_of(db), rows, required)
+    if is_large and db is connection:
+        positions = copy(connection, rows, required)
     if positions is None:
         try:
             positions = call(db, rows, required, idempotent, recorded.untraced)
@@ -149,7 +153,7 @@ def _write(
     check_written(len(positions), len(rows))
     if rows:
         categories = {write.stream_name.category for write in writes if write.entries}
-        announce(connection_of(db), categories)
+        announce(connection, categories)
     following = iter(positions)
     return [[next(following) for _ in write.entries] for write in writes]
 
@@ -163,6 +167,8 @@ def _expectations(writes: Sequence[Write]) -> dict[str, tuple[int, int]]:
     Raises:
         WrongExpectedVersion: two writes to one stream have contradictory expected versions.
     """
+    if all(write.expected_version is None for write in writes):
+        return {}
     before: Counter[str] = Counter()
     ids: set[UUID] = set()
     expectations: dict[str, tuple[int, int]] = {}

@@ -27,7 +27,7 @@ from sqlalchemy import (
     Pool,
     RootTransaction,
     Text,
-    cast,
+    bindparam,
     func,
     select,
 )
@@ -53,6 +53,10 @@ _RETRY_INTERVAL = 1.0  # seconds between attempts
 _IDLE = 10.0  # seconds after which the connection is closed and the thread ends
 _CHECK_INTERVAL = 0.1  # seconds between two checks whether the engine was disposed
 _EXIT_TIMEOUT = 2.0  # seconds that a process waits at exit for its last notifications
+
+# Built once: building a statement costs more than executing it.
+_payloads = func.pg_catalog.unnest(bindparam("payloads", type_=ARRAY(Text)))
+_NOTIFY = select(func.pg_catalog.pg_notify(bindparam("channel", type_=Text), _payloads))
 
 
 class _Notification(NamedTuple):
@@ -199,12 +203,10 @@ def _notify(batch: set[_Notification], connection: Connection) -> None:
     for notification in batch:
         by_channel[notification.channel].append(notification.category)
     for channel, categories in by_channel.items():
-        few = (
-            len(categories) <= _MAX_CATEGORIES and max(map(len, categories)) < _MAX_CATEGORY_LENGTH
-        )
+        longest = max(map(len, categories))
+        few = len(categories) <= _MAX_CATEGORIES and longest < _MAX_CATEGORY_LENGTH
         payloads = categories if few else [ANY_CATEGORY]
-        payload = func.pg_catalog.unnest(cast(payloads, ARRAY(Text)))
-        connection.execute(select(func.pg_catalog.pg_notify(channel, payload)))
+        connection.execute(_NOTIFY, {"channel": channel, "payloads": payloads})
 
 
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
