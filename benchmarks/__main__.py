@@ -18,6 +18,8 @@ from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
 from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
+from benchmarks.job_queues import job_queues
+from benchmarks.outbox_rows import added_message
 from benchmarks.privacy import encryption
 from benchmarks.projections import projection_rebuild
 from benchmarks.reads import category_reads
@@ -49,11 +51,13 @@ EXPERIMENTS: Sequence[Experiment] = (
     writes_over_connection,
     writes_over_session,
     writers_of_packages,
+    added_message,
     wake_up_median,
     wake_up_99th,
     cost_of_wake_up,
     consumer_one_by_one,
     consumer_in_batches,
+    *job_queues(),
     projection_rebuild,
     relay_to_jetstream,
     relay_to_rabbitmq,

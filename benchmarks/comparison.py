@@ -116,4 +116,10 @@ class Outcome:
 def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
     """Return the rows of the targets in their order, and then those that stand beside them."""
     rows = [row for outcome in outcomes for row in outcome.rows()]
-    return sorted(rows, key=lambda row: (not row.label, int(row.label[1:] or 0)))
+    return sorted(rows, key=lambda row: (not row.label, *_number(row.label)))
+
+
+def _number(label: str) -> tuple[int, str]:
+    """Return what sorts S9, S10, S10a and S11 in this order."""
+    digits = label[1:].rstrip("abcdefghijklmnopqrstuvwxyz")
+    return int(digits or 0), label
