@@ -38,8 +38,9 @@ PROCESS_TESTS := tests/relay tests/brokers tests/examples tests/packaging tests/
   tests/retention/test_rebalancing.py tests/side_by_side/test_any_calls.py tests/transfer/test_import.py \
   tests/wake_up/test_processes.py
 # Tests that need the machine for themselves: they fail if too little happens in their time.
-LOAD_TESTS := tests/consumers/test_soak.py tests/retention/test_outbox_soak.py tests/retention/test_beside_transfer.py \
-  tests/ordering/test_race.py tests/ordering/test_race_with_retention.py tests/decisions/test_race.py
+LOAD_TESTS := tests/consumers/test_soak.py tests/standby/test_soak.py tests/retention/test_outbox_soak.py \
+  tests/retention/test_beside_transfer.py tests/ordering/test_race.py tests/ordering/test_race_with_retention.py \
+  tests/decisions/test_race.py
 # In the order given: files of few tests, which may be slow, would come last.
 PARALLEL := -q --tb=short -n 3 --dist loadfile --no-loadscope-reorder
 FLIGHTS ?= 5000
@@ -58,7 +59,7 @@ help:
 	@echo 'make test-long    run the tests with brokers, many processes and load'
 	@echo 'make test-all     run all of these, and the matrix'
 	@echo 'make test-matrix  test PostgreSQL 14 to 17, SQLAlchemy 2.0 and other Python versions'
-	@echo 'make soak         kill consumers, their server and retention jobs, for ten minutes each; SECONDS=3600 for an hour'
+	@echo 'make soak         kill consumers, their servers and retention jobs, promote standbys, for ten minutes each; SECONDS=3600 for an hour'
 	@echo 'make soak-relay   kill relays, their brokers and their database, for ten minutes at each broker'
 	@echo 'make check        formatting, lint, types, import layers'
 	@echo 'make format       fix formatting and lint'
@@ -78,14 +79,14 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) tests $(PROCESS_TESTS:%=--ignore=%) $(LOAD_TESTS:%=--ignore=%)
 
 test-long: $(INSTALLED)
-	$(BIN)/python -m pytest $(PARALLEL) $(PROCESS_TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PROCESS_TESTS) $(LOAD_TESTS:%=--ignore=%)
 	$(BIN)/python -m pytest $(LOAD_TESTS)
 
 test-all: test test-long test-matrix
 
 soak: $(INSTALLED)
-	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py tests/retention/test_outbox_soak.py \
-	  tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py
+	MDB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/consumers/test_soak.py tests/standby/test_soak.py \
+	  tests/retention/test_outbox_soak.py tests/retention/test_rebalancing.py tests/retention/test_beside_transfer.py
 
 soak-relay: $(INSTALLED)
 	MDB_RELAY_SECONDS=$(SECONDS) $(BIN)/python -m pytest tests/relay/test_kills.py

@@ -15,10 +15,12 @@ from benchmarks.batches import batches
 from benchmarks.comparison import Experiment, Outcome
 from benchmarks.concurrency import application_transactions, writers_16, writers_64
 from benchmarks.consumers import consumer_in_batches, consumer_one_by_one
+from benchmarks.decisions import decisions
 from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
 from benchmarks.job_queues import job_queues
+from benchmarks.large_store import large_store
 from benchmarks.outbox_rows import added_message
 from benchmarks.privacy import encryption
 from benchmarks.projections import projection_rebuild
@@ -48,6 +50,7 @@ EXPERIMENTS: Sequence[Experiment] = (
     consumer_group,
     *category_filters(),
     growth,
+    *large_store(),
     writes_over_connection,
     writes_over_session,
     writers_of_packages,
@@ -69,6 +72,7 @@ EXPERIMENTS: Sequence[Experiment] = (
     entity_load,
     entity_conversion,
     *commands(),
+    decisions,
     *measuring_points(),
     written_with_spans,
     handled_with_spans,

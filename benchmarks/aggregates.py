@@ -14,7 +14,7 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from sqlalchemy import URL
 
-from benchmarks.packages import EVENTSOURCING
+from benchmarks.packages import EVENTSOURCING, environment
 
 __all__ = ["EVENTSOURCING", "Accounts", "account_application", "transcoded"]
 
@@ -79,17 +79,10 @@ def account_application(
     class Bank(Application[UUID]):
         snapshotting_intervals = {} if snapshots is None else {Account: snapshots}
 
-    environment = {
-        "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "POSTGRES_DBNAME": url.database or "",
-        "POSTGRES_HOST": str(url.query["host"]),
-        "POSTGRES_PORT": str(url.port or 5432),
-        "POSTGRES_USER": url.username or "",
-        "POSTGRES_PASSWORD": "",
-    }
+    settings = environment(url, "eventsourcing.postgres")
     if cache is not None:
-        environment["AGGREGATE_CACHE_MAXSIZE"] = str(cache)
-    with Bank(env=environment) as application:
+        settings["AGGREGATE_CACHE_MAXSIZE"] = str(cache)
+    with Bank(env=settings) as application:
         yield Accounts(application)
 
 

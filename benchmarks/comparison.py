@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import median
+from string import ascii_letters
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -116,10 +117,9 @@ class Outcome:
 def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
     """Return the rows of the targets in their order, and then those that stand beside them."""
     rows = [row for outcome in outcomes for row in outcome.rows()]
-    return sorted(rows, key=lambda row: (not row.label, *_number(row.label)))
+    return sorted(rows, key=lambda row: (not row.label, _number(row.label), row.label))
 
 
-def _number(label: str) -> tuple[int, str]:
-    """Return what sorts S9, S10, S10a and S11 in this order."""
-    digits = label[1:].rstrip("abcdefghijklmnopqrstuvwxyz")
-    return int(digits or 0), label
+def _number(label: str) -> int:
+    """Return the 8 of S8b."""
+    return int(label.strip(ascii_letters) or 0)

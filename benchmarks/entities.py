@@ -12,12 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import sessionmaker
 
 from benchmarks.aggregates import EVENTSOURCING, account_application, transcoded
 from benchmarks.comparison import OURS, Bar, Comparison, Experiment
-from benchmarks.server import Server
+from benchmarks.server import Server, opened_engine
 from benchmarks.size import Size
 from mdb_sqla import MessageTypes, UnitOfWork
 from mdb_sqla.entities import EntityStore, Snapshots, apply
@@ -64,7 +63,7 @@ def entity_load(server: Server, size: Size) -> Iterator[Comparison]:
     store = EntityStore("account", Account, types=types)
     loads = size.reads
     with (
-        _engine(server) as engine,
+        opened_engine(server) as engine,
         server.eventsourcing() as url,
         account_application(url) as application,
     ):
@@ -140,7 +139,7 @@ def _commands(entities: int, what: str, snapshots: int | None, cache: int | None
             cache=cache,
         )
         with (
-            _engine(server) as engine,
+            opened_engine(server) as engine,
             server.eventsourcing() as url,
             account_application(url, snapshots, cache) as application,
         ):
@@ -177,11 +176,3 @@ def _rate(command: Callable[[int], Any], count: int) -> float:
     for number in range(count):
         command(number)
     return count / (perf_counter() - begin)
-
-
-@contextmanager
-def _engine(server: Server) -> Iterator[Engine]:
-    with server.ours() as url:
-        engine = create_engine(url, json_serializer=orjson.dumps, json_deserializer=orjson.loads)
-        yield engine
-        engine.dispose()

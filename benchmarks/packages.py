@@ -21,6 +21,7 @@ __all__ = [
     "EVENTSOURCING",
     "MESSAGE_DB_PY",
     "create_events_table",
+    "environment",
     "event_recorder",
     "message_db_client",
     "stored_events",
@@ -52,6 +53,18 @@ def event_recorder(url: URL) -> Iterator[PostgresApplicationRecorder]:
     )
     with datastore:
         yield PostgresApplicationRecorder(datastore)
+
+
+def environment(url: URL, module: str) -> dict[str, str]:
+    """Return the settings of an application of pyeventsourcing on a database."""
+    return {
+        "PERSISTENCE_MODULE": module,
+        "POSTGRES_DBNAME": url.database or "",
+        "POSTGRES_HOST": str(url.query["host"]),
+        "POSTGRES_PORT": str(url.port or 5432),
+        "POSTGRES_USER": url.username or "",
+        "POSTGRES_PASSWORD": "",
+    }
 
 
 def create_events_table(url: URL) -> None:

@@ -51,7 +51,10 @@ def document(
             "original": original,
         },
         "settings": {**settings},
-        "notes": ["Stores use the default lock granularity, `stream`."],
+        "notes": [
+            "Stores use the default lock granularity, `stream`. Reads of a category, with each "
+            "filter, are measured with both, and the slower one counts."
+        ],
         "comparisons": [_comparison(outcome) for outcome in outcomes],
     }
 

@@ -20,7 +20,8 @@ class Size:
         read: messages in the store that is read.
         reads: of batches.
         filtered: messages in the store that is read with a filter.
-        few: messages in the small one of two stores; each has 1,000 categories.
+        few: messages in a small store of 1,000 categories.
+        some: messages in a store that is compared with a large one.
         many: messages in the large one.
         commits: that an idle consumer is woken by.
         handled: by a consumer, in a transaction each.
@@ -36,6 +37,7 @@ class Size:
     reads: int
     filtered: int
     few: int
+    some: int
     many: int
     commits: int
     handled: int
@@ -52,6 +54,7 @@ FULL = Size(
     reads=30,
     filtered=300_000,
     few=100_000,
+    some=1_000_000,
     many=10_000_000,
     commits=100,
     handled=2_000,
@@ -68,6 +71,7 @@ SMALL = Size(
     reads=5,
     filtered=30_000,
     few=50_000,
+    some=200_000,
     many=500_000,
     commits=30,
     handled=300,

@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the tests find PostgreSQL: 'docker', or a folder of PostgreSQL binaries; "
         "the default is MDB_TEST_DATABASE_URL if that is set, else the embedded server",
     )
+    parser.addoption(
+        "--citus",
+        metavar="URL",
+        help="a database on the coordinator of a Citus cluster, for tests/citus; the default is "
+        "MDB_CITUS_URL",
+    )
 
 
 @pytest.hookimpl(wrapper=True)

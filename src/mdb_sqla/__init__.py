@@ -47,6 +47,7 @@ from mdb_sqla.errors import (
     NotACategory,
     NotAStream,
     NotCommitted,
+    NotOffered,
     NotPermitted,
     NotProjected,
     PositionsExist,
@@ -78,6 +79,7 @@ from mdb_sqla.outbox.write_on_commit import expect_on_commit, write_on_commit
 from mdb_sqla.relay.inbox import Inbox
 from mdb_sqla.store.async_message_store import AsyncMessageStore
 from mdb_sqla.store.message_store import MessageStore
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.words.message import Message, MessagePosition, Metadata, StoredMessage
 from mdb_sqla.words.query import AppendCondition, Query, QueryResult
 from mdb_sqla.words.stream_name import NO_STREAM, StreamName
@@ -146,6 +148,7 @@ __all__ = [
     "NotACategory",
     "NotAStream",
     "NotCommitted",
+    "NotOffered",
     "NotPermitted",
     "NotProjected",
     "PendingWrite",
@@ -160,6 +163,7 @@ __all__ = [
     "RetryPolicy",
     "SequenceBehind",
     "SlotLost",
+    "Standbys",
     "StoreBusy",
     "StoreNotInstalled",
     "StoreRewound",

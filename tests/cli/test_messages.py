@@ -11,7 +11,8 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, func, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy.exc import OperationalError
 
 from mdb_sqla import InvalidArgument, Message, MessageStore, StoreRewound
 from mdb_sqla.admin.message_removal import clear
@@ -302,6 +303,26 @@ def tail_of(engine: Engine, reports: list[Exception]) -> Iterator[Tail]:
 
 def positions(batch: list[RawMessage]) -> list[int]:
     return [message.global_position for message in batch]
+
+
+def test_a_connection_that_is_lost_after_the_read(
+    engine: Engine, store: Callable[..., None], tail_of: Tail, reports: list[Exception]
+) -> None:
+    """What was read is shown, though the transaction can't be ended any more."""
+    store("a-1")
+    tail = tail_of(RawReader("a"))
+    assert positions(next(tail)) == [1]
+    store("a-1", "a-1")
+
+    def lose(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.pgconn.finish()
+
+    event.listen(engine, "commit", lose, once=True)
+    assert positions(next(tail)) == [2, 3]
+    store("a-1")
+    assert positions(next(tail)) == [4]
+    assert [type(each) for each in reports] == [OperationalError]
 
 
 def test_a_store_that_is_cleared_meanwhile(

@@ -42,7 +42,7 @@ class Sending:
         self.consumer = Consumer("sending", "order", **arguments)
         self.consumer.on()(self.send)
 
-    async def send(self, message: StoredMessage) -> None:
+    async def send(self, message: StoredMessage, _unit: object = None) -> None:
         number: Any = message.data
         self.began.append(number)
         if self.meanwhile is not None:
@@ -258,15 +258,6 @@ def test_what_is_away_is_waited_for(application: Any, max_in_flight: int | None)
     """More often than there are attempts; nothing is set aside, and nobody overtakes."""
     sending = Sending(application, max_in_flight=max_in_flight, on_failure="dead_letter")
     sending.write(("order-1", 1), ("order-2", 2), ("order-1", 3))
-    if max_in_flight is None:
-
-        async def send(message: StoredMessage, unit: Any) -> None:
-            await sending.send(message)
-
-        sending.consumer = Consumer(
-            "sending", "order", on_failure="dead_letter", poll_interval=(0.001, 0.01)
-        )
-        sending.consumer.on()(send)
     sending.errors = {1: [Unavailable("The other side is away") for _ in range(5)]}
 
     sent = sending.catch_up()

@@ -98,6 +98,31 @@ def test_bad_handlers(application: Any) -> None:
         consumer.run(application.engine)
 
 
+def test_handlers_with_other_parameters_are_refused_at_once() -> None:
+    consumer = Consumer("billing", "order")
+
+    async def only_the_message(message: Any) -> None: ...
+
+    class Taking:
+        def __call__(self, message: Any, unit: Any, third: Any) -> None: ...
+
+    expected = {
+        only_the_message: r"with \(message, unit\), but only_the_message takes .*too many",
+        Taking(): r"but Taking takes .*missing a required argument: 'third'",
+        lambda: None: r"takes \(\): too many positional arguments",
+        lambda message, unit, *, retry: None: "missing a required .*'retry'",
+    }
+    for handler, match in expected.items():
+        with pytest.raises(InvalidArgument, match=match):
+            consumer.on("T")(handler)  # type: ignore[type-var]
+
+    for accepted in (lambda *arguments: None, lambda message, unit, third=3: None):
+        consumer.on(f"T{accepted.__code__.co_argcount}")(accepted)
+    Consumer("mail", "order", max_in_flight=2).on("T")(only_the_message)
+    with pytest.raises(InvalidArgument, match=r"with \(message\), but"):
+        Consumer("mail", "order", max_in_flight=2).on("T")(lambda message, unit: None)
+
+
 def test_sessions_without_transactions_are_refused(application: Any) -> None:
     consumer = Consumer(
         "billing", "order", retry_policy=RetryPolicy(max_attempts=1), on_failure="dead_letter"

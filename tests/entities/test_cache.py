@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from mdb_sqla import (
     Consumer,
     InvalidArgument,
     MessageStore,
+    MessageTypes,
     StoredMessage,
     UnitOfWork,
     WrongExpectedVersion,
@@ -204,6 +206,58 @@ def test_a_stream_of_events_without_contents(engine: Engine) -> None:
     write(engine, Deposited(Decimal(1)), Closed())
     for _ in range(2):
         assert read(engine, store) == read(engine, accounts())
+
+
+@dataclass(frozen=True)
+class Opened:
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Shut:
+    pass
+
+
+@dataclass(frozen=True)
+class Locked:
+    pass
+
+
+@dataclass(frozen=True)
+class Door:
+    last: str = ""
+
+
+@pytest.mark.parametrize("snapshots", [None, Snapshots(every=2)])
+def test_other_events_without_contents_after_a_failover(
+    engine: Engine, snapshots: Snapshots | None
+) -> None:
+    """The promoted server lacks the last event, and another one takes its place in the stream."""
+    door_types = MessageTypes(Opened, Shut, Locked)
+
+    def evolve(_state: Door, event: object) -> Door:
+        return Door(type(event).__name__)
+
+    def doors(**options: Any) -> EntityStore[Door]:
+        return EntityStore(
+            "door", Door, evolve=evolve, types=door_types, snapshots=snapshots, **options
+        )
+
+    def change(*events: object) -> None:
+        with UnitOfWork(sessionmaker(engine)) as unit:
+            store.get(unit, 1).write(*events)
+            unit.commit()
+
+    store = doors(cache=10)
+    change(Opened("me"), Shut())
+    change(Shut())
+    assert read(engine, store) == (Door("Shut"), 2)
+
+    execute(engine, "DELETE FROM message_store.messages WHERE position = 2")
+    with Session(engine) as session, session.begin():
+        MessageStore(session, types=door_types).write("door-1", Locked())
+    assert read(engine, store) == read(engine, doors()) == (Door("Locked"), 2)
+    assert rows_read(engine, store) == 3  # the cache has it: from the last event with contents on
 
 
 def test_two_databases(databases: Databases, template: Any) -> None:

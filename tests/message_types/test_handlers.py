@@ -160,6 +160,10 @@ def test_what_can_not_be_registered() -> None:
         typed.on("Shipped", Paid)  # type: ignore[call-overload]
     with pytest.raises(InvalidArgument, match="register a handler for the name"):
         typed.on(Shipped, erased=True)  # type: ignore[call-overload]
+    with pytest.raises(InvalidArgument, match=r"with \(object, message, unit\), but .*too many"):
+        typed.on(Shipped)(lambda message, unit: None)
+    with pytest.raises(InvalidArgument, match=r"missing a required argument: 'fourth'"):
+        typed.on(Shipped)(lambda event, message, unit, fourth: None)
     typed.on(Shipped)(lambda event, message, unit: None)
     with pytest.raises(InvalidArgument, match="'Shipped' already have a handler"):
         typed.on("Shipped")(lambda message, unit: None)

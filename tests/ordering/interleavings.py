@@ -292,9 +292,10 @@ def switch_while_writers_look(stage: Stage, read: Read = CATEGORY) -> None:
 
 
 def switch_to_stream_while_reader_looks(stage: Stage, read: Read = CATEGORY) -> None:
-    """The reader knows the granularity `category`, and has no snapshot yet."""
+    """The reader knows the granularity `category`, and has no snapshot of what it reads yet."""
     set_granularity(stage, "category")
     first, second, follower = stage.client(), stage.client(), Follower(stage, read)
+    write(first, "a-0")
     stage.close_gate("snapshot")
     follower.client.pause_at("snapshot")
     reading = follower.start()

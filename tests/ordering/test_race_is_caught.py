@@ -65,16 +65,15 @@ _DRAW_COPY = """\
 _LOOK = "  -- Usually nobody else holds a floor"
 _LOOKED = "      SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"
-_QUERY = "    IF _command IS NOT NULL THEN"
+_QUERY = "    IF condition IS NOT NULL OR _debug THEN"
 _OTHERS = "          AND pid IS DISTINCT FROM pg_backend_pid()"
 _OTHERS_AT_ALL = "_messages AND pid IS DISTINCT FROM pg_backend_pid()"
-_SEEN = "(SELECT granularity FROM message_store.granularity_of_snapshot() AS granularity)"
-_IS_SEEN = f"OR {_SEEN} OPERATOR(pg_catalog.=) 'category')"
+_IS_SEEN = "message_store.locks_categories()"
 # One for each form of the query.
-_GUARD = f"<= _bound\n          AND (NOT _by_category {_IS_SEEN}"
-_GUARD_MEMBER = f"consumer_group_size)\n          AND (NOT _by_category {_IS_SEEN}"
-_GUARD_FILTERED = f"consumer_group_size)\n            AND (NOT _by_category {_IS_SEEN}"
-_GUARD_CONDITIONAL = f"AND (NOT $8 {_IS_SEEN}"
+_GUARD = f"<= _bound\n          AND (NOT _by_category OR {_IS_SEEN})"
+_GUARD_MEMBER = f"consumer_group_size)\n          AND (NOT _by_category OR {_IS_SEEN})"
+_GUARD_FILTERED = f"consumer_group_size)\n          AND {_IS_SEEN}"
+_GUARD_CONDITIONAL = f"$sql$\n        AND {_IS_SEEN}"
 
 _PAUSE_BETWEEN_FLOOR_AND_DRAW: Edit = (
     WRITE,
@@ -106,8 +105,8 @@ _PAUSE_BEFORE_LOCKING: Edit = (
 
 _PAUSE_AFTER_NOTHING: Edit = (
     READ,
-    "    EXIT WHEN FOUND OR NOT _by_category;\n",
-    "    EXIT WHEN FOUND OR NOT _by_category;\n    PERFORM public.pause('nothing');\n",
+    "    EXIT WHEN FOUND OR NOT _by_category OR _is_empty;\n",
+    "    EXIT WHEN FOUND OR NOT _by_category OR _is_empty;\n    PERFORM public.pause('nothing');\n",
 )
 
 _NO_FLOOR: Edit = (FLOOR, _TAKEN, "false")
@@ -324,7 +323,13 @@ PROOFS = {
     ),
     "granularity is looked up as it is now": Proof(
         partial(interleavings.reader_has_an_old_snapshot, switch=True),
-        ((READ, _GUARD, _GUARD.replace("granularity_of_snapshot", "lock_granularity")),),
+        (
+            (
+                READ,
+                _GUARD,
+                _GUARD.replace(_IS_SEEN, "message_store.lock_granularity() = 'category'"),
+            ),
+        ),
     ),
 }
 

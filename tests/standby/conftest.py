@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from sqlalchemy import Engine, text
@@ -23,7 +24,9 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def replicating(
-    request: pytest.FixtureRequest, folder: Path
+    request: pytest.FixtureRequest,
+    folder: Path,
+    of_primary: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[EmbeddedPostgres, EmbeddedPostgres]]:
     """Run a primary server and its standby, which receives what the primary writes."""
     where = request.config.getoption("--postgres")
@@ -39,7 +42,8 @@ def replicating(
     signal = folder / "standby" / "standby.signal"
     signal.touch()
     shutil.chown(signal, owner.st_uid, owner.st_gid)
-    with EmbeddedPostgres(folder / "primary", binaries=binaries, settings=SETTINGS) as primary:
+    settings = {**SETTINGS, **of_primary}
+    with EmbeddedPostgres(folder / "primary", binaries=binaries, settings=settings) as primary:
         url = primary.url()
         conninfo = f"host={url.query['host']} port={url.port or 5432} user={url.username}"
         settings = {**SETTINGS, "primary_conninfo": conninfo}

@@ -2,78 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import sessionmaker
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from mdb_sqla import Consumer, Group, Message, MessageStore, migrations
-from mdb_sqla.embedded import EmbeddedPostgres
+from mdb_sqla import Consumer, Group, Message, MessageStore
 from tests.consumers.running import Handled
-from tests.standby.conftest import replayed, replicating
+from tests.standby.clusters import Cluster, cluster_of
+from tests.waiting import wait_until
 
 KEPT, LOST, NEW = range(10), range(10, 100), range(100, 160)
 
 
-class Cluster:
-    """Two servers behind one address, which is that of the primary."""
-
-    def __init__(self, folder: Path, primary: EmbeddedPostgres, standby: EmbeddedPostgres) -> None:
-        self._folder = folder
-        self._address = folder / "address"
-        self._point_to(primary)
-        self.url = primary.url().set(query={"host": str(self._address)})
-        self._standby = standby
-        self._engines = [create_engine(s.url(), poolclass=NullPool) for s in (primary, standby)]
-
-    def _point_to(self, server: EmbeddedPostgres) -> None:
-        link = self._address.with_name("next")
-        link.symlink_to(str(server.url().query["host"]))
-        link.replace(self._address)
-
-    def cut_off(self) -> None:
-        """Have the standby receive nothing more than there is by now."""
-        primary, standby = self._engines
-        replayed(primary, standby)()
-        rules = self._folder / "primary" / "pg_hba.conf"
-        rules.write_text(f"local replication all reject\n{rules.read_text()}")
-        with primary.connect() as connection:
-            connection.execute(text("SELECT pg_reload_conf()"))
-
-        @retry(retry=retry_if_result(bool), stop=stop_after_delay(20), wait=wait_fixed(0.01))
-        def senders() -> int:
-            with primary.connect() as connection:
-                return len(
-                    connection.execute(
-                        text("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
-                    ).all()
-                )
-
-        senders()
-
-    def fail_over(self) -> None:
-        """Crash the primary, and put the standby in its place."""
-        postmaster = (self._folder / "primary" / "postmaster.pid").read_text().split()[0]
-        os.kill(int(postmaster), signal.SIGQUIT)
-        with self._engines[1].connect() as connection:
-            assert connection.scalar(text("SELECT pg_promote()"))
-        self._point_to(self._standby)
-
-
 @pytest.fixture
-def cluster(request: pytest.FixtureRequest, folder: Path) -> Iterator[Cluster]:
-    with replicating(request, folder) as (primary, standby):
-        cluster = Cluster(folder, primary, standby)
-        engine = create_engine(cluster.url, poolclass=NullPool)
-        migrations.upgrade(engine)
-        with engine.begin() as connection:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with cluster_of(request, {}) as cluster:
+        with cluster.primary.begin() as connection:
             connection.execute(text("CREATE TABLE effects (consumer text, id serial, number int)"))
         yield cluster
 
@@ -89,7 +37,7 @@ def test_nothing_is_lost_and_nothing_is_done_that_was_not_kept(cluster: Cluster)
     They are paused meanwhile, and their engine pings its connections, so that none of their
     transactions fails.
     """
-    engine = create_engine(cluster.url, pool_pre_ping=True)
+    engine = create_engine(cluster.url(), pool_pre_ping=True)
 
     def consumer(name: str, **arguments: Any) -> tuple[Consumer, Handled]:
         handled = Handled()
@@ -121,13 +69,15 @@ def test_nothing_is_lost_and_nothing_is_done_that_was_not_kept(cluster: Cluster)
         thread.start()
     for _, handled in consumers.values():
         handled.wait_for(KEPT[-1])
+    cluster.catch_up()
     cluster.cut_off()
     write(engine, LOST)
     for name, (each, handled) in consumers.items():
         handled.wait_for(LOST[0] if name == "busy" else LOST[-1])
         each.pause()
     wait_until_idle(engine)
-    cluster.fail_over()
+    cluster.kill()
+    cluster.promote()
     write(engine, NEW)
     for each, handled in consumers.values():
         each.resume()
@@ -145,10 +95,5 @@ def test_nothing_is_lost_and_nothing_is_done_that_was_not_kept(cluster: Cluster)
 
 def wait_until_idle(engine: Engine) -> None:
     """Wait until no connection of the pool's is in use."""
-
-    @retry(retry=retry_if_result(bool), stop=stop_after_delay(20), wait=wait_fixed(0.01))
-    def checked_out() -> int:
-        pool: Any = engine.pool
-        return int(pool.checkedout())
-
-    checked_out()
+    pool: Any = engine.pool
+    wait_until(lambda: not pool.checkedout())

@@ -81,6 +81,8 @@ def test_what_needs_the_writers_locks_is_refused(
         ):
             getattr(MessageStore(connection), read)()
         assert "category" in error.value.__notes__[0]
+    with standby.connect() as connection, pytest.raises(ReadNotExact):
+        MessageStore(connection).read_messages(["empty"])
 
 
 def test_no_category_while_writers_lock_streams(
@@ -89,8 +91,9 @@ def test_no_category_while_writers_lock_streams(
     write(primary, "a-1")
     set_lock_granularity(primary, "stream")
     catch_up()
-    with standby.connect() as connection, pytest.raises(ReadNotExact, match="stream"):
-        MessageStore(connection).read_category("a")
+    for category in ("a", "empty"):
+        with standby.connect() as connection, pytest.raises(ReadNotExact, match="stream"):
+            MessageStore(connection).read_category(category)
 
     set_lock_granularity(primary, "category")
     catch_up()

@@ -332,7 +332,12 @@ def test_more_categories_than_postgresql_can_lock(flavour: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [asyncpg.TooManyConnectionsError("no more"), asyncpg.CannotConnectNowError("starting")]
+    "error",
+    [
+        asyncpg.TooManyConnectionsError("no more"),
+        asyncpg.CannotConnectNowError("starting"),
+        asyncpg.exceptions.TargetServerAttributeNotMatched("all are standbys"),
+    ],
 )
 def test_errors_that_sqlalchemy_lets_through_pass_as_well(error: Exception) -> None:
     """SQLAlchemy 2.0 does, for those of asyncpg's while it connects."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, create_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import NO_STREAM, MessageStore, expect_on_commit, migrations, write_on_commit
+from mdb_sqla import (
+    NO_STREAM,
+    MessageStore,
+    UnitOfWork,
+    expect_on_commit,
+    migrations,
+    write_on_commit,
+)
+from mdb_sqla.entities import EntityStore
 from mdb_sqla.store import writes
+from tests.entities.accounts import Account, Deposited, types
 from tests.wake_up.conftest import Ear, listening, message
 
 
@@ -32,6 +43,23 @@ def test_a_connection_tells_what_it_has_committed(flavour: Any, ear: Ear) -> Non
         flavour.run(connection.commit())
 
         assert ear.next(4) == ["a", "b", "c", "d"]
+
+
+def test_a_session_with_an_entity_tells_without_a_garbage_collection(
+    clean_database: URL, ear: Ear
+) -> None:
+    engine = create_engine(clean_database)
+    accounts = EntityStore("account", Account, types=types)
+    gc.disable()
+    try:
+        with UnitOfWork(sessionmaker(engine)) as unit:
+            accounts.get(unit, 1).write(Deposited(Decimal(10)))
+            unit.commit()
+
+        assert ear.next() == ["account"]
+    finally:
+        gc.enable()
+    engine.dispose()
 
 
 def test_nothing_is_told_before_the_commit(flavour: Any, ear: Ear) -> None:

@@ -29,8 +29,8 @@ from tests.web.conftest import Open, Pooled, Serve
 VIEWS = ["", "map", "messages", "message?at=1", "consumers", "dead-letters", "retention"]
 BOUND = 8.0  # seconds
 
-# SQLAlchemy doesn't close a connection whose first query has failed. Whatever still refers to it, such
-# as the monitor's last error, lives until some later test of this module, or until its end.
+# SQLAlchemy doesn't close a connection whose first query has failed. Whatever still refers to it,
+# such as the monitor's last error, lives until some later test of this module, or until its end.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <function BaseConnection.__del__"
     ":pytest.PytestUnraisableExceptionWarning"

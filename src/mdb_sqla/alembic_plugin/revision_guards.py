@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["install"]
 
 _PACKAGE = "mdb_sqla.versions"
-_LOCATIONS = {f"{_PACKAGE}:", f"{_PACKAGE}.role:"}
+_LOCATIONS = {f"{_PACKAGE}:", f"{_PACKAGE}.role:", f"{_PACKAGE}.citus:"}
 
 
 def install() -> None:

@@ -47,6 +47,7 @@ _REMEDIES = tuple(
             "Close other connections, or raise max_connections",
         ),
         ("starting up|shutting down|recovery", "Try again in a moment"),
+        ("session is read-only", "Promote a standby, or add the primary's host to the URL"),
         ("SSL|certificate", "Check sslmode and the certificates in the URL"),
     )
 )

@@ -25,6 +25,9 @@ def upgrade(
     url: Url = None,
     schema: Schema = DEFAULT_SCHEMA,
     roles: Roles = False,
+    citus: Annotated[
+        bool, typer.Option("--citus", help="Distribute a new store by category, with Citus.")
+    ] = False,
     lock_granularity: Granularity = None,
     sql: Annotated[
         bool, typer.Option("--sql", help="Print a psql script instead of running it.")
@@ -36,12 +39,12 @@ def upgrade(
     """
     if sql:
         migrations.write_upgrade_script(
-            sys.stdout, schema=schema, roles=roles, lock_granularity=lock_granularity
+            sys.stdout, schema=schema, roles=roles, citus=citus, lock_granularity=lock_granularity
         )
         return
     with connected(url) as engine, interruptible("Run it again to finish the upgrade."):
         done = migrations.upgrade(
-            engine, schema=schema, roles=roles, lock_granularity=lock_granularity
+            engine, schema=schema, roles=roles, citus=citus, lock_granularity=lock_granularity
         )
         for revision in done:
             output.print(f"Applied {revision}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
+from sqlalchemy import Connection
 
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.message_commands import Name, Position, show_deleted
@@ -35,6 +37,10 @@ def export_messages(
             help="Output file; an existing export is resumed. - for stdout.",
         ),
     ] = None,
+    read_from: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A standby to read from, in place of the primary server."),
+    ] = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Export messages as JSON lines, to stdout or a file.
@@ -54,6 +60,7 @@ def export_messages(
         target as output,
         progress("Exported") as bar,
         engine.connect() as connection,
+        _standby(read_from, schema) as standby,
     ):
         begin = written_to = reader.position
 
@@ -64,7 +71,7 @@ def export_messages(
         bar.expect(reader.end(connection) + 1 - begin)
         try:
             with interruptible(advice):
-                for batch in export(connection, reader):
+                for batch in export(connection, reader, read_from=standby):
                     connection.commit()
                     output.write("".join([message.line for message in batch]).encode())
                     written_to = reader.position
@@ -72,6 +79,15 @@ def export_messages(
                 output.flush()
         except StoreRewound as error:
             fail(f"{error}. Export again to a new file.")
+
+
+@contextmanager
+def _standby(url: str | None, schema: str) -> Iterator[Connection | None]:
+    if url is None:
+        yield None
+        return
+    with connected(url, schema) as engine, engine.connect() as connection:
+        yield connection
 
 
 def import_messages(

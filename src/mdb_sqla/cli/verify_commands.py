@@ -23,7 +23,7 @@ from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import Json, print_json
 from mdb_sqla.cli.quantities import plural
 from mdb_sqla.consumers.open_writer import OpenWriter
-from mdb_sqla.errors import StoreNotInstalled
+from mdb_sqla.errors import NotOffered, StoreNotInstalled
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.words.durations import duration
 
@@ -78,7 +78,7 @@ def verify(
 def _open_writers(engine: Engine, result: Verification) -> list[OpenWriter]:
     try:
         return long_open_writers(engine)
-    except (StoreNotInstalled, DBAPIError) as error:
+    except (NotOffered, StoreNotInstalled, DBAPIError) as error:
         # Show the rest of the report nevertheless.
         result.left_out.append(f"Open transactions: {getattr(error, 'orig', error)}".strip())
         return []

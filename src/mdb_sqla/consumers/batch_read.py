@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, literal_column, select, true
 from sqlalchemy.orm import Session
@@ -24,11 +25,12 @@ from mdb_sqla.consumers.rewind_check import (
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.store.read_statements import JoinedRead
+from mdb_sqla.store.standby_reads import HORIZON, Horizon, horizon_of
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import StreamName
 
-__all__ = ["Confirmation", "read", "settled"]
+__all__ = ["Batch", "Confirmation", "confirm", "read", "settled"]
 
 
 class Confirmation(NamedTuple):
@@ -54,19 +56,28 @@ class Confirmation(NamedTuple):
     is_paused: bool
 
 
+class Batch(NamedTuple):
+    """A batch: the slot's state, the messages, and the message up to which it is complete."""
+
+    confirmation: Confirmation
+    messages: list[StoredMessage]
+    settled: Anchor | None
+
+
 _one = select(literal_column("1").label("one")).subquery("one")
-_read = JoinedRead(
-    select(
-        slots.c.token,
-        slots.c.position,
-        sequence_file().label("sequence"),
-        is_stored().label("has_anchor"),
-        deleted_up_to().label("deleted_up_to"),
-        last_deleted().label("last_deleted"),
-        is_paused(),
-    )
-    .select_from(_one.outerjoin(slots, IS_SLOT))
-    .subquery("confirmation")
+_confirmation = select(
+    slots.c.token,
+    slots.c.position,
+    sequence_file().label("sequence"),
+    is_stored().label("has_anchor"),
+    deleted_up_to().label("deleted_up_to"),
+    last_deleted().label("last_deleted"),
+    is_paused(),
+)
+_slot = _one.outerjoin(slots, IS_SLOT)
+_read = JoinedRead(_confirmation.select_from(_slot).subquery("confirmation"))
+_WITH_HORIZON = _confirmation.add_columns(*HORIZON.c, slots.c.updated_at).select_from(
+    _slot.join(HORIZON, true())
 )
 
 _bound = select(functions.settled_position(bindparam("category")).label("position")).subquery()
@@ -84,14 +95,31 @@ def read(
     filters: CategoryFilters,
 ) -> tuple[Confirmation, list[StoredMessage]]:
     """Read a batch, starting at a global position. See `MessageStore.read_messages`."""
-    parameters = {
+    parameters = _parameters(session, claim, anchor, categories)
+    row, found = _read.read(session, parameters, categories, position, batch_size, **filters)
+    return Confirmation._make(row), found
+
+
+def confirm(
+    session: Session, claim: Claim, anchor: Anchor | None, categories: Sequence[StreamName]
+) -> tuple[Confirmation, Horizon | None, datetime | None]:
+    """Read the state of a slot, up to where it can be read from a standby, and its `updated_at`."""
+    parameters = _parameters(session, claim, anchor, categories)
+    parameters["horizon_categories"] = list(categories) or None
+    row: Sequence[Any] = execute(session, _WITH_HORIZON, parameters, WRITES)[0]
+    width = len(Confirmation._fields)
+    return Confirmation._make(row[:width]), horizon_of(row[width:-1]), row[-1]
+
+
+def _parameters(
+    session: Session, claim: Claim, anchor: Anchor | None, categories: Sequence[StreamName]
+) -> dict[str, Any]:
+    return {
         **claim.parameters,
         **sequence_of(session),
         **anchor_parameters(anchor),
         "read_categories": list(categories),
     }
-    row, found = _read.read(session, parameters, categories, position, batch_size, **filters)
-    return Confirmation._make(row), found
 
 
 def settled(session: Session, category: StreamName | None) -> Anchor | None:

@@ -17,6 +17,7 @@ from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.store.read_arguments import DEFAULT_BATCH_SIZE, CategoryFilters
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.words.argument_checks import flag
 from mdb_sqla.words.stream_name import StreamName
 
@@ -69,6 +70,8 @@ class Consumer(HandlerRegistration):
         poll_interval: the shortest and longest pause between idle polls, in seconds, with back-off.
         group: the consumer group, which shares the work among the processes that run this consumer.
             Without a group, the process that started last takes over all work.
+        read_from: standbys to read messages from, in place of the primary server. Handlers still
+            work on the primary server.
         types: the message types. With them, handlers can be registered for classes, and their unit
             of work accepts instances of these classes as messages.
         filters: as for `MessageStore.read_category`.
@@ -92,6 +95,7 @@ class Consumer(HandlerRegistration):
         on_failure: OnFailure = "stop",
         poll_interval: tuple[float, float] = (0.02, 1.0),
         group: Group | None = None,
+        read_from: Standbys | None = None,
         types: MessageTypes | None = None,
         **filters: Unpack[CategoryFilters],
     ) -> None:
@@ -108,10 +112,12 @@ class Consumer(HandlerRegistration):
             on_failure=on_failure,
             poll_interval=poll_interval,
             group=group,
+            read_from=read_from,
             filters=filters,
         )
         self.name = self._settings.name
-        super().__init__(types, strict=flag("strict", strict))
+        in_flight = max_in_flight is not None
+        super().__init__(types, strict=flag("strict", strict), in_flight=in_flight)
         self._running: ActiveRun | None = None
 
     @property
@@ -216,6 +222,7 @@ class Consumer(HandlerRegistration):
         if self._settings.max_in_flight is not None:
             raise InvalidArgument("max_in_flight requires `await consumer.run_async(...)`")
         self.handlers.check_sync()
+        self._settings.check_standbys(is_async=False)
         runner = Runner(factory, types=self._types)
         with self._registered(runner, endless, is_stopping) as run:
             runner.run(run.operations())
@@ -229,6 +236,7 @@ class Consumer(HandlerRegistration):
     ) -> None:
         if self._settings.max_in_flight is not None:
             self.handlers.check_async()
+        self._settings.check_standbys(is_async=True)
         runner = AsyncRunner(factory, types=self._types)
         async with self._open_resources(factory):
             with self._registered(runner, endless, is_stopping) as run:

@@ -28,10 +28,11 @@ class HandlerRegistration:
     Args:
         types: the message types; None if handlers are registered by the names of types.
         strict: see `Consumer`.
+        in_flight: whether handlers get no unit of work.
     """
 
-    def __init__(self, types: MessageTypes | None, *, strict: bool) -> None:
-        self.handlers = Handlers(strict=strict)
+    def __init__(self, types: MessageTypes | None, *, strict: bool, in_flight: bool) -> None:
+        self.handlers = Handlers(strict=strict, in_flight=in_flight)
         self._types = types
 
     @overload
@@ -84,7 +85,7 @@ class HandlerRegistration:
 
         Raises:
             InvalidArgument: a type is not a string or a message type, or already has a handler;
-                `erased` is not a boolean.
+                `erased` is not a boolean; or the handler has other parameters.
         """
         if not types or not all(isinstance(each, type) for each in types):
             return self.handlers.on(*types, erased=erased)
@@ -101,7 +102,9 @@ class HandlerRegistration:
         names = [name for each in types for name in message_types.names(each)]
 
         def add(handler: Any) -> Any:
-            self.handlers.add(typed_handler(handler, message_types), *names)
+            decoding = typed_handler(handler, message_types)
+            self.handlers.check_parameters(handler, "object")
+            self.handlers.add(decoding, *names)
             return handler
 
         return add

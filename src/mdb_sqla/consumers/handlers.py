@@ -70,15 +70,17 @@ class Handlers:
 
     Args:
         strict: whether a message of a type without a handler is an error instead of being skipped.
+        in_flight: whether handlers get only the message, without a unit of work.
 
     Attributes:
         check_start: called in the transaction in which the consumer registers; if it raises, the
             consumer does not start.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, in_flight: bool = False) -> None:
         self.check_start: Callable[[Session], object] = _no_check
         self._strict = strict
+        self._arguments = ("message",) if in_flight else ("message", "unit")
         self._by_type: dict[str, Handler] = {}
         self._of_any_type: Handler | None = None
         self._with_erased: set[str | None] = set()  # types; None stands for all others
@@ -110,10 +112,12 @@ class Handlers:
 
         Raises:
             InvalidArgument: a type is not a string, or already has a handler; the handler is not
-                callable; or the consumer is that of a projection.
+                callable, or can't be called with the arguments of handlers; or the consumer is that
+                of a projection.
         """
         if not callable(handler):
             raise InvalidArgument(f"handler must be callable, got {described(handler)}")
+        self.check_parameters(handler)
         is_batched = isinstance(handler, BatchedHandler)
         if not is_batched and any(isinstance(each, BatchedHandler) for each in self._all()):
             raise InvalidArgument(
@@ -132,6 +136,29 @@ class Handlers:
             self._by_type[type_] = handler
         if erased:
             self._with_erased.update(types or (None,))
+
+    def check_parameters(self, handler: Callable[..., Any], *before: str) -> None:
+        """Check that a handler can be called with the arguments of this consumer's handlers.
+
+        Args:
+            handler: the handler.
+            before: the names of arguments that it gets before the others.
+
+        Raises:
+            InvalidArgument: it has other parameters.
+        """
+        arguments = (*before, *self._arguments)
+        try:
+            signature = inspect.signature(handler)
+        except ValueError:  # some callables of C have none
+            return
+        try:
+            signature.bind(*arguments)
+        except TypeError as error:
+            raise InvalidArgument(
+                f"The consumer calls its handlers with ({', '.join(arguments)}), but "
+                f"{_name(handler)} takes {signature}: {error}"
+            ) from None
 
     def find(self, message: StoredMessage) -> Handler | None:
         """Return the handler for a message, or None if the message is skipped.
@@ -213,6 +240,6 @@ def _no_check(_session: Session) -> None:
     pass
 
 
-def _name(handler: Handler) -> str:
+def _name(handler: Callable[..., Any]) -> str:
     name: str = getattr(handler, "__qualname__", type(handler).__qualname__)
     return name.rpartition("<locals>.")[2]

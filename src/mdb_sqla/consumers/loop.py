@@ -94,7 +94,8 @@ class ConsumerLoop:
         log(logging.INFO, self._settings.name, "consumer.stopped", "stopped")
 
     def _consume_with_retries(self) -> Routine:
-        retries = backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
+        first = min(self._settings.poll_interval[1], _LONGEST_RETRY)
+        retries = backoff(first, _LONGEST_RETRY)
         while True:
             started = time.monotonic()
             try:
@@ -126,7 +127,7 @@ class ConsumerLoop:
                     retry_seconds=pause,
                 )
             if time.monotonic() - started > _LONGEST_RETRY:
-                retries = backoff(self._settings.poll_interval[1], _LONGEST_RETRY)
+                retries = backoff(first, _LONGEST_RETRY)
             yield from back_off(pause, self.control)
 
     def _wait_until_resumed(self) -> Routine:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from mdb_sqla.consumers.handlers import Handler
@@ -26,6 +27,7 @@ __all__ = [
     "HandlerConflict",
     "Interrupted",
     "NoTransaction",
+    "OnStandby",
     "Operation",
     "Pause",
     "Routine",
@@ -40,6 +42,17 @@ class Transact:
     """Call a function of ours in a transaction at READ COMMITTED; its result is sent back."""
 
     work: Callable[[Session], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OnStandby:
+    """Call a function of ours in a transaction at READ COMMITTED on a standby.
+
+    Its result is sent back.
+    """
+
+    engine: Engine
+    work: Callable[[Connection], Any]
 
 
 @dataclass(slots=True)
@@ -90,9 +103,13 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait unless the consumer is woken; whether it was woken is sent back."""
+    """Wait unless the consumer is woken; whether it was woken is sent back.
+
+    Without `wakes`, wait in any case: a call that wakes the consumer then ends its next pause.
+    """
 
     seconds: float
+    wakes: bool = True
 
 
 class Interrupted(Exception):
@@ -144,6 +161,6 @@ def handler_operation(
     return Deliver(settings.name, calls, finish, done)
 
 
-Operation = Transact | Handle | Deliver | Pause
+Operation = Transact | OnStandby | Handle | Deliver | Pause
 Routine = Generator[Operation, Any, None]
 """Yields operations, and receives their results."""

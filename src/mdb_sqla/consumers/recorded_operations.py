@@ -7,7 +7,9 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-from mdb_sqla.consumers.loop_operations import Deliver, Failure, Handle, Transact
+from mdb_sqla.consumers.batch_read import Batch
+from mdb_sqla.consumers.loop_operations import Deliver, Failure, Handle
+from mdb_sqla.consumers.loop_operations import Operation as LoopOperation
 from mdb_sqla.telemetry import (
     NOT_RECORDED,
     PROCESS,
@@ -59,11 +61,13 @@ def process(
     )
 
 
-def recorded_read(operation: Transact, consumer: str) -> Generator[Transact, Any, Any]:
-    """Read a batch with an operation whose result has the messages as its second value."""
+def recorded_read(
+    operations: Generator[LoopOperation, Any, Batch], consumer: str
+) -> Generator[LoopOperation, Any, Batch]:
+    """Read a batch with operations of the loop."""
     started = perf_counter()
-    result = yield operation
-    messages: list[StoredMessage] = result[1]
+    result = yield from operations
+    messages = result.messages
     # Idle polls would hide how long other reads take.
     if messages and (instruments := _instruments()) is not None:
         seconds = perf_counter() - started

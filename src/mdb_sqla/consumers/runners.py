@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from mdb_sqla.consumers.handler_invocation import call_all, call_all_async
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction, interruptions
-from mdb_sqla.consumers.loop_operations import Deliver, Handle, Operation, Transact
+from mdb_sqla.consumers.loop_operations import Deliver, Handle, OnStandby, Operation, Transact
 from mdb_sqla.consumers.messages_in_flight import deliver
+from mdb_sqla.consumers.store_engine import engine_of, store_options
 from mdb_sqla.database.application_connections import register_application_connection
-from mdb_sqla.database.execution import WRITES, bind_of, check_driver
+from mdb_sqla.database.execution import WRITES
 from mdb_sqla.database.sessions import session_from
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.message_types import MessageTypes
 from mdb_sqla.outbox.unit_of_work import AsyncUnitOfWork, UnitOfWork
-from mdb_sqla.wake_up.channel import STORE_OPTIONS
 from mdb_sqla.words.argument_checks import described
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Runner:
         self._factory = factory
         self._types = types
         with session_from(factory, Session, "A sync consumer") as session:
-            self.engine = _engine_of(session)
+            self.engine = engine_of(session)
+        self._read_options = {**_OPTIONS, **store_options(self.engine)}
         # Held until the consumer is woken. A bare lock: a signal handler can release it at any
         # moment, unlike a `threading.Event`, and it supports timeouts of microseconds, with which
         # CPython's `SimpleQueue` can block indefinitely.
@@ -95,6 +96,9 @@ class Runner:
     def _do(self, operation: Operation) -> Any:
         if isinstance(operation, Transact):
             return self._transact(operation.work)
+        if isinstance(operation, OnStandby):
+            with interruptions(), operation.engine.connect() as connection:
+                return operation.work(connection.execution_options(**self._read_options))
         if isinstance(operation, Handle):
             with UnitOfWork(self._factory, types=self._types) as unit:
                 with interruptions():
@@ -106,6 +110,9 @@ class Runner:
                     unit.commit()
                 return done
         assert not isinstance(operation, Deliver)  # noqa: S101 (a consumer refuses to run without a loop)
+        if not operation.wakes:
+            time.sleep(operation.seconds)  # the server has no event for it
+            return False
         return self._asleep.acquire(timeout=operation.seconds)
 
     def _transact(self, work: Callable[[Session], Any]) -> Any:
@@ -133,7 +140,8 @@ class AsyncRunner:
         self._factory = factory
         self._types = types
         session = session_from(factory, AsyncSession, "An async consumer")
-        self.engine = _engine_of(session.sync_session)
+        self.engine = engine_of(session.sync_session)
+        self._read_options = {**_OPTIONS, **store_options(self.engine)}
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -171,6 +179,8 @@ class AsyncRunner:
     async def _do(self, operation: Operation) -> Any:
         if isinstance(operation, Transact):
             return await self._transact(operation.work)
+        if isinstance(operation, OnStandby):
+            return await self._on_standby(operation)
         if isinstance(operation, Handle):
             async with AsyncUnitOfWork(self._factory, types=self._types) as unit:
                 with interruptions():
@@ -186,6 +196,9 @@ class AsyncRunner:
         if isinstance(operation, Deliver):
             await deliver(operation)
             return await self._transact(operation.finish)
+        if not operation.wakes:
+            await asyncio.sleep(operation.seconds)
+            return False
         try:
             async with asyncio.timeout(operation.seconds):
                 await self._woken.wait()
@@ -193,6 +206,14 @@ class AsyncRunner:
             return False
         self._woken.clear()
         return True
+
+    async def _on_standby(self, operation: OnStandby) -> Any:
+        from sqlalchemy.ext.asyncio import AsyncEngine
+
+        with interruptions():
+            async with AsyncEngine(operation.engine).connect() as connection:
+                await connection.execution_options(**self._read_options)
+                return await connection.run_sync(operation.work)
 
     async def _transact(self, work: Callable[[Session], Any]) -> Any:
         with interruptions():
@@ -204,27 +225,3 @@ class AsyncRunner:
                 done = await session.run_sync(work)
                 await session.commit()
                 return done
-
-
-def _engine_of(session: Session) -> Engine:
-    """Return the engine for writes, with the execution options that select the store.
-
-    Raises:
-        InvalidArgument: the session has joined an open transaction, or the driver is not supported.
-    """
-    bind = bind_of(session)
-    check_driver(bind.dialect)
-    if isinstance(bind, Connection) and bind.in_transaction():
-        raise InvalidArgument(
-            "The sessionmaker must open sessions that can begin and commit their own transactions, "
-            f"but it is bound to a connection that is already in a transaction, {bind!r}; bind it "
-            "to the engine instead"
-        )
-    # Sessions have execution options since SQLAlchemy 2.1.
-    options = {
-        **bind.get_execution_options(),
-        **(getattr(session, "execution_options", None) or {}),
-    }
-    return bind.engine.execution_options(
-        **{name: options[name] for name in STORE_OPTIONS if name in options}
-    )

@@ -10,6 +10,7 @@ from mdb_sqla.consumers.group import Group
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.errors import InvalidArgument, InvalidStreamName
 from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.words.argument_checks import described, instance, integer, key, seconds
 from mdb_sqla.words.stream_name import StreamName, category_name
 
@@ -36,6 +37,7 @@ class Settings:
     on_failure: OnFailure
     poll_interval: tuple[float, float]
     group: Group | None
+    read_from: Standbys | None
     filters: CategoryFilters
 
     @classmethod
@@ -54,6 +56,7 @@ class Settings:
         on_failure: OnFailure,
         poll_interval: tuple[float, float],
         group: Group | None,
+        read_from: Standbys | None,
         filters: CategoryFilters,
     ) -> Self:
         """Validate the arguments of `Consumer`.
@@ -93,8 +96,18 @@ class Settings:
             on_failure=_checked_choice("on_failure", on_failure, OnFailure),
             poll_interval=_checked_interval(poll_interval),
             group=None if group is None else instance("group", group, Group),
+            read_from=None if read_from is None else instance("read_from", read_from, Standbys),
             filters=filters,
         )
+
+    def check_standbys(self, *, is_async: bool) -> None:
+        """Check that the engines to read from are of the kind that the consumer needs.
+
+        Raises:
+            InvalidArgument: an engine is of the other kind.
+        """
+        if self.read_from is not None:
+            self.read_from.check(is_async=is_async)
 
     @property
     def dead_letters_failures(self) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from mdb_sqla.consumers import batch_read, saved_positions, slot_failures
-from mdb_sqla.consumers.batch_read import Confirmation
+from mdb_sqla.consumers.batch_read import Batch
 from mdb_sqla.consumers.claims import Claim
 from mdb_sqla.consumers.dead_letter_replay import DeadLetterReplay
 from mdb_sqla.consumers.handlers import Handlers
@@ -30,6 +30,7 @@ from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import Control, wait_if_paused
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.consumers.slot_position import SlotPosition
+from mdb_sqla.consumers.standby_batch import StandbyReader
 from mdb_sqla.errors import HandlerFailed
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.words.message import StoredMessage
@@ -55,6 +56,11 @@ class SlotProgress:
         self._handlers = handlers
         self._control = control
         self._filters = filters
+        self._standby_reader = (
+            None
+            if settings.read_from is None
+            else StandbyReader(settings, settings.read_from, claim, filters)
+        )
         self._retrier = Retrier(claim.consumer, claim.slot, settings.retry_policy, control)
         self._done: set[UUID] = set()  # ids delivered beyond the saved position
         self._blocked: set[str] = set()  # streams with dead letters
@@ -82,7 +88,7 @@ class SlotProgress:
         replayed = 0
         if settings.dead_letters_failures:
             replayed = yield from self._replay.batch()
-        read = recorded_read(Transact(self._fetch), self.claim.consumer)
+        read = recorded_read(self._read(), self.claim.consumer)
         confirmation, messages, settled = yield from read
         self.position.check(confirmation)
         self._control.paused_in_database = self.position.is_paused
@@ -110,13 +116,26 @@ class SlotProgress:
             self._done.clear()
         self._control.paused_in_database = self.position.is_paused
 
-    def _fetch(self, session: Session) -> tuple[Confirmation, list[StoredMessage], Anchor | None]:
+    def _read(self) -> Generator[Operation, Any, Batch]:
+        if self._standby_reader is not None:
+            batch = yield from self._standby_reader.batch(
+                self.position.reached, self.position.anchor, self._read_blocked
+            )
+            if batch is not None:
+                return batch
+        fetched: Batch = yield Transact(self._fetch)
+        return fetched
+
+    def _read_blocked(self, session: Session) -> None:
+        if self._settings.dead_letters_failures:
+            # Dead letters may have been skipped since the last read.
+            self._blocked = slot_failures.blocked_streams(self.claim, session)
+
+    def _fetch(self, session: Session) -> Batch:
         settings = self._settings
         # Determined before the read, which then sees everything settled.
         settled = None
-        if settings.dead_letters_failures:
-            # Dead letters may have been skipped since the last read.
-            self._blocked = slot_failures.blocked_streams(self.claim, session)
+        self._read_blocked(session)
         if self._filters:
             one = settings.categories[0] if len(settings.categories) == 1 else None
             settled = batch_read.settled(session, one)
@@ -129,7 +148,7 @@ class SlotProgress:
             settings.batch_size,
             self._filters,
         )
-        return found, messages, settled
+        return Batch(found, messages, settled)
 
     def _handle(self, messages: list[StoredMessage]) -> Generator[Operation, Any, None]:
         last = messages[-1]

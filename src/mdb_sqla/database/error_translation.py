@@ -30,6 +30,7 @@ _KINDS: dict[str, type[errors.Refusal]] = {
     "messages_protected": errors.MessagesProtected,
     "not_a_category": errors.NotACategory,
     "not_a_stream": errors.NotAStream,
+    "not_offered": errors.NotOffered,
     "read_not_exact": errors.ReadNotExact,
     "restore_refused": errors.RestoreRefused,
     "unrecognized_store": errors.UnrecognizedStore,

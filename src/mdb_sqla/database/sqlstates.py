@@ -21,6 +21,9 @@ __all__ = [
 
 _STREAM_INDEX = "messages_stream"
 
+# asyncpg's error, without a SQLSTATE: none of the hosts is what `target_session_attrs` demands.
+_NO_SUCH_HOST = "TargetServerAttributeNotMatched"
+
 _CONFLICTS = {"40001": "serialization failure", "40P01": "deadlock"}
 
 # Prefixes of SQLSTATEs: classes (two characters), groups of states, and single states.
@@ -68,10 +71,13 @@ def is_transient(error: BaseException) -> bool:
     """Return whether the error is transient, so a retry may succeed.
 
     Errors are transient if the server is unreachable, shutting down, starting up, read-only or a
-    standby; if it has run out of disk space, memory or connections; and if a lock or statement
-    timed out, a statement was cancelled, or the transaction conflicted with another one.
+    standby, or none of several hosts is the primary; if it has run out of disk space, memory or
+    connections; and if a lock or statement timed out, a statement was cancelled, or the transaction
+    conflicted with another one.
     """
     sqlstate = sqlstate_of(error) or ""
+    if _finds_no_host(error):
+        return True
     if not isinstance(error, DBAPIError):
         transient = errors.ReadNotExact | errors.TooManyLocks | errors.TransactionConflict
         # SQLAlchemy 2.0 does not wrap errors of asyncpg's connect().
@@ -89,6 +95,12 @@ def is_outage(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return isinstance(error, errors.TooManyLocks)
     return (sqlstate_of(error) or "").startswith(_OUTAGES)
+
+
+def _finds_no_host(error: BaseException) -> bool:
+    original = getattr(error, "orig", None) or error
+    # SQLAlchemy 2.1 raises its own error from asyncpg's.
+    return _NO_SUCH_HOST in (type(original).__name__, type(original.__cause__).__name__)
 
 
 def conflict_of(error: DBAPIError) -> errors.TransactionConflict | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import ref
 
 from sqlalchemy import JSON, Connection
 from sqlalchemy.orm import Session
@@ -46,7 +47,10 @@ class Entity(Generic[_S]):
         self.stream_name = name
         self._behavior = behavior
         self._db = db
-        self._transaction = None if db is None else db.get_transaction()
+        transaction = None if db is None else db.get_transaction()
+        # A weak reference: the transaction refers to its entities, and must not exist longer than
+        # the session uses it. Its end wakes up consumers.
+        self._transaction = None if transaction is None else ref(transaction)
         self._read = read
         # What was written in this transaction, including what a rollback to a savepoint discards.
         self._writes: list[tuple[PendingWrite, list[Message]]] = []
@@ -175,12 +179,15 @@ class Entity(Generic[_S]):
         return last.is_committed or (self._is_current and self._is_pending(last))
 
     def _is_pending(self, pending: PendingWrite) -> bool:
-        outbox = Outbox.existing(self._transaction)  # type: ignore[arg-type]  # a session's
+        session: Any = self._db  # only entities of sessions are written
+        outbox = Outbox.existing(session.get_transaction())
         return outbox is not None and outbox.holds(pending)
 
     @property
     def _is_current(self) -> bool:
-        return self._db is not None and self._db.get_transaction() is self._transaction
+        current = None if self._db is None else self._db.get_transaction()
+        read_in = None if self._transaction is None else self._transaction()
+        return current is not None and current is read_in
 
     def _check(self) -> None:
         if not self._is_usable:
@@ -224,7 +231,7 @@ class Entity(Generic[_S]):
 
     def _after(self, messages: list[Message]) -> State[_S]:
         """Return the state after messages."""
-        state, version, anchor, recorded = self._read
+        state, version, anchor, recorded, _ = self._read
         now = datetime.now(UTC)
         for message in messages:
             version += 1

@@ -37,6 +37,7 @@ __all__ = [
     "Anchor",
     "Row",
     "anchor_of",
+    "identity_of",
     "is_erased",
     "message_of",
     "read_rows",
@@ -65,7 +66,8 @@ class Anchor(NamedTuple):
 
     It is the last message up to the state's version that has contents, because erasing the stream
     changes it; or any, if none has contents, and so nothing can be erased. Messages are not changed
-    otherwise: as long as it is in the stream, the messages before it are the same.
+    otherwise: as long as it is in the stream, the messages before it are the same. Those after it
+    are not: see `State.last`.
 
     Attributes:
         position: its position in the stream.
@@ -82,13 +84,16 @@ class Anchor(NamedTuple):
 
     def matches(self, row: Row) -> bool:
         """Whether a row is this message, with its contents."""
+        return self.is_at(row) and not is_erased(row)
+
+    def is_at(self, row: Row) -> bool:
+        """Whether a row is this message, even if its contents were erased."""
         id_, _, position, global_position, _, _, time, *_ = row
         return (
             position == self.position
             and self.id in (None, str(id_))
             and self.global_position in (None, global_position)
             and self.time in (None, time)
-            and not is_erased(row)
         )
 
 
@@ -101,11 +106,12 @@ def anchor_of(rows: Sequence[Row], before: Anchor | None = None) -> Anchor:
     """Return the anchor of a state, from the messages that follow those of another anchor."""
     for row in reversed(rows):
         if row[4] != _EMPTY or row[5] not in (_EMPTY, _ERASED):
-            return _anchor(row)
-    return _anchor(rows[-1]) if before is None else before
+            return identity_of(row)
+    return identity_of(rows[-1]) if before is None else before
 
 
-def _anchor(row: Row) -> Anchor:
+def identity_of(row: Row) -> Anchor:
+    """Return what identifies the message of a row."""
     id_, _, position, global_position, _, _, time, *_ = row
     return Anchor(position, str(id_), global_position, time)
 

@@ -20,12 +20,15 @@ class State(NamedTuple, Generic[_S]):
         version: the position of the last event in it; `NO_STREAM` if there is none.
         anchor: the message that identifies what it was computed from; None if there is none.
         recorded: the version of the last snapshot; `NO_STREAM` if there is none.
+        last: what identifies the event at the version; None if it is not known. A failover can lose
+            events after the anchor, whose places others then take.
     """
 
     value: _S
     version: int = NO_STREAM
     anchor: Anchor | None = None
     recorded: int = NO_STREAM
+    last: Anchor | None = None
 
 
 def is_same(state: object, other: object) -> bool:

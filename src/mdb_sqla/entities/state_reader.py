@@ -10,6 +10,7 @@ from mdb_sqla.entities.event_rows import (
     PAGE,
     Row,
     anchor_of,
+    identity_of,
     is_erased,
     read_rows,
     read_with_snapshot,
@@ -83,7 +84,9 @@ class StateReader(Generic[_S]):
             # The complete anchor. After a deletion, there may be none before the snapshot.
             anchor = anchor_of(before) if before else None
             is_new = anchor is not None and row[7]
-            return self._folded(db, name, recorded._replace(anchor=anchor), rows, is_new=is_new)
+            last = identity_of(before[-1]) if before else None
+            known = recorded._replace(anchor=anchor, last=last)
+            return self._folded(db, name, known, rows, is_new=is_new)
         return self._from_beginning(db, name, read_rows(db, name, 0))
 
     def _with_recorded(self, state: State[_S]) -> State[_S]:
@@ -116,18 +119,19 @@ class StateReader(Generic[_S]):
             page: the first page.
             is_new: whether the state belongs into the cache even if nothing follows.
         """
-        value, version, anchor, recorded = state
+        value, version, anchor, recorded, last = state
         while page:
             rows = [row for row in page if row[2] > version]
             if rows:
                 value = self._fold.rows(db, name, value, rows, version + 1)
                 version, anchor = rows[-1][2], anchor_of(rows, anchor)
+                last = identity_of(rows[-1])
                 # What a transaction has read could be what it has written, and may roll back.
                 is_new = rows[-1][7]
             if len(page) < PAGE:
                 break
             page = read_rows(db, name, version + 1)
-        state = State(value, version, anchor, recorded)
+        state = State(value, version, anchor, recorded, last)
         if is_new and self.cache is not None:
             self.cache.put(name, state)
         return state
@@ -145,9 +149,8 @@ def _fits(state: State[_S], rows: Sequence[Row]) -> bool:
 
 def _begins_with(rows: Sequence[Row], state: State[_S]) -> bool:
     """Return whether rows begin with the anchor of a state, and contain its last event."""
-    return (
-        bool(rows)
-        and state.anchor is not None
-        and state.anchor.matches(rows[0])
-        and bool(rows[-1][2] >= state.version)
-    )
+    if not rows or state.anchor is None or not state.anchor.matches(rows[0]):
+        return False
+    if state.last is None or state.last.position == state.anchor.position:
+        return bool(rows[-1][2] >= state.version)
+    return any(state.last.is_at(row) for row in rows)

@@ -19,6 +19,7 @@ __all__ = [
     "NotACategory",
     "NotAStream",
     "NotCommitted",
+    "NotOffered",
     "NotPermitted",
     "ReadNotExact",
     "Refusal",
@@ -208,6 +209,10 @@ class RestoreRefused(Refusal):
 
 class StoreNotInstalled(Refusal):
     """The message store's schema, a table or a function is missing from this database."""
+
+
+class NotOffered(Refusal):
+    """A store on Citus does not offer this; the error message says why. Nothing was changed."""
 
 
 class NotPermitted(Refusal):

@@ -174,8 +174,14 @@ class MessageTypes:
         class_ = self._classes.get(message.type)
         if class_ is None:
             raise UnknownMessageType(message, sorted(self._classes))
+        data: Any = message.data
+        # Other clients may write any JSON as metadata.
+        metadata: Any = message.metadata
         try:
-            return self._codecs[class_].decode(self._upcast(class_, message))
+            # Most types have only one version, which their messages don't mention.
+            if class_ in self._upcasters or not isinstance(metadata, dict) or _VERSION in metadata:
+                data = self._upcast(class_, message)
+            return self._codecs[class_].decode(data)
         except Exception as error:
             # Upcasters may raise any error, and those of the libraries have no common class.
             raise DecodingFailed(message, class_, error) from error

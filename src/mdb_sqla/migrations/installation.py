@@ -23,6 +23,7 @@ def upgrade(
     *,
     schema: str | None = None,
     roles: bool = False,
+    citus: bool = False,
     lock_granularity: LockGranularity | str | None = None,
 ) -> list[str]: ...
 @overload
@@ -32,6 +33,7 @@ def upgrade(
     *,
     schema: str | None = None,
     roles: bool = False,
+    citus: bool = False,
     lock_granularity: LockGranularity | str | None = None,
 ) -> list[str]: ...
 def upgrade(
@@ -40,6 +42,7 @@ def upgrade(
     *,
     schema: str | None = None,
     roles: bool = False,
+    citus: bool = False,
     lock_granularity: LockGranularity | str | None = None,
 ) -> list[str]:
     """Install the store, adopt a store of Message DB 1.2 or 1.3, or upgrade the store.
@@ -63,6 +66,8 @@ def upgrade(
             languages, and `message_store_reader`, `message_store_writer` and
             `message_store_consumer`, for applications. Existing roles are granted the privileges
             that they need.
+        citus: whether to distribute a new store by category, with the extension Citus. See
+            docs/how-to/citus.md.
         lock_granularity: what writers lock in a new store, `stream` or `category`; None means
             `stream`. In a revision, you can also pass it with `alembic -x lock_granularity=...`. An
             adopted store keeps `category` until `admin.set_lock_granularity` changes it.
@@ -81,11 +86,13 @@ def upgrade(
         CommandError: any of these errors in a revision; Alembic prints it without a traceback.
     """
     if isinstance(target, str):
-        return revision_operations.upgrade(target, schema, roles, lock_granularity)
+        return revision_operations.upgrade(target, schema, roles, citus, lock_granularity)
     granularity = None if lock_granularity is None else LockGranularity(lock_granularity)
     schema = _schema(schema)
     with store_transaction(target, schema) as connection:
-        return store_history.upgrade(connection, schema, roles=roles, lock_granularity=granularity)
+        return store_history.upgrade(
+            connection, schema, roles=roles, citus=citus, lock_granularity=granularity
+        )
 
 
 @overload
@@ -178,6 +185,7 @@ def write_upgrade_script(
     *,
     schema: str | None = None,
     roles: bool = False,
+    citus: bool = False,
     lock_granularity: LockGranularity | str | None = None,
 ) -> None:
     """Write a psql script that installs the store, or adopts a store of Message DB.
@@ -188,6 +196,7 @@ def write_upgrade_script(
         output: the script is written to this file.
         schema: the schema of the store, as for `upgrade`.
         roles: whether to create the roles too, as for `upgrade`.
+        citus: whether to distribute the store, as for `upgrade`.
         lock_granularity: what writers lock in a new store, as for `upgrade`.
 
     Raises:
@@ -195,7 +204,9 @@ def write_upgrade_script(
         InvalidArgument: the lock granularity is invalid.
     """
     granularity = None if lock_granularity is None else LockGranularity(lock_granularity)
-    store_history.write_upgrade(output, _schema(schema), roles=roles, lock_granularity=granularity)
+    store_history.write_upgrade(
+        output, _schema(schema), roles=roles, citus=citus, lock_granularity=granularity
+    )
 
 
 def _schema(name: str | None) -> str:

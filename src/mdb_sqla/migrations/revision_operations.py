@@ -24,16 +24,27 @@ __all__ = ["delete_retention_policy", "downgrade", "set_retention_policy", "upgr
 
 
 def upgrade(
-    version: str, schema: str | None, roles: bool, lock_granularity: LockGranularity | str | None
+    version: str,
+    schema: str | None,
+    roles: bool,
+    citus: bool,
+    lock_granularity: LockGranularity | str | None,
 ) -> list[str]:
     """Upgrade the store to a version. See `migrations.upgrade`."""
     with _running_migration(schema) as migration:
         store_history.check_version(version, *store_history.VERSIONS)
+        if citus and version != store_history.LATEST:
+            raise InvalidArgument(f"citus requires version {store_history.LATEST}, got {version}")
         if lock_granularity is None:
             granularity = migration.lock_granularity
         else:
             granularity = LockGranularity(lock_granularity)
-        options: Any = {"version": version, "roles": roles, "lock_granularity": granularity}
+        options: Any = {
+            "version": version,
+            "roles": roles,
+            "citus": citus,
+            "lock_granularity": granularity,
+        }
         bind = migration.context.connection
         if migration.context.as_sql or bind is None:
             # The application's script begins and commits the transaction.

@@ -120,17 +120,18 @@ def refuse_loss(revision: str) -> None:
 
     Every downgrade of the store's revisions starts with this check, so nothing has been deleted
     when it fails, even if each step has a separate transaction. A revision's module lists in
-    `deletes` what its downgrade deletes.
+    `deletes` what its downgrade deletes, or says `is_irreversible`; then its downgrade fails.
 
     Raises:
         DataExists: data would be deleted; in Alembic's command, a CommandError.
+        NotOffered: a step is irreversible; in Alembic's command, a CommandError.
     """
     migration = _current.get() or configured()
-    deleted = {
-        kind
-        for step in _steps_from(revision, migration.context)
-        for kind in getattr(step.revision.module, "deletes", ())
-    }
+    modules = [step.revision.module for step in _steps_from(revision, migration.context)]
+    for module in modules:
+        if getattr(module, "is_irreversible", False):
+            module.downgrade()
+    deleted = {kind for module in modules for kind in getattr(module, "deletes", ())}
     kinds = [kind for kind in DELETABLE if kind in deleted - migration.may_delete]
     if kinds:
         name = "steps/refuse_loss"

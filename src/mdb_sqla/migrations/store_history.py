@@ -44,6 +44,7 @@ VERSION_TABLE = "mdb_sqla_version"
 """The version table of the store's own migration history, in the schema of the store."""
 
 _FIRST = "message_store_0001"
+_LOCATIONS = ("mdb_sqla.versions:", "mdb_sqla.versions.role:", "mdb_sqla.versions.citus:")
 
 
 def check_version(version: object, *targets: str) -> None:
@@ -65,6 +66,7 @@ def upgrade(
     *,
     version: str = LATEST,
     roles: bool = False,
+    citus: bool = False,
     lock_granularity: LockGranularity | None = None,
     take_over: bool = False,
 ) -> list[str]:
@@ -75,6 +77,7 @@ def upgrade(
         schema: the schema of the store, which is created if it does not exist.
         version: the version; a store that has it, or a later one, is left unchanged.
         roles: whether to create the roles too.
+        citus: whether to distribute the store.
         lock_granularity: what writers lock in a new store; None for the default.
         take_over: whether to take over a store that another migration history manages.
     """
@@ -84,7 +87,7 @@ def upgrade(
     # The table has no rows if the store was restored from a schema-only dump.
     recorded = _recorded_version(connection, schema) if take_over or has_table else None
     return _run(
-        upgrade_steps(version, roles),
+        upgrade_steps(version, roles, citus),
         schema,
         connection=connection,
         stamp=recorded,
@@ -126,6 +129,7 @@ def write_upgrade(
     *,
     version: str = LATEST,
     roles: bool = False,
+    citus: bool = False,
     lock_granularity: LockGranularity | None = None,
     in_transaction: bool = True,
 ) -> None:
@@ -136,13 +140,14 @@ def write_upgrade(
         schema: the schema of the store.
         version: the version to install.
         roles: whether to create the roles too.
+        citus: whether to distribute the store.
         lock_granularity: what writers lock in a new store; None for the default.
         in_transaction: whether to begin and commit a transaction; False if the surrounding script
             does.
     """
     output.write(statement(_FIRST, "steps/schema", schema))
     _run(
-        upgrade_steps(version, roles),
+        upgrade_steps(version, roles, citus),
         schema,
         output_buffer=output,
         lock_granularity=lock_granularity,
@@ -197,7 +202,7 @@ def _run(
     config = Config()
     config.set_main_option("script_location", "mdb_sqla.versions:")
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "mdb_sqla.versions:\nmdb_sqla.versions.role:")
+    config.set_main_option("version_locations", "\n".join(_LOCATIONS))
     script = ScriptDirectory.from_config(config)
     done: list[str] = []
     context = MigrationContext.configure(

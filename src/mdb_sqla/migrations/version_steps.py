@@ -8,7 +8,16 @@ from typing import Any
 from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
 
-__all__ = ["LATEST", "ROLES", "STORE", "VERSIONS", "Steps", "downgrade_steps", "upgrade_steps"]
+__all__ = [
+    "CITUS",
+    "LATEST",
+    "ROLES",
+    "STORE",
+    "VERSIONS",
+    "Steps",
+    "downgrade_steps",
+    "upgrade_steps",
+]
 
 VERSIONS = ("0001", "0002", "0003", "0004")
 """The versions of the store's schema."""
@@ -22,22 +31,28 @@ STORE = "message_store_"
 ROLES = "message_store_role_"
 """What the ids of the revisions of the roles begin with."""
 
+CITUS = "message_store_citus_"
+"""What the ids of the revisions that distribute the store with Citus begin with."""
+
 Steps = Callable[[ScriptDirectory, Any], Any]
 """Returns the steps from the current revisions."""
 
 
-def upgrade_steps(version: str, roles: bool) -> Steps:
+def upgrade_steps(version: str, roles: bool, citus: bool) -> Steps:
     """Return the steps to a version; none if the store has it, or a later one."""
 
     def steps(script: ScriptDirectory, current: Any) -> Any:
-        has_roles = any(revision.startswith(ROLES) for revision in current)
         heads = tuple(current)
-        for branch in (STORE, ROLES) if roles or has_roles else (STORE,):
+        for branch, is_asked_for in ((STORE, True), (CITUS, citus), (ROLES, roles)):
+            if not (is_asked_for or any(revision.startswith(branch) for revision in current)):
+                continue
             target = f"{branch}{version}"
             # Alembic would fail on a target that the store is ahead of.
             if target not in _done(script, heads):
                 yield from script._upgrade_revs(target, heads)  # type: ignore[arg-type]
-                heads = (*heads, target)
+                # What it depends on is implied, and Alembic refuses it as another head.
+                implied = _done(script, (target,))
+                heads = (*(each for each in heads if each not in implied), target)
 
     return steps
 
@@ -58,7 +73,7 @@ def downgrade_steps(version: str) -> Steps:
         # Alembic would also revert the roles' revision of that version, which depends on it.
         done = _done(script, tuple(current))
         later = [each for each in reversed(VERSIONS) if each > version]
-        for name in (f"{branch}{each}" for each in later for branch in (ROLES, STORE)):
+        for name in (f"{branch}{each}" for each in later for branch in (CITUS, ROLES, STORE)):
             if name in done:
                 revision = script.get_revision(name)
                 yield MigrationStep.downgrade_from_script(script.revision_map, revision)

@@ -29,6 +29,7 @@ from mdb_sqla.projections.versions import (
     read_versions,
 )
 from mdb_sqla.store.read_arguments import CategoryFilters
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.wake_up.notifier import announce
 from mdb_sqla.words.message import StoredMessage
 
@@ -145,6 +146,7 @@ def consumer_of(
     retry_policy: RetryPolicy | None = None,
     on_failure: OnFailure = "stop",
     poll_interval: tuple[float, float] = (0.02, 1.0),
+    read_from: Standbys | None = None,
     applied: Callable[[int], object] | None = None,
     filters: CategoryFilters | None = None,
 ) -> Consumer:
@@ -158,6 +160,7 @@ def consumer_of(
         retry_policy: the retry policy.
         on_failure: what to do with failed messages.
         poll_interval: the poll interval.
+        read_from: the standbys to read from.
         applied: called with the number of messages of each batch, before it is committed.
         filters: the part of a fixed group.
     """
@@ -185,6 +188,7 @@ def consumer_of(
         retry_policy=retry_policy,
         on_failure=on_failure,
         poll_interval=poll_interval,
+        read_from=read_from,
         **(filters or {}),
     )
     batch = ProjectionBatch(projection, applied)

@@ -16,6 +16,7 @@ from mdb_sqla.projections.definition import ProjectionDefinition
 from mdb_sqla.projections.live_fold import fold_messages, live_row
 from mdb_sqla.projections.position_wait import wait_until_applied
 from mdb_sqla.projections.row_keys import Key
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.words.message import StoredMessage
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Projection(ProjectionDefinition[_R]):
         retry_policy: RetryPolicy | None = None,
         on_failure: OnFailure = "stop",
         poll_interval: tuple[float, float] = (0.02, 1.0),
+        read_from: Standbys | None = None,
     ) -> Consumer:
         """Return a consumer that maintains the rows of this version. See `Consumer`.
 
@@ -111,6 +113,7 @@ class Projection(ProjectionDefinition[_R]):
             retry_policy: see `Consumer`.
             on_failure: see `Consumer`.
             poll_interval: see `Consumer`.
+            read_from: see `Consumer`.
 
         Raises:
             InvalidArgument: an argument is invalid, the projection has no handlers, or the group
@@ -124,6 +127,7 @@ class Projection(ProjectionDefinition[_R]):
             retry_policy=retry_policy,
             on_failure=on_failure,
             poll_interval=poll_interval,
+            read_from=read_from,
         )
 
     def wait_for(

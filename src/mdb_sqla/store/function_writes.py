@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from mdb_sqla import functions
+from mdb_sqla.database.citus import is_on_citus
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, is_autocommit
 from mdb_sqla.errors import (
     AppendConditionFailed,
@@ -110,7 +111,8 @@ def call(
     if not (idempotent and untraced):
         return _call_in_chunks(db, rows, required, idempotent)
     try:
-        if length_of(rows) <= MAX_CALL_LENGTH:
+        # Citus can't execute the statement.
+        if length_of(rows) <= MAX_CALL_LENGTH and not is_on_citus(db):
             new = {"ids": [message.id for _, message, *_ in rows]}
             positions = _call(db, rows, required, idempotent, new)
             if positions:

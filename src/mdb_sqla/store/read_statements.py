@@ -30,6 +30,7 @@ __all__ = [
     "read_category",
     "read_messages",
     "read_stream",
+    "read_up_to",
     "settled_position",
     "version",
 ]
@@ -67,6 +68,11 @@ _OF_CATEGORIES = functions.get_messages(
 _CATEGORY = select_messages(_OF_CATEGORY)
 
 _MESSAGES = select_messages(_OF_CATEGORIES)
+
+_CATEGORY_UP_TO, _MESSAGES_UP_TO = (
+    select_messages(found).where(found.c.global_position <= bindparam("up_to"))
+    for found in (_OF_CATEGORY, _OF_CATEGORIES)
+)
 
 _SETTLED = select(functions.settled_position(bindparam("category")))
 
@@ -160,6 +166,28 @@ class JoinedRead:
         row = rows[0][: self._width]
         found = [] if rows[0][self._width] is None else [each[self._width :] for each in rows]
         return row, from_rows(found, dialect_of(db), with_undecoded=True)
+
+
+def read_up_to(
+    db: Database,
+    categories: Sequence[str],
+    position: int,
+    batch_size: int,
+    up_to: int,
+    **filters: Unpack[CategoryFilters],
+) -> list[StoredMessage]:
+    """Return messages of these categories, or of all if none are given, up to a position.
+
+    Messages that can't be decoded are returned undecoded; pass them to `decoded`.
+    """
+    values = {"up_to": up_to, **common_arguments(position, batch_size, **filters)}
+    if len(categories) == 1:
+        statement = _CATEGORY_UP_TO
+        values["category"] = StreamName(categories[0])
+    else:
+        statement = _MESSAGES_UP_TO
+        values["categories"] = category_names(categories) or None
+    return fetch(db, statement, values, tables.messages, with_undecoded=True)
 
 
 def settled_position(db: Database, category: str | None) -> int:

@@ -12,21 +12,27 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, bindparam, cast, select
+from sqlalchemy import Text, Uuid, any_, bindparam, cast, column, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from mdb_sqla.column_types import uuid_of
+from mdb_sqla.database.citus import is_on_citus
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.errors import DuplicateMessageId, TransactionConflict
 from mdb_sqla.store.message_limits import Row
 from mdb_sqla.tables import messages
 from mdb_sqla.telemetry import fields
+from mdb_sqla.words.stream_name import StreamName
 
 __all__ = ["conflict_of_repeat", "with_stored_metadata"]
 
 _STORED = select(messages.c.id, cast(messages.c.metadata, Text).label("metadata")).where(
     messages.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
+)
+# Citus then asks the workers that have the categories, instead of all.
+_STORED_ON_CITUS = _STORED.where(
+    column("category", Text) == any_(bindparam("categories", type_=ARRAY(Text)))
 )
 
 _RAISED_BY_STORE = "P0001"
@@ -42,7 +48,12 @@ def with_stored_metadata(
         rows: the rows.
         untraced: the metadata without a trace context, by message id.
     """
-    found = execute(db, _STORED, {"ids": [message.id for _, message, *_ in rows]}, WRITES)
+    parameters: dict[str, Any] = {"ids": [message.id for _, message, *_ in rows]}
+    statement = _STORED
+    if is_on_citus(db):
+        statement = _STORED_ON_CITUS
+        parameters["categories"] = list({StreamName(name).category for name, *_ in rows})
+    found = execute(db, statement, parameters, WRITES)
     stored = {uuid_of(row.id): row.metadata for row in found}
     names = fields()
 

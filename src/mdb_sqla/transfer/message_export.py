@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from mdb_sqla.database.execution import Database
-from mdb_sqla.errors import InvalidArgument, InvalidLine
+from mdb_sqla.errors import InvalidArgument, InvalidLine, ReadNotExact
+from mdb_sqla.store.standby_reads import remains_standby
 from mdb_sqla.transfer.json_lines import parse
 from mdb_sqla.transfer.line_validation import EXPORTED
 from mdb_sqla.transfer.raw_reads import RawReader
 from mdb_sqla.transfer.rewind_detection import Mark
+from mdb_sqla.transfer.standby_transactions import StandbyTransactions
 from mdb_sqla.words.raw_message import RawMessage
 
 __all__ = ["export", "open_export"]
@@ -22,7 +26,13 @@ _BLOCK = 64 * 1024  # bytes
 _LINE_START = b'{"id": "'  # of every exported line
 
 
-def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
+def export(
+    db: Database,
+    reader: RawReader,
+    *,
+    read_from: Connection | None = None,
+    max_wait: float = 10.0,
+) -> Iterator[list[RawMessage]]:
     """Yield the existing messages in batches.
 
     Messages written during the export are not included. With isolation level AUTOCOMMIT, no
@@ -32,14 +42,36 @@ def export(db: Database, reader: RawReader) -> Iterator[list[RawMessage]]:
         db: a session or connection.
         reader: determines what to read and where to start; after the export, it is positioned after
             the last message.
+        read_from: a connection to a standby, in no transaction, to read from in place of `db`; each
+            batch is a transaction there.
+        max_wait: how many seconds the standby may need to replay what there is.
 
     Raises:
+        ReadNotExact: the isolation level is not READ COMMITTED, or a server is not the one that it
+            must be: `db` the primary server, and `read_from` a standby of it that doesn't lag.
         StoreRewound: the last message read, or the last one in the file, no longer exists; export
             to a new file.
         InvalidArgument: the start position is beyond the end of the store.
     """
-    end = reader.end(db)
-    while batch := reader.next(db, until=end):
+    if read_from is None:
+        end = reader.end(db)
+        while batch := reader.next(db, until=end):
+            yield batch
+        return
+    transactions = StandbyTransactions(db, reader.category, max_wait)
+    if transactions.is_empty:
+        return
+    with read_from.begin():
+        transactions.begin(read_from)
+        end = reader.end(read_from)
+    while True:
+        with read_from.begin():
+            transactions.begin(read_from)
+            batch = reader.next(read_from, until=end)
+            if not remains_standby(read_from):
+                raise ReadNotExact("The standby was promoted during the export")
+        if not batch:
+            return
         yield batch
 
 

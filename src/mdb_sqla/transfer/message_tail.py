@@ -88,7 +88,14 @@ class Following:
                     self._reader.go_back(connection)
                     connection.commit()
                     continue
-                connection.commit()
+                try:
+                    connection.commit()
+                except DBAPIError:
+                    # The reader continues after this batch, so it must not get lost with the
+                    # connection.
+                    if batch:
+                        yield batch
+                    raise
                 if batch:
                     yield batch
                 elif not self._is_stopped:

@@ -26,6 +26,8 @@ def test_no_list_of_items(client: Client, query: str | None) -> None:
         {},
         "course",
         ["course"],
+        [],
+        [{"categories": ["course"]}],
         None,
         {"types": ["Opened"]},
         {"categories": []},

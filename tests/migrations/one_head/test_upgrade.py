@@ -216,18 +216,25 @@ def test_a_later_step_that_fails_takes_the_store_back(application: OneHead) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("version", "arguments", "why"),
     [
-        ("", r"version must be '0001' or '0002' or '0003' or '0004' in this release.*got '0099'"),
-        (", schema='a$b'", r"a\$b"),
-        (", lock_granularity='table'", "must be 'category' or 'stream', got 'table'"),
+        (
+            "0099",
+            "",
+            r"version must be '0001' or '0002' or '0003' or '0004' in this release.*got '0099'",
+        ),
+        (LATEST, ", schema='a$b'", r"a\$b"),
+        (LATEST, ", lock_granularity='table'", "must be 'category' or 'stream', got 'table'"),
+        (LATEST, ", citus=True", "has no extension citus"),
+        ("0003", ", citus=True", "citus requires version 0004, got 0003"),
     ],
 )
-def test_arguments_that_are_invalid(application: OneHead, arguments: str, why: str) -> None:
+def test_arguments_that_are_invalid(
+    application: OneHead, version: str, arguments: str, why: str
+) -> None:
     application.call(arguments)
-    if not arguments:
-        revision = application.folder / "migrations" / "versions" / "app_0002.py"
-        revision.write_text(revision.read_text().replace(f'"{LATEST}"', '"0099"'))
+    revision = application.folder / "migrations" / "versions" / "app_0002.py"
+    revision.write_text(revision.read_text().replace(f'"{LATEST}"', f'"{version}"'))
 
     with pytest.raises(CommandError, match=why):
         application.upgrade()

@@ -7,6 +7,7 @@ BEGIN
       {schema}.check_query(jsonb),
       {schema}.find_matches(jsonb, bigint, bigint, bigint),
       {schema}.get_query_messages(jsonb, bigint, bigint, bigint),
+      {schema}.locks_categories(),
       {schema}.query_items(jsonb),
       {schema}.unmet_condition(jsonb, text[]),
       {schema}.write_conditionally(jsonb, jsonb, jsonb, boolean)

@@ -14,7 +14,7 @@ from mdb_sqla.admin.verification.schema_differences import Difference
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import deleted_positions, messages, stream_heads
 
-__all__ = ["MOST", "consumers", "ids", "sequence", "streams"]
+__all__ = ["MOST", "categories", "consumers", "ids", "sequence", "streams"]
 
 MOST = 10
 """The maximum number of violations reported per rule."""
@@ -76,6 +76,25 @@ def streams(connection: Connection, *, deletions: bool | None) -> Iterator[Diffe
                 f"previous one has {row.last_global}"
             )
             yield Difference(where, what, _EDITED)
+
+
+def categories(connection: Connection) -> Iterator[Difference]:
+    """Find categories and streams of a store on Citus with gaps in their positions.
+
+    Each begins at its first position, because no message is ever deleted. Unique keys exclude that
+    a position occurs twice, and each node adds up its own messages.
+    """
+    category = functions.category(messages.c.stream_name)
+    for kind, key, position, first in (
+        ("Category", category, messages.c.global_position, 1),
+        ("Stream", messages.c.stream_name, messages.c.position, 0),
+    ):
+        number, least, most = func.count(), func.min(position), func.max(position)
+        statement = select(key.label("key"), number, least, most).group_by(literal_column("key"))
+        broken = or_(least != first, most != number + first - 1)
+        for row in connection.execute(statement.having(broken).limit(MOST)):
+            what = f"has {row[1]} messages at positions {row[2]} to {row[3]}"
+            yield Difference(f"{kind} {row[0]}", what, _EDITED)
 
 
 def ids(connection: Connection) -> Iterator[Difference]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mdb_sqla.admin.verification.schema_structure import Grant, Structure, in_source, unqualified
 from mdb_sqla.database.execution import quoted
+from mdb_sqla.migrations.version_steps import CITUS
 
 __all__ = ["SEQUENCE", "Difference", "differences"]
 
@@ -125,5 +126,9 @@ def _file(function: str) -> str | None:
     """Return the newest SQL file that creates a function."""
     name = f"functions/{function.partition('(')[0]}.sql"
     revisions = files("mdb_sqla.versions").joinpath("sql").iterdir()
-    found = sorted(each.name for each in revisions if each.joinpath(name).is_file())
+    found = sorted(
+        each.name
+        for each in revisions
+        if not each.name.startswith(CITUS) and each.joinpath(name).is_file()
+    )
     return f"mdb_sqla/versions/sql/{found[-1]}/{name}" if found else None

@@ -9,6 +9,7 @@ CREATE FUNCTION {schema}.check_conditions(
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
   _after bigint;

@@ -4,6 +4,7 @@ CREATE FUNCTION {schema}.check_query(query jsonb)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
   _item jsonb;
@@ -14,38 +15,41 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
 
-  FOR _item IN SELECT value FROM jsonb_array_elements(query) LOOP
-    IF jsonb_typeof(_item) <> 'object'
-      OR coalesce(_item -> 'categories', 'null') IN ('null', '[]')
-      OR EXISTS (
-        SELECT
-        FROM jsonb_each(CASE jsonb_typeof(_item) WHEN 'object' THEN _item ELSE '{}' END)
-        WHERE key NOT IN ('categories', 'types', 'tags')
-          OR jsonb_typeof(value) NOT IN ('array', 'null')
-          OR EXISTS (
-            SELECT
-            FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) AS name
-            WHERE jsonb_typeof(name) <> 'string' OR name = '""'
+  _item := jsonb_path_query_first(
+    query,
+    $path$
+      strict $[*] ? (
+        @.type() != "object"
+        || !exists (@.keyvalue() ? (@.key == "categories" && @.value.type() == "array" && @.value.size() > 0))
+        || exists (
+          @.keyvalue() ? (
+            @.key != "categories" && @.key != "types" && @.key != "tags"
+            || @.value.type() != "array" && @.value.type() != "null"
+            || @.value.type() == "array" && exists (@.value[*] ? (@.type() != "string" || @ == ""))
           )
+        )
       )
-    THEN
-      RAISE EXCEPTION 'An item of a query must have a list of categories, and may have lists of types and tags: %', _item
-        USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    $path$
+  );
 
-    SELECT name
-    INTO _stream_name
-    FROM jsonb_array_elements_text(_item -> 'categories') AS name
-    WHERE NOT {schema}.is_category(name)
-    LIMIT 1;
+  IF _item IS NOT NULL THEN
+    RAISE EXCEPTION 'An item of a query must have a list of categories, and may have lists of types and tags: %', _item
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
 
-    IF FOUND THEN
-      RAISE EXCEPTION 'Must be a category: %', _stream_name
-        USING
-          CONSTRAINT = 'not_a_category',
-          SCHEMA = {schema_name},
-          DETAIL = json_build_object('category', _stream_name)::text;
-    END IF;
-  END LOOP;
+  SELECT name
+  INTO _stream_name
+  FROM jsonb_array_elements(query) AS item
+  CROSS JOIN jsonb_array_elements_text(item -> 'categories') AS name
+  WHERE NOT {schema}.is_category(name)
+  LIMIT 1;
+
+  IF FOUND THEN
+    RAISE EXCEPTION 'Must be a category: %', _stream_name
+      USING
+        CONSTRAINT = 'not_a_category',
+        SCHEMA = {schema_name},
+        DETAIL = json_build_object('category', _stream_name)::text;
+  END IF;
 END
 $function$;

@@ -5,6 +5,7 @@
 --
 -- Who wrote to one of the queries' categories has committed, or waits for their exclusive locks. All categories are locked
 -- in the order of their keys, as by lock_streams(), which follows. It would lock the category of many streams as a whole.
+-- As there, the plans are forced to be generic.
 CREATE FUNCTION {schema}.unmet_condition(
   conditions jsonb,
   stream_names text[],
@@ -13,12 +14,12 @@ CREATE FUNCTION {schema}.unmet_condition(
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
   _most_streams constant bigint := 100;
   _isolation constant text := current_setting('transaction_isolation');
   _condition jsonb;
-  _queried text[] := '{}';
   _last bigint;
 BEGIN
   -- The snapshot is older than the locks, and would not show what their last holders wrote.
@@ -35,7 +36,9 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
 
-  FOR _condition IN SELECT value FROM jsonb_array_elements(conditions) LOOP
+  FOR _index IN 0 .. jsonb_array_length(conditions) - 1 LOOP
+    _condition := conditions -> _index;
+
     IF jsonb_typeof(_condition) <> 'object'
       OR _condition - ARRAY['query', 'after'] <> '{}'
       OR coalesce(_condition ->> 'after', '') !~ '^[0-9]{1,18}$'
@@ -46,7 +49,6 @@ BEGIN
     END IF;
 
     PERFORM {schema}.check_query(_condition -> 'query');
-    _queried := _queried || ARRAY(SELECT unnest(item.categories) FROM {schema}.query_items(_condition -> 'query') AS item);
   END LOOP;
 
   -- Touches the sequence, so that the granularity can't change until the transaction ends.
@@ -61,7 +63,7 @@ BEGIN
         OR cardinality(stream_names) > _most_streams AS is_exclusive
     FROM (
       SELECT {schema}.hash_64(name), true
-      FROM unnest(_queried) AS name
+      FROM jsonb_array_elements_text(jsonb_path_query_array(conditions, '$[*].query[*].categories[*]')) AS name
       UNION ALL
       SELECT {schema}.hash_64({schema}.category(name)), false
       FROM unnest(stream_names) AS name
@@ -76,12 +78,16 @@ BEGIN
   -- Drawn after all that was written to the categories.
   _last := {schema}.last_global_position();
 
-  FOR _condition IN SELECT value FROM jsonb_array_elements(conditions) LOOP
+  FOR _index IN 0 .. jsonb_array_length(conditions) - 1 LOOP
+    _condition := conditions -> _index;
     after := (_condition ->> 'after')::bigint;
 
     IF after > _last THEN
       RETURN;
     END IF;
+
+    -- Nothing was written since.
+    CONTINUE WHEN after = _last;
 
     SELECT match INTO global_position FROM {schema}.find_matches(_condition -> 'query', after + 1, _last, 1) AS match;
 

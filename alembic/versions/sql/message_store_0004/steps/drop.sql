@@ -8,7 +8,8 @@ BEGIN
     {schema}.get_query_messages(jsonb, bigint, bigint, bigint),
     {schema}.find_matches(jsonb, bigint, bigint, bigint),
     {schema}.check_query(jsonb),
-    {schema}.query_items(jsonb);
+    {schema}.query_items(jsonb),
+    {schema}.locks_categories();
   DROP INDEX IF EXISTS {schema}.messages_tags;
 
   IF obj_description({schema_literal.messages}::regclass, 'pg_class') = 'Messages, managed by mdb_sqla: version 0004' THEN

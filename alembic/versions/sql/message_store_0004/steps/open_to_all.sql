@@ -11,6 +11,7 @@ BEGIN
     {schema}.check_conditions(jsonb, jsonb, jsonb, boolean),
     {schema}.check_query(jsonb),
     {schema}.find_matches(jsonb, bigint, bigint, bigint),
+    {schema}.locks_categories(),
     {schema}.query_items(jsonb),
     {schema}.unmet_condition(jsonb, text[])
     TO PUBLIC;

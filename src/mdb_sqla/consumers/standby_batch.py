@@ -1,0 +1,234 @@
+"""The next batch of a slot, read from a standby."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime
+from enum import Enum, auto
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from mdb_sqla.column_types import Instant
+from mdb_sqla.consumers.batch_read import Batch, Confirmation, confirm
+from mdb_sqla.consumers.claims import IS_CLAIMED, Claim
+from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
+from mdb_sqla.consumers.loop_operations import OnStandby, Operation, Pause, Transact
+from mdb_sqla.consumers.rewind_check import Anchor
+from mdb_sqla.consumers.settings import Settings
+from mdb_sqla.database.execution import WRITES, execute
+from mdb_sqla.database.lock_timeout import is_lock_timeout
+from mdb_sqla.database.sqlstates import is_conflict
+from mdb_sqla.store.read_arguments import CategoryFilters
+from mdb_sqla.store.read_statements import read_up_to
+from mdb_sqla.store.standby_reads import (
+    FLUSH,
+    Horizon,
+    evidence,
+    evidence_parameters,
+    progress,
+    remains_standby,
+)
+from mdb_sqla.store.standbys import Standby, Standbys
+from mdb_sqla.tables import consumer_slots as slots
+
+__all__ = ["StandbyReader"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks at the standbys
+_UNFLUSHED = 0.008  # the pause after which the log may have to be flushed
+
+
+class _Asked(NamedTuple):
+    """The answer of the primary server.
+
+    Attributes:
+        confirmation: the slot's state.
+        horizon: up to where to read; None if there is nothing to read.
+        written_at: when the slot's row was last written; None if another process has claimed it.
+    """
+
+    confirmation: Confirmation
+    horizon: Horizon | None
+    written_at: datetime | None
+
+
+class _Refusal(Enum):
+    """Why a standby serves no batch."""
+
+    IS_NO_STANDBY = auto()
+    LAGS = auto()
+    DIFFERS = auto()
+
+
+_MARK = (
+    update(slots)
+    .where(IS_CLAIMED)
+    .values(updated_at=func.clock_timestamp())
+    # Its commit is to be on disk, which standbys wait for.
+    .returning(slots.c.updated_at, func.pg_catalog.set_config("synchronous_commit", "local", True))
+)
+_EVIDENCE = evidence(
+    exists().where(IS_CLAIMED, slots.c.updated_at == bindparam("written_at", type_=Instant))
+)
+_DELETED = select(deleted_up_to(), last_deleted())
+
+
+class StandbyReader:
+    """Reads the batches of a slot from standbys.
+
+    The witness of a standby is the slot's row, as the primary server has it. The slot's owner
+    writes it before the first read, and after each promotion.
+
+    Args:
+        settings: the consumer's settings.
+        standbys: the standbys.
+        claim: the claim to the slot.
+        filters: the filters of the slot.
+    """
+
+    def __init__(
+        self, settings: Settings, standbys: Standbys, claim: Claim, filters: CategoryFilters
+    ) -> None:
+        self._settings = settings
+        self._standbys = standbys
+        self._claim = claim
+        self._filters = filters
+        # The timeline on which the slot's row was written, and when.
+        self._written: tuple[str, datetime] | None = None
+
+    def batch(
+        self,
+        reached: int,
+        anchor: Anchor | None,
+        prepare: Callable[[Session], object],
+    ) -> Generator[Operation, Any, Batch | None]:
+        """Read the next batch, or return None if no standby can serve it.
+
+        Args:
+            reached: the global position up to which all messages are handled.
+            anchor: the last message read.
+            prepare: called in the transaction on the primary server, before anything is read.
+        """
+        standbys = self._standbys.available()
+        if not standbys:
+            return None
+        asked: _Asked = yield Transact(partial(self._ask, reached, anchor, prepare))
+        horizon, written_at = asked.horizon, asked.written_at
+        if horizon is None or written_at is None:
+            return Batch(asked.confirmation, [], None)
+        self._written = horizon.timeline, written_at
+        read = partial(self._read, asked, horizon, reached)
+        deadline = time.monotonic() + self._standbys.max_wait
+        pause = _FIRST_PAUSE
+        while standbys:
+            for standby in list(standbys):
+                batch = yield from self._try(standby, read)
+                if isinstance(batch, Batch):
+                    standby.succeeded()
+                    return batch
+                if batch is not _Refusal.LAGS:
+                    standbys.remove(standby)
+            if time.monotonic() >= deadline:
+                break
+            yield Pause(pause, wakes=False)
+            if pause == _UNFLUSHED:
+                yield Transact(partial(_flush, horizon))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        for standby in standbys:
+            standby.failed("lags")
+        return None
+
+    def _try(
+        self, standby: Standby, read: Callable[[Connection], Batch | _Refusal]
+    ) -> Generator[Operation, Any, Batch | _Refusal]:
+        try:
+            batch: Batch | _Refusal = yield OnStandby(standby.engine, read)
+        except Exception as error:
+            cause = error.__cause__ or error
+            if is_conflict(cause) or is_lock_timeout(cause):
+                # Its replay has cancelled the query, or holds a lock.
+                return _Refusal.LAGS
+            standby.failed("can't be read", error)
+            return _Refusal.IS_NO_STANDBY
+        if batch is _Refusal.IS_NO_STANDBY:
+            standby.failed("is no standby")
+        return batch
+
+    def _ask(
+        self,
+        reached: int,
+        anchor: Anchor | None,
+        prepare: Callable[[Session], object],
+        session: Session,
+    ) -> _Asked:
+        """Ask the primary server what to read, and write the slot's row if necessary."""
+        prepare(session)
+        categories = self._settings.categories
+        found, horizon, written_at = confirm(session, self._claim, anchor, categories)
+        if (
+            horizon is None
+            or written_at is None
+            or horizon.position <= reached
+            or found.token != self._claim.token
+        ):
+            return _Asked(found, None, None)
+        if not self._has_written(horizon.timeline, written_at):
+            rows = execute(session, _MARK, self._claim.parameters, WRITES)
+            written_at = rows[0].updated_at if rows else None
+        return _Asked(found, horizon, written_at)
+
+    def _has_written(self, timeline: str, written_at: datetime) -> bool:
+        """Return whether this owner has written the slot's row on this timeline."""
+        if self._written is None or self._written[0] != timeline:
+            return False
+        # Otherwise, two standbys were promoted to timelines of the same number.
+        return written_at >= self._written[1]
+
+    def _read(
+        self, asked: _Asked, horizon: Horizon, reached: int, connection: Connection
+    ) -> Batch | _Refusal:
+        """Read on a standby, if it has replayed what is to be read."""
+        is_standby, has_replayed = progress(connection, horizon, self._standbys.max_wait)
+        if not is_standby:
+            return _Refusal.IS_NO_STANDBY
+        if not has_replayed:
+            return _Refusal.LAGS
+        parameters = {
+            **self._claim.parameters,
+            "written_at": asked.written_at,
+            **evidence_parameters(connection, horizon),
+        }
+        row: Sequence[Any] = execute(connection, _EVIDENCE, parameters, WRITES)[0]
+        has_witness, has_anchor = row[:2]
+        if not has_witness:
+            return _Refusal.LAGS
+        if not has_anchor:
+            # It was deleted in between.
+            return _Refusal.DIFFERS
+        settings = self._settings
+        messages = read_up_to(
+            connection,
+            settings.categories,
+            reached + 1,
+            settings.batch_size,
+            horizon.position,
+            **self._filters,
+        )
+        # After the read, which lacks what was deleted before.
+        read = {"read_categories": list(settings.categories)}
+        deleted, last = tuple(execute(connection, _DELETED, read, WRITES)[0])
+        if not remains_standby(connection):
+            return _Refusal.IS_NO_STANDBY
+        found = asked.confirmation
+        found = found._replace(
+            deleted_up_to=max(deleted, found.deleted_up_to),
+            last_deleted=max(last, found.last_deleted),
+        )
+        return Batch(found, messages, Anchor(horizon.position, horizon.id))
+
+
+def _flush(horizon: Horizon, session: Session) -> None:
+    execute(session, FLUSH, {"wal_position": horizon.wal_position}, WRITES)

@@ -1,0 +1,132 @@
+"""Hot standbys to read from, and which of them are available."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.log_event import log_event
+from mdb_sqla.words.argument_checks import described, seconds
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ["Standby", "Standbys"]
+
+_log = logging.getLogger("mdb_sqla.standbys")
+
+_FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0  # seconds until an unavailable standby is tried again
+
+
+class Standbys:
+    """Hot standbys from which messages are read, in place of the primary server.
+
+    A read first asks the primary server what it must return, and then waits until a standby has
+    replayed that. So it returns what it would on the primary server, exactly. If no standby can
+    serve it in time, the primary server does, and a standby that could not is left out for one to
+    thirty seconds.
+
+    Args:
+        engines: the engines of the standbys, which take turns: async ones for what runs async.
+        max_wait: how long a read may wait for the standbys, in seconds.
+
+    Raises:
+        InvalidArgument: an argument is invalid.
+    """
+
+    def __init__(self, *engines: Engine | AsyncEngine, max_wait: float = 1.0) -> None:
+        if not engines:
+            raise InvalidArgument("Standbys must be given the engine of at least one standby")
+        self._standbys = [Standby(engine) for engine in engines]
+        self._turns = itertools.count()
+        self.max_wait = seconds("max_wait", max_wait)
+
+    def available(self) -> list[Standby]:
+        """Return the standbys to try, in order."""
+        begin = next(self._turns) % len(self._standbys)
+        found = [*self._standbys[begin:], *self._standbys[:begin]]
+        return [standby for standby in found if standby.is_due]
+
+    def check(self, *, is_async: bool) -> None:
+        """Check that all engines are of the kind that the reader needs.
+
+        Raises:
+            InvalidArgument: an engine is of the other kind.
+        """
+        for standby in self._standbys:
+            if standby.engine.dialect.is_async != is_async:
+                expected = "async" if is_async else "sync"
+                raise InvalidArgument(
+                    f"read_from must have {expected} engines, as what reads from them is "
+                    f"{expected}, got {described(standby.engine)}"
+                )
+
+
+class Standby:
+    """One standby.
+
+    Attributes:
+        engine: its engine; of an async one, the underlying `Engine`.
+    """
+
+    def __init__(self, engine: Engine | AsyncEngine) -> None:
+        found = getattr(engine, "sync_engine", engine)
+        if not isinstance(found, Engine):
+            raise InvalidArgument(
+                f"Standbys must be given engines, an Engine or an AsyncEngine each, got "
+                f"{described(engine)}"
+            )
+        self.engine = found
+        self._is_available = True
+        self._retry_seconds = _FIRST_RETRY
+        self._retry_at = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to try it now."""
+        return self._is_available or time.monotonic() >= self._retry_at
+
+    @property
+    def name(self) -> str:
+        """Its address, for the log: without user and password."""
+        url = self.engine.url
+        host = url.host or url.query.get("host") or "localhost"
+        return f"{host}:{url.port or 5432}/{url.database}"
+
+    def failed(self, reason: str, error: BaseException | None = None) -> None:
+        """Leave it out for some time, because it is down, lags, or has another history."""
+        if not self._is_available:
+            self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY)
+        self._retry_at = time.monotonic() + self._retry_seconds
+        if self._is_available:
+            self._is_available = False
+            log_event(
+                _log,
+                logging.WARNING,
+                "standby.unavailable",
+                "Standby %s is not read from: it %s",
+                self.name,
+                reason,
+                error=error,
+                standby=self.name,
+                reason=reason,
+            )
+
+    def succeeded(self) -> None:
+        """Record that a read was served."""
+        self._retry_seconds = _FIRST_RETRY
+        if not self._is_available:
+            self._is_available = True
+            log_event(
+                _log,
+                logging.INFO,
+                "standby.available",
+                "Standby %s is read from again",
+                self.name,
+                standby=self.name,
+            )

@@ -1,0 +1,78 @@
+"""Exports that are read from a standby."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mdb_sqla import ReadNotExact, migrations
+from mdb_sqla.transfer import RawReader, export
+from tests.standby.reading import Reads, open_writer, write
+from tests.standby.servers import Server, replication
+
+
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Server, Server]]:
+    with replication(request, folder) as (primary, (standby,)):
+        migrations.upgrade(primary.engine)
+        yield primary, standby
+
+
+def exported(
+    primary: Server, standby: Server, name: str | None = None, **given: float
+) -> list[str | None]:
+    with primary.engine.connect() as here, standby.engine.connect() as there:
+        return [
+            message.data
+            for batch in export(here, RawReader(name), read_from=there, **given)
+            for message in batch
+        ]
+
+
+def test_what_is_settled_is_read_from_the_standby(servers: tuple[Server, Server]) -> None:
+    primary, standby = servers
+    assert exported(primary, standby) == []
+    write(primary.engine, "order-1", 1, 2)
+    with open_writer(primary.engine, "order-2", 3) as connection:
+        write(primary.engine, "other-1", 4)
+        on_primary = Reads(primary.engine)
+        assert exported(primary, standby) == ["1", "2"]
+        assert exported(primary, standby, "other") == ["4"]
+        connection.commit()
+    assert exported(primary, standby) == ["1", "2", "3", "4"]
+    assert exported(primary, standby, "order-1") == ["1", "2"]
+    assert on_primary.number == 0
+
+
+def test_a_standby_that_lags_is_refused(servers: tuple[Server, Server]) -> None:
+    primary, standby = servers
+    standby.pause_replay()
+    try:
+        write(primary.engine, "order-1", 5)
+        with pytest.raises(ReadNotExact, match="it lags"):
+            exported(primary, standby, max_wait=0.1)
+    finally:
+        standby.resume_replay()
+
+
+def test_what_is_no_standby_of_the_primary_is_refused(servers: tuple[Server, Server]) -> None:
+    primary, standby = servers
+    write(primary.engine, "order-1", 6)
+    with pytest.raises(ReadNotExact, match="must be a standby"):
+        exported(primary, primary)
+    # It may have another history: its last restart point is on the timeline before.
+    standby.wait_for(primary)
+    primary.crash()
+    (primary.data / "standby.signal").touch()
+    primary.start(primary.address)
+    primary.promote()
+    write(primary.engine, "order-1", 7)
+    standby.wait_for(primary)
+    with pytest.raises(ReadNotExact, match="on timeline 2"):
+        exported(primary, standby, max_wait=5)
+    primary.query("CHECKPOINT")
+    standby.wait_for(primary)
+    standby.query("CHECKPOINT")
+    assert exported(primary, standby)[-1] == "7"
