@@ -19,7 +19,9 @@ from benchmarks.decisions import decisions
 from benchmarks.entities import commands, entity_conversion, entity_load
 from benchmarks.filters import category_filters
 from benchmarks.growth import growth
+from benchmarks.job_queues import job_queues
 from benchmarks.large_store import large_store
+from benchmarks.outbox_rows import added_message
 from benchmarks.privacy import encryption
 from benchmarks.projections import projection_rebuild
 from benchmarks.reads import category_reads
@@ -52,11 +54,13 @@ EXPERIMENTS: Sequence[Experiment] = (
     writes_over_connection,
     writes_over_session,
     writers_of_packages,
+    added_message,
     wake_up_median,
     wake_up_99th,
     cost_of_wake_up,
     consumer_one_by_one,
     consumer_in_batches,
+    *job_queues(),
     projection_rebuild,
     relay_to_jetstream,
     relay_to_rabbitmq,

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
     Engine,
@@ -29,12 +30,12 @@ from benchmarks.server import Server
 from benchmarks.size import Size
 from mdb_sqla import Consumer, Message, MessageStore, functions
 
-__all__ = ["consumer_in_batches", "consumer_one_by_one"]
+__all__ = ["consumer_in_batches", "consumer_one_by_one", "effects", "fill"]
 
 _BATCH = 1000
 
 _metadata = MetaData()
-_effects = Table(
+effects = Table(
     "effects",
     _metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
@@ -48,21 +49,28 @@ _positions = Table(
 )
 
 
+def fill(url: URL, number: int) -> None:
+    """Store messages in 100 streams, and create the tables of the handlers."""
+    engine = create_engine(url)
+    _metadata.create_all(engine)
+    with engine.begin() as connection:
+        MessageStore(connection).load(
+            (f"order-{n % 100}", Message(TYPE, DATA, METADATA)) for n in range(number)
+        )
+    engine.dispose()
+
+
 @contextmanager
 def _filled(server: Server, number: int) -> Iterator[Engine]:
     with server.ours() as url:
+        fill(url, number)
         engine = create_engine(url)
-        _metadata.create_all(engine)
-        with engine.begin() as connection:
-            MessageStore(connection).load(
-                (f"order-{n % 100}", Message(TYPE, DATA, METADATA)) for n in range(number)
-            )
         yield engine
         engine.dispose()
 
 
 def _effect(message: Any) -> Any:
-    return insert(_effects).values(stream_name=message.stream_name)
+    return insert(effects).values(stream_name=message.stream_name)
 
 
 def _consumer(engine: Engine, number: int, transaction_size: int) -> Callable[[], float]:
@@ -83,7 +91,7 @@ def _consumer(engine: Engine, number: int, transaction_size: int) -> Callable[[]
     return side
 
 
-def _by_hand(engine: Engine, number: int) -> Callable[[], float]:
+def _by_hand(engine: Engine, number: int, transaction_size: int) -> Callable[[], float]:
     """Do what an application would write that has no consumer."""
     names = count()
 
@@ -96,10 +104,11 @@ def _by_hand(engine: Engine, number: int) -> Callable[[], float]:
         begin = perf_counter()
         position = 0
         while messages := _read(factory, position):
-            for message in messages:
+            for first in range(0, len(messages), transaction_size):
                 with factory() as session:
-                    session.execute(_effect(message))
-                    position = message.global_position
+                    for message in messages[first : first + transaction_size]:
+                        session.execute(_effect(message))
+                        position = message.global_position
                     session.execute(
                         update(_positions)
                         .where(_positions.c.consumer == name)
@@ -117,25 +126,29 @@ def _read(factory: sessionmaker[Session], position: int) -> Any:
         return session.execute(select(function)).all()
 
 
+def _comparison(
+    server: Server, stack: ExitStack, what: str, number: int, transaction_size: int
+) -> Comparison:
+    ours, theirs = (stack.enter_context(_filled(server, number)) for _ in range(2))
+    return Comparison(
+        what,
+        "messages/s",
+        {
+            OURS: _consumer(ours, number, transaction_size),
+            "by hand": _by_hand(theirs, number, transaction_size),
+        },
+        [Bar("S12", "by hand", 0.95)],
+    )
+
+
 @contextmanager
 def consumer_one_by_one(server: Server, size: Size) -> Iterator[Comparison]:
     with ExitStack() as stack:
-        ours, theirs = (stack.enter_context(_filled(server, size.handled)) for _ in range(2))
-        yield Comparison(
-            "consumer, one message a transaction",
-            "messages/s",
-            {OURS: _consumer(ours, size.handled, 1), "by hand": _by_hand(theirs, size.handled)},
-            [Bar("S12", "by hand", 0.8)],
-        )
+        yield _comparison(server, stack, "consumer, one message a transaction", size.handled, 1)
 
 
 @contextmanager
 def consumer_in_batches(server: Server, size: Size) -> Iterator[Comparison]:
-    number = 5 * size.handled
-    with _filled(server, number) as engine:
-        yield Comparison(
-            "consumer, 100 messages a transaction",
-            "messages/s",
-            {OURS: _consumer(engine, number, 100), "5,000/s": lambda: 5000.0},
-            [Bar("S12", "5,000/s", 1)],
-        )
+    what = "consumer, 100 messages a transaction"
+    with ExitStack() as stack:
+        yield _comparison(server, stack, what, 5 * size.handled, 100)

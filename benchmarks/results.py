@@ -23,6 +23,7 @@ Document = dict[str, Any]
 _PACKAGES = (
     *("mdb_sqla", "SQLAlchemy", "psycopg", "orjson"),
     *("message-db-py", "eventsourcing", "faststream", "faststream-outbox"),
+    *("pgqueuer", "procrastinate"),
 )
 
 

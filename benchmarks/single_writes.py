@@ -1,4 +1,4 @@
-"""One message after another, each in a transaction of its own, and 16 who do so (S10)."""
+"""One message after another, each in a transaction of its own, and 16 who do so (S10a)."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def writes_over_connection(server: Server, size: Size) -> Iterator[Comparison]:
             "one write, over a connection",
             "messages/s",
             {name: _side(stack, writer, size) for name, writer in writers.items()},
-            [Bar("S10", "psycopg", 0.85)],
+            [Bar("S10a", "psycopg", 0.85)],
         )
 
 
@@ -146,8 +146,8 @@ def writes_over_session(server: Server, size: Size) -> Iterator[Comparison]:
             "messages/s",
             {name: _side(stack, writer, size) for name, writer in writers.items()},
             [
-                Bar("S10", "psycopg", 0.85),
-                Bar("", packages.MESSAGE_DB_PY, 1),
+                Bar("S10a", "psycopg", 0.75),
+                Bar("S10a", packages.MESSAGE_DB_PY, 0.8),
                 Bar("", packages.EVENTSOURCING, 1),
             ],
         )

@@ -168,7 +168,8 @@ class SlotProgress:
             ]
             # Skipped messages have no effects, so it is enough to check the last one.
             handled = [message for _, message in calls]
-            read = sorted({Anchor.of(message) for message in [*handled, *blocked, last]})
+            checked = {each.global_position for each in (*handled, *blocked, last)}
+            read = [Anchor.of(each) for each in messages if each.global_position in checked]
             finish = partial(self._finish, read, blocked, failures)
             operation = handler_operation(self._settings, calls, finish, self._done)
             try:
@@ -195,7 +196,8 @@ class SlotProgress:
         log_dead_letters(self.claim, failures)
         count_dead_letters(self.claim.consumer, failures, blocked)
         self._control.rate.add(len(calls))
-        self._done.difference_update(message.id for message in messages)
+        if self._done:
+            self._done.difference_update(message.id for message in messages)
         self.position.advance(Anchor.of(last))
         if calls or blocked:
             self.position.mark_saved()
