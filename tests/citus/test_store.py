@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -201,6 +202,11 @@ def test_server_functions(node: Engine, cluster: Cluster, category: str) -> None
     for wrong in ({}, {"type": None, "id": str(uuid4())}, {"stream": None, "id": str(uuid4())}):
         with pytest.raises(IntegrityError), node.begin() as connection:
             connection.execute(write, {**values, **wrong})
+    write_all = text(f"SELECT * FROM {cluster.schema}.write_messages(CAST(:messages AS jsonb))")
+    without_ids = [{"stream_name": f"{category}-1", "type": "Opened"}] * 2
+    with pytest.raises(IntegrityError), node.begin() as connection:
+        connection.execute(write_all, {"messages": json.dumps(without_ids)})
+    assert positions(node, category)[-1] == (f"{category}-1", 1, 2)
 
 
 def test_verification(cluster: Cluster) -> None:

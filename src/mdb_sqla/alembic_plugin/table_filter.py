@@ -30,6 +30,7 @@ _TABLES = {
     "deletions",
     "subject_keys",
     "operations",
+    "two_phase_commits",
     "mdb_sqla_version",
 }
 

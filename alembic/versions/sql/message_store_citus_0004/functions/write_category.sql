@@ -93,7 +93,8 @@ BEGIN
         entry.stream_name, entry.type, entry.data IS NULL, entry.data, entry.metadata IS NULL, entry.metadata
       ) AS content,
       _stored -> entry.id::text AS stored,
-      _stored ? entry.id::text OR row_number() OVER (PARTITION BY entry.id ORDER BY entry.number) > 1 AS is_repeat
+      coalesce(_stored ? entry.id::text, false)
+        OR row_number() OVER (PARTITION BY entry.id ORDER BY entry.number) > 1 AS is_repeat
     FROM {schema}.message_entries(messages) AS entry
   ), placed AS (
     SELECT
