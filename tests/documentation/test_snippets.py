@@ -5,12 +5,12 @@ from __future__ import annotations
 import configparser
 import re
 import tomllib
-from itertools import repeat
 from pathlib import Path
 
 import pytest
 from opentelemetry.util._once import Once
 from sqlalchemy import URL, Engine, create_engine
+from tenacity import wait_none
 
 from mdb_sqla import migrations
 from mdb_sqla.relay.config import read_config
@@ -60,7 +60,7 @@ def test_python(
     request: pytest.FixtureRequest,
 ) -> None:
     # The usual retries of a handler that always fails take 51 seconds.
-    monkeypatch.setattr("mdb_sqla.consumers.retry_loop.backoff", lambda *_: repeat(0.0))
+    monkeypatch.setattr("mdb_sqla.consumers.retry_loop.wait_exponential", lambda **_: wait_none())
     url = empty_database.render_as_string(hide_password=False)
     places = {"postgresql+psycopg://localhost/shop": url}
     if any("set_tracer_provider" in source for _, source in blocks(page, "python")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -20,7 +20,6 @@ from mdb_sqla.consumers.loop_operations import (
     StateMismatch,
     Transact,
 )
-from mdb_sqla.consumers.retry_policy import backoff
 from mdb_sqla.consumers.run_control import (
     Control,
     PausedInDatabase,
@@ -95,7 +94,7 @@ class ConsumerLoop:
 
     def _consume_with_retries(self) -> Routine:
         first = min(self._settings.poll_interval[1], _LONGEST_RETRY)
-        retries = backoff(first, _LONGEST_RETRY)
+        retries = _backoff(first, _LONGEST_RETRY)
         while True:
             started = time.monotonic()
             try:
@@ -127,7 +126,7 @@ class ConsumerLoop:
                     retry_seconds=pause,
                 )
             if time.monotonic() - started > _LONGEST_RETRY:
-                retries = backoff(first, _LONGEST_RETRY)
+                retries = _backoff(first, _LONGEST_RETRY)
             yield from back_off(pause, self.control)
 
     def _wait_until_resumed(self) -> Routine:
@@ -156,8 +155,8 @@ class ConsumerLoop:
 
     def _poll(self) -> Routine:
         first, longest = self._settings.poll_interval
-        pauses, pause = backoff(first, longest), 0.0
-        retries = backoff(first, _LONGEST_RETRY)
+        pauses, pause = _backoff(first, longest), 0.0
+        retries = _backoff(first, _LONGEST_RETRY)
         while True:
             yield from wait_if_paused(self.control)
             found = behind = False
@@ -182,7 +181,7 @@ class ConsumerLoop:
                 )
                 yield from sleep(delay, self.control)
                 continue
-            retries = backoff(first, _LONGEST_RETRY)
+            retries = _backoff(first, _LONGEST_RETRY)
             if not self._endless and not behind:
                 return
             if found:
@@ -191,7 +190,7 @@ class ConsumerLoop:
                 yield from self._stall_watch.check(position)
             pause = 0.0 if found else next(pauses)
             if found or (yield Pause(pause)):
-                pauses = backoff(first, longest)
+                pauses = _backoff(first, longest)
 
     def _log_start(self) -> None:
         name, position = self._settings.name, self._assignment.position
@@ -209,3 +208,9 @@ class ConsumerLoop:
             log(
                 logging.INFO, name, "consumer.joined", "started as member %s", member, member=member
             )
+
+
+def _backoff(first: float, longest: float) -> Iterator[float]:
+    while True:
+        yield first
+        first = min(2 * first, longest)

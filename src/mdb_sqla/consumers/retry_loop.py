@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator
 from typing import Any
+
+from tenacity import RetryCallState, Retrying, wait_exponential, wait_random_exponential
 
 from mdb_sqla.consumers.loop_operations import (
     ConnectionLost,
@@ -18,7 +19,7 @@ from mdb_sqla.consumers.loop_operations import (
 )
 from mdb_sqla.consumers.message_log import log_attempt
 from mdb_sqla.consumers.recorded_operations import count_failure, count_retry
-from mdb_sqla.consumers.retry_policy import RetryPolicy, backoff
+from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.consumers.run_control import Control, sleep, wait_if_paused
 from mdb_sqla.consumers.slot_failures import DeadLetterGone
 from mdb_sqla.errors import HandlerFailed, ProjectionRefused, SlotLost, Unavailable
@@ -29,7 +30,7 @@ _MAX_CONFLICTS = 100  # of one transaction, in a row; one more counts as a failu
 _NOT_THE_HANDLERS = (
     DeadLetterGone, Interrupted, NoTransaction, ProjectionRefused, SlotLost, Unavailable,
 )  # fmt: skip
-_AFTER_CONFLICT = 0.01, 1.0  # the longest pause in seconds after the first conflict, and after any
+_AFTER_CONFLICT = wait_random_exponential(multiplier=0.01, max=1)  # seconds
 
 
 class Retrier:
@@ -46,6 +47,9 @@ class Retrier:
         self._consumer = consumer
         self._slot = slot
         self._policy = policy
+        self._after_failure = wait_exponential(
+            multiplier=policy.initial_interval, max=policy.max_interval
+        )
         self._control = control
         # A global position, and how often its handler lost the connection.
         self._lost_connections = 0, 0
@@ -65,8 +69,6 @@ class Retrier:
                 are counted anew.
         """
         policy = self._policy
-        pauses = backoff(policy.initial_interval, policy.max_interval)
-        conflict_pauses = backoff(*_AFTER_CONFLICT)
         failures = conflicts = 0
         _, first = operation.calls[0]
         if self._lost_connections[0] != first.global_position:
@@ -93,7 +95,7 @@ class Retrier:
                     message = operation.current or first
                     count_failure(self._consumer, message, error.__cause__ or error)
                     raise HandlerFailed(self._consumer, message, conflicts) from error
-                pause, failed = next(conflict_pauses) * random.random(), False  # noqa: S311
+                pause, failed = _AFTER_CONFLICT(_attempt(conflicts)), False
             except _NOT_THE_HANDLERS:
                 raise
             except Exception as error:
@@ -102,11 +104,11 @@ class Retrier:
                 message = operation.current or first
                 if isinstance(operation, Handle):
                     count_failure(self._consumer, message, error)
-                attempt = Failure(message, error, failures)
-                log_attempt(self._consumer, self._slot, attempt, policy.max_attempts)
+                failure = Failure(message, error, failures)
+                log_attempt(self._consumer, self._slot, failure, policy.max_attempts)
                 if failures >= policy.max_attempts:
                     raise HandlerFailed(self._consumer, message, failures) from error
-                pause, failed = next(pauses), True
+                pause, failed = self._after_failure(_attempt(failures)), True
             yield from self._wait(pause)
             if failed:
                 count_retry(self._consumer, operation)
@@ -117,3 +119,10 @@ class Retrier:
         # A failed attempt has not read it.
         self._control.outdated = True
         yield from wait_if_paused(self._control)
+
+
+def _attempt(number: int) -> RetryCallState:
+    """Return what the library derives a pause from. A call that succeeds at once has none."""
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = number
+    return state

@@ -1,13 +1,12 @@
-"""The retry policy of a consumer's handlers, and exponential back-off."""
+"""The retry policy of a consumer's handlers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mdb_sqla.errors import InvalidArgument
 
-__all__ = ["RetryPolicy", "backoff"]
+__all__ = ["RetryPolicy"]
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,3 @@ class RetryPolicy:
                 "max_attempts and initial_interval must be positive, and max_interval must be at "
                 f"least initial_interval, got {self!r}"
             )
-
-
-def backoff(first: float, longest: float) -> Iterator[float]:
-    """Yield pauses in seconds, endlessly: each is twice as long, up to the longest."""
-    while True:
-        yield first
-        first = min(2 * first, longest)
