@@ -66,8 +66,8 @@ def upgrade(
             languages, and `message_store_reader`, `message_store_writer` and
             `message_store_consumer`, for applications. Existing roles are granted the privileges
             that they need.
-        citus: whether to distribute a new store by category, with the extension Citus. See
-            docs/how-to/citus.md.
+        citus: whether to distribute a new store by category, with the extension Citus,
+            which offers less than one server.
         lock_granularity: what writers lock in a new store, `stream` or `category`; None means
             `stream`. In a revision, you can also pass it with `alembic -x lock_granularity=...`. An
             adopted store keeps `category` until `admin.set_lock_granularity` changes it.

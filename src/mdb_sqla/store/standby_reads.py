@@ -1,7 +1,7 @@
 """Exact reads from a standby: what is asked on the primary server, and checked on the standby.
 
-The primary server says up to which message everything is settled, and, in this order, up to where
-its log is written. All commits of these messages are in the log up to there: a transaction reserves
+The primary server first returns up to which message everything is settled, and then how far its log
+is written. All commits of these messages are in the log up to there: a transaction reserves
 the space of its commit record before others see what it has committed, even if it does not wait
 until the record is on disk.
 

@@ -26,10 +26,10 @@ _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0  # seconds until an unavailable standby
 class Standbys:
     """Hot standbys from which messages are read, in place of the primary server.
 
-    A read first asks the primary server what it must return, and then waits until a standby has
-    replayed that. So it returns what it would on the primary server, exactly. If no standby can
-    serve it in time, the primary server does, and a standby that could not is left out for one to
-    thirty seconds.
+    A read first asks the primary server how far it must go, and then waits until a standby has
+    replayed that. So it returns exactly what it would return on the primary server. If no standby
+    can serve it in time, the primary server does, and a standby that could not is left out for one
+    to thirty seconds.
 
     Args:
         engines: the engines of the standbys, which take turns: async ones for what runs async.

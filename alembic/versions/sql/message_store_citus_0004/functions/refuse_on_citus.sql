@@ -6,6 +6,9 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 BEGIN
   RAISE EXCEPTION 'A store on Citus does not offer %: %', what, rule
-    USING CONSTRAINT = 'not_offered', SCHEMA = {schema_name}, HINT = 'See docs/how-to/citus.md.';
+    USING
+      CONSTRAINT = 'not_offered',
+      SCHEMA = {schema_name},
+      HINT = 'A store on Citus offers writes, and reads of one stream or one category.';
 END
 $function$;
