@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -116,6 +117,11 @@ def test_handlers_with_other_parameters_are_refused_at_once() -> None:
         with pytest.raises(InvalidArgument, match=match):
             consumer.on("T")(handler)  # type: ignore[type-var]
 
+    @wraps(Taking.__call__)
+    def passing(message: Any, unit: Any) -> None:
+        Taking()(message, unit, 3)
+
+    consumer.on("Passed")(passing)
     for accepted in (lambda *arguments: None, lambda message, unit, third=3: None):
         consumer.on(f"T{accepted.__code__.co_argcount}")(accepted)
     Consumer("mail", "order", max_in_flight=2).on("T")(only_the_message)

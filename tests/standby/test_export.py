@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mdb_sqla import ReadNotExact, migrations
-from mdb_sqla.transfer import RawReader, export
+from mdb_sqla import InvalidArgument, ReadNotExact, migrations
+from mdb_sqla.transfer import RawReader, export, message_export
 from tests.standby.reading import Reads, open_writer, write
 from tests.standby.servers import Server, replication
 
@@ -34,6 +34,12 @@ def exported(
 def test_what_is_settled_is_read_from_the_standby(servers: tuple[Server, Server]) -> None:
     primary, standby = servers
     assert exported(primary, standby) == []
+    with (
+        primary.engine.connect() as here,
+        standby.engine.connect() as there,
+        pytest.raises(InvalidArgument, match="beyond the end"),
+    ):
+        list(export(here, RawReader(position=7), read_from=there))
     write(primary.engine, "order-1", 1, 2)
     with open_writer(primary.engine, "order-2", 3) as connection:
         write(primary.engine, "other-1", 4)
@@ -44,6 +50,20 @@ def test_what_is_settled_is_read_from_the_standby(servers: tuple[Server, Server]
     assert exported(primary, standby) == ["1", "2", "3", "4"]
     assert exported(primary, standby, "order-1") == ["1", "2"]
     assert on_primary.number == 0
+
+
+def test_what_was_not_returned_is_read_again(
+    servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, standby = servers
+    write(primary.engine, "again-1", 1, 2)
+    reader = RawReader("again")
+    monkeypatch.setattr(message_export, "remains_standby", lambda _: False)
+    with primary.engine.connect() as here, standby.engine.connect() as there:
+        with pytest.raises(ReadNotExact, match="was promoted"):
+            list(export(here, reader, read_from=there))
+        monkeypatch.undo()
+        assert [len(batch) for batch in export(here, reader, read_from=there)] == [2]
 
 
 def test_a_standby_that_lags_is_refused(servers: tuple[Server, Server]) -> None:

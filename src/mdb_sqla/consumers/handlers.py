@@ -149,8 +149,10 @@ class Handlers:
         """
         arguments = (*before, *self._arguments)
         try:
-            signature = inspect.signature(handler)
-        except ValueError:  # some callables of C have none
+            # A decorator may pass arguments of its own to what it wraps.
+            signature = inspect.signature(handler, follow_wrapped=False)
+        except (ValueError, NameError):
+            # Some callables of C have none; annotations may name what only type checkers import.
             return
         try:
             signature.bind(*arguments)

@@ -59,7 +59,7 @@ class SlotProgress:
         self._standby_reader = (
             None
             if settings.read_from is None
-            else StandbyReader(settings, settings.read_from, claim, filters)
+            else StandbyReader(settings, settings.read_from, claim, filters, control)
         )
         self._retrier = Retrier(claim.consumer, claim.slot, settings.retry_policy, control)
         self._done: set[UUID] = set()  # ids delivered beyond the saved position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
@@ -16,8 +17,15 @@ from mdb_sqla.column_types import Instant
 from mdb_sqla.consumers.batch_read import Batch, Confirmation, confirm
 from mdb_sqla.consumers.claims import IS_CLAIMED, Claim
 from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
-from mdb_sqla.consumers.loop_operations import OnStandby, Operation, Pause, Transact
+from mdb_sqla.consumers.loop_operations import (
+    Interrupted,
+    OnStandby,
+    Operation,
+    Pause,
+    Transact,
+)
 from mdb_sqla.consumers.rewind_check import Anchor
+from mdb_sqla.consumers.run_control import Control
 from mdb_sqla.consumers.settings import Settings
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.database.lock_timeout import is_lock_timeout
@@ -87,15 +95,22 @@ class StandbyReader:
         standbys: the standbys.
         claim: the claim to the slot.
         filters: the filters of the slot.
+        control: may stop or pause the consumer while it waits for a standby.
     """
 
     def __init__(
-        self, settings: Settings, standbys: Standbys, claim: Claim, filters: CategoryFilters
+        self,
+        settings: Settings,
+        standbys: Standbys,
+        claim: Claim,
+        filters: CategoryFilters,
+        control: Control,
     ) -> None:
         self._settings = settings
         self._standbys = standbys
         self._claim = claim
         self._filters = filters
+        self._control = control
         # The timeline on which the slot's row was written, and when.
         self._written: tuple[str, datetime] | None = None
 
@@ -112,8 +127,7 @@ class StandbyReader:
             anchor: the last message read.
             prepare: called in the transaction on the primary server, before anything is read.
         """
-        standbys = self._standbys.available()
-        if not standbys:
+        if self._standbys.are_unavailable:
             return None
         asked: _Asked = yield Transact(partial(self._ask, reached, anchor, prepare))
         horizon, written_at = asked.horizon, asked.written_at
@@ -123,6 +137,7 @@ class StandbyReader:
         read = partial(self._read, asked, horizon, reached)
         deadline = time.monotonic() + self._standbys.max_wait
         pause = _FIRST_PAUSE
+        standbys = self._standbys.next_turn()
         while standbys:
             for standby in list(standbys):
                 batch = yield from self._try(standby, read)
@@ -131,6 +146,8 @@ class StandbyReader:
                     return batch
                 if batch is not _Refusal.LAGS:
                     standbys.remove(standby)
+            if self._control.stopping or self._control.is_paused:
+                return None
             if time.monotonic() >= deadline:
                 break
             yield Pause(pause, wakes=False)
@@ -151,7 +168,10 @@ class StandbyReader:
             if is_conflict(cause) or is_lock_timeout(cause):
                 # Its replay has cancelled the query, or holds a lock.
                 return _Refusal.LAGS
-            standby.failed("can't be read", error)
+            if isinstance(error, Interrupted):
+                standby.failed("can't be read", cause)
+            else:
+                standby.failed("can't be read", error, level=logging.ERROR)
             return _Refusal.IS_NO_STANDBY
         if batch is _Refusal.IS_NO_STANDBY:
             standby.failed("is no standby")

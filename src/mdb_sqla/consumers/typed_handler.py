@@ -32,7 +32,4 @@ def typed_handler(handler: Callable[..., Any], types: MessageTypes) -> Handler:
         return handler(types.decode(message), message, *unit)
 
     named: Any = handler if hasattr(handler, "__qualname__") else type(handler)
-    decoding: Any = wraps(named)(call_async if is_async(handler) else call)
-    # Its parameters are not those of the handler.
-    del decoding.__wrapped__
-    return decoding  # type: ignore[no-any-return]
+    return wraps(named)(call_async if is_async(handler) else call)

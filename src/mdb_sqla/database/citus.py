@@ -14,11 +14,19 @@ _known: WeakKeyDictionary[Engine, dict[str, bool]] = WeakKeyDictionary()
 
 
 def is_on_citus(db: Database) -> bool:
-    """Return whether the store is distributed; looked up once for each engine and schema."""
+    """Return whether the store is distributed; looked up once for each engine and schema.
+
+    False as long as no store is installed.
+    """
     connection = connection_of(db)
     of_engine = _known.setdefault(connection.engine, {})
     name = qualified(connection, "refuse_on_citus")
     if name not in of_engine:
         function = func.pg_catalog.to_regprocedure(f"{name}(text,text)")
-        of_engine[name] = bool(execute(db, select(function.is_not(None)), {}, WRITES)[0][0])
+        table = func.pg_catalog.to_regclass(qualified(connection, "messages"))
+        statement = select(function.is_not(None), table.is_not(None))
+        is_distributed, is_installed = tuple(execute(db, statement, {}, WRITES)[0])
+        if not is_installed:
+            return False
+        of_engine[name] = bool(is_distributed)
     return of_engine[name]

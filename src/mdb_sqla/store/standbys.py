@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,13 @@ class Standbys:
         self._turns = itertools.count()
         self.max_wait = seconds("max_wait", max_wait)
 
-    def available(self) -> list[Standby]:
-        """Return the standbys to try, in order."""
+    @property
+    def are_unavailable(self) -> bool:
+        """Whether none of them is to be read from now."""
+        return not any(standby.is_due for standby in self._standbys)
+
+    def next_turn(self) -> list[Standby]:
+        """Return the standbys to read from, in order: each time, another one is the first."""
         begin = next(self._turns) % len(self._standbys)
         found = [*self._standbys[begin:], *self._standbys[:begin]]
         return [standby for standby in found if standby.is_due]
@@ -85,6 +91,7 @@ class Standby:
         self._is_available = True
         self._retry_seconds = _FIRST_RETRY
         self._retry_at = 0.0
+        self._lock = threading.Lock()
 
     @property
     def is_due(self) -> bool:
@@ -98,16 +105,24 @@ class Standby:
         host = url.host or url.query.get("host") or "localhost"
         return f"{host}:{url.port or 5432}/{url.database}"
 
-    def failed(self, reason: str, error: BaseException | None = None) -> None:
-        """Leave it out for some time, because it is down, lags, or has another history."""
-        if not self._is_available:
-            self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY)
-        self._retry_at = time.monotonic() + self._retry_seconds
-        if self._is_available:
-            self._is_available = False
+    def failed(
+        self, reason: str, error: BaseException | None = None, *, level: int = logging.WARNING
+    ) -> None:
+        """Leave it out for some time, because it is down, lags, or has another history.
+
+        Nothing happens if it is left out already: other reads may fail for the same reason.
+        """
+        with self._lock:
+            if not self.is_due:
+                return
+            was_available, self._is_available = self._is_available, False
+            if not was_available:
+                self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY)
+            self._retry_at = time.monotonic() + self._retry_seconds
+        if was_available:
             log_event(
                 _log,
-                logging.WARNING,
+                level,
                 "standby.unavailable",
                 "Standby %s is not read from: it %s",
                 self.name,
@@ -119,9 +134,10 @@ class Standby:
 
     def succeeded(self) -> None:
         """Record that a read was served."""
-        self._retry_seconds = _FIRST_RETRY
-        if not self._is_available:
-            self._is_available = True
+        with self._lock:
+            self._retry_seconds = _FIRST_RETRY
+            was_available, self._is_available = self._is_available, True
+        if not was_available:
             log_event(
                 _log,
                 logging.INFO,

@@ -53,19 +53,18 @@ def export(
             to a new file.
         InvalidArgument: the start position is beyond the end of the store.
     """
-    if read_from is None:
+    transactions = None if read_from is None else StandbyTransactions(db, reader.category, max_wait)
+    if read_from is None or transactions is None or transactions.is_empty:
         end = reader.end(db)
         while batch := reader.next(db, until=end):
             yield batch
-        return
-    transactions = StandbyTransactions(db, reader.category, max_wait)
-    if transactions.is_empty:
         return
     with read_from.begin():
         transactions.begin(read_from)
         end = reader.end(read_from)
     while True:
-        with read_from.begin():
+        # What is not returned is read again by a later export.
+        with reader.restored_on_error(), read_from.begin():
             transactions.begin(read_from)
             batch = reader.next(read_from, until=end)
             if not remains_standby(read_from):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import TableValuedAlias, select
 
@@ -130,6 +131,16 @@ class RawReader:
         if not self._marks or mark > self._marks[-1]:
             self._recent.append(mark)
         self.position = max(self.position, mark.position + 1)
+
+    @contextmanager
+    def restored_on_error(self) -> Iterator[None]:
+        """Have the reader be where it is now, if the block raises."""
+        before = self.position, self._earlier, self._recent.copy()
+        try:
+            yield
+        except BaseException:
+            self.position, self._earlier, self._recent = before
+            raise
 
     def go_back(self, db: Database) -> None:
         """Move back to the newest known message that still exists, or else to the beginning."""

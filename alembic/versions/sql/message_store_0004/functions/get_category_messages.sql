@@ -67,7 +67,7 @@ BEGIN
   WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
     AND m.global_position >= _position
   ORDER BY m.global_position
-  LIMIT _limit;
+  LIMIT least(_limit, 1);
 
   _is_empty := coalesce(
     _is_empty,

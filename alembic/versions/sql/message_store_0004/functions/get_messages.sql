@@ -60,7 +60,7 @@ BEGIN
     FROM {schema}.messages AS m
     WHERE m.global_position >= _position
     ORDER BY m.global_position
-    LIMIT _limit;
+    LIMIT least(_limit, 1);
   ELSE
     SELECT false
     INTO _is_empty
@@ -71,9 +71,9 @@ BEGIN
       WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) category.name
         AND m.global_position >= _position
       ORDER BY m.global_position
-      LIMIT _limit
+      LIMIT least(_limit, 1)
     ) AS m
-    LIMIT _limit;
+    LIMIT least(_limit, 1);
   END IF;
 
   _is_empty := coalesce(
