@@ -31,10 +31,10 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """An export that is interrupted after two batches of two messages."""
     from mdb_sqla.transfer.message_export import export
 
-    def short(connection: Any, reader: Any) -> Iterator[Any]:
+    def short(connection: Any, reader: Any, **arguments: Any) -> Iterator[Any]:
         fetch = reader.next
         reader.next = lambda db, until: fetch(db, 2, until=until)
-        for number, batch in enumerate(export(connection, reader)):
+        for number, batch in enumerate(export(connection, reader, **arguments)):
             if number == 2:
                 raise KeyboardInterrupt
             yield batch

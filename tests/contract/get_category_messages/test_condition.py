@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Client
@@ -56,3 +57,12 @@ def test_batch_size_counts_what_the_condition_keeps(client: Client) -> None:
 def test_condition_that_is_not_activated_is_refused(client: Client) -> None:
     with client.refused("condition_not_activated", "Retrieval with SQL condition is not activated"):
         client.read("get_category_messages", "account", condition="true")
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("function", ["get_category_messages", "get_messages"])
+def test_a_condition_is_refused_before_a_negative_batch_size(client: Client, function: str) -> None:
+    category: Any = "account" if function == "get_category_messages" else ["account"]
+
+    with pytest.raises(DBAPIError, match="no_such_column"):
+        client.read(function, category, batch_size=-2, condition="no_such_column = 1")

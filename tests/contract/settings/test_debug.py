@@ -191,6 +191,18 @@ def test_nothing_is_told_unless_it_is_on(
     assert notices == []
 
 
+@pytest.mark.parametrize("function", ["get_category_messages", "get_messages"])
+def test_reads_tell_their_arguments_when_the_batch_size_is_refused(
+    session: Client, notices: list[str], function: str
+) -> None:
+    session.set_local("message_store.debug_get", "on")
+
+    with session.refused("2201W", "LIMIT must not be negative"):
+        session.read(function, **ARGUMENTS[function] | {"batch_size": -2})
+
+    assert any("batch_size ($3): -2" in notice for notice in notices)
+
+
 @pytest.mark.parametrize("setting", ["debug", "debug_get", "debug_write"])
 @pytest.mark.parametrize("function", ARGUMENTS)
 def test_a_value_that_is_none_is_refused(session: Client, function: str, setting: str) -> None:

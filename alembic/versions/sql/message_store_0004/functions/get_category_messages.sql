@@ -60,21 +60,26 @@ BEGIN
   END IF;
 
   -- What is polled has mostly nothing new, and then needs no bound. The statement has the form of the reads, and with it
-  -- their plan, and refuses the same limits. On a standby and at other isolation levels, the bound may refuse the read.
-  SELECT false
-  INTO _is_empty
-  FROM {schema}.messages AS m
-  WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
-    AND m.global_position >= _position
-  ORDER BY m.global_position
-  LIMIT least(_limit, 1);
+  -- their plan. On a standby and at other isolation levels, the bound may refuse the read; a negative limit is refused
+  -- after the condition.
+  IF _debug OR _limit OPERATOR(pg_catalog.<) 0 THEN
+    _is_empty := false;
+  ELSE
+    SELECT false
+    INTO _is_empty
+    FROM {schema}.messages AS m
+    WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
+      AND m.global_position >= _position
+    ORDER BY m.global_position
+    LIMIT least(_limit, 1);
 
-  _is_empty := coalesce(
-    _is_empty,
-    current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' AND NOT pg_is_in_recovery()
-  );
+    _is_empty := coalesce(
+      _is_empty,
+      current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' AND NOT pg_is_in_recovery()
+    );
+  END IF;
 
-  IF _is_empty AND condition IS NULL AND NOT _debug THEN
+  IF _is_empty AND condition IS NULL THEN
     RETURN;
   END IF;
 

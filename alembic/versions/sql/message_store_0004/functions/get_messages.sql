@@ -54,7 +54,9 @@ BEGIN
   _filter := {schema}.conditional_command(_filter, condition);
 
   -- As in get_category_messages(). Where nothing is, the bound stays NULL, with which a condition is checked and no more.
-  IF categories IS NULL THEN
+  IF _debug OR _limit OPERATOR(pg_catalog.<) 0 THEN
+    _is_empty := false;
+  ELSIF categories IS NULL THEN
     SELECT false
     INTO _is_empty
     FROM {schema}.messages AS m
@@ -81,7 +83,7 @@ BEGIN
     current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' AND NOT pg_is_in_recovery()
   );
 
-  IF _is_empty AND condition IS NULL AND NOT _debug THEN
+  IF _is_empty AND condition IS NULL THEN
     RETURN;
   ELSIF NOT _is_empty THEN
     _bound := {schema}.read_bound(categories);
