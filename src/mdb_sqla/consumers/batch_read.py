@@ -17,7 +17,6 @@ from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
 from mdb_sqla.consumers.rewind_check import (
     Anchor,
     anchor_parameters,
-    is_stored,
     last_up_to,
     sequence_file,
     sequence_of,
@@ -26,6 +25,7 @@ from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.store.read_statements import JoinedRead
 from mdb_sqla.store.standby_reads import HORIZON, Horizon, horizon_of
+from mdb_sqla.store.stored_message import is_stored
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.words.message import StoredMessage
 from mdb_sqla.words.stream_name import StreamName

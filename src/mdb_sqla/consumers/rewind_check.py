@@ -20,7 +20,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
-    exists,
     func,
     select,
     true,
@@ -29,6 +28,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.orm import Session
 
 from mdb_sqla.database.execution import connection_of, qualified
+from mdb_sqla.store.stored_message import parameters_of
 from mdb_sqla.tables import messages
 from mdb_sqla.words.message import StoredMessage
 
@@ -36,7 +36,6 @@ __all__ = [
     "Anchor",
     "anchor_parameters",
     "are_stored",
-    "is_stored",
     "last_up_to",
     "sequence_file",
     "sequence_of",
@@ -63,21 +62,9 @@ class Anchor(NamedTuple):
         return cls(message.global_position, message.id)
 
 
-def is_stored() -> ColumnElement[bool]:
-    """Return an expression: whether the message at an anchor is stored.
-
-    The parameters `anchor_position` and `anchor_id` have the anchor.
-    """
-    return exists().where(
-        messages.c.global_position == bindparam("anchor_position", type_=BigInteger),
-        messages.c.id == bindparam("anchor_id", type_=Uuid),
-    )
-
-
 def anchor_parameters(anchor: Anchor | None) -> dict[str, Any]:
     """Return the parameters of a statement with `is_stored`."""
-    position, id_ = (None, None) if anchor is None else anchor
-    return {"anchor_position": position, "anchor_id": id_}
+    return parameters_of(*(anchor or (None, None)))
 
 
 def are_stored() -> ColumnElement[bool]:

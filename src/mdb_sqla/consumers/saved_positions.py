@@ -32,7 +32,6 @@ from mdb_sqla.consumers.rewind_check import (
     Anchor,
     anchor_parameters,
     are_stored,
-    is_stored,
     last_up_to,
     sequence_file,
     sequence_of,
@@ -40,6 +39,7 @@ from mdb_sqla.consumers.rewind_check import (
 )
 from mdb_sqla.database.execution import WRITES
 from mdb_sqla.errors import SlotLost
+from mdb_sqla.store.stored_message import is_stored
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -33,12 +34,13 @@ def engine_of(session: Session) -> Engine:
         **bind.get_execution_options(),
         **(getattr(session, "execution_options", None) or {}),
     }
-    return bind.engine.execution_options(
-        **{name: options[name] for name in STORE_OPTIONS if name in options}
-    )
+    return bind.engine.execution_options(**_of_store(options))
 
 
 def store_options(engine: Engine) -> dict[str, Any]:
     """Return the execution options of an engine that select the store."""
-    options = engine.get_execution_options()
+    return _of_store(engine.get_execution_options())
+
+
+def _of_store(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in STORE_OPTIONS if name in options}

@@ -25,11 +25,9 @@ from sqlalchemy import (
     FromClause,
     Select,
     Text,
-    Uuid,
     bindparam,
     case,
     cast,
-    exists,
     func,
     select,
     true,
@@ -40,6 +38,7 @@ from sqlalchemy.types import UserDefinedType
 from mdb_sqla.column_types import uuid_of
 from mdb_sqla.database.execution import WRITES, Database, execute, qualified
 from mdb_sqla.function_call import call
+from mdb_sqla.store.stored_message import is_stored, parameters_of
 from mdb_sqla.tables import messages
 
 __all__ = [
@@ -143,10 +142,6 @@ _PROGRESS = select(
 )
 _IS_STANDBY = select(func.pg_catalog.pg_is_in_recovery())
 
-_has_anchor = exists().where(
-    messages.c.global_position == bindparam("anchor_position", type_=BigInteger),
-    messages.c.id == bindparam("anchor_id", type_=Uuid),
-)
 _oid = cast(cast(cast(bindparam("messages", type_=Text), REGCLASS), OID), Text)
 
 
@@ -176,7 +171,7 @@ def evidence(witness: ColumnElement[bool]) -> Select[Any]:
     """
     return select(
         witness,
-        _has_anchor,
+        is_stored(),
         # Read by read_bound().
         func.pg_catalog.set_config(
             func.concat("message_store.read_up_to_", _oid),
@@ -190,8 +185,7 @@ def evidence_parameters(connection: Connection, horizon: Horizon) -> dict[str, A
     """Return the parameters of a statement with `evidence`, without those of the witness."""
     return {
         "messages": qualified(connection, "messages"),
-        "anchor_position": horizon.position,
-        "anchor_id": horizon.id,
+        **parameters_of(horizon.position, horizon.id),
         "up_to": horizon.position,
     }
 

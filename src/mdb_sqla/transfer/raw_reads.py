@@ -134,7 +134,7 @@ class RawReader:
 
     @contextmanager
     def restored_on_error(self) -> Iterator[None]:
-        """Have the reader be where it is now, if the block raises."""
+        """Restore the position of the reader if the block raises."""
         before = self.position, self._earlier, self._recent.copy()
         try:
             yield
