@@ -3,7 +3,7 @@
 -- position and the message's, or NULL if all conditions are met. If the store has not reached the position, the message's is
 -- NULL.
 --
--- Who wrote to one of the queries' categories has committed, or waits for their exclusive locks. All categories are locked
+-- Every other writer to the queries' categories has ended, or waits for their exclusive locks. All categories are locked
 -- in the order of their keys, as by lock_streams(), which follows. It would lock the category of many streams as a whole.
 -- As there, the plans are forced to be generic.
 CREATE FUNCTION {schema}.unmet_condition(

@@ -5,7 +5,7 @@
 -- by a transaction that sees the one below it committed, whichever node it runs on, and messages appear in their order. The
 -- lock makes writers wait for each other instead of failing.
 --
--- What is wrong is returned as `problem`, because Citus does not transfer all fields of an error. Nothing is written then.
+-- An error is returned as `problem`, because Citus does not transfer all fields of an error. Nothing is written then.
 CREATE FUNCTION {schema}.write_category(
   category text,
   messages jsonb,

@@ -1,7 +1,7 @@
--- Writes the messages of a document as in a store on one server, category by category, in the order of their locks. What
--- is said of all messages, that they are stored already, is said of those of each category.
+-- Writes the messages of a document as in a store on one server, category by category, in the order of their locks.
+-- Whether all messages are stored already is decided for each category.
 --
--- Citus delegates a call only if it stands in FROM and its plan knows the argument.
+-- Citus delegates a call only if it is in FROM and its plan knows the argument.
 CREATE OR REPLACE FUNCTION {schema}.write_messages(
   messages jsonb,
   expected_versions jsonb DEFAULT NULL,
