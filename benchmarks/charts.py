@@ -15,7 +15,7 @@ __all__ = ["SOURCE", "Chart", "Line", "charts_of", "draw"]
 SOURCE = Path(__file__).with_name("chart.typ")
 
 _ORIGINAL = "original"
-_LIBRARIES = ("message-db-py", "eventsourcing", "faststream-outbox")
+_LIBRARIES = "message-db-py", "eventsourcing", "faststream-outbox", "pgqueuer", "procrastinate"
 _LATENCY = "in a row a second"
 _POLLING = "polling every 100 ms"
 

@@ -31,7 +31,8 @@ _EXPLAINED = {
     "libraries": (
         "message-db-py is a client for Message DB. eventsourcing stores events in its own table; "
         "it has no categories, so it reads the notifications of all events. faststream-outbox "
-        "publishes the rows of an outbox table."
+        "publishes the rows of an outbox table. pgqueuer and procrastinate are job queues: their "
+        "jobs are compared with the messages of an async consumer that has the same handler."
     ),
     "latency": (
         "An idle consumer waits for a message that another process commits. The latency is the "

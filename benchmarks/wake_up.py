@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from statistics import quantiles
 from time import monotonic, perf_counter, sleep
@@ -16,6 +18,7 @@ from uuid import uuid4
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from benchmarks.client import connect
 from benchmarks.comparison import OURS, Bar, Comparison
 from benchmarks.content import DATA, METADATA, TYPE
 from benchmarks.server import Server
@@ -26,30 +29,37 @@ __all__ = ["cost_of_wake_up", "wake_up_99th", "wake_up_median"]
 
 _PATIENCE = 20.0  # seconds
 _POLLING = "polling every 100 ms"
+_BY_HAND = "LISTEN by hand"
 _GAPS = 0.03, 0.1  # seconds between two commits
 _SILENT = {"message_store_wake_up": False}
+
+_Consume = Callable[[URL, Connection], None]
+"""What runs in the process of a consumer, until something is sent to it."""
 
 
 class _Idle:
     """A consumer in a process of its own, and a writer here that it waits for."""
 
-    def __init__(self, engine: Engine, answers: Connection) -> None:
-        self._engine = engine
+    def __init__(self, write: Callable[[], object], answers: Connection) -> None:
+        self._write = write
         self._answers = answers
         self._chance = random.Random(1)
 
     @classmethod
     @contextmanager
-    def running(cls, url: URL, *, wakes_up: bool) -> Iterator[_Idle]:
+    def running(cls, consume: _Consume, url: URL, write: Callable[[], object]) -> Iterator[_Idle]:
         spawn = multiprocessing.get_context("spawn")
         here, there = spawn.Pipe()
-        process = spawn.Process(target=_consume, args=(url, there, wakes_up))
+        process = spawn.Process(target=consume, args=(url, there))
         process.start()
-        engine = create_engine(url)
+        # It is ready when it has handled a message.
+        write()
+        if not here.poll(_PATIENCE):
+            raise TimeoutError("The consumer has not started")
+        here.recv()
         try:
-            yield cls(engine, here)
+            yield cls(write, here)
         finally:
-            engine.dispose()
             here.send(None)
             process.join(_PATIENCE)
 
@@ -60,7 +70,7 @@ class _Idle:
     def _latency(self) -> float:
         # What is measured is a time between two events, so there must be one without any.
         sleep(self._chance.uniform(*_GAPS))
-        _write(self._engine)
+        self._write()
         committed = monotonic()
         if not self._answers.poll(_PATIENCE):
             raise TimeoutError("The consumer has not handled the message")
@@ -68,15 +78,25 @@ class _Idle:
         return max(handled - committed, 0)
 
 
-def _consume(url: URL, answers: Connection, wakes_up: bool) -> None:
-    consumer = Consumer("idle", "order", poll_interval=(0.02, 1.0) if wakes_up else (0.1, 0.1))
+def _consume(url: URL, answers: Connection) -> None:
+    _run_consumer(url, answers, (0.02, 1.0), {})
+
+
+def _poll(url: URL, answers: Connection) -> None:
+    _run_consumer(url, answers, (0.1, 0.1), _SILENT)
+
+
+def _run_consumer(
+    url: URL, answers: Connection, poll_interval: tuple[float, float], options: dict[str, Any]
+) -> None:
+    consumer = Consumer("idle", "order", poll_interval=poll_interval)
 
     @consumer.on()
     def answer(message: Any, unit: Any) -> None:
         # The clock is the machine's, and the same for all processes.
         answers.send(monotonic())
 
-    engine = create_engine(url, execution_options={} if wakes_up else _SILENT)
+    engine = create_engine(url, execution_options=options)
     with ExitStack() as stack:
         thread = threading.Thread(target=consumer.run, args=(sessionmaker(engine),))
         thread.start()
@@ -84,6 +104,31 @@ def _consume(url: URL, answers: Connection, wakes_up: bool) -> None:
         stack.callback(thread.join)
         stack.callback(consumer.stop)
         answers.recv()
+
+
+def _listen(url: URL, answers: Connection) -> None:
+    """A consumer without anything of ours: two connections, and a statement for each step."""
+    with connect(url) as listening, connect(url) as connection:
+        position = 0
+        listening.execute("LISTEN by_hand")
+        while not answers.poll():
+            for row in connection.execute(_READ, (position + 1,)).fetchall():
+                with connection.transaction():
+                    connection.execute("SELECT 1")
+                    position = row[0]
+                    answers.send(monotonic())
+            list(listening.notifies(timeout=0.5, stop_after=1))
+
+
+_READ = "SELECT global_position FROM get_category_messages('order', %s, 100)"
+_WRITE = "SELECT write_message(%s, %s, %s, %s, %s)"
+
+
+def _write_by_hand(connection: Any) -> None:
+    with connection.transaction():
+        values = str(uuid4()), f"order-{uuid4()}", TYPE, json.dumps(DATA), json.dumps(METADATA)
+        connection.execute(_WRITE, values)
+        connection.execute("NOTIFY by_hand")
 
 
 def _write(engine: Engine) -> None:
@@ -94,48 +139,41 @@ def _write(engine: Engine) -> None:
 
 @contextmanager
 def wake_up_median(server: Server, size: Size) -> Iterator[Comparison]:
-    with ExitStack() as stack:
-        yield _comparison(
-            stack, server, size, "commit to handler, median", 50, {"5 ms": 0.005}, with_polling=True
-        )
+    with _latencies(server, size, "commit to handler, median", 50, "1.5 ms", 0.0015) as comparison:
+        yield comparison
 
 
 @contextmanager
 def wake_up_99th(server: Server, size: Size) -> Iterator[Comparison]:
+    with _latencies(server, size, "commit to handler, 99 of 100", 99, "5 ms", 0.005) as comparison:
+        yield comparison
+
+
+@contextmanager
+def _latencies(
+    server: Server, size: Size, what: str, percentile: int, limit: str, seconds: float
+) -> Iterator[Comparison]:
     with ExitStack() as stack:
-        yield _comparison(stack, server, size, "commit to handler, 99 of 100", 99, {"20 ms": 0.02})
-
-
-def _comparison(
-    stack: ExitStack,
-    server: Server,
-    size: Size,
-    what: str,
-    percentile: int,
-    limits: dict[str, float],
-    *,
-    with_polling: bool = False,
-) -> Comparison:
-    consumers = {OURS: True, **({_POLLING: False} if with_polling else {})}
-    sides: dict[str, Callable[[], float]] = {}
-    for name, wakes_up in consumers.items():
-        url = stack.enter_context(server.ours())
-        idle = stack.enter_context(_Idle.running(url, wakes_up=wakes_up))
-        sides[name] = _rate(idle, size, percentile)
-    for name, seconds in limits.items():
-        sides[name] = _constant(1 / seconds)
-    bars = [Bar("S11", name, 1) for name in limits]
-    return Comparison(
-        what, "in a row a second", sides, bars + [Bar("S11", _POLLING, 1)] * with_polling
-    )
+        sides: dict[str, Callable[[], float]] = {}
+        for name, consume in ((OURS, _consume), (_POLLING, _poll), (_BY_HAND, _listen)):
+            url = stack.enter_context(server.ours())
+            if consume is _listen:
+                write = partial(_write_by_hand, stack.enter_context(connect(url)))
+            else:
+                engine = create_engine(url)
+                stack.callback(engine.dispose)
+                write = partial(_write, engine)
+            idle = stack.enter_context(_Idle.running(consume, url, write))
+            sides[name] = _rate(idle, size, percentile)
+        sides[limit] = lambda: 1 / seconds
+        bars = [(limit, 1), (_BY_HAND, 0.75), (_POLLING, 1)]
+        yield Comparison(
+            what, "in a row a second", sides, [Bar("S11", name, target) for name, target in bars]
+        )
 
 
 def _rate(idle: _Idle, size: Size, percentile: int) -> Callable[[], float]:
     return lambda: 1 / quantiles(idle.latencies(size.commits), n=100)[percentile - 1]
-
-
-def _constant(rate: float) -> Callable[[], float]:
-    return lambda: rate
 
 
 @contextmanager
