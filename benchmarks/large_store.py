@@ -30,13 +30,14 @@ _PER_CATEGORY = 10_000
 _BATCH = 1_000
 _TARGET = 1 / 1.3
 
-# In the server alone: the time of a client would hide a difference.
+# In the server alone: the time of a client would hide a difference. Ids are ordered by time, as
+# those of `Message` are; the streams are not.
 _WRITES = """
     DO $$
     BEGIN
       FOR n IN 1..{number} LOOP
         PERFORM message_store.write_message(
-          gen_random_uuid()::text, 'written-' || gen_random_uuid(), 'Placed', '{{"total": 120.5}}'
+          uuidv7()::text, 'written-' || gen_random_uuid(), 'Placed', '{{"total": 120.5}}'
         );
       END LOOP;
     END
