@@ -34,6 +34,18 @@ _TAG = f"""
     WHERE message_store.category(stream_name) = ANY ('{{main,late}}')
         AND (global_position % 40 = 7)
 """
+# All messages have tags, and each of the first tenth a category of its own.
+_TAG_ALL = f"""
+    UPDATE message_store.messages
+    SET
+        stream_name = CASE
+            WHEN message_store.category(stream_name) = 'gone' THEN 'gone' || global_position || '-1'
+            ELSE stream_name
+        END,
+        metadata = jsonb_build_object('tags', jsonb_build_array(
+            'course:usual', CASE WHEN global_position % {NUMBER // 10} = 7 THEN 'course:rare' END
+        ))
+"""
 
 
 def _tagged(databases: Databases, template: URL, analyze: bool) -> Iterator[URL]:
@@ -60,7 +72,18 @@ def tagged_and_analyzed_early(databases: Databases, early_analyzed_database: URL
     yield from _tagged(databases, early_analyzed_database, analyze=False)
 
 
-@pytest.fixture(params=["tagged", "tagged_and_analyzed", "tagged_and_analyzed_early"])
+@pytest.fixture(scope="module")
+def all_tagged(databases: Databases, large_database: URL) -> Iterator[URL]:
+    """A store whose statistics favor every index except that of the tags."""
+    with databases.create(large_database) as url:
+        engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(_TAG_ALL))
+            connection.execute(text("VACUUM (ANALYZE) message_store.messages"))
+        yield url
+
+
+@pytest.fixture(params=["tagged", "tagged_and_analyzed", "tagged_and_analyzed_early", "all_tagged"])
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     """A client that has read often enough to keep its plans."""
     url = request.getfixturevalue(request.param)
@@ -129,8 +152,13 @@ def test_messages_are_fetched_by_their_positions(client: Client, scanned: Measur
 def test_a_condition(client: Client, scanned: Measure) -> None:
     query = [{"categories": ["main", "late"], **RARE}]
     near = [{"categories": ["late"], "types": ["None"]}]
+    far = [{"categories": ["main", "late"], "types": ["None"], **RARE}]
     for _ in range(8):
-        for unless in ([(near, NUMBER - 100)], [(query, NUMBER - 10), (near, NUMBER - 100)]):
+        for unless in (
+            [(near, NUMBER - 100)],
+            [(query, NUMBER - 10), (near, NUMBER - 100)],
+            [(far, 1)],
+        ):
             write = partial(client.write_conditionally, "tiny-1", unless=unless)
 
             seen = scanned(client, write)
