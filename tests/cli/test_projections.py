@@ -56,6 +56,9 @@ def test_the_mode(filled: Shop) -> None:
     assert run(filled, "mode", OLD, "inline") == "totals is now maintained inline.\n"
     assert run(filled, "mode", OLD, "inline") == "totals is already maintained inline.\n"
     assert "inline" in run(filled, "list")
+    done = mdb("consumers", url=filled.engine.url)
+    assert "totals" not in done.stdout
+    assert "No consumers." in done.stderr
     assert run(filled, "mode", OLD, "async") == "totals is now maintained by its consumer.\n"
     filled.write(1, Paid(Decimal(1)))
     projection.consumer().catch_up(filled.factory)

@@ -27,7 +27,14 @@ from mdb_sqla import (
     tables,
     write_on_commit,
 )
-from mdb_sqla.projections import Projection, attach, detach, make_async, make_inline
+from mdb_sqla.projections import (
+    Projection,
+    attach,
+    detach,
+    make_async,
+    make_inline,
+    projections,
+)
 from tests.projections.conftest import (
     Canceled,
     Paid,
@@ -374,3 +381,18 @@ def test_the_registration(inline: Shop) -> None:
     with inline.engine.connect() as connection:
         row = connection.execute(tables.consumers.select()).one()
     assert (row.consumer, row.categories) == ("totals:v1:inline", ["order"])
+
+
+def test_it_is_not_a_consumer(inline: Shop) -> None:
+    inline.write(1, Placed("ada", Decimal(10)))
+    with inline.engine.begin() as connection:
+        assert admin.consumers(connection) == []
+        (version,) = projections(connection)
+        assert (version.status, version.lag) == ("inline", None)
+
+        for change in (admin.pause_consumer, admin.reset_consumer, admin.delete_consumer):
+            with pytest.raises(InvalidArgument):
+                change(connection, "totals:v1:inline")
+
+    inline.write(2, Placed("ada", Decimal(20)))
+    assert set(inline.totals()) == {"1", "2"}

@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mdb_sqla import functions
 from mdb_sqla.consumers.group import is_alive
+from mdb_sqla.consumers.registry import is_consumer
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.operation_log import record
@@ -85,10 +86,10 @@ def resume_consumer(db: Database, consumer: str, *, by: str | None = None) -> bo
 
 def _change(db: Database, consumer: str, statement: Update, kind: str, by: str | None) -> bool:
     """Execute an update of a consumer, and return whether it has changed something."""
-    is_consumer = registrations.c.consumer == text("consumer", consumer)
-    changed = statement.where(is_consumer).returning(registrations.c.consumer)
+    is_it = (registrations.c.consumer == text("consumer", consumer)) & is_consumer()
+    changed = statement.where(is_it).returning(registrations.c.consumer)
     if not execute(db, changed, {}, WRITES):
-        if not execute(db, select(registrations.c.consumer).where(is_consumer), {}, WRITES):
+        if not execute(db, select(registrations.c.consumer).where(is_it), {}, WRITES):
             raise InvalidArgument(
                 f"There is no consumer {consumer!r}: none with this name has run on this store"
             )
@@ -177,12 +178,12 @@ def delete_consumer(db: Database, consumer: str, *, by: str | None = None) -> No
         raise InvalidArgument(
             f"Consumer {consumer!r} is running as member {rows[0].member!r}: stop it first"
         )
-    deleted = [
-        execute(
-            db, delete(table).where(table.c.consumer == consumer).returning(literal(1)), {}, WRITES
-        )
+    deletions = [
+        delete(table).where(table.c.consumer == consumer)
         for table in (slots, members, letters, registrations)
     ]
+    deletions[-1] = deletions[-1].where(is_consumer())
+    deleted = [execute(db, each.returning(literal(1)), {}, WRITES) for each in deletions]
     if not any(deleted):
         raise InvalidArgument(f"There is no consumer {consumer!r}")
     record(db, "delete_consumer", consumer, by=by)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.tables import consumers
 
-__all__ = ["Reads", "register", "registered"]
+__all__ = [
+    "WITHOUT_CONSUMER",
+    "Reads",
+    "is_consumer",
+    "register",
+    "registered",
+    "registered_without_consumer",
+]
+
+WITHOUT_CONSUMER = 2**63 - 1
+"""The start of what is registered but has no consumer: a projection that is maintained inline."""
 
 
 class Reads(NamedTuple):
@@ -45,6 +55,11 @@ def register(session: Session, consumer: str, reads: Reads) -> None:
     session.execute(statement, bind_arguments={"clause": WRITES})
 
 
+def is_consumer() -> ColumnElement[bool]:
+    """Return the condition that a registration is that of a consumer."""
+    return consumers.c.start < WITHOUT_CONSUMER
+
+
 def registered(db: Database) -> dict[str, Reads]:
     """Return what each consumer reads, by consumer name.
 
@@ -52,5 +67,12 @@ def registered(db: Database) -> dict[str, Reads]:
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     columns = [consumers.c[name] for name in ("consumer", *Reads._fields)]
-    rows = execute(db, select(*columns).order_by(consumers.c.consumer), {}, WRITES)
+    statement = select(*columns).where(is_consumer()).order_by(consumers.c.consumer)
+    rows = execute(db, statement, {}, WRITES)
     return {row.consumer: Reads._make(row[1:]) for row in rows}
+
+
+def registered_without_consumer(db: Database) -> list[str]:
+    """Return the names of what is registered but has no consumer."""
+    statement = select(consumers.c.consumer).where(~is_consumer())
+    return [row.consumer for row in execute(db, statement, {}, WRITES)]

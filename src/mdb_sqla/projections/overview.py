@@ -14,6 +14,7 @@ from mdb_sqla.admin.brief_locks import with_brief_locks
 from mdb_sqla.admin.consumer_changes import delete_consumer
 from mdb_sqla.admin.consumer_overview import consumers
 from mdb_sqla.consumers.consumer_lag import Lag
+from mdb_sqla.consumers.registry import registered_without_consumer
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import Database, connection_of, database, ddl, quoted
 from mdb_sqla.errors import ProjectionRefused
@@ -68,8 +69,10 @@ def projections(db: Database) -> list[ProjectionVersion]:
         (name, version): ProjectionVersion(name, version, "other", f"{schema}.{table}", None)
         for (name, version), (schema, table) in tables.items()
     }
-    for consumer in consumers(db):
-        if (match := VERSION_NAME.fullmatch(consumer.name)) is None:
+    lags = {each.name: each.lag for each in consumers(db)}
+    lags.update(dict.fromkeys(registered_without_consumer(db)))
+    for registered_name, lag in lags.items():
+        if (match := VERSION_NAME.fullmatch(registered_name)) is None:
             continue
         name, version = match["projection"], int(match["version"])
         known = found.get((name, version))
@@ -79,7 +82,7 @@ def projections(db: Database) -> list[ProjectionVersion]:
             version,
             status,
             None if known is None else known.table,
-            None if match["inline"] else consumer.lag,
+            lag,
         )
     return [found[key] for key in sorted(found)]
 

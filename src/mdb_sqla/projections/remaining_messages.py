@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import array, insert
 from mdb_sqla import functions
 from mdb_sqla.consumers.backlog import slot_of
 from mdb_sqla.consumers.consumer_lag import lag
+from mdb_sqla.consumers.registry import WITHOUT_CONSUMER
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.errors import ProjectionRefused
@@ -188,7 +189,7 @@ def register_at(
     values = {
         "categories": list(projection.categories),
         "types": sorted(projection.handlers),
-        "start": 1 if position is not None else 2**63 - 1,
+        "start": 1 if position is not None else WITHOUT_CONSUMER,
     }
     row = insert(consumers).values(consumer=name, **values)
     statement = row.on_conflict_do_update(index_elements=[consumers.c.consumer], set_=values)
