@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, sessionmaker
 
 from mdb_sqla import MessageTypes, StoredMessage, UnitOfWork
-from mdb_sqla.projections import Projection, detach
+from mdb_sqla.projections import Projection, detach, projections
 
 __all__ = [
     "Base",
@@ -26,6 +26,7 @@ __all__ = [
     "customers_of",
     "totals_of",
     "types",
+    "versions",
 ]
 
 
@@ -141,6 +142,12 @@ class Shop:
         with self.engine.connect() as connection:
             rows = connection.execute(select(Customer.customer, Customer.orders, Customer.trace))
             return {row.customer: (row.orders, row.trace) for row in rows}
+
+
+def versions(shop: Shop) -> list[tuple[int, str, str | None]]:
+    """Return the version, status and table of each version of a projection."""
+    with shop.engine.connect() as connection:
+        return [(each.version, each.status, each.table) for each in projections(connection)]
 
 
 @pytest.fixture
