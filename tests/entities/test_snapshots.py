@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,63 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from mdb_sqla import (
-    EntityErased,
-    EventsMissing,
-    InvalidArgument,
-    Message,
-    MessageStore,
-    MessageTypes,
-    UnitOfWork,
-    WrongExpectedVersion,
-    retention,
-)
-from mdb_sqla.encryption import Encryption, Forgotten, KeyTable, PersonalData
+from mdb_sqla import InvalidArgument, Message, MessageStore, UnitOfWork, WrongExpectedVersion
 from mdb_sqla.entities import EntityStore, Snapshots, apply
-from mdb_sqla.erasure import erase_stream, forget_subject
-from tests.entities.accounts import (
-    Account,
-    Closed,
-    Deposited,
-    accounts,
-    deposit,
-    execute,
-    read,
-    types,
-)
-
-SNAPSHOTS = "account:snapshot-1"
-
-
-def pay(engine: Engine, store: EntityStore[Any], *amounts: int) -> None:
-    """Deposit amounts, each in a transaction of its own."""
-    for amount in amounts:
-        with UnitOfWork(sessionmaker(engine)) as unit:
-            store.get(unit, 1).write(Deposited(Decimal(amount)))
-            unit.commit()
-
-
-def recorded(engine: Engine, stream: str = SNAPSHOTS) -> list[Any]:
-    with Session(engine) as session:
-        return MessageStore(session).read_stream(stream)
-
-
-def rows_read(engine: Engine, store: EntityStore[Any]) -> int:
-    """The number of events and snapshots that a read gets from the server."""
-    numbers: list[int] = []
-
-    def count(_connection: Any, cursor: Any, *_others: Any) -> None:
-        numbers.append(cursor.rowcount)
-
-    event.listen(engine, "after_cursor_execute", count)
-    try:
-        read(engine, store)
-    finally:
-        event.remove(engine, "after_cursor_execute", count)
-    return sum(numbers)
+from tests.entities.accounts import Account, Deposited, accounts, deposit, execute, read, types
+from tests.entities.snapshots import SNAPSHOTS, pay, recorded, rows_read
 
 
 def test_the_format(engine: Engine) -> None:
@@ -224,124 +173,6 @@ def test_another_message_in_its_stream(engine: Engine) -> None:
     assert read(engine, accounts(snapshots=Snapshots(every=1)))[0].balance == 1
 
 
-def test_the_events_before_it_may_be_deleted(engine: Engine) -> None:
-    store = accounts(snapshots=Snapshots(every=5))
-    pay(engine, store, *range(1, 13))
-    before = read(engine, store)
-    with engine.begin() as connection:
-        retention.set_policy(connection, "account", keep_last=3)
-        retention.set_policy(connection, "account:snapshot", keep_last=1)
-    retention.run(engine)
-
-    assert len(recorded(engine)) == 1
-    assert read(engine, store) == before
-    for other in (accounts(), accounts(snapshots=Snapshots(every=5, version=2))):
-        with pytest.raises(EventsMissing, match="no messages from position 0 to 8:"):
-            read(engine, other)
-
-
-def test_all_events_may_be_deleted(engine: Engine) -> None:
-    store = accounts(snapshots=Snapshots(every=2))
-    pay(engine, store, 1, 2)
-    with engine.begin() as connection:
-        retention.set_policy(connection, "account", keep_age=timedelta(microseconds=1))
-    retention.run(engine)
-
-    assert read(engine, store) == (Account(Decimal(3), [Decimal(1), Decimal(2)]), 1)
-    pay(engine, store, 3)
-    assert read(engine, store)[0].balance == 6
-
-
-def test_events_after_it_are_missing(engine: Engine) -> None:
-    store = accounts(snapshots=Snapshots(every=2))
-    pay(engine, store, 1, 2, 3, 4, 5)
-    execute(engine, "DELETE FROM message_store.messages WHERE type = 'Recorded' AND position = 1")
-    execute(
-        engine,
-        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position = 2",
-    )
-    with pytest.raises(EventsMissing) as caught:
-        read(engine, store)
-    assert caught.value.position == 2
-    with engine.begin() as connection:
-        retention.set_policy(connection, "account", keep_age=timedelta(microseconds=1))
-    retention.run(engine)
-    with pytest.raises(EventsMissing):
-        read(engine, store)
-
-
-def test_events_between_it_and_the_rest_are_missing(engine: Engine) -> None:
-    store = accounts(snapshots=Snapshots(every=2))
-    pay(engine, store, 1, 2, 3)
-    execute(
-        engine,
-        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position < 2",
-    )
-    assert read(engine, store)[0].history == [1, 2, 3]
-
-    deposit(engine, 4)
-    execute(
-        engine,
-        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position < 3",
-    )
-    with pytest.raises(EventsMissing, match="no messages from position 2 to 2:"):
-        read(engine, store)
-
-
-@pytest.mark.parametrize("position", [0, 1])
-def test_an_erased_entity_whose_first_events_were_deleted(engine: Engine, position: int) -> None:
-    """An event up to the snapshot was erased, but its anchor was deleted."""
-    store = accounts(snapshots=Snapshots(every=3))
-    with UnitOfWork(sessionmaker(engine)) as unit:
-        store.get(unit, 1).write(Deposited(Decimal(1)), Closed(), Closed())
-        unit.commit()
-    metadata = "UPDATE message_store.messages SET metadata = '{\"erased\": true}'"
-    execute(engine, f"{metadata} WHERE stream_name = 'account-1' AND position = 2")
-    execute(
-        engine,
-        "DELETE FROM message_store.messages WHERE stream_name = 'account-1' AND position <= :last",
-        last=position,
-    )
-
-    with pytest.raises(EventsMissing, match="no messages from position 0"):
-        read(engine, store)
-
-
-def test_a_stream_that_began_anew(engine: Engine) -> None:
-    """The snapshot is of other events at the same positions."""
-    store = accounts(snapshots=Snapshots(every=2))
-    pay(engine, store, 1, 2)
-    execute(engine, "DELETE FROM message_store.messages WHERE stream_name = 'account-1'")
-    deposit(engine, 10, 20, 30)
-
-    assert read(engine, store)[0].history == [10, 20, 30]
-
-
-@pytest.mark.parametrize("events", [(), (Closed(),)])
-def test_an_erased_entity(engine: Engine, events: tuple[Any, ...]) -> None:
-    """Its snapshot would still have what was erased; an event without contents hides nothing."""
-    store = accounts(snapshots=Snapshots(every=1))
-    pay(engine, store, 1, 2)
-    if events:
-        with UnitOfWork(sessionmaker(engine)) as unit:
-            store.get(unit, 1).write(*events)
-            unit.commit()
-    with engine.begin() as connection:
-        erase_stream(connection, "account-1", reason="asked for")
-
-    with pytest.raises(EntityErased):
-        read(engine, store)
-
-
-def test_an_erased_snapshot(engine: Engine) -> None:
-    store = accounts(snapshots=Snapshots(every=1))
-    pay(engine, store, 1, 2)
-    with engine.begin() as connection:
-        erase_stream(connection, SNAPSHOTS, reason="asked for")
-
-    assert read(engine, store)[0].history == [1, 2]
-
-
 def test_a_state_that_can_not_be_recorded(engine: Engine) -> None:
     @dataclass
     class Hiding:
@@ -384,105 +215,3 @@ def test_a_class_that_can_not_be_recorded() -> None:
 def test_options_that_are_refused(options: Any) -> None:
     with pytest.raises(InvalidArgument):
         Snapshots(**options)
-
-
-@dataclass(frozen=True)
-class Registered:
-    customer: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Counted:
-    number: int
-
-
-@dataclass
-class Customer:
-    id: str = ""
-    name: str = ""
-    count: int = 0
-
-    @apply(Registered)
-    def registered(self, event: Registered) -> None:
-        self.id, self.name = event.customer, event.name
-
-    @apply(Counted)
-    def counted(self, event: Counted) -> None:
-        self.count += event.number
-
-
-CUSTOMER_TYPES = MessageTypes(Registered, Counted)
-PERSONAL = {
-    "Registered": PersonalData("customer", ["name"]),
-    "Recorded": PersonalData("entityData.id", ["entityData.name"]),
-}
-
-
-def test_personal_data(engine: Engine) -> None:
-    encryption = Encryption(KeyTable(engine, secrets.token_bytes(32)), PERSONAL)
-    store = EntityStore(
-        "customer",
-        Customer,
-        types=CUSTOMER_TYPES,
-        snapshots=Snapshots(every=2),
-        encryption=encryption,
-    )
-    for event_ in (Registered("c-1", "Ada"), Counted(1), Counted(2)):
-        with UnitOfWork(sessionmaker(engine)) as unit:
-            customer = store.get(unit, 1)
-            customer.write(event_)
-            assert customer.state.name == "Ada"
-            unit.commit()
-
-    with engine.connect() as connection:
-        everything = MessageStore(connection).read_messages()
-    assert {each.stream_name for each in everything} == {"customer-1", "customer:snapshot-1"}
-    assert not any("Ada" in str(each.data) for each in everything)
-    assert read(engine, store)[0] == Customer("c-1", "Ada", 3)
-
-    unencrypted = EntityStore("customer", Customer, types=CUSTOMER_TYPES)
-    with pytest.raises(Exception, match="the EntityStore has no encryption="):
-        read(engine, unencrypted)
-
-
-def test_a_forgotten_subject(engine: Engine) -> None:
-    key = secrets.token_bytes(32)
-
-    def store() -> EntityStore[Customer]:
-        return EntityStore(
-            "customer",
-            Customer,
-            types=CUSTOMER_TYPES,
-            snapshots=Snapshots(every=2),
-            encryption=Encryption(KeyTable(engine, key), PERSONAL),
-        )
-
-    def add(*events: Any) -> None:
-        with UnitOfWork(sessionmaker(engine)) as unit:
-            store().get(unit, 1).write(*events)
-            unit.commit()
-
-    add(Registered("c-1", "Ada"), Counted(1))
-    with engine.begin() as connection:
-        forget_subject(connection, "c-1", reason="asked for")
-    state, _ = read(engine, store())
-    assert isinstance(state.name, Forgotten)
-    assert state.count == 1
-    # No snapshot can be encrypted any more, but events without personal data can be written.
-    add(Counted(2), Counted(3))
-    assert len(recorded(engine, "customer:snapshot-1")) == 1
-    assert read(engine, store())[0].count == 6
-
-
-def test_the_personal_data_of_snapshots_must_be_named(engine: Engine) -> None:
-    keys = KeyTable(engine, secrets.token_bytes(32))
-    named = PERSONAL["Registered"]
-    options: dict[str, Any] = {"types": CUSTOMER_TYPES, "snapshots": Snapshots(every=2)}
-    encryption = Encryption(keys, {"Registered": named})
-    with pytest.raises(InvalidArgument, match="must name the personal data of 'Recorded'"):
-        EntityStore("customer", Customer, **options, encryption=encryption)
-    encryption = Encryption(keys, {"Registered": named, "Recorded": []})
-    EntityStore("customer", Customer, **options, encryption=encryption)
-    with pytest.raises(InvalidArgument, match="can't be cached"):
-        EntityStore("customer", Customer, types=CUSTOMER_TYPES, encryption=encryption, cache=5)
