@@ -178,7 +178,7 @@ def test_actions_on_many_dead_letters(
     client: httpx2.Client, served: Serve, clean_database: URL, action: str
 ) -> None:
     """An action on exactly as many as are allowed does not say that there are others."""
-    from tests.web.test_requests import TOKEN
+    from tests.web.pause_form import TOKEN
 
     engine = create_engine(clean_database, poolclass=NullPool)
     consumer = Consumer("charges", "order")

@@ -265,7 +265,7 @@ def test_an_action_that_takes_too_long(
     flights_copy: URL,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tests.web.test_requests import token_of
+    from tests.web.pause_form import token_of
 
     engine = create_engine(flights_copy, poolclass=NullPool)
     url = served(engine, authorize=lambda request: "Ada")

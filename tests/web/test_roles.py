@@ -70,7 +70,7 @@ def test_the_reader_suffices(
 
 
 def test_actions_need_more(client: httpx2.Client, served: Serve, store: URL) -> None:
-    from tests.web.test_requests import token_of
+    from tests.web.pause_form import token_of
 
     url = served(as_role(create_engine(store, poolclass=NullPool)), authorize=lambda request: "Ada")
     fields = {"token": token_of(client, url), "consumer": "charges"}
