@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 POSITIONS = "SELECT position FROM message_store.messages WHERE stream_name = :name ORDER BY 1"
 HEADS = "SELECT stream_name, version FROM message_store.stream_heads ORDER BY 1"

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.deletion.test_heads import HEADS, delete
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 ROWS = "SELECT m::text FROM message_store.messages AS m ORDER BY global_position"
 LINES = """

@@ -7,7 +7,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 CARDINAL_IDS = {
     **{f"account-{number}": str(number) for number in range(1, 25)},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 MISSING = "Consumer group member and size must be specified"
 SIZE_TOO_SMALL = "Consumer group size must not be less than 1"

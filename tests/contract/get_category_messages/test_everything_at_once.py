@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 
 def test_position_batch_size_correlation_group_and_condition(

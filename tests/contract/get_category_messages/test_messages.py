@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 ID = "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"
 

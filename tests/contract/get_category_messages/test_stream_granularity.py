@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tests.contract.conftest import kind_of
+from tests.contract.client import kind_of
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 OLD_SNAPSHOT = "read_not_exact"
 

@@ -8,7 +8,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 CORRELATIONS = [None, "shop-1", "shop-2+3", "shop:order-1", "shop"]
 

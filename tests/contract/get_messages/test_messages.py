@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 STREAMS = ["shop-1", "account-1", "order:command-1", "account-2", "shop-1", "account", "accounts-1"]
 

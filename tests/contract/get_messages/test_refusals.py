@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 
 @pytest.mark.parametrize("categories", [["account-1"], ["shop", "account-1"], ["account-1", None]])

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 WRITERS: dict[str, Callable[[Client], Any]] = {
     "write_message": lambda client: client.write("account-1"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 MESSAGES: list[tuple[str, str, list[str]]] = [
     ("course-1", "Defined", ["course:1"]),

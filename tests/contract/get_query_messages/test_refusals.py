@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 INVALID = "22023"
 ITEM = "An item of a query must have a list of categories, and may have lists of types and tags: "

@@ -7,7 +7,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 INVALID_PARAMETER_VALUE = "22023"
 INVALID_TRANSACTION_STATE = "25000"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Blocked, Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import Blocked, OpenClient
 
 LOCK_NOT_AVAILABLE = "55P03"
 MODES = {"category": "ExclusiveLock", "stream": "ShareLock"}

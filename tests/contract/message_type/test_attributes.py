@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 ATTRIBUTES = [
     ("id", "character varying"),

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 INSERT = (
     "INSERT INTO message_store.messages (stream_name, position, type) "

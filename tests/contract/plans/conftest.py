@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
-from tests.contract.conftest import Client
+from tests.contract.client import Client
 
 if TYPE_CHECKING:
     from tests.conftest import Databases

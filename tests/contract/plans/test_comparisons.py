@@ -19,7 +19,7 @@ from tests.contract.plans.conftest import NUMBER
 from tests.contract.plans.test_reads import FILTERS
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 READS = [("get_category_messages", "late"), ("get_messages", ["late", "main"])]
 

@@ -15,7 +15,7 @@ import pytest
 from tests.contract.plans.conftest import NUMBER
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 # A plan that depends on the arguments is made for the first five calls, whatever it costs.
 FIRST_CALLS = 6

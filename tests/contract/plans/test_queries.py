@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
 
-from tests.contract.conftest import Client
+from tests.contract.client import Client
 from tests.contract.plans.conftest import NUMBER
 
 if TYPE_CHECKING:

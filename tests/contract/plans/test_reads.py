@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import URL, NullPool, create_engine
 
-from tests.contract import conftest as contract
+from tests.contract import client as contract
 from tests.contract.plans.conftest import NUMBER
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
     from tests.contract.plans.conftest import Scanned
 
 Measure = Callable[["Client", Callable[[], object]], "Scanned"]

@@ -12,7 +12,7 @@ import pytest
 from tests.contract.plans.conftest import NUMBER
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
     from tests.contract.plans.conftest import Scanned
 
 Measure = Callable[["Client", Callable[[], object]], "Scanned"]

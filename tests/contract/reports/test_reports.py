@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 # Six of them, in an order that is none of the reports'.
 MESSAGES = [

@@ -9,7 +9,7 @@ from mdb_sqla import migrations
 from tests.migrations.conftest import ROLES
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 
 @pytest.fixture

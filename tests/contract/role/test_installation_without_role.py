@@ -12,7 +12,7 @@ from tests.migrations.conftest import ROLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 
 @pytest.fixture

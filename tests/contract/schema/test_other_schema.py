@@ -11,7 +11,7 @@ from mdb_sqla import migrations
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 SCHEMAS = ["events", 'Some "odd" name', "it's 100% odd", "user", "Ereignisse für alle"]
 

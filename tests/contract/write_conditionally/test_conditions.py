@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 Query = list[dict[str, Any]]
 

@@ -10,7 +10,8 @@ import pytest
 from tests.contract.write_messages.test_locks import LOCK_NOT_AVAILABLE, MOST_STREAMS, impatient
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Blocked, Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import Blocked, OpenClient
 
 COURSE: list[dict[str, Any]] = [{"categories": ["course"], "tags": ["course:1"]}]
 DEADLOCK = "40P01"

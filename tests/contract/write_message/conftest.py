@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tests.contract.conftest import kind_of
+from tests.contract.client import kind_of
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Blocked, Client
+    from tests.contract.client import Client
+    from tests.contract.conftest import Blocked
 
 
 def _attempt(client: Client, stream_name: str, expected_version: int | None = None) -> int | str:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 WRONG_EXPECTED_VERSION = "wrong_expected_version"
 SERIALIZATION_FAILURE = "40001"

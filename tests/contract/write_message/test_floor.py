@@ -9,7 +9,8 @@ import pytest
 from mdb_sqla import migrations
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 SEQUENCE = "message_store.messages_global_position_seq"
 

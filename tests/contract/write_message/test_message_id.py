@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 ID = "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"
 UNIQUE_VIOLATION = "23505"

@@ -8,7 +8,7 @@ import pytest
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 ID = "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 NOT_NULL_VIOLATION = "23502"
 INVALID_TEXT_REPRESENTATION = "22P02"

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 ISOLATION_LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 

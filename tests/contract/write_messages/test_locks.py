@@ -7,7 +7,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.contract.conftest import Blocked, Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import Blocked, OpenClient
 
 LOCK_NOT_AVAILABLE = "55P03"
 MOST_STREAMS = 100

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client, OpenClient
+    from tests.contract.client import Client
+    from tests.contract.conftest import OpenClient
 
 SERIALIZATION_FAILURE = "40001"
 ID = "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 ID = "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"
 OTHER_CONTENT = f"Message id is taken by a message with other content: {ID}"

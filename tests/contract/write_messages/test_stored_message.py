@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Client
+    from tests.contract.client import Client
 
 ID = "2f8e2a0c-94a5-4bd1-a95c-9f6cbf3d6b6e"
 
