@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,7 +32,7 @@ from mdb_sqla.words.argument_checks import described
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-__all__ = ["AsyncRunner", "Runner"]
+__all__ = ["AsyncRunner", "Runner", "run_async"]
 
 
 _T = TypeVar("_T")
@@ -125,6 +125,33 @@ class Runner:
             return done
 
 
+async def run_async(
+    operations: Generator[Operation, Any, _T], do: Callable[[Operation], Awaitable[Any]]
+) -> _T:
+    """Perform all operations with a function and return the generator's result.
+
+    See `Runner.run`.
+    """
+    timeout = None
+    with closing(operations):
+        try:
+            operation = next(operations)
+            while True:
+                try:
+                    async with asyncio.timeout(timeout):
+                        done = await do(operation)
+                except BaseException as error:
+                    # As in `Runner.run`.
+                    if isinstance(error, asyncio.CancelledError):
+                        timeout = _LEAVE_TIMEOUT
+                    operation = operations.throw(error)
+                else:
+                    operation = operations.send(done)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+
 class AsyncRunner:
     """Performs operations in an asyncio task."""
 
@@ -157,24 +184,7 @@ class AsyncRunner:
 
     async def run(self, operations: Generator[Operation, Any, _T]) -> _T:
         """Perform all operations and return the generator's result. See `Runner.run`."""
-        timeout = None
-        with closing(operations):
-            try:
-                operation = next(operations)
-                while True:
-                    try:
-                        async with asyncio.timeout(timeout):
-                            done = await self._do(operation)
-                    except BaseException as error:
-                        # As in `Runner.run`.
-                        if isinstance(error, asyncio.CancelledError):
-                            timeout = _LEAVE_TIMEOUT
-                        operation = operations.throw(error)
-                    else:
-                        operation = operations.send(done)
-            except StopIteration as end:
-                result: _T = end.value
-                return result
+        return await run_async(operations, self._do)
 
     async def _do(self, operation: Operation) -> Any:
         if isinstance(operation, Transact):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from datetime import datetime
-from enum import Enum, auto
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,36 +14,25 @@ from mdb_sqla.column_types import Instant
 from mdb_sqla.consumers.batch_read import Batch, Confirmation, confirm
 from mdb_sqla.consumers.claims import IS_CLAIMED, Claim
 from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
-from mdb_sqla.consumers.loop_operations import (
-    Interrupted,
-    OnStandby,
-    Operation,
-    Pause,
-    Transact,
-)
+from mdb_sqla.consumers.loop_operations import Operation, Transact
 from mdb_sqla.consumers.rewind_check import Anchor
 from mdb_sqla.consumers.run_control import Control
 from mdb_sqla.consumers.settings import Settings
+from mdb_sqla.consumers.standby_turns import read_in_turn
 from mdb_sqla.database.execution import WRITES, execute
-from mdb_sqla.database.lock_timeout import is_lock_timeout
-from mdb_sqla.database.sqlstates import is_conflict
 from mdb_sqla.store.read_arguments import CategoryFilters
 from mdb_sqla.store.read_statements import read_up_to
 from mdb_sqla.store.standby_reads import (
-    FLUSH,
     Horizon,
+    Refusal,
     evidence,
-    evidence_parameters,
-    progress,
+    refusal_of,
     remains_standby,
 )
-from mdb_sqla.store.standbys import Standby, Standbys
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.tables import consumer_slots as slots
 
 __all__ = ["StandbyReader"]
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks at the standbys
-_UNFLUSHED = 0.008  # the pause after which the log may have to be flushed
 
 
 class _Asked(NamedTuple):
@@ -61,14 +47,6 @@ class _Asked(NamedTuple):
     confirmation: Confirmation
     horizon: Horizon | None
     written_at: datetime | None
-
-
-class _Refusal(Enum):
-    """Why a standby serves no batch."""
-
-    IS_NO_STANDBY = auto()
-    LAGS = auto()
-    DIFFERS = auto()
 
 
 _MARK = (
@@ -135,47 +113,16 @@ class StandbyReader:
             return Batch(asked.confirmation, [], None)
         self._written = horizon.timeline, written_at
         read = partial(self._read, asked, horizon, reached)
-        deadline = time.monotonic() + self._standbys.max_wait
-        pause = _FIRST_PAUSE
-        standbys = self._standbys.next_turn()
-        while standbys:
-            for standby in list(standbys):
-                batch = yield from self._try(standby, read)
-                if isinstance(batch, Batch):
-                    standby.succeeded()
-                    return batch
-                if batch is not _Refusal.LAGS:
-                    standbys.remove(standby)
-            if self._control.stopping or self._control.is_paused:
-                return None
-            if time.monotonic() >= deadline:
-                break
-            yield Pause(pause, wakes=False)
-            if pause == _UNFLUSHED:
-                yield Transact(partial(_flush, horizon))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        for standby in standbys:
-            standby.failed("lags")
-        return None
-
-    def _try(
-        self, standby: Standby, read: Callable[[Connection], Batch | _Refusal]
-    ) -> Generator[Operation, Any, Batch | _Refusal]:
-        try:
-            batch: Batch | _Refusal = yield OnStandby(standby.engine, read)
-        except Exception as error:
-            cause = error.__cause__ or error
-            if is_conflict(cause) or is_lock_timeout(cause):
-                # Its replay has cancelled the query, or holds a lock.
-                return _Refusal.LAGS
-            if isinstance(error, Interrupted):
-                standby.failed("can't be read", cause)
-            else:
-                standby.failed("can't be read", error, level=logging.ERROR)
-            return _Refusal.IS_NO_STANDBY
-        if batch is _Refusal.IS_NO_STANDBY:
-            standby.failed("is no standby")
-        return batch
+        control = self._control
+        return (
+            yield from read_in_turn(
+                self._standbys,
+                horizon,
+                read,
+                self._standbys.max_wait,
+                lambda: control.stopping or control.is_paused,
+            )
+        )
 
     def _ask(
         self,
@@ -209,25 +156,15 @@ class StandbyReader:
 
     def _read(
         self, asked: _Asked, horizon: Horizon, reached: int, connection: Connection
-    ) -> Batch | _Refusal:
+    ) -> Batch | Refusal:
         """Read on a standby, if it has replayed what is to be read."""
-        is_standby, has_replayed = progress(connection, horizon, self._standbys.max_wait)
-        if not is_standby:
-            return _Refusal.IS_NO_STANDBY
-        if not has_replayed:
-            return _Refusal.LAGS
-        parameters = {
-            **self._claim.parameters,
-            "written_at": asked.written_at,
-            **evidence_parameters(connection, horizon),
-        }
-        row: Sequence[Any] = execute(connection, _EVIDENCE, parameters, WRITES)[0]
-        has_witness, has_anchor = row[:2]
-        if not has_witness:
-            return _Refusal.LAGS
-        if not has_anchor:
-            # It was deleted in between.
-            return _Refusal.DIFFERS
+        witness = {**self._claim.parameters, "written_at": asked.written_at}
+        refusal = refusal_of(connection, horizon, self._standbys.max_wait, _EVIDENCE, witness)
+        if refusal is Refusal.LACKS_WITNESS:
+            # The slot's row may have been written after the horizon.
+            return Refusal.LAGS
+        if refusal is not None:
+            return refusal
         settings = self._settings
         messages = read_up_to(
             connection,
@@ -241,14 +178,10 @@ class StandbyReader:
         read = {"read_categories": list(settings.categories)}
         deleted, last = tuple(execute(connection, _DELETED, read, WRITES)[0])
         if not remains_standby(connection):
-            return _Refusal.IS_NO_STANDBY
+            return Refusal.IS_NO_STANDBY
         found = asked.confirmation
         found = found._replace(
             deleted_up_to=max(deleted, found.deleted_up_to),
             last_deleted=max(last, found.last_deleted),
         )
         return Batch(found, messages, Anchor(horizon.position, horizon.id))
-
-
-def _flush(horizon: Horizon, session: Session) -> None:
-    execute(session, FLUSH, {"wal_position": horizon.wal_position}, WRITES)

@@ -14,6 +14,7 @@ last promotion, and the message up to which everything is settled.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,7 +22,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    Connection,
     FromClause,
     Select,
     Text,
@@ -36,19 +36,19 @@ from sqlalchemy.dialects.postgresql import OID, REGCLASS
 from sqlalchemy.types import UserDefinedType
 
 from mdb_sqla.column_types import uuid_of
-from mdb_sqla.database.execution import WRITES, Database, execute, qualified
+from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
 from mdb_sqla.function_call import call
 from mdb_sqla.store.stored_message import is_stored, parameters_of
 from mdb_sqla.tables import messages
 
 __all__ = [
-    "FLUSH",
     "HORIZON",
     "Horizon",
+    "Refusal",
     "evidence",
-    "evidence_parameters",
+    "flush",
     "horizon_of",
-    "progress",
+    "refusal_of",
     "remains_standby",
 ]
 
@@ -68,6 +68,16 @@ class Horizon(NamedTuple):
     id: UUID
     wal_position: str
     timeline: str
+
+
+class Refusal(Enum):
+    """Why a standby does not serve a read; the value is the reason that is logged."""
+
+    IS_NO_STANDBY = "is no standby"
+    LAGS = "lags"
+    LACKS_WITNESS = "has another history, or no restart point since the last promotion"
+    LACKS_MESSAGE = "lacks the last message"  # it was deleted in between
+    FAILED = "can't be read"
 
 
 class _Lsn(UserDefinedType[str]):
@@ -120,7 +130,7 @@ read; NULL for all.
 
 _LSN = cast(bindparam("wal_position", type_=Text), _Lsn())
 
-FLUSH = select(
+_FLUSH = select(
     func.pg_catalog.set_config("synchronous_commit", "local", True),
     case(
         (
@@ -129,11 +139,6 @@ FLUSH = select(
         )
     ),
 )
-"""Makes the commit of this transaction write the log to disk, if that is necessary.
-
-A standby receives only what is on disk. The log of a transaction that is still open, or that
-doesn't wait for the disk, gets there with the next commit, or after some time.
-"""
 
 _PROGRESS = select(
     func.pg_catalog.pg_is_in_recovery(),
@@ -151,23 +156,58 @@ def horizon_of(row: Sequence[Any]) -> Horizon | None:
     return None if id_ is None else Horizon(position, uuid_of(id_), wal_position, timeline)
 
 
-def progress(db: Database, horizon: Horizon, max_wait: float) -> tuple[bool, bool]:
-    """Return whether the server is a standby, and whether it has replayed its log far enough.
+def flush(horizon: Horizon, primary: Database) -> None:
+    """Have the commit of this transaction write the log to disk, if that is necessary.
 
-    A later statement sees all that it has replayed. It waits for locks no longer than `max_wait`
-    seconds: a standby that has replayed half of a transaction holds the locks of that.
+    A standby receives only what is on disk. The log of a transaction that is still open, or that
+    doesn't wait for the disk, gets there with the next commit, or after some time.
+    """
+    execute(primary, _FLUSH, {"wal_position": horizon.wal_position}, WRITES)
+
+
+def refusal_of(
+    standby: Database,
+    horizon: Horizon,
+    max_wait: float,
+    check: Select[Any],
+    witness: dict[str, Any],
+) -> Refusal | None:
+    """Let a transaction on a standby read up to the horizon, or return why it can't.
+
+    Its later statements see all that the standby has replayed. They wait for locks no longer than
+    `max_wait` seconds: a standby that has replayed half of a transaction holds the locks of that.
+
+    Args:
+        standby: a session or connection of the standby.
+        horizon: what it must have replayed.
+        max_wait: how long to wait for locks, in seconds.
+        check: the statement that `evidence` returns.
+        witness: the parameters of its witness.
     """
     timeout = str(max(1, round(1000 * max_wait)))
-    parameters = {"wal_position": horizon.wal_position, "lock_timeout": timeout}
-    row: Sequence[Any] = execute(db, _PROGRESS, parameters, WRITES)[0]
-    return row[0], row[1]
+    progress = {"wal_position": horizon.wal_position, "lock_timeout": timeout}
+    is_standby, has_replayed = tuple(execute(standby, _PROGRESS, progress, WRITES)[0])[:2]
+    if not is_standby:
+        return Refusal.IS_NO_STANDBY
+    if not has_replayed:
+        return Refusal.LAGS
+    values = {
+        **witness,
+        "messages": qualified(connection_of(standby), "messages"),
+        **parameters_of(horizon.position, horizon.id),
+        "up_to": horizon.position,
+    }
+    has_witness, has_message = tuple(execute(standby, check, values, WRITES)[0])[:2]
+    if not has_witness:
+        return Refusal.LACKS_WITNESS
+    return None if has_message else Refusal.LACKS_MESSAGE
 
 
 def evidence(witness: ColumnElement[bool]) -> Select[Any]:
-    """Return the statement that checks a standby's history, and lets its transaction read.
+    """Return the statement with which `refusal_of` checks a standby's history.
 
-    Its row has two values that count: whether the witness is there, and whether the last message
-    is. Its parameters are those of `evidence_parameters` and of the witness.
+    It also lets the transaction read. Its row has two values that count: whether the witness is
+    there, and whether the last message is.
     """
     return select(
         witness,
@@ -179,15 +219,6 @@ def evidence(witness: ColumnElement[bool]) -> Select[Any]:
             True,
         ),
     )
-
-
-def evidence_parameters(connection: Connection, horizon: Horizon) -> dict[str, Any]:
-    """Return the parameters of a statement with `evidence`, without those of the witness."""
-    return {
-        "messages": qualified(connection, "messages"),
-        **parameters_of(horizon.position, horizon.id),
-        "up_to": horizon.position,
-    }
 
 
 def remains_standby(db: Database) -> bool:

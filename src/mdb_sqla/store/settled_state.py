@@ -1,0 +1,85 @@
+"""What is settled on the primary server, for readers that write nothing.
+
+Such a reader has no row of its own as a witness. So the standby must belong to the same system, and
+its last restart point must be on the timeline of the primary server, which takes until the next
+restart point after a promotion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import OID, REGCLASS
+
+from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
+from mdb_sqla.store.standby_reads import HORIZON, Refusal, evidence, horizon_of, refusal_of
+
+__all__ = ["SettledState"]
+
+_system = select(column("system_identifier", BigInteger)).select_from(
+    func.pg_catalog.pg_control_system().alias("control_system")
+)
+_timeline = select(column("timeline_id", Integer)).select_from(
+    func.pg_catalog.pg_control_checkpoint().alias("control_checkpoint")
+)
+_table = cast(cast(cast(bindparam("messages", type_=Text), REGCLASS), OID), BigInteger)
+_database = func.pg_catalog.current_database(type_=Text)
+
+_ASK = select(
+    _system.scalar_subquery().label("system"),
+    _database.label("database"),
+    _table.label("table"),
+    *HORIZON.c,
+).select_from(HORIZON)
+
+_EVIDENCE = evidence(
+    and_(
+        _system.scalar_subquery() == bindparam("system", type_=BigInteger),
+        _timeline.scalar_subquery() == bindparam("timeline", type_=Integer),
+        _database == bindparam("database", type_=Text),
+        _table == bindparam("table", type_=BigInteger),
+    )
+)
+
+
+class SettledState:
+    """What is settled on the primary server now.
+
+    Args:
+        primary: a session or connection of the primary server.
+        category: the category to read; None for all.
+
+    Attributes:
+        horizon: up to where to read; None if there is nothing to read.
+    """
+
+    def __init__(self, primary: Database, category: str | None = None) -> None:
+        parameters = {
+            "messages": qualified(connection_of(primary), "messages"),
+            "horizon_categories": None if category is None else [category],
+        }
+        row: Any = execute(primary, _ASK, parameters, WRITES)[0]
+        self._server = {"system": row[0], "database": row[1], "table": row[2]}
+        self.horizon = horizon_of(row[3:])
+
+    def refusal(self, standby: Database, max_wait: float) -> Refusal | None:
+        """Let a transaction on a standby read what is settled, or return why it can't.
+
+        Args:
+            standby: a session or connection of the standby.
+            max_wait: how long to wait for locks, in seconds.
+        """
+        assert self.horizon is not None  # noqa: S101 (the caller has checked)
+        witness = {**self._server, "timeline": int(self.horizon.timeline, 16)}
+        return refusal_of(standby, self.horizon, max_wait, _EVIDENCE, witness)
