@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, create_engine, event, text
+from sqlalchemy import Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import ProgrammingError
 
 from mdb_sqla.admin import ConsumerOverview
 from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.web import store_monitor
 from mdb_sqla.web.bounded_database import BoundedDatabase
+from mdb_sqla.web.message_database import MessageDatabase
 from mdb_sqla.web.store_monitor import StoreMonitor
 from mdb_sqla.web.store_snapshot import Snapshot
 
@@ -30,6 +31,11 @@ class Counted:
 
     def _count(self, _: Any) -> None:
         self.number += 1
+
+
+def monitor_of(engine: Engine) -> StoreMonitor:
+    database = BoundedDatabase(engine)
+    return StoreMonitor(database, MessageDatabase(database, None))
 
 
 @pytest.fixture
@@ -58,11 +64,11 @@ def run(call: Any) -> None:
 
 def test_one_query_for_many_viewers(counted: Counted) -> None:
     async def look() -> None:
-        monitor = StoreMonitor(BoundedDatabase(counted.engine))
+        monitor = monitor_of(counted.engine)
         snapshots = await asyncio.gather(*(monitor.snapshot() for _ in range(50)))
         assert len({id(each) for each in snapshots}) <= 2
-        # The state, the summary and the activity.
-        assert counted.number == 3
+        # The state, the summary, the dead rows and the activity.
+        assert counted.number == 4
 
     run(look)
 
@@ -72,7 +78,7 @@ def test_it_stops_without_viewers(counted: Counted, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(store_monitor, "_IDLE", 0.2)
 
     async def look() -> None:
-        monitor = StoreMonitor(BoundedDatabase(counted.engine))
+        monitor = monitor_of(counted.engine)
         await monitor.snapshot()
         assert monitor._task is not None
         await asyncio.wait_for(monitor._task, 20)
@@ -90,7 +96,7 @@ def test_the_rate(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mdb_sqla.web.store_monitor.time.monotonic", lambda: clock[0])
 
     async def look() -> None:
-        monitor = StoreMonitor(BoundedDatabase(counted.engine))
+        monitor = monitor_of(counted.engine)
         await monitor.snapshot()
         assert monitor.rate("punctuality") is None
         with counted.engine.begin() as connection:
@@ -145,7 +151,7 @@ def test_an_action_does_not_wait_for_a_slow_database(
     gate = Gate(counted.engine)
 
     async def look() -> None:
-        monitor = StoreMonitor(BoundedDatabase(counted.engine))
+        monitor = monitor_of(counted.engine)
         await monitor.snapshot()
         gate.is_closed = True
         before = (await monitor.snapshot()).taken_at
@@ -177,7 +183,7 @@ def test_a_late_result_does_not_replace_a_newer_one(counted: Counted) -> None:
             )
 
     async def look() -> None:
-        monitor = StoreMonitor(BoundedDatabase(counted.engine))
+        monitor = monitor_of(counted.engine)
 
         async def paused_by() -> str | None:
             found = (await monitor.snapshot()).consumers
@@ -223,7 +229,7 @@ def test_a_summary_that_fails(
     monkeypatch.setattr(store_monitor, "summary", fail)
 
     async def look() -> None:
-        monitor = StoreMonitor(BoundedDatabase(counted.engine))
+        monitor = monitor_of(counted.engine)
         first = await monitor.snapshot()
         assert (first.summary, first.problem) == (None, None)
         assert first.activity is not None
@@ -244,7 +250,7 @@ def test_the_history_of_many_consumers_is_short(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(store_monitor, "_LEAST_POINTS", 5)
 
     def kept(number: int) -> set[int]:
-        monitor = StoreMonitor(BoundedDatabase(create_engine("postgresql+psycopg://")))
+        monitor = monitor_of(create_engine("postgresql+psycopg://"))
         found = Snapshot(consumers=tuple(overview(f"c{each}") for each in range(number)))
         for second in range(100):
             monitor._add(found, {}, float(second), second + 0.5)

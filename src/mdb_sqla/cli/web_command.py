@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -15,6 +15,7 @@ from mdb_sqla.cli.options import Schema, Url, connected, errors, output
 from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.errors import HttpUnavailable
 from mdb_sqla.host.http_server import parse_address, serve
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.tables import SCHEMA
 
 __all__ = ["serve_page", "web"]
@@ -42,6 +43,14 @@ def web(
             show_default=False,
         ),
     ] = None,
+    read_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="A standby to read from, in place of the primary server.",
+            show_default=False,
+        ),
+    ] = None,
     schema: Schema = SCHEMA,
 ) -> None:
     """Show a store in the browser.
@@ -57,7 +66,14 @@ def web(
         signal.signal(number, lambda *_: stopped.set())
     with (
         connected(url, schema) as engine,
-        serve_page(engine, where, allow_actions=allow_actions, host_names=host_names or ()) as page,
+        _standbys(read_from or (), schema) as standbys,
+        serve_page(
+            engine,
+            where,
+            read_from=standbys,
+            allow_actions=allow_actions,
+            host_names=host_names or (),
+        ) as page,
     ):
         output.print(f"The store is shown at {page} until Ctrl-C.")
         if where[0] not in _LOOPBACK:
@@ -67,10 +83,18 @@ def web(
 
 
 @contextmanager
+def _standbys(urls: Iterable[str], schema: str) -> Iterator[Standbys | None]:
+    with ExitStack() as stack:
+        engines = [stack.enter_context(connected(url, schema)) for url in urls]
+        yield Standbys(*engines) if engines else None
+
+
+@contextmanager
 def serve_page(
     engine: Engine,
     address: tuple[str, int],
     *,
+    read_from: Standbys | None = None,
     allow_actions: bool = False,
     host_names: list[str] | tuple[str, ...] = (),
 ) -> Iterator[str]:
@@ -79,6 +103,7 @@ def serve_page(
     Args:
         engine: the engine of the store.
         address: host and port; port 0 picks a free port.
+        read_from: standbys to read messages from.
         allow_actions: whether to allow actions, which are recorded with the name of the user who
             runs this process.
         host_names: the names to accept besides those of the loopback interface and the address.
@@ -96,7 +121,10 @@ def serve_page(
     # Another site's name may resolve to the loopback interface.
     allowed = {*_LOOPBACK, address[0], *host_names}
     app = create_app(
-        engine, authorize=(lambda _: user) if allow_actions else None, allowed_hosts=allowed
+        engine,
+        read_from=read_from,
+        authorize=(lambda _: user) if allow_actions else None,
+        allowed_hosts=allowed,
     )
     with serve(address, app) as url:
         yield f"{url}/"

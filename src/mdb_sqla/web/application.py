@@ -19,14 +19,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.web import actions, consumer_views, message_views, store_views
 from mdb_sqla.web.authorization import Authorize
 from mdb_sqla.web.bounded_database import BoundedDatabase
 from mdb_sqla.web.complete_path import CompletePath
 from mdb_sqla.web.failures import FAILURES, failure_text
+from mdb_sqla.web.message_database import MessageDatabase
 from mdb_sqla.web.security_headers import SecurityHeaders
 from mdb_sqla.web.site import Site, site_of
-from mdb_sqla.words.argument_checks import described
+from mdb_sqla.words.argument_checks import described, instance
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,6 +41,7 @@ _HOST = re.compile(r"\*|(\*\.)?[\w.-]+")
 def create_app(
     engine: Engine | AsyncEngine,
     *,
+    read_from: Standbys | None = None,
     authorize: Authorize | None = None,
     allowed_hosts: Collection[str] | None = None,
     title: str | None = None,
@@ -54,6 +57,9 @@ def create_app(
     Args:
         engine: the engine of the store. For a schema of another name, use
             `engine.execution_options(schema_translate_map=...)`.
+        read_from: hot standbys to read messages from, in place of the primary server, which then
+            has to be asked only how far they must have replayed its log. A page shows what it would
+            show without them. They need version `0004` of the store.
         authorize: allows actions: pausing, resuming and resetting consumers, replaying and skipping
             dead letters. A function of the Starlette request that returns the name of the user, or
             None if the user may not perform actions; it may be async. The name is recorded with
@@ -63,9 +69,13 @@ def create_app(
         title: the name of the store that the page shows; by default that of the database.
 
     Raises:
-        InvalidArgument: `engine` is neither an `Engine` nor an `AsyncEngine`, or a host is invalid.
+        InvalidArgument: `engine` is neither an `Engine` nor an `AsyncEngine`, `read_from` is not
+            `Standbys` with engines of the same kind, or a host is invalid.
     """
     database = BoundedDatabase(engine)
+    if read_from is not None:
+        instance("read_from", read_from, Standbys)
+    messages = MessageDatabase(database, read_from)
     middleware = (
         []
         if allowed_hosts is None
@@ -98,7 +108,9 @@ def create_app(
             Exception: _bug,
         },
     )
-    app.state.site = Site(database, authorize, title or engine.url.database or "message store")
+    app.state.site = Site(
+        database, messages, authorize, title or engine.url.database or "message store"
+    )
     # Around the handler of unexpected errors, too.
     return CompletePath(SecurityHeaders(app))
 

@@ -63,7 +63,7 @@ class BoundedDatabase:
             raise InvalidArgument(
                 f"engine must be an Engine or an AsyncEngine, got {described(engine)}"
             )
-        self._engine = engine
+        self.engine = engine
         # By event loop: test clients run each request in a new one.
         self._permits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             WeakKeyDictionary()
@@ -114,9 +114,9 @@ class BoundedDatabase:
 
         try:
             async with asyncio.timeout(within):
-                if isinstance(self._engine, Engine):
-                    return await self._in_thread(self._engine, options, transact)
-                async with self._running(), self._engine.connect() as connection:
+                if isinstance(self.engine, Engine):
+                    return await self._in_thread(self.engine, options, transact)
+                async with self._running(), self.engine.connect() as connection:
                     await connection.execution_options(**options)
                     return await connection.run_sync(transact)
         except TimeoutError as error:

@@ -45,7 +45,7 @@ async def message_list(request: Request) -> Response:
             start = None if first is None else first - 1
         return read_page(db, source, filters, newest_first=newest_first, beyond=start)
 
-    page = await site.database.read(read)
+    page = await site.messages.read(read)
     return await site.render(
         request,
         "messages.html",
@@ -65,16 +65,16 @@ async def one_message(request: Request) -> Response:
     site, at = site_of(request), query_position(request, "at")
     stream, place = query_text(request, "stream"), query_position(request, "position")
     if at is None and stream is not None and place is not None:
-        at = await site.database.read(lambda db: position_in_stream(db, stream, place))
+        at = await site.messages.read(lambda db: position_in_stream(db, stream, place))
     if at is None:
         raise HTTPException(404, "There is no such message: it was deleted, or never written")
     position = at
-    found = await site.database.read(lambda db: find_message(db, position))
+    found = await site.messages.read(lambda db: find_message(db, position))
     if found is None:
         raise HTTPException(404, f"There is no message at global position {at:,}")
     windows = min(query_position(request, "windows") or 1, _MAX_WINDOWS)
     try:
-        story = await site.database.read(lambda db: read_story(db, found.row, windows=windows))
+        story = await site.messages.read(lambda db: read_story(db, found.row, windows=windows))
     except FAILURES as error:
         if not is_too_slow(error):
             raise
@@ -99,7 +99,7 @@ async def raw_json(request: Request) -> Response:
     if part not in {"data", "metadata"} or at is None:
         raise HTTPException(404)
     statement = select(cast(messages.c[part], Text)).where(messages.c.global_position == at)
-    rows = await site_of(request).database.read(lambda db: execute(db, statement, {}, WRITES))
+    rows = await site_of(request).messages.read(lambda db: execute(db, statement, {}, WRITES))
     if not rows:
         raise HTTPException(404, f"There is no message at global position {at:,}")
     return Response(
@@ -115,10 +115,10 @@ async def search(request: Request) -> Response:
     text = (query_text(request, "q") or "").strip()
     if not text:
         return site.redirect(request, "messages")
-    at = await site.database.read(lambda db: find_position(db, text))
+    at = await site.messages.read(lambda db: find_position(db, text))
     if at is not None:
         return site.redirect(request, "message", at=at)
-    found = await site.database.read(lambda db: find_names(db, text))
+    found = await site.messages.read(lambda db: find_names(db, text))
     if len(found) == 1:
         return site.redirect(request, "messages", **found[0])
     return await site.render(request, "search.html", text=text, found=found)

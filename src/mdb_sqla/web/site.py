@@ -18,6 +18,7 @@ from mdb_sqla.web.bounded_database import BoundedDatabase
 from mdb_sqla.web.consumer_diagnosis import health
 from mdb_sqla.web.dead_letter_groups import MAX_AT_ONCE
 from mdb_sqla.web.json_view import json_view
+from mdb_sqla.web.message_database import MessageDatabase
 from mdb_sqla.web.store_monitor import StoreMonitor
 from mdb_sqla.words.durations import duration
 
@@ -39,13 +40,24 @@ class Site:
 
     Args:
         database: runs the queries.
+        messages: runs the queries of messages, which standbys may serve. What concerns the state
+            of the primary server runs on `database`: consumers, dead letters, open transactions,
+            and retention, which can be changed there at any moment, also by the user who is
+            looking.
         authorize: returns the user who may perform actions; None for no actions.
         title: the name of the store, as the page shows it.
     """
 
-    def __init__(self, database: BoundedDatabase, authorize: Authorize | None, title: str) -> None:
+    def __init__(
+        self,
+        database: BoundedDatabase,
+        messages: MessageDatabase,
+        authorize: Authorize | None,
+        title: str,
+    ) -> None:
         self.database = database
-        self.monitor = StoreMonitor(database)
+        self.messages = messages
+        self.monitor = StoreMonitor(database, messages)
         self.authorize = authorize
         self._title = title
         self._templates = jinja2.Environment(

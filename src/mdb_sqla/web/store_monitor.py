@@ -16,9 +16,11 @@ from sqlalchemy import Connection
 from mdb_sqla.admin.store_summary import summary
 from mdb_sqla.log_event import log_event
 from mdb_sqla.metrics.adaptive_limit import AdaptiveLimit
+from mdb_sqla.store.table_size import estimated_rows
 from mdb_sqla.web.activity import activity
 from mdb_sqla.web.bounded_database import ANSWER_TIMEOUT, BoundedDatabase, TooSlow, Unavailable
 from mdb_sqla.web.failures import FAILURES, failure_text
+from mdb_sqla.web.message_database import MessageDatabase
 from mdb_sqla.web.store_snapshot import Snapshot, query_snapshot
 
 __all__ = ["Progress", "StoreMonitor"]
@@ -66,11 +68,13 @@ class StoreMonitor:
     The number of viewers makes no difference to the database.
 
     Args:
-        database: where the queries run.
+        database: runs the queries.
+        messages: runs those that only read messages, which standbys may serve.
     """
 
-    def __init__(self, database: BoundedDatabase) -> None:
+    def __init__(self, database: BoundedDatabase, messages: MessageDatabase) -> None:
         self._database = database
+        self._messages = messages
         self._snapshot = Snapshot()
         self._history: dict[str, deque[Progress]] = {}
         self._used_at = 0.0
@@ -181,14 +185,22 @@ class StoreMonitor:
         if self._snapshot.problem is not None or not is_due:
             return
         self._slow_at = now
-        of_messages = await self._query(lambda db: summary(db, categories=_CATEGORIES))
-        of_minutes = await self._query(activity)
+        of_messages = await self._query(
+            self._messages, lambda db: summary(db, categories=_CATEGORIES)
+        )
+        # Standbys don't count dead rows.
+        rows = await self._query(self._database, estimated_rows)
+        if of_messages is not None and rows is not None:
+            of_messages = replace(of_messages, dead_rows=rows.dead)
+        of_minutes = await self._query(self._messages, activity)
         self._snapshot = replace(self._snapshot, summary=of_messages, activity=of_minutes)
 
-    async def _query(self, work: Callable[[Connection], _T]) -> _T | None:
+    async def _query(
+        self, database: BoundedDatabase | MessageDatabase, work: Callable[[Connection], _T]
+    ) -> _T | None:
         """Return the result of a query; None if it fails, for example on a busy server."""
         try:
-            return await self._database.read(work, seconds=_SLOW_TIMEOUT, within=_WITHIN)
+            return await database.read(work, seconds=_SLOW_TIMEOUT, within=_WITHIN)
         except Exception as error:
             # The page shows the state without it.
             log_event(

@@ -38,7 +38,7 @@ async def store_map(request: Request) -> Response:
     """Show which consumers read which categories, and which messages cause others."""
     site = site_of(request)
     snapshot = await site.monitor.snapshot()
-    flow = await site.database.read(recent_flow)
+    flow = await site.messages.read(recent_flow)
     drawing = draw_map(flow, snapshot.consumers)
     return await site.render(request, "map.html", snapshot=snapshot, drawing=drawing, flow=flow)
 
