@@ -359,6 +359,21 @@ def test_a_store_of_another_name(servers: Servers) -> None:
     assert asked.reads
 
 
+def test_an_older_store_has_to_be_upgraded(servers: Servers) -> None:
+    primary, (standby, _) = servers
+    write(primary.engine, "order-1", 1)
+    primary.query("ALTER FUNCTION message_store.read_bound RENAME TO missing")
+    try:
+        with serve(
+            ("127.0.0.1", 0), create_app(primary.engine, read_from=Standbys(standby.engine))
+        ) as url:
+            response = httpx2.get(f"{url}/messages")
+        assert response.status_code == 503
+        assert "is not up to date" in response.text
+    finally:
+        primary.query("ALTER FUNCTION message_store.missing RENAME TO read_bound")
+
+
 def test_dead_rows_are_counted_on_the_primary(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

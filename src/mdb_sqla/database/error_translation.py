@@ -76,8 +76,8 @@ _STORE_NAME = (
     r"|is_category|last_global_position|lock_deletions|operations|restore_messages"
     r"|retention_policies|stream_heads|subject_keys"
     r"|consumer_members|consumer_slots|consumers|dead_letters|(set_)?lock_granularity"
-    r"|message_store_version|messages|prepare_copy|refuse_change|settled_position|stream_version"
-    r"|unmet_condition"
+    r"|message_store_version|messages|prepare_copy|read_bound|refuse_change|settled_position"
+    r"|stream_version|unmet_condition"
     r"|write_(conditionally|messages?)|\w+_summary)\b"
 )
 _STORE_OBJECT = re.compile(rf"\.{_STORE_NAME}")
