@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -11,11 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import NullPool, create_engine, event, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
 
-from mdb_sqla import Consumer, Group, InvalidArgument, MessagesDeleted, Standbys, migrations
+from mdb_sqla import (
+    Consumer,
+    Group,
+    InvalidArgument,
+    MessagesDeleted,
+    SlotLost,
+    Standbys,
+    migrations,
+)
 from mdb_sqla.admin import set_lock_granularity
+from mdb_sqla.consumers.claims import claim
 from tests.projections.conftest import Base, Shop, totals_of
 from tests.standby.reading import Reader, Reads, open_writer, write
 from tests.standby.servers import Server, replication
@@ -269,8 +280,6 @@ def test_a_cancelled_query_is_repeated(servers: Servers, caplog: pytest.LogCaptu
 
 
 def _allow_conditions(engine: Any) -> None:
-    from sqlalchemy import event
-
     @event.listens_for(engine, "connect")
     def allow(connection: Any, _record: Any) -> None:
         connection.execute("SET message_store.sql_condition = on")
@@ -339,6 +348,31 @@ def test_a_reader_stops_at_an_open_writer(servers: Servers, granularity: str) ->
     assert reader.on_primary.number == 0
 
 
+@pytest.mark.parametrize(("with_gap", "expected"), [(False, 1), (True, 3)])
+def test_a_read_writes_to_the_primary_only_where_positions_are_missing(
+    servers: Servers, with_gap: bool, expected: int
+) -> None:
+    primary, (standby, _) = servers
+    reader = Reader(primary.address, standby, batch_size=10)
+    marks: list[str] = []
+
+    @event.listens_for(reader.engine, "before_cursor_execute")
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "SET updated_at=" in statement and "RETURNING" in statement:
+            marks.append(statement)
+
+    write(primary.engine, "order-1", *range(25))
+    if with_gap:
+        with open_writer(primary.engine, "order-2", 100):
+            pass
+    write(primary.engine, "order-1", *range(25, 35))
+
+    assert reader.catch_up() == list(range(35))
+    # One before the first read, and one before each that includes the gap.
+    assert len(marks) == expected
+    assert reader.on_primary.number == 0
+
+
 def test_messages_that_are_deleted_during_the_read_are_noticed(servers: Servers) -> None:
     primary, (standby, _) = servers
     write(primary.engine, "order-1", *range(10))
@@ -364,6 +398,41 @@ def test_messages_that_are_deleted_during_the_read_are_noticed(servers: Servers)
     with pytest.raises(MessagesDeleted):
         reader.catch_up()
     assert reader.handled == []
+
+
+def test_another_process_claims_the_slot_during_the_read(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The standbys are not at fault: they show the other's claim, and it is not waited for."""
+    primary, standbys = servers
+    write(primary.engine, "order-1", *range(10))
+    reader = Reader(primary.address, *standbys)
+
+    def claim_it() -> None:
+        with Session(primary.engine) as session:
+            claim(session, "billing", 0, 1, 0)
+            session.commit()
+        for standby in standbys:
+            standby.wait_for(primary)
+
+    reader.on_standbys[0].before(claim_it, "concat(")
+    with pytest.raises(SlotLost):
+        reader.catch_up()
+    assert reader.handled == []
+    assert [reads.asked for reads in reader.on_standbys] == [1, 1]
+    assert events(caplog) == []
+
+
+@pytest.mark.parametrize("max_wait", [1e9, math.inf])
+def test_standbys_may_be_waited_for_as_long_as_it_takes(
+    servers: Servers, max_wait: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    primary, (standby, _) = servers
+    write(primary.engine, "order-1", *range(10))
+    reader = Reader(primary.address, standby, max_wait=max_wait)
+    assert reader.catch_up() == list(range(10))
+    assert reader.on_primary.number == 0
+    assert events(caplog) == []
 
 
 def test_others_are_not_read_from(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from mdb_sqla import InvalidArgument, ReadNotExact, migrations
 from mdb_sqla.transfer import RawReader, export, message_export
+from mdb_sqla.transfer.standby_transactions import StandbyTransactions
 from tests.standby.reading import Reads, open_writer, write
 from tests.standby.servers import Server, replication
 
@@ -64,6 +66,43 @@ def test_what_was_not_returned_is_read_again(
             list(export(here, reader, read_from=there))
         monkeypatch.undo()
         assert [len(batch) for batch in export(here, reader, read_from=there)] == [2]
+
+
+@pytest.mark.parametrize("name", [None, "order", "order-9"])
+def test_what_the_reader_has_written_itself_is_not_skipped(
+    servers: tuple[Server, Server], name: str | None
+) -> None:
+    """The standby lacks it until it is committed, and later messages are already there."""
+    primary, standby = servers
+    with open_writer(primary.engine, "order-9", 8) as connection, standby.engine.connect() as there:
+        write(primary.engine, "other-9", 9)
+        with pytest.raises(InvalidArgument, match="must have written nothing"):
+            list(export(connection, RawReader(name), read_from=there))
+
+
+@pytest.mark.parametrize("name", [None, "order", "order-1"])
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "REPEATABLE READ"])
+def test_only_read_committed_sees_what_was_waited_for(
+    servers: tuple[Server, Server], level: str, name: str | None
+) -> None:
+    primary, standby = servers
+    write(primary.engine, "order-1", 0)
+    with primary.engine.connect() as here, standby.engine.connect() as there:
+        there.execution_options(isolation_level=level)
+        with pytest.raises(ReadNotExact, match="on the primary server"):
+            list(export(here, RawReader(name), read_from=there))
+
+
+def test_what_was_deleted_since_is_named(servers: tuple[Server, Server]) -> None:
+    primary, standby = servers
+    write(primary.engine, "gone-1", *range(10))
+    with primary.engine.connect() as here, standby.engine.connect() as there:
+        transactions = StandbyTransactions(here, "gone", max_wait=20)
+        with primary.engine.begin() as connection:
+            connection.execute(text("SELECT message_store.erase_stream('gone-1', 'test', true)"))
+        standby.wait_for(primary)
+        with pytest.raises(ReadNotExact, match="deleted since"):
+            transactions.begin(there)
 
 
 def test_a_standby_that_lags_is_refused(servers: tuple[Server, Server]) -> None:

@@ -44,6 +44,41 @@ def test_a_standby_is_promoted_during_a_read(
     standby.start(primary.address)
 
 
+def test_a_standby_of_a_promoted_standby_is_not_read_from(
+    servers: tuple[Server, list[Server]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has the slot's row and the last message. What was open at the promotion, it never gets."""
+    primary, (promoted, behind) = servers
+    primary.query("TRUNCATE message_store.messages, message_store.consumer_slots")
+    behind.stop()
+    behind.start(promoted.address)
+    write(primary.engine, "order-1", 0)
+    reader = Reader(primary.address, behind, max_wait=0.5)
+    running = threading.Thread(target=reader.consumer.run, args=(sessionmaker(reader.engine),))
+    running.start()
+    try:
+        wait_until(lambda: reader.handled == [0])
+        with open_writer(primary.engine, "order-2", 1) as connection:
+            write(primary.engine, "order-3", 2)
+            for standby in (promoted, behind):
+                standby.wait_for(primary)
+            promoted.promote()
+            promoted.query("CREATE TABLE much AS SELECT generate_series(1, 100000)")
+            behind.wait_for(promoted)
+            connection.commit()
+        wait_until(lambda: 2 in reader.handled)
+    finally:
+        reader.consumer.stop()
+        running.join(20)
+        reader.engine.dispose()
+    assert reader.handled == [0, 1, 2]
+    assert [getattr(record, "reason", None) for record in caplog.records] == ["lags"]
+    for standby in (promoted, behind):
+        standby.stop()
+        standby.copy(primary)
+        standby.start(primary.address)
+
+
 def test_a_standby_of_the_old_primary_is_not_read_from(
     servers: tuple[Server, list[Server]], folder: Path
 ) -> None:

@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, func, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from mdb_sqla.column_types import Instant
 from mdb_sqla.consumers.batch_read import Batch, Confirmation, confirm
-from mdb_sqla.consumers.claims import IS_CLAIMED, Claim
+from mdb_sqla.consumers.claims import IS_CLAIMED, IS_SLOT, Claim
 from mdb_sqla.consumers.deleted_messages import deleted_up_to, last_deleted
 from mdb_sqla.consumers.loop_operations import Operation, Transact
 from mdb_sqla.consumers.rewind_check import Anchor
@@ -25,14 +25,17 @@ from mdb_sqla.store.read_statements import read_up_to
 from mdb_sqla.store.standby_reads import (
     Horizon,
     Refusal,
+    check_standby,
     evidence,
-    refusal_of,
     remains_standby,
 )
 from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.tables import consumer_slots as slots
+from mdb_sqla.tables import messages
 
 __all__ = ["StandbyReader"]
+
+_MOST_COUNTED = 1000
 
 
 class _Asked(NamedTuple):
@@ -42,11 +45,13 @@ class _Asked(NamedTuple):
         confirmation: the slot's state.
         horizon: up to where to read; None if there is nothing to read.
         written_at: when the slot's row was last written; None if another process has claimed it.
+        is_marked: whether that was after the horizon was determined.
     """
 
     confirmation: Confirmation
     horizon: Horizon | None
     written_at: datetime | None
+    is_marked: bool = False
 
 
 _MARK = (
@@ -56,8 +61,23 @@ _MARK = (
     # Its commit is to be on disk, which standbys wait for.
     .returning(slots.c.updated_at, func.pg_catalog.set_config("synchronous_commit", "local", True))
 )
+_written_at = bindparam("written_at", type_=Instant)
+_positions = (
+    select(messages.c.global_position)
+    .where(
+        messages.c.global_position > bindparam("reached", type_=BigInteger),
+        messages.c.global_position <= bindparam("up_to", type_=BigInteger),
+    )
+    .order_by(messages.c.global_position)
+    .limit(_MOST_COUNTED)
+    .subquery()
+)
+# The other values: whether the slot's row was written again, by whoever has claimed the slot since,
+# and how many messages of any category there are to read.
 _EVIDENCE = evidence(
-    exists().where(IS_CLAIMED, slots.c.updated_at == bindparam("written_at", type_=Instant))
+    exists().where(IS_CLAIMED, slots.c.updated_at == _written_at),
+    exists().where(IS_SLOT, slots.c.updated_at > _written_at),
+    select(func.count()).select_from(_positions).scalar_subquery(),
 )
 _DELETED = select(deleted_up_to(), last_deleted())
 
@@ -67,6 +87,11 @@ class StandbyReader:
 
     The witness of a standby is the slot's row, as the primary server has it. The slot's owner
     writes it before the first read, and after each promotion.
+
+    Another server may have been promoted since then, and the standby may follow that. So it may
+    have the witness and the last message, and lack an earlier one that was committed later. Where
+    the positions that it has are not consecutive, or too many to be counted, the owner asks again
+    and then writes its row: a standby that shows this has all commits before.
 
     Args:
         settings: the consumer's settings.
@@ -107,18 +132,27 @@ class StandbyReader:
         """
         if self._standbys.are_unavailable:
             return None
-        asked: _Asked = yield Transact(partial(self._ask, reached, anchor, prepare))
+        ask = partial(self._ask, reached, anchor, prepare)
+        found = yield from self._read_from(reached, ask)
+        if found is Refusal.HAS_GAPS:
+            # With a new horizon: there may have been a failover since.
+            found = yield from self._read_from(reached, partial(ask, with_mark=True))
+        return None if isinstance(found, Refusal) else found
+
+    def _read_from(
+        self, reached: int, ask: Callable[[Session], _Asked]
+    ) -> Generator[Operation, Any, Batch | Refusal | None]:
+        asked: _Asked = yield Transact(ask)
         horizon, written_at = asked.horizon, asked.written_at
         if horizon is None or written_at is None:
             return Batch(asked.confirmation, [], None)
         self._written = horizon.timeline, written_at
-        read = partial(self._read, asked, horizon, reached)
         control = self._control
         return (
             yield from read_in_turn(
                 self._standbys,
                 horizon,
-                read,
+                partial(self._read, asked, horizon, reached),
                 self._standbys.max_wait,
                 lambda: control.stopping or control.is_paused,
             )
@@ -130,6 +164,8 @@ class StandbyReader:
         anchor: Anchor | None,
         prepare: Callable[[Session], object],
         session: Session,
+        *,
+        with_mark: bool = False,
     ) -> _Asked:
         """Ask the primary server what to read, and write the slot's row if necessary."""
         prepare(session)
@@ -142,9 +178,10 @@ class StandbyReader:
             or found.token != self._claim.token
         ):
             return _Asked(found, None, None)
-        if not self._has_written(horizon.timeline, written_at):
+        with_mark = with_mark or horizon.position - reached > _MOST_COUNTED
+        if with_mark or not self._has_written(horizon.timeline, written_at):
             rows = execute(session, _MARK, self._claim.parameters, WRITES)
-            written_at = rows[0].updated_at if rows else None
+            return _Asked(found, horizon, rows[0].updated_at if rows else None, is_marked=True)
         return _Asked(found, horizon, written_at)
 
     def _has_written(self, timeline: str, written_at: datetime) -> bool:
@@ -158,15 +195,19 @@ class StandbyReader:
         self, asked: _Asked, horizon: Horizon, reached: int, connection: Connection
     ) -> Batch | Refusal:
         """Read on a standby, if it has replayed what is to be read."""
-        witness = {**self._claim.parameters, "written_at": asked.written_at}
-        refusal = refusal_of(connection, horizon, self._standbys.max_wait, _EVIDENCE, witness)
+        values = {**self._claim.parameters, "written_at": asked.written_at, "reached": reached}
+        max_wait = self._standbys.max_wait
+        refusal, others = check_standby(connection, horizon, max_wait, _EVIDENCE, values)
         if refusal is Refusal.LACKS_WITNESS:
-            # The slot's row may have been written after the horizon.
-            return Refusal.LAGS
+            is_newer = others[0]
+            # Otherwise, it may have been written after the horizon.
+            return Refusal.IS_NEWER if is_newer else Refusal.LAGS
         if refusal is not None:
             return refusal
+        if not asked.is_marked and others[1] < horizon.position - reached:
+            return Refusal.HAS_GAPS
         settings = self._settings
-        messages = read_up_to(
+        found_messages = read_up_to(
             connection,
             settings.categories,
             reached + 1,
@@ -184,4 +225,4 @@ class StandbyReader:
             deleted_up_to=max(deleted, found.deleted_up_to),
             last_deleted=max(last, found.last_deleted),
         )
-        return Batch(found, messages, Anchor(horizon.position, horizon.id))
+        return Batch(found, found_messages, Anchor(horizon.position, horizon.id))

@@ -38,8 +38,10 @@ def read_in_turn(
     read: Callable[[Connection], _T | Refusal],
     max_wait: float,
     stops: Callable[[], bool] = lambda: False,
-) -> Generator[Operation, Any, _T | None]:
+) -> Generator[Operation, Any, _T | Refusal | None]:
     """Return what a standby has read, or None if none of them can serve the read.
+
+    `Refusal.HAS_GAPS` is returned as well: what must be replayed has to be determined again.
 
     Args:
         standbys: the standbys. Those that can't serve it are left out for some time.
@@ -56,6 +58,8 @@ def read_in_turn(
             found = yield from _read(standby, read)
             if not isinstance(found, Refusal):
                 standby.succeeded()
+                return found
+            if found is Refusal.HAS_GAPS:
                 return found
             if found is not Refusal.LAGS:
                 remaining.remove(standby)

@@ -23,7 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import OID, REGCLASS
 
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
-from mdb_sqla.store.standby_reads import HORIZON, Refusal, evidence, horizon_of, refusal_of
+from mdb_sqla.errors import InvalidArgument
+from mdb_sqla.store.standby_reads import HORIZON, Refusal, check_standby, evidence, horizon_of
 
 __all__ = ["SettledState"]
 
@@ -37,6 +38,7 @@ _table = cast(cast(cast(bindparam("messages", type_=Text), REGCLASS), OID), BigI
 _database = func.pg_catalog.current_database(type_=Text)
 
 _ASK = select(
+    func.pg_catalog.pg_current_xact_id_if_assigned().is_not(None).label("has_written"),
     _system.scalar_subquery().label("system"),
     _database.label("database"),
     _table.label("table"),
@@ -62,6 +64,9 @@ class SettledState:
 
     Attributes:
         horizon: up to where to read; None if there is nothing to read.
+
+    Raises:
+        InvalidArgument: the transaction on the primary server has written something.
     """
 
     def __init__(self, primary: Database, category: str | None = None) -> None:
@@ -70,8 +75,14 @@ class SettledState:
             "horizon_categories": None if category is None else [category],
         }
         row: Any = execute(primary, _ASK, parameters, WRITES)[0]
-        self._server = {"system": row[0], "database": row[1], "table": row[2]}
-        self.horizon = horizon_of(row[3:])
+        if row[0]:
+            # Its own writers are not among those that it waits for.
+            raise InvalidArgument(
+                "The transaction on the primary server must have written nothing, because a "
+                "standby lacks what is not committed: commit first, or read from the primary server"
+            )
+        self._server = {"system": row[1], "database": row[2], "table": row[3]}
+        self.horizon = horizon_of(row[4:])
 
     def refusal(self, standby: Database, max_wait: float) -> Refusal | None:
         """Let a transaction on a standby read what is settled, or return why it can't.
@@ -82,4 +93,4 @@ class SettledState:
         """
         assert self.horizon is not None  # noqa: S101 (the caller has checked)
         witness = {**self._server, "timeline": int(self.horizon.timeline, 16)}
-        return refusal_of(standby, self.horizon, max_wait, _EVIDENCE, witness)
+        return check_standby(standby, self.horizon, max_wait, _EVIDENCE, witness)[0]

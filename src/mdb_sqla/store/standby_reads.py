@@ -45,10 +45,10 @@ __all__ = [
     "HORIZON",
     "Horizon",
     "Refusal",
+    "check_standby",
     "evidence",
     "flush",
     "horizon_of",
-    "refusal_of",
     "remains_standby",
 ]
 
@@ -77,7 +77,9 @@ class Refusal(Enum):
     LAGS = "lags"
     LACKS_WITNESS = "has another history, or no restart point since the last promotion"
     LACKS_MESSAGE = "lacks the last message"  # it was deleted in between
+    IS_NEWER = "has a newer witness"  # another process has claimed the slot
     FAILED = "can't be read"
+    HAS_GAPS = "may lack messages"  # a new horizon and a new witness show whether it does
 
 
 class _Lsn(UserDefinedType[str]):
@@ -147,6 +149,8 @@ _PROGRESS = select(
 )
 _IS_STANDBY = select(func.pg_catalog.pg_is_in_recovery())
 
+_LONGEST_TIMEOUT = 2**31 - 1  # milliseconds that PostgreSQL accepts
+
 _oid = cast(cast(cast(bindparam("messages", type_=Text), REGCLASS), OID), Text)
 
 
@@ -165,59 +169,65 @@ def flush(horizon: Horizon, primary: Database) -> None:
     execute(primary, _FLUSH, {"wal_position": horizon.wal_position}, WRITES)
 
 
-def refusal_of(
+def check_standby(
     standby: Database,
     horizon: Horizon,
     max_wait: float,
     check: Select[Any],
     witness: dict[str, Any],
-) -> Refusal | None:
+) -> tuple[Refusal | None, Sequence[Any]]:
     """Let a transaction on a standby read up to the horizon, or return why it can't.
 
-    Its later statements see all that the standby has replayed. They wait for locks no longer than
-    `max_wait` seconds: a standby that has replayed half of a transaction holds the locks of that.
+    Also returns the other values of the check, if it was executed. Later statements of the
+    transaction see all that the standby has replayed. They wait for locks no longer than `max_wait`
+    seconds: a standby that has replayed half of a transaction holds the locks of that.
 
     Args:
         standby: a session or connection of the standby.
         horizon: what it must have replayed.
         max_wait: how long to wait for locks, in seconds.
         check: the statement that `evidence` returns.
-        witness: the parameters of its witness.
+        witness: the parameters of its witness and its other values.
     """
-    timeout = str(max(1, round(1000 * max_wait)))
+    timeout = str(max(1, round(min(1000 * max_wait, _LONGEST_TIMEOUT))))
     progress = {"wal_position": horizon.wal_position, "lock_timeout": timeout}
     is_standby, has_replayed = tuple(execute(standby, _PROGRESS, progress, WRITES)[0])[:2]
     if not is_standby:
-        return Refusal.IS_NO_STANDBY
+        return Refusal.IS_NO_STANDBY, ()
     if not has_replayed:
-        return Refusal.LAGS
+        return Refusal.LAGS, ()
     values = {
         **witness,
         "messages": qualified(connection_of(standby), "messages"),
         **parameters_of(horizon.position, horizon.id),
         "up_to": horizon.position,
     }
-    has_witness, has_message = tuple(execute(standby, check, values, WRITES)[0])[:2]
+    row: Sequence[Any] = execute(standby, check, values, WRITES)[0]
+    _, has_witness, has_message, *others = row
     if not has_witness:
-        return Refusal.LACKS_WITNESS
-    return None if has_message else Refusal.LACKS_MESSAGE
+        return Refusal.LACKS_WITNESS, others
+    return (None if has_message else Refusal.LACKS_MESSAGE), others
 
 
-def evidence(witness: ColumnElement[bool]) -> Select[Any]:
-    """Return the statement with which `refusal_of` checks a standby's history.
+def evidence(witness: ColumnElement[bool], *others: ColumnElement[Any]) -> Select[Any]:
+    """Return the statement with which `check_standby` checks a standby's history.
 
-    It also lets the transaction read. Its row has two values that count: whether the witness is
-    there, and whether the last message is.
+    It also lets the transaction read.
+
+    Args:
+        witness: whether the witness is there.
+        others: what else to return. The parameter `up_to` has the position of the horizon.
     """
     return select(
-        witness,
-        is_stored(),
         # Read by read_bound().
         func.pg_catalog.set_config(
             func.concat("message_store.read_up_to_", _oid),
             cast(bindparam("up_to", type_=BigInteger), Text),
             True,
         ),
+        witness,
+        is_stored(),
+        *others,
     )
 
 

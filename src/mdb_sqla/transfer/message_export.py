@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from mdb_sqla.database.execution import Database
 from mdb_sqla.errors import InvalidArgument, InvalidLine, ReadNotExact
+from mdb_sqla.store.read_statements import settled_position
 from mdb_sqla.store.standby_reads import remains_standby
 from mdb_sqla.transfer.json_lines import parse
 from mdb_sqla.transfer.line_validation import EXPORTED
@@ -51,7 +52,8 @@ def export(
             must be: `db` the primary server, and `read_from` a standby of it that doesn't lag.
         StoreRewound: the last message read, or the last one in the file, no longer exists; export
             to a new file.
-        InvalidArgument: the start position is beyond the end of the store.
+        InvalidArgument: the start position is beyond the end of the store, or `db` has written
+            something in its transaction, which the standby to read from lacks.
     """
     transactions = None if read_from is None else StandbyTransactions(db, reader.category, max_wait)
     if read_from is None or transactions is None or transactions.is_empty:
@@ -61,6 +63,8 @@ def export(
         return
     with read_from.begin():
         transactions.begin(read_from)
+        # Refuses other isolation levels, which the reads of a stream don't.
+        settled_position(read_from, reader.category)
         end = reader.end(read_from)
     while True:
         # What is not returned is read again by a later export.

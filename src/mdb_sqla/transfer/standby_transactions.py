@@ -21,6 +21,9 @@ class StandbyTransactions:
         primary: a session or connection of the primary server.
         category: the category to read; None for all.
         max_wait: how long the standby may lag, in seconds.
+
+    Raises:
+        InvalidArgument: the transaction on the primary server has written something.
     """
 
     def __init__(self, primary: Database, category: str | None, max_wait: float) -> None:
@@ -57,6 +60,11 @@ class StandbyTransactions:
             refusal = self._settled.refusal(standby, self._max_wait)
         if refusal is Refusal.IS_NO_STANDBY:
             raise ReadNotExact("The server to read from must be a standby, and is none")
+        if refusal is Refusal.LACKS_MESSAGE:
+            raise ReadNotExact(
+                f"The standby must have message {horizon.position}, which was the last one, and "
+                "lacks it: it was deleted since, or the standby has another history; export again"
+            )
         if refusal is not None:
             raise ReadNotExact(
                 "The server to read from must be a standby of this database's primary server, with "

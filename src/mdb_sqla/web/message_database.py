@@ -99,7 +99,8 @@ class MessageDatabase:
         max_wait = min(standbys.max_wait, (deadline - time.monotonic()) / 2)
         read = partial(_read, settled, max_wait, work)
         perform = partial(self._perform, seconds, deadline)
-        return await run_async(read_in_turn(standbys, settled.horizon, read, max_wait), perform)
+        found = await run_async(read_in_turn(standbys, settled.horizon, read, max_wait), perform)
+        return None if isinstance(found, Refusal) else found
 
     async def _perform(self, seconds: float, deadline: float, operation: Operation) -> Any:
         left = deadline - time.monotonic()
