@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdb_sqla import (
     Group,
@@ -15,6 +16,7 @@ from mdb_sqla import (
     InvalidArgument,
     MessagesDeleted,
     ProjectionRefused,
+    Standbys,
     admin,
     retention,
 )
@@ -219,6 +221,12 @@ def test_what_is_refused(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         rebuild(engine, totals_of(2), start=5)
     with pytest.raises(InvalidArgument, match="engine must be an instance"):
         rebuild(filled.factory, totals_of(2))  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="read_from must be an instance of"):
+        rebuild(engine, totals_of(2), read_from=engine)  # type: ignore[arg-type]
+    is_async = Standbys(create_async_engine("postgresql+asyncpg://"))
+    with pytest.raises(InvalidArgument, match="read_from must have sync engines"):
+        rebuild(engine, totals_of(2), read_from=is_async)
+    assert versions(filled) == [(1, "current", None)]
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE order_totals_v2 (id int)"))
     with pytest.raises(

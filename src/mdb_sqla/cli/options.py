@@ -26,6 +26,7 @@ __all__ = [
     "LIBPQ_MISSING",
     "USAGE",
     "Granularity",
+    "ReadFrom",
     "Roles",
     "Schema",
     "Url",
@@ -69,6 +70,10 @@ Url = Annotated[
     ),
 ]
 Schema = Annotated[str, typer.Option(metavar="NAME", help="Schema of the store.")]
+ReadFrom = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="A standby to read from, in place of the primary server."),
+]
 Roles = Annotated[
     bool, typer.Option("--roles", help="Also create the roles and grant their privileges.")
 ]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.message_commands import Name, Position, show_deleted
 from mdb_sqla.cli.message_progress import progress
-from mdb_sqla.cli.options import Schema, Url, connected, errors, fail, opened, refuse
+from mdb_sqla.cli.options import ReadFrom, Schema, Url, connected, errors, fail, opened, refuse
 from mdb_sqla.cli.printing import binary_output
 from mdb_sqla.cli.quantities import plural
 from mdb_sqla.errors import StoreRewound
@@ -37,10 +37,7 @@ def export_messages(
             help="Output file; an existing export is resumed. - for stdout.",
         ),
     ] = None,
-    read_from: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="A standby to read from, in place of the primary server."),
-    ] = None,
+    read_from: ReadFrom = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Export messages as JSON lines, to stdout or a file.

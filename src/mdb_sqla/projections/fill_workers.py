@@ -21,6 +21,7 @@ from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.projections.consumer_batch import consumer_of
 from mdb_sqla.projections.definition import ProjectionDefinition
 from mdb_sqla.store.read_arguments import CategoryFilters
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.words.argument_checks import described, instance
 
 __all__ = ["Part", "check_where", "fill_in_processes", "fill_in_threads"]
@@ -46,7 +47,10 @@ class Part:
     start: int | Literal["earliest"]
 
     def consumer(
-        self, projection: ProjectionDefinition[Any], applied: Callable[[int], object]
+        self,
+        projection: ProjectionDefinition[Any],
+        read_from: Standbys | None,
+        applied: Callable[[int], object],
     ) -> Consumer:
         """Return the consumer of a worker."""
         filters: CategoryFilters = {}
@@ -58,6 +62,7 @@ class Part:
             batch_size=_BATCH_SIZE,
             # A handler computes the same from the same messages each time.
             retry_policy=RetryPolicy(max_attempts=1),
+            read_from=read_from,
             applied=applied,
             filters=filters,
         )
@@ -67,6 +72,7 @@ def fill_in_threads(
     engine: Engine,
     projection: ProjectionDefinition[Any],
     parts: Iterable[Part],
+    read_from: Standbys | None,
     progress: _Progress,
 ) -> None:
     """Run a worker for each part in a thread, until all have caught up, or one has failed."""
@@ -91,7 +97,7 @@ def fill_in_threads(
             stop(error)
 
     factory = sessionmaker(engine)
-    consumers = [part.consumer(projection, applied) for part in parts]
+    consumers = [part.consumer(projection, read_from, applied) for part in parts]
     threads = [threading.Thread(target=catch_up, args=(each,)) for each in consumers]
     for thread in threads:
         thread.start()
@@ -134,20 +140,53 @@ def _loaded(where: str) -> ProjectionDefinition[Any]:
     return instance("where", found, ProjectionDefinition)
 
 
+@dataclass(frozen=True)
+class _Address:
+    """Where a process connects. Unlike an engine, it can be passed to one.
+
+    Attributes:
+        url: the URL, with the password.
+        options: the execution options of the engine.
+    """
+
+    url: str
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, engine: Engine) -> _Address:
+        """Return the address of an engine."""
+        url = engine.url.render_as_string(hide_password=False)
+        return cls(url, dict(engine.get_execution_options()))
+
+    def engine(self) -> Engine:
+        """Return an engine that connects to it."""
+        # A transaction pooler shares prepared statements with other processes.
+        is_psycopg = self.url.startswith("postgresql+psycopg:")
+        connect_args = {"prepare_threshold": None} if is_psycopg else {}
+        return create_engine(self.url, execution_options=self.options, connect_args=connect_args)
+
+
 def fill_in_processes(
-    engine: Engine, where: str, parts: Iterable[Part], progress: _Progress
+    engine: Engine,
+    where: str,
+    parts: Iterable[Part],
+    read_from: Standbys | None,
+    progress: _Progress,
 ) -> None:
     """Run a worker for each part in a process, until all have caught up, or one has failed."""
     # A forked process could have inherited locks that a thread of this one holds.
     context = multiprocessing.get_context("spawn")
     counter, stopping = context.Value("q"), context.Event()
-    url = engine.url.render_as_string(hide_password=False)
-    options = dict(engine.get_execution_options())
+    primary, standbys, max_wait = _Address.of(engine), [], 0.0
+    if read_from is not None:
+        standbys, max_wait = [*map(_Address.of, read_from.engines)], read_from.max_wait
     jobs = list(parts)
     with ProcessPoolExecutor(
         len(jobs), mp_context=context, initializer=_begin, initargs=(counter, stopping)
     ) as executor:
-        futures = [executor.submit(_work, url, options, where, part) for part in jobs]
+        futures = [
+            executor.submit(_work, primary, standbys, max_wait, where, part) for part in jobs
+        ]
         try:
             running: Any = futures
             while running:
@@ -172,19 +211,18 @@ def _begin(counter: Any, stopping: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _work(url: str, options: dict[str, Any], where: str, part: Part) -> None:
+def _work(
+    primary: _Address, standbys: list[_Address], max_wait: float, where: str, part: Part
+) -> None:
     def applied(number: int) -> None:
         with _counter.get_lock():
             _counter.value += number
         if _stopping.is_set():
             consumer.stop()
 
-    engine = create_engine(url, execution_options=options, connect_args=_connect_args(url))
-    consumer = part.consumer(_loaded(where), applied)
-    consumer.catch_up(sessionmaker(engine))
-    engine.dispose()
-
-
-def _connect_args(url: str) -> dict[str, Any]:
-    # A transaction pooler shares prepared statements with other processes.
-    return {"prepare_threshold": None} if url.startswith("postgresql+psycopg:") else {}
+    engines = [address.engine() for address in (primary, *standbys)]
+    read_from = Standbys(*engines[1:], max_wait=max_wait) if standbys else None
+    consumer = part.consumer(_loaded(where), read_from, applied)
+    consumer.catch_up(sessionmaker(engines[0]))
+    for engine in engines:
+        engine.dispose()

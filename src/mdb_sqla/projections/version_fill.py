@@ -25,7 +25,8 @@ from mdb_sqla.projections.fill_workers import (
 from mdb_sqla.projections.remaining_messages import slots_of
 from mdb_sqla.projections.version_table import check_dependents, create_own_table
 from mdb_sqla.projections.versions import consumer_name, lock, own_table, read_versions
-from mdb_sqla.words.argument_checks import described, integer
+from mdb_sqla.store.standbys import Standbys
+from mdb_sqla.words.argument_checks import described, instance, integer
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -51,6 +52,7 @@ def rebuild(
     workers: int = 2,
     where: str | None = None,
     start: int | Literal["earliest"] = 1,
+    read_from: Standbys | None = None,
     progress: Callable[[int], object] | None = None,
     by: str | None = None,
 ) -> Rebuilt:
@@ -73,6 +75,8 @@ def rebuild(
             so use several cores. Otherwise, they are threads.
         start: `"earliest"` if messages of the categories were deleted, and the messages that are
             left are enough. Otherwise, 1.
+        read_from: standbys to read messages from, in place of the primary server. Workers that are
+            processes connect to the URLs of their engines.
         progress: called from any thread with the number of messages applied so far.
         by: who does it, for the log of operations; by default the database role.
 
@@ -91,6 +95,8 @@ def rebuild(
         check_where(where, projection)
     if start not in (1, "earliest"):
         raise InvalidArgument(f"start must be 1 or 'earliest', got {described(start)}")
+    if read_from is not None:
+        instance("read_from", read_from, Standbys).check(is_async=False)
     schema, workers = _prepare(engine, projection, workers, start, by)
     parts = [Part(slot, workers, start) for slot in range(workers)]
     messages = 0
@@ -103,12 +109,12 @@ def rebuild(
 
     before = 0
     if where is None or workers == 1:
-        fill_in_threads(engine, projection, parts, applied)
+        fill_in_threads(engine, projection, parts, read_from, applied)
     else:
-        fill_in_processes(engine, where, parts, applied)
+        fill_in_processes(engine, where, parts, read_from, applied)
     before = messages
     # What was written since then is little.
-    fill_in_threads(engine, projection, parts, applied)
+    fill_in_threads(engine, projection, parts, read_from, applied)
     with translated(), engine.begin() as connection:
         name = own_table(projection.mapping.table.name, projection.version)
         # The planner knows nothing about a new table.

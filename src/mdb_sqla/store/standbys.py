@@ -48,6 +48,11 @@ class Standbys:
         self.max_wait = seconds("max_wait", max_wait)
 
     @property
+    def engines(self) -> list[Engine]:
+        """Their engines; of async ones, the underlying `Engine`."""
+        return [standby.engine for standby in self._standbys]
+
+    @property
     def are_unavailable(self) -> bool:
         """Whether none of them is to be read from now."""
         return not any(standby.is_due for standby in self._standbys)
