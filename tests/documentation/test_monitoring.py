@@ -33,7 +33,7 @@ WORDS = {
 def record_all(instruments: Instruments) -> None:
     """Record something with each instrument of the process."""
     for kind in (SEND, PUBLISH, READ, RECEIVE, PROCESS):
-        instruments.measure(kind, 1.0, {"order": 1}, consumer="billing")
+        instruments.measure(kind, 1.0, {"order": 1}, consumer="billing", server="primary")
     for name in COUNTERS:
         instruments.count(name, {"order": 1}, consumer="billing", error=ValueError())
 

@@ -45,6 +45,7 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
                     "positions": {"0": 2},
                     "lag": nothing,
                     "dead_letters": 0,
+                    "standbys": {},
                 },
                 {
                     "name": "other",
@@ -55,6 +56,7 @@ def test_what_is_told(factory: Any, database: URL, supervisor: Supervisor) -> No
                     "positions": {"0": 0, "1": 0},
                     "lag": nothing,
                     "dead_letters": 0,
+                    "standbys": {},
                 },
             ],
         }

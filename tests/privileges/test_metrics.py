@@ -36,7 +36,7 @@ def _open_writer(member_of: MemberOf) -> Iterator[None]:
 def test_a_reader(member_of: MemberOf) -> None:
     found = values(member_of("message_store_reader"))
 
-    of_hosts = {gauges.STATE.name, gauges.RATE.name}
+    of_hosts = {gauges.STATE.name, gauges.RATE.name, gauges.STANDBY_AVAILABLE.name}
     without_group = {gauges.SLOTS.name, gauges.MEMBERS.name}  # it has left
     unknown = {gauges.OPEN_WRITER_AGE.name, gauges.RETENTION_OVERDUE.name}
     known = {gauge.name for gauge in gauges.GAUGES} - of_hosts - without_group - unknown

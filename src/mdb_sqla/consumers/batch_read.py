@@ -57,11 +57,20 @@ class Confirmation(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch: the slot's state, the messages, and the message up to which it is complete."""
+    """A batch of messages.
+
+    Attributes:
+        confirmation: the slot's state.
+        messages: the messages.
+        settled: the message up to which the batch is complete.
+        server: the standby that it was read from, or `primary`; None if the consumer has no
+            standbys.
+    """
 
     confirmation: Confirmation
     messages: list[StoredMessage]
     settled: Anchor | None
+    server: str | None = None
 
 
 _one = select(literal_column("1").label("one")).subquery("one")

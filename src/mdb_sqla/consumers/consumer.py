@@ -144,6 +144,16 @@ class Consumer(HandlerRegistration):
         """The number of messages handled per second by this process, over the last minute."""
         return 0.0 if (run := self._running) is None else run.rate
 
+    @property
+    def standbys(self) -> dict[str, bool]:
+        """Whether each standby to read from is available, by its address; empty if there are none.
+
+        A standby becomes unavailable when it can't serve a read, and is available again when it has
+        served one.
+        """
+        read_from = self._settings.read_from
+        return {} if read_from is None else read_from.available
+
     def lag(self, db: Database) -> Lag:
         """Return the consumer's positions and lag. See `mdb_sqla.admin.lag`.
 

@@ -71,7 +71,8 @@ def recorded_read(
     # Idle polls would hide how long other reads take.
     if messages and (instruments := _instruments()) is not None:
         seconds = perf_counter() - started
-        instruments.measure(READ, seconds, _numbers(messages), consumer=consumer)
+        numbers = _numbers(messages)
+        instruments.measure(READ, seconds, numbers, consumer=consumer, server=result.server)
     return result
 
 

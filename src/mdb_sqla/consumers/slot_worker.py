@@ -89,7 +89,7 @@ class SlotProgress:
         if settings.dead_letters_failures:
             replayed = yield from self._replay.batch()
         read = recorded_read(self._read(), self.claim.consumer)
-        confirmation, messages, settled = yield from read
+        confirmation, messages, settled, _ = yield from read
         self.position.check(confirmation)
         self._control.paused_in_database = self.position.is_paused
         yield from wait_if_paused(self._control)
@@ -124,7 +124,7 @@ class SlotProgress:
             if batch is not None:
                 return batch
         fetched: Batch = yield Transact(self._fetch)
-        return fetched
+        return fetched if self._standby_reader is None else fetched._replace(server="primary")
 
     def _read_blocked(self, session: Session) -> None:
         if self._settings.dead_letters_failures:

@@ -29,7 +29,7 @@ from mdb_sqla.store.standby_reads import (
     evidence,
     remains_standby,
 )
-from mdb_sqla.store.standbys import Standbys
+from mdb_sqla.store.standbys import Standbys, server_name
 from mdb_sqla.tables import consumer_slots as slots
 from mdb_sqla.tables import messages
 
@@ -225,4 +225,5 @@ class StandbyReader:
             deleted_up_to=max(deleted, found.deleted_up_to),
             last_deleted=max(last, found.last_deleted),
         )
-        return Batch(found, found_messages, Anchor(horizon.position, horizon.id))
+        anchor = Anchor(horizon.position, horizon.id)
+        return Batch(found, found_messages, anchor, server_name(connection.engine))

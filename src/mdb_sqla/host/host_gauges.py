@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from mdb_sqla.errors import MetricsUnavailable
 from mdb_sqla.host.status import STATES, ConsumerStatus, HostStatus
 from mdb_sqla.metrics import gauges
-from mdb_sqla.metrics.gauges import CONSUMER, IN_STATE, Sample
+from mdb_sqla.metrics.gauges import CONSUMER, IN_STATE, SERVER, Sample
 from mdb_sqla.metrics.instruments import Instruments, instruments_of
 
 __all__ = ["observed"]
@@ -61,6 +61,8 @@ def _of_consumer(consumer: ConsumerStatus) -> Iterator[Sample]:
         is_current = float(state == consumer.state)
         yield Sample(gauges.STATE, is_current, {**attributes, IN_STATE: state})
     yield Sample(gauges.RATE, consumer.rate, attributes)
+    for standby, is_available in consumer.standbys.items():
+        yield Sample(gauges.STANDBY_AVAILABLE, float(is_available), {**attributes, SERVER: standby})
     if (lag := consumer.lag) is None:
         return
     yield Sample(gauges.LAG, lag.messages, attributes)

@@ -32,6 +32,8 @@ class ConsumerStatus:
         error: the error that ended it, if it has `failed`; otherwise None.
         rate: the number of messages handled per second by this process, over the last minute.
         lag: its positions and lag; None if the database did not answer.
+        standbys: whether each standby that it reads from is available, by its address; empty if
+            there are none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ConsumerStatus:
     error: str | None
     rate: float
     lag: Lag | None
+    standbys: Mapping[str, bool]
 
     @classmethod
     def of(cls, consumer: Consumer, lag: Lag | None, error: Exception | None) -> ConsumerStatus:
@@ -55,6 +58,7 @@ class ConsumerStatus:
             error=None if error is None else str(error),
             rate=consumer.rate,
             lag=lag,
+            standbys=consumer.standbys,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,6 +75,7 @@ class ConsumerStatus:
             "positions": None if lag is None else dict(lag.positions),
             "lag": None if lag is None else lag.as_dict(),
             "dead_letters": None if lag is None else lag.dead_letters,
+            "standbys": dict(self.standbys),
         }
 
 

@@ -24,9 +24,11 @@ __all__ = [
     "POSITION",
     "RATE",
     "RETENTION_OVERDUE",
+    "SERVER",
     "SETTLED_POSITION",
     "SIZE",
     "SLOTS",
+    "STANDBY_AVAILABLE",
     "STATE",
     "UP",
     "Gauge",
@@ -35,6 +37,7 @@ __all__ = [
 
 CONSUMER = "messaging.consumer.group.name"
 CATEGORY = "messaging.destination.name"
+SERVER = "messaging.mdb_sqla.server"
 PART = "mdb_sqla.part"
 IN_STATE = "mdb_sqla.state"
 
@@ -48,7 +51,8 @@ class Gauge:
         unit: the unit, in UCUM.
         description: what it measures.
         attributes: the names of its attributes. Their values are names of consumers or of
-            categories with a retention policy, or from a fixed list: never streams or messages.
+            categories with a retention policy, addresses of standbys, or from a fixed list: never
+            streams or messages.
     """
 
     name: str
@@ -143,6 +147,12 @@ RATE = Gauge(
     "Messages that the consumer handles per second in this host, over the last minute",
     (CONSUMER,),
 )
+STANDBY_AVAILABLE = Gauge(
+    "mdb_sqla.consumer.standby.available",
+    "1",
+    "1 if the standby has served the last read of the consumer in this host, 0 if it could not",
+    (CONSUMER, SERVER),
+)
 RETENTION_OVERDUE = Gauge(
     "mdb_sqla.retention.overdue",
     "s",
@@ -168,6 +178,7 @@ GAUGES = (
     MEMBERS,
     STATE,
     RATE,
+    STANDBY_AVAILABLE,
     RETENTION_OVERDUE,
 )
 """All gauges."""

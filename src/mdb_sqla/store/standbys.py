@@ -17,7 +17,7 @@ from mdb_sqla.words.argument_checks import described, seconds
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["Standby", "Standbys"]
+__all__ = ["Standby", "Standbys", "server_name"]
 
 _log = logging.getLogger("mdb_sqla.standbys")
 
@@ -53,6 +53,11 @@ class Standbys:
         return [standby.engine for standby in self._standbys]
 
     @property
+    def available(self) -> dict[str, bool]:
+        """Whether each of them is available, by name."""
+        return {standby.name: standby.is_available for standby in self._standbys}
+
+    @property
     def are_unavailable(self) -> bool:
         """Whether none of them is to be read from now."""
         return not any(standby.is_due for standby in self._standbys)
@@ -78,11 +83,21 @@ class Standbys:
                 )
 
 
+def server_name(engine: Engine) -> str:
+    """Return the address of an engine's server, without user and password."""
+    url = engine.url
+    host = url.host or url.query.get("host") or "localhost"
+    host = host if isinstance(host, str) else ",".join(host)
+    return f"{host}:{url.port or 5432}/{url.database}"
+
+
 class Standby:
     """One standby.
 
     Attributes:
         engine: its engine; of an async one, the underlying `Engine`.
+        is_available: whether it has served the last read that it should have served; true before
+            the first one.
     """
 
     def __init__(self, engine: Engine | AsyncEngine) -> None:
@@ -93,7 +108,7 @@ class Standby:
                 f"{described(engine)}"
             )
         self.engine = found
-        self._is_available = True
+        self.is_available = True
         self._retry_seconds = _FIRST_RETRY
         self._retry_at = 0.0
         self._lock = threading.Lock()
@@ -101,14 +116,12 @@ class Standby:
     @property
     def is_due(self) -> bool:
         """Whether to try it now."""
-        return self._is_available or time.monotonic() >= self._retry_at
+        return self.is_available or time.monotonic() >= self._retry_at
 
     @property
     def name(self) -> str:
-        """Its address, for the log: without user and password."""
-        url = self.engine.url
-        host = url.host or url.query.get("host") or "localhost"
-        return f"{host}:{url.port or 5432}/{url.database}"
+        """Its address, for logs and metrics: without user and password."""
+        return server_name(self.engine)
 
     def failed(
         self, reason: str, error: BaseException | None = None, *, level: int = logging.WARNING
@@ -120,7 +133,7 @@ class Standby:
         with self._lock:
             if not self.is_due:
                 return
-            was_available, self._is_available = self._is_available, False
+            was_available, self.is_available = self.is_available, False
             if not was_available:
                 self._retry_seconds = min(2 * self._retry_seconds, _LONGEST_RETRY)
             self._retry_at = time.monotonic() + self._retry_seconds
@@ -141,7 +154,7 @@ class Standby:
         """Record that a read was served."""
         with self._lock:
             self._retry_seconds = _FIRST_RETRY
-            was_available, self._is_available = self._is_available, True
+            was_available, self.is_available = self.is_available, True
         if not was_available:
             log_event(
                 _log,

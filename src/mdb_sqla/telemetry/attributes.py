@@ -19,6 +19,7 @@ __all__ = [
     "MESSAGE_TYPE",
     "OPERATION_NAME",
     "OPERATION_TYPE",
+    "SERVER",
     "STREAM_NAME",
     "SYSTEM",
     "error_type",
@@ -41,6 +42,7 @@ STREAM_NAME = "messaging.mdb_sqla.stream.name"
 MESSAGE_TYPE = "messaging.mdb_sqla.message.type"
 GLOBAL_POSITION = "messaging.mdb_sqla.message.global_position"
 DUPLICATE = "messaging.mdb_sqla.message.duplicate"
+SERVER = "messaging.mdb_sqla.server"
 
 
 def error_type(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from mdb_sqla.telemetry.attributes import (
     ERROR_TYPE,
     MDB_SQLA,
     OPERATION_NAME,
+    SERVER,
     SYSTEM,
     error_type,
 )
@@ -67,6 +68,7 @@ class Instruments:
         *,
         system: str = MDB_SQLA,
         consumer: str | None = None,
+        server: str | None = None,
         error: BaseException | None = None,
     ) -> None:
         """Record an operation's duration, and count its messages.
@@ -77,11 +79,14 @@ class Instruments:
             numbers: the number of messages by destination; an empty one is left out.
             system: the messaging system.
             consumer: the consumer's name, if any.
+            server: the server that a consumer with standbys has read from.
             error: the error with which the operation failed, if it did.
         """
         attributes = {SYSTEM: system, OPERATION_NAME: kind.name}
         if consumer is not None:
             attributes[CONSUMER] = consumer
+        if server is not None:
+            attributes[SERVER] = server
         if error is not None:
             attributes[ERROR_TYPE] = error_type(error)
         if kind.counter is not None:
