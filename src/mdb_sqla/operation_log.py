@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Text, cast, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
+from mdb_sqla.database.citus import refuse_on_worker
 from mdb_sqla.database.execution import (
     WRITES,
     Database,
@@ -74,6 +75,7 @@ def record_operation(
 
     Raises:
         InvalidArgument: an argument is invalid.
+        NotOffered: the node is a worker of Citus.
         NotPermitted: the role may not add entries to the log.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
@@ -84,8 +86,10 @@ def record_operation(
         "details": cast(literal(_json(details), Text), JSONB),
         "performed_by": func.session_user() if by is None else text("by", by),
     }
+    db = database(db)
+    refuse_on_worker(db)
     # Without RETURNING id, which takes a privilege to read.
-    execute(database(db), insert(table).values(values).returning(literal(1)), {}, WRITES)
+    execute(db, insert(table).values(values).returning(literal(1)), {}, WRITES)
 
 
 def record(
@@ -137,8 +141,11 @@ def operations(
 
     Raises:
         InvalidArgument: an argument is invalid.
+        NotOffered: the node is a worker of Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
+    db = database(db)
+    refuse_on_worker(db)
     columns: list[ColumnElement[Any]] = [
         cast(table.c.details, Text).label(name) if name == "details" else table.c[name]
         for name in Operation._fields
@@ -148,7 +155,7 @@ def operations(
         statement = statement.where(table.c.kind == text("kind", kind))
     if subject is not None:
         statement = statement.where(table.c.subject == text("subject", subject))
-    rows = execute(database(db), statement, {}, WRITES)
+    rows = execute(db, statement, {}, WRITES)
     return [Operation(**{**row._asdict(), "details": _details(row.details)}) for row in rows]
 
 

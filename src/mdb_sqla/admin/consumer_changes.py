@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mdb_sqla import functions
 from mdb_sqla.consumers.group import is_alive
 from mdb_sqla.consumers.registry import is_consumer
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.operation_log import record
@@ -41,6 +42,7 @@ def pause_consumer(db: Database, consumer: str, *, by: str | None = None) -> boo
 
     Raises:
         InvalidArgument: the consumer has never run on this store, or an argument is invalid.
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     who = func.session_user() if by is None else text("by", by)
@@ -70,6 +72,7 @@ def resume_consumer(db: Database, consumer: str, *, by: str | None = None) -> bo
 
     Raises:
         InvalidArgument: the consumer has never run on this store, or an argument is invalid.
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     if by is not None:
@@ -86,6 +89,7 @@ def resume_consumer(db: Database, consumer: str, *, by: str | None = None) -> bo
 
 def _change(db: Database, consumer: str, statement: Update, kind: str, by: str | None) -> bool:
     """Execute an update of a consumer, and return whether it has changed something."""
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     is_it = (registrations.c.consumer == text("consumer", consumer)) & is_consumer()
     changed = statement.where(is_it).returning(registrations.c.consumer)
     if not execute(db, changed, {}, WRITES):
@@ -118,12 +122,14 @@ def reset_consumer(db: Database, consumer: str, start: int = 1, *, by: str | Non
     Raises:
         InvalidArgument: the consumer has never run on this store, or the position is less than 1 or
             beyond the next global position.
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store.
     """
     if not isinstance(start, int) or isinstance(start, bool) or start < 1:
         raise InvalidArgument(
             f"start must be a global position of at least 1, got {described(start)}"
         )
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     ((last,),) = execute(db, select(functions.last_global_position()), {}, WRITES)
     if start > last + 1:
         raise InvalidArgument(
@@ -167,9 +173,11 @@ def delete_consumer(db: Database, consumer: str, *, by: str | None = None) -> No
 
     Raises:
         InvalidArgument: there is no such consumer, or a member of its group is alive.
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     db = database(db)
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     # Locks the slots in the order in which consumers lock them.
     locked = select(slots.c.slot).where(slots.c.consumer == consumer).order_by(slots.c.slot)
     execute(db, locked.with_for_update(), {}, WRITES)

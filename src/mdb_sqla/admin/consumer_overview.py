@@ -107,6 +107,7 @@ def consumers(db: Database, *, examine: int = MAX_COUNTED) -> list[ConsumerOverv
         examine: the maximum number of messages to examine for the lag of each consumer.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         OperationalError: a lag could not be computed within five seconds.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, check_isolation, ddl, execute, qualified
 from mdb_sqla.database.lock_timeout import check_wait, lock_timeout
@@ -40,11 +41,13 @@ def clear(
         PositionsExist: consumers have positions, and `reset_consumers` is False; roll back.
         StoreBusy: transactions that read or write did not end in time; roll back.
         InvalidArgument: `wait` is not positive, or the isolation level is not READ COMMITTED.
+        NotOffered: the store is distributed with Citus.
         MessagesProtected: the messages are protected; see `set_protection`.
         StoreNotInstalled: the database has no store.
     """
     check_wait(wait)
     check_isolation(connection, "clear")
+    refuse_on_citus(connection, Unoffered.CLEARING)
     timeout_message = (
         "No messages were deleted: open transactions that read or write messages did not end "
         f"within {wait:g} s; mdb summary shows those that write"

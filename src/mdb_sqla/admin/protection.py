@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, column, func, select, table
 
 from mdb_sqla.admin.brief_locks import in_schema, with_brief_locks
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import ddl, qualified
 from mdb_sqla.errors import StoreNotInstalled
@@ -69,6 +70,7 @@ def set_protection(
     Raises:
         InvalidArgument: `protected` is not a boolean, or `wait` is not positive.
         StoreBusy: transactions did not end before the timeout. Nothing was changed.
+        NotOffered: the store is distributed with Citus.
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the schema has no store, or the store is not up to date.
     """
@@ -79,6 +81,7 @@ def set_protection(
         names = {name: qualified(connection, name) for name in ("messages", "refuse_change")}
         if has_protection(connection) == protected:
             return
+        refuse_on_citus(connection, Unoffered.PROTECTION)
         # Also if it is disabled: then it is created again.
         connection.execute(ddl(_UNPROTECT, messages=names["messages"]))
         if protected:

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Executable, cast, func, select
 
 from mdb_sqla import functions
 from mdb_sqla.admin.sampled_counts import SETTINGS, Sample
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import (
     WRITES,
     Database,
@@ -121,6 +122,7 @@ def summary(db: Database, *, days: int = 14, categories: int = 10) -> Summary:
 
     Raises:
         InvalidArgument: `days` is less than 2, or `categories` is less than 1.
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store.
     """
     if days < 2 or categories < 1:
@@ -128,6 +130,7 @@ def summary(db: Database, *, days: int = 14, categories: int = 10) -> Summary:
             f"days must be at least 2 and categories at least 1, got {days!r} and {categories!r}"
         )
     db = database(db)
+    refuse_on_citus(db, Unoffered.SUMMARY)
     with connection_of(db).begin_nested() as savepoint:
         settings = (func.set_config(name, value, True) for name, value in SETTINGS.items())
         execute(db, select(*settings), {}, WRITES)

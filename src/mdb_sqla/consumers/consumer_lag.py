@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from mdb_sqla.consumers.backlog import LAG_SETTINGS, MAX_COUNTED, Positions, count_backlog
 from mdb_sqla.consumers.dead_letter_queue import count_dead_letters
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
@@ -80,6 +81,7 @@ def lag(
 
     Raises:
         InvalidArgument: an argument is invalid.
+        NotOffered: the store is distributed with Citus.
         OperationalError: a statement took longer than five seconds.
         StoreNotInstalled: the database has no store.
     """
@@ -88,6 +90,7 @@ def lag(
     names = list(dict.fromkeys(category_name(name) for name in categories))
     if isinstance(types, str):
         raise InvalidArgument(f"types must be a list of strings, or None, got {described(types)}")
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     with connection_of(db).begin_nested() as savepoint:
         _set(db)
         member = filters.get("consumer_group_member")

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, connection_of, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.operation_log import record
@@ -76,11 +77,14 @@ def dead_letters(db: Session | Connection, consumer: str | None = None) -> list[
 
     Raises:
         InvalidArgument: `db` is not a session or connection, or the name is invalid.
+        NotOffered: the store is distributed with Citus.
     """
     statement = select(*_COLUMNS).order_by(letters.c.consumer, letters.c.global_position)
     if consumer is not None:
         statement = statement.where(letters.c.consumer == _consumer(consumer))
-    return [DeadLetter._make(row) for row in database(db).execute(statement)]
+    db = database(db)
+    refuse_on_citus(db, Unoffered.CONSUMERS)
+    return [DeadLetter._make(row) for row in db.execute(statement)]
 
 
 def count_dead_letters(db: Session | Connection, consumer: str, slot: int | None = None) -> int:
@@ -130,6 +134,7 @@ def replay(
 
     Raises:
         InvalidArgument: `db` is not a session or connection, or a name is invalid.
+        NotOffered: the store is distributed with Citus.
     """
     statement = (
         update(letters)
@@ -141,6 +146,7 @@ def replay(
         # Accepts any stored name, such as `-7`, which another client may have written.
         statement = statement.where(letters.c.stream_name == text("stream_name", stream_name))
     db = database(db)
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     number = len(db.execute(statement).all())
     if number:
         details = {"stream_name": stream_name, "failed_messages": number}
@@ -165,6 +171,7 @@ def skip(
     Raises:
         InvalidArgument: the consumer has no such dead letter; `db` is not a session or connection;
             or the name or the position is invalid.
+        NotOffered: the store is distributed with Citus.
     """
     position = integer("global_position", global_position, 0)
     statement = (
@@ -173,6 +180,7 @@ def skip(
         .returning(letters.c.stream_name, letters.c.type)
     )
     db = database(db)
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     row = db.execute(statement).first()
     if row is None:
         raise InvalidArgument(

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from mdb_sqla import functions
 from mdb_sqla.consumers.open_writer import OpenWriter
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
 from mdb_sqla.store.categories import categories as all_categories
 from mdb_sqla.tables import messages
@@ -52,6 +53,7 @@ def open_writers(db: Database, *, at_least: float = LONG) -> list[OpenWriter]:
             are included.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     found = _found(db, at_least)
@@ -85,6 +87,7 @@ def holding_back(
         at_least: the minimum age in seconds, as in `open_writers`.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     found = _found(db, at_least)
@@ -145,6 +148,7 @@ class _Found(NamedTuple):
 
 
 def _found(db: Database, at_least: float) -> list[_Found]:
+    refuse_on_citus(db, Unoffered.OPEN_WRITERS)
     connection = connection_of(db)
     # PostgreSQL caches the state of other sessions within a transaction.
     known = select(functions.last_global_position().label("last"), func.pg_stat_clear_snapshot())

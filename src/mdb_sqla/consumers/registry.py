@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.tables import consumers
 
@@ -43,7 +44,12 @@ class Reads(NamedTuple):
 
 
 def register(session: Session, consumer: str, reads: Reads) -> None:
-    """Register what a consumer reads, with one statement that writes only if something changed."""
+    """Register what a consumer reads, with one statement that writes only if something changed.
+
+    Raises:
+        NotOffered: the store is distributed with Citus.
+    """
+    refuse_on_citus(session, Unoffered.CONSUMERS)
     row = insert(consumers).values(consumer=consumer, **reads._asdict())
     new: dict[str, Any] = {name: row.excluded[name] for name in Reads._fields}
     is_changed = or_(*(consumers.c[name].is_distinct_from(new[name]) for name in new))
@@ -64,8 +70,10 @@ def registered(db: Database) -> dict[str, Reads]:
     """Return what each consumer reads, by consumer name.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
+    refuse_on_citus(db, Unoffered.CONSUMERS)
     columns = [consumers.c[name] for name in ("consumer", *Reads._fields)]
     statement = select(*columns).where(is_consumer()).order_by(consumers.c.consumer)
     rows = execute(db, statement, {}, WRITES)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from mdb_sqla.database.citus import refuse_on_worker
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.encryption.cipher import Undecryptable, WrappingKey, new_key
@@ -52,6 +53,7 @@ class KeyTable:
         Raises:
             SubjectForgotten: the key was deleted.
             DecryptionFailed: the key was wrapped with another master key.
+            NotOffered: the node is a worker of Citus.
             NotPermitted: the role may not read the keys, or not create any.
             StoreNotInstalled: the database has no store, or the store is not up to date.
         """
@@ -64,6 +66,7 @@ class KeyTable:
         Raises:
             NoSubjectKey: the subject never had a key.
             DecryptionFailed: the key was wrapped with another master key.
+            NotOffered: the node is a worker of Citus.
             NotPermitted: the role may not read the keys.
             StoreNotInstalled: the database has no store, or the store is not up to date.
         """
@@ -144,6 +147,7 @@ class _Keys:
 
     def rewrap(self, connection: Connection, after: str) -> list[str]:
         """Wrap the keys of the next subjects again, and return the subjects."""
+        refuse_on_worker(connection)
         statement = (
             select(table.c.subject, table.c.key)
             .where(table.c.subject > after, table.c.key.is_not(None))
@@ -159,6 +163,7 @@ class _Keys:
 
     def _found(self, connection: Connection, subject: str) -> list[bytes | None]:
         """Return the key in a list, which is empty if there is no row."""
+        refuse_on_worker(connection)
         statement = select(table.c.key).where(table.c.subject == subject)
         return [
             None if row.key is None else self._unwrapped(row.key, subject)

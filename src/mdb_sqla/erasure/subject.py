@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, insert, null, select, update
 
+from mdb_sqla.database.citus import refuse_on_worker
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.tables import deletions
@@ -32,10 +33,12 @@ def forget_subject(db: Database, subject: str, *, reason: str) -> bool:
 
     Raises:
         InvalidArgument: the subject has no key, or an argument is invalid.
+        NotOffered: the node is a worker of Citus.
         NotPermitted: the role may not do this.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     db = database(db)
+    refuse_on_worker(db)
     subject, reason = key("subject", subject), text("reason", reason)
     forgotten = (
         update(keys)

@@ -13,6 +13,7 @@ from mdb_sqla import functions
 from mdb_sqla.column_types import fits_datetime
 from mdb_sqla.consumers.backlog import LAG_SETTINGS
 from mdb_sqla.consumers.open_transactions import ages_of_open_writers
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, execute
 from mdb_sqla.metrics import gauges
 from mdb_sqla.metrics.consumer_measurement import measure_consumers, measure_groups
@@ -36,11 +37,13 @@ def measure(connection: Connection, deadline: float, examine: int) -> list[Sampl
         examine: the number of messages to examine for the lags of all consumers.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         OperationalError: a statement took longer than two seconds.
         StoreNotInstalled: the database has no store, or the store is not up to date.
         TimeoutError: the deadline has passed.
     """
     _set(connection, _TIMEOUT)
+    refuse_on_citus(connection, Unoffered.METRICS)
     samples = []
     for sample in _samples(connection, examine):
         samples.append(sample)

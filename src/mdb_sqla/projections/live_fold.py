@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import Any, TypeVar
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import Database, database
 from mdb_sqla.errors import ProjectionRefused
 from mdb_sqla.projections.definition import ProjectionDefinition
@@ -48,6 +49,7 @@ def fold_messages(
 def live_row(projection: ProjectionDefinition[_R], db: Database, key: Key) -> _R | None:
     """Return a row as folded from the messages in the store. See `Projection.live`."""
     db = database(db)
+    refuse_on_citus(db, Unoffered.PROJECTIONS)
     if all(handler.key is None for handler in projection.handlers.values()):
         messages = _of_streams(projection, db, key)
         return _folded(projection, messages).rows.get(key)

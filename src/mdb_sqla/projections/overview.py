@@ -15,6 +15,7 @@ from mdb_sqla.admin.consumer_changes import delete_consumer
 from mdb_sqla.admin.consumer_overview import consumers
 from mdb_sqla.consumers.consumer_lag import Lag
 from mdb_sqla.consumers.registry import registered_without_consumer
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import Database, connection_of, database, ddl, quoted
 from mdb_sqla.errors import ProjectionRefused
@@ -61,6 +62,7 @@ def projections(db: Database) -> list[ProjectionVersion]:
         db: a session or connection in a transaction, which is left unchanged.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     db = database(db)
@@ -104,6 +106,7 @@ def drop(
     Raises:
         ProjectionRefused: there is no such version, or it is the current one.
         InvalidArgument: a member of its consumer's group is alive.
+        NotOffered: the store is distributed with Citus.
         StoreBusy: transactions that use the table did not end before the timeout.
     """
     name, version = key("projection", projection), integer("version", version, 0)
@@ -127,6 +130,7 @@ def drop(
 
 def _tables(connection: Connection) -> dict[tuple[str, int], tuple[str, str]]:
     """Return the schema and name of the table of each version that has one of its own."""
+    refuse_on_citus(connection, Unoffered.PROJECTIONS)
     with translated():
         rows = connection.execute(_statement(), {"marker": "mdb_sqla: projection "}).all()
     found: dict[tuple[str, int], tuple[str, str]] = {}

@@ -82,6 +82,7 @@ class Projection(ProjectionDefinition[_R]):
             key: the primary key of the row.
 
         Raises:
+            NotOffered: the store is distributed with Citus.
             ProjectionFailed: a message can't be applied.
             ProjectionRefused: a retention policy has deleted messages that the row depends on.
         """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Table, bindparam, func, select, text
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.database.execution import quoted, schema_of
 from mdb_sqla.errors import ProjectionRefused
@@ -106,9 +107,11 @@ def read_versions(connection: Connection, projection: ProjectionDefinition[Any])
     """Return the versions of a projection.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         ProjectionRefused: the application's table does not exist.
         StoreNotInstalled: the database has no store.
     """
+    refuse_on_citus(connection, Unoffered.PROJECTIONS)
     table = projection.mapping.table
     parameters = {
         "table_name": _qualified(connection, table),

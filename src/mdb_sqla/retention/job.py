@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 from mdb_sqla import functions
 from mdb_sqla.archive.batch_writer import archive_batch, is_unchanged
 from mdb_sqla.archive.location import Location
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.errors import ArchiveError, InvalidArgument
 from mdb_sqla.retention.category_deletion import Batch, CategoryDeletion
@@ -133,6 +134,7 @@ class Job:
             self._on_batch(sum(each.messages for each in self.results))
 
     def _begun(self, db: Database) -> list[CategoryDeletion]:
+        refuse_on_citus(db, Unoffered.RETENTION)
         # Not in the transaction of a batch: it keeps the sequence from being altered until it ends,
         # which an import and a change of the lock granularity would wait for, and writers for them.
         self._last = execute(db, _LAST, {}, WRITES)[0][0]

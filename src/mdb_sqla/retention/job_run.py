@@ -60,6 +60,7 @@ def run(
             type, or a package that an archive needs is missing.
         ArchiveError: an archive can't be written; its messages were not deleted. Those of the other
             categories were.
+        NotOffered: the store is distributed with Citus.
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from mdb_sqla.archive.archive_url import archive_url
 from mdb_sqla.archive.file_formats import archive_format as checked_format
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, database, execute
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.operation_log import record
@@ -109,11 +110,13 @@ def set_policy(
         InvalidArgument: `keep_age` is not a positive timedelta, `keep_last` is less than 1, or
             `archive` is not an absolute path or a URL, contains a password or query, or is in
             memory.
+        NotOffered: the store is distributed with Citus.
         NotPermitted: the role is not the owner of the store.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     policy = checked_policy(category, keep_age, keep_last, keep_versions, archive, archive_format)
     db = database(db)
+    refuse_on_citus(db, Unoffered.RETENTION)
     execute(db, upsert(policy, table).returning(table.c.category), {}, WRITES)
     record(db, "set_policy", policy.category, details={"keep": str(policy)}, by=by)
     return policy
@@ -158,8 +161,12 @@ def delete_policy(db: Database, category: str, *, by: str | None = None) -> bool
         db: a session or connection in a transaction, as the owner of the store.
         category: the category.
         by: who does it, for the log of operations; by default the database role.
+
+    Raises:
+        NotOffered: the store is distributed with Citus.
     """
     db = database(db)
+    refuse_on_citus(db, Unoffered.RETENTION)
     name = category_name(category)
     statement = delete(table).where(table.c.category == name).returning(table.c.category)
     if not execute(db, statement, {}, WRITES):
@@ -175,9 +182,12 @@ def policies(db: Database) -> list[RetentionPolicy]:
         db: a session or connection.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
-    rows = execute(database(db), select(*COLUMNS).order_by(table.c.category), {}, WRITES)
+    db = database(db)
+    refuse_on_citus(db, Unoffered.RETENTION)
+    rows = execute(db, select(*COLUMNS).order_by(table.c.category), {}, WRITES)
     return [RetentionPolicy(*row) for row in rows]
 
 

@@ -12,11 +12,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, bindparam, cast, column, select
+from sqlalchemy import Text, Uuid, any_, bindparam, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from mdb_sqla.column_types import uuid_of
-from mdb_sqla.database.citus import is_on_citus
+from mdb_sqla.database.citus import CATEGORY, is_on_citus
 from mdb_sqla.database.error_fields import sqlstate_of
 from mdb_sqla.database.execution import WRITES, Database, execute
 from mdb_sqla.errors import DuplicateMessageId, TransactionConflict
@@ -31,9 +31,7 @@ _STORED = select(messages.c.id, cast(messages.c.metadata, Text).label("metadata"
     messages.c.id == any_(bindparam("ids", type_=ARRAY(Uuid)))
 )
 # Citus then asks the workers that have the categories, instead of all.
-_STORED_ON_CITUS = _STORED.where(
-    column("category", Text) == any_(bindparam("categories", type_=ARRAY(Text)))
-)
+_STORED_ON_CITUS = _STORED.where(any_(bindparam("categories", type_=ARRAY(Text))) == CATEGORY)
 
 _RAISED_BY_STORE = "P0001"
 

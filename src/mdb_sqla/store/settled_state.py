@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import OID, REGCLASS
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.store.standby_reads import HORIZON, Refusal, check_standby, evidence, horizon_of
@@ -67,9 +68,11 @@ class SettledState:
 
     Raises:
         InvalidArgument: the transaction on the primary server has written something.
+        NotOffered: the store is distributed with Citus.
     """
 
     def __init__(self, primary: Database, category: str | None = None) -> None:
+        refuse_on_citus(primary, Unoffered.STANDBYS)
         parameters = {
             "messages": qualified(connection_of(primary), "messages"),
             "horizon_categories": None if category is None else [category],

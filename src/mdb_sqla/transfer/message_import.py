@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.database.execution import check_isolation
 from mdb_sqla.errors import InvalidArgument, InvalidLine, StoreBusy, StoreRewound
 from mdb_sqla.transfer.json_lines import parse
@@ -70,6 +71,7 @@ def import_lines(
         DuplicateMessageId: another message has the same id.
         StoreBusy: global positions can't be preserved because of other writers.
         StoreRewound: messages written by this run no longer exist; run the import again.
+        NotOffered: the store is distributed with Citus.
         InvalidArgument: the connection is in a transaction, or its isolation level is not READ
             COMMITTED.
     """
@@ -82,6 +84,7 @@ def import_lines(
     for chunk in _chunks(lines):
         with connection.begin():
             check_isolation(connection, "An import")
+            refuse_on_citus(connection, Unoffered.IMPORT)
             run.write(chunk)
         if progress is not None:
             progress(done)

@@ -24,6 +24,7 @@ class StandbyTransactions:
 
     Raises:
         InvalidArgument: the transaction on the primary server has written something.
+        NotOffered: the store is distributed with Citus.
     """
 
     def __init__(self, primary: Database, category: str | None, max_wait: float) -> None:

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, func, select
 
+from mdb_sqla.database.citus import Unoffered, refuse_on_citus
 from mdb_sqla.errors import InvalidArgument
 from mdb_sqla.words.argument_checks import described
 
@@ -84,6 +85,7 @@ class BoundedDatabase:
             within: the maximum duration of the transaction.
 
         Raises:
+            NotOffered: the store is distributed with Citus.
             TooSlow: the database did not answer in time.
         """
         return await self._run(work, seconds, within, readonly=True)
@@ -92,6 +94,7 @@ class BoundedDatabase:
         """Call a function in a transaction, commit it, and return the function's result.
 
         Raises:
+            NotOffered: the store is distributed with Citus.
             TooSlow: the database did not answer in time. The transaction may still commit.
         """
         return await self._run(work, STATEMENT_TIMEOUT, ANSWER_TIMEOUT, readonly=False)
@@ -107,6 +110,7 @@ class BoundedDatabase:
             connection.execute(
                 select(*(func.set_config(name, milliseconds, True) for name in names))
             )
+            refuse_on_citus(connection, Unoffered.WEB)
             result = work(connection)
             if not readonly:
                 connection.commit()
