@@ -48,6 +48,8 @@ def export(
         max_wait: how many seconds the standby may need to replay what there is.
 
     Raises:
+        NotOffered: the store is distributed with Citus, and the reader reads all messages, or reads
+            from a standby.
         ReadNotExact: the isolation level is not READ COMMITTED, or a server is not the one that it
             must be: `db` the primary server, and `read_from` a standby of it that doesn't lag.
         StoreRewound: the last message read, or the last one in the file, no longer exists; export

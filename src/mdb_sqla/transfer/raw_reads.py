@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import TableValuedAlias, select
 
 from mdb_sqla import functions, tables
+from mdb_sqla.database.citus import Unoffered, is_on_citus, refuse_on_citus
 from mdb_sqla.database.execution import Database, execute, execute_raw
 from mdb_sqla.errors import InvalidArgument, StoreRewound
 from mdb_sqla.store.raw_columns import raw_columns, raw_messages
@@ -77,7 +78,12 @@ class RawReader:
         return None if self._name is None else self._name.category
 
     def end(self, db: Database) -> int:
-        """Return the last final position, up to which no message can still appear."""
+        """Return the last final position, up to which no message can still appear.
+
+        Raises:
+            NotOffered: the store is distributed with Citus, and the reader reads all messages.
+        """
+        self._check_offered(db)
         if self._name is not None and self._is_stream:
             return version(db, self._name)
         return settled_position(db, self._name)
@@ -93,13 +99,15 @@ class RawReader:
             until: the last position to read; None for no limit.
 
         Raises:
+            NotOffered: the store is distributed with Citus, and the reader reads all messages.
             StoreRewound: the last message read no longer exists.
             InvalidArgument: the start position is beyond the end of the store.
             ReadNotExact: the isolation level is not READ COMMITTED, or the server is a standby.
             StoreNotInstalled: the database has no store.
         """
+        self._check_offered(db)
         if not self._marks and self.position > self._first:
-            self._earlier = marks_up_to(db, self.position - 1, self._stream)
+            self._earlier = marks_up_to(db, self.position - 1, self._name)
         begin = self.position
         self._begin_watch(db)
         # Determined before the read: messages up to here that it does not return are filtered out.
@@ -115,7 +123,7 @@ class RawReader:
         if not is_full:
             # Not beyond the last message: after a crash, later positions can be assigned again.
             last = end if until is None else min(end, until)
-            marks += marks_up_to(db, last, self._stream)[-1:]
+            marks += marks_up_to(db, last, self._name)[-1:]
         if marks:
             self.resume(max(marks))
         self._report_deleted(db, begin, found)
@@ -123,7 +131,7 @@ class RawReader:
 
     def skip(self, db: Database) -> None:
         """Move to the end, skipping all existing messages."""
-        self._earlier = marks_up_to(db, self.end(db), self._stream)
+        self._earlier = marks_up_to(db, self.end(db), self._name)
         self.position = self._marks[-1].position + 1 if self._marks else self._first
 
     def resume(self, mark: Mark) -> None:
@@ -164,17 +172,16 @@ class RawReader:
             self._on_deleted(DeletedMessages(str(self._name), begin - 1, found[0].position - 1))
 
     @property
-    def _stream(self) -> StreamName | None:
-        """The stream to read; None for a category or all messages."""
-        return self._name if self._is_stream else None
-
-    @property
     def _first(self) -> int:
         return 0 if self._is_stream else 1
 
     @property
     def _marks(self) -> list[Mark]:
         return [*self._earlier, *self._recent]
+
+    def _check_offered(self, db: Database) -> None:
+        if self._name is None:
+            refuse_on_citus(db, Unoffered.READS_OF_ALL)
 
     def _check(self, db: Database, end: int) -> None:
         """Check that the last message read still exists, and that the position is in the store."""
@@ -184,7 +191,7 @@ class RawReader:
                 raise StoreRewound(last_read.global_position, last_read.id)
         if self.position > end + 1:
             last = end
-            if not self._is_stream:
+            if not self._is_stream and not is_on_citus(db):
                 drawn = select(functions.last_global_position())
                 ((last,),) = execute(db, drawn, {}, tables.messages)
             if self.position > last + 1:
