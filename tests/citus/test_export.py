@@ -96,6 +96,22 @@ def test_a_rewound_store(cluster: Cluster, node: Engine, category: str) -> None:
         ]
 
 
+def test_the_same_id_in_another_category(cluster: Cluster, node: Engine, category: str) -> None:
+    message = Message("Opened")
+    with Session(node) as session:
+        for stream in (f"{category}-1", f"{category}other-1"):
+            MessageStore(session).write(stream, message)
+        session.commit()
+    reader = RawReader(category)
+    with node.connect() as connection:
+        assert len(reader.next(connection)) == 1
+    with cluster.coordinator.begin() as connection:
+        connection.execute(delete(tables.messages).where(CATEGORY.in_([category])))
+
+    with node.connect() as connection, pytest.raises(StoreRewound):
+        reader.next(connection)
+
+
 def test_tail(node: Engine, category: str) -> None:
     """New messages are found, whichever node they are written on."""
     write(node, f"{category}-1")

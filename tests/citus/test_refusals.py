@@ -89,18 +89,18 @@ def test_writes_at_other_isolation_levels(cluster: Cluster, category: str, level
             assert MessageStore(session).read_category(category) == []
 
 
-def test_consumers(cluster: Cluster, category: str) -> None:
+def test_consumers(node: Engine, category: str) -> None:
     consumer = Consumer("billing", category)
 
     @consumer.on()
     def handle(message: StoredMessage, unit: UnitOfWork) -> None:
         raise AssertionError
 
-    with Session(cluster.coordinator) as session:
+    with Session(node) as session:
         MessageStore(session).write(f"{category}-1", Message("Opened"))
         session.commit()
     with pytest.raises(NotOffered, match="does not offer consumers"):
-        consumer.catch_up(sessionmaker(cluster.coordinator))
+        consumer.catch_up(sessionmaker(node))
 
 
 class Base(DeclarativeBase):
