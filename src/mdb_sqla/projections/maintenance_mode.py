@@ -60,6 +60,7 @@ def make_inline(
         False if it is already maintained inline; otherwise True.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         ProjectionRefused: another version is current, the consumer has many messages left or dead
             letters, or messages were deleted that the table lacks.
         StoreBusy: write transactions did not end before the timeout. Nothing was changed.
@@ -112,6 +113,7 @@ def make_async(
         False if its consumer already maintains it; otherwise True.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         ProjectionRefused: this version is not the current one.
         StoreBusy: write transactions did not end before the timeout. Nothing was changed.
     """

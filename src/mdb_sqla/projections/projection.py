@@ -146,6 +146,7 @@ class Projection(ProjectionDefinition[_R]):
             timeout: the timeout in seconds.
 
         Raises:
+            NotOffered: the store is distributed with Citus.
             NotProjected: the messages were not applied before the timeout.
             ProjectionRefused: the message at this position is a dead letter, or another version is
                 the current one.

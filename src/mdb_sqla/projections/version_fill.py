@@ -81,6 +81,7 @@ def rebuild(
         by: who does it, for the log of operations; by default the database role.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         ProjectionRefused: the version is the current one, or something depends on the table that a
             switch would leave behind.
         MessagesDeleted: messages of the categories were deleted by a retention policy.

@@ -68,6 +68,7 @@ def switch(
         The version that was current before; 0 if none was.
 
     Raises:
+        NotOffered: the store is distributed with Citus.
         ProjectionRefused: the version has no table of its own, its consumer has many messages left
             or dead letters, or something depends on the old table, such as a view.
         StoreBusy: transactions did not end before the timeout. Nothing was changed.
