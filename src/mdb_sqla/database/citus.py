@@ -55,7 +55,7 @@ class Unoffered(Enum):
         "each node as a PostgreSQL server",
     )
     ON_WORKER = (
-        "administration, and keys of personal data, on a worker",
+        "the log of operations and keys of personal data on a worker",
         "their tables are on the coordinator, so connect to that",
     )
     OPEN_WRITERS = (
