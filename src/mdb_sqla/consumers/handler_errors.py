@@ -4,49 +4,59 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from types import TracebackType
 
 from mdb_sqla.errors import SlotLost
 
-__all__ = ["cancel_requests", "current_task", "ends_consumer", "handler_errors"]
+__all__ = ["HandlerErrors", "cancel_requests", "current_task", "ends_consumer"]
 
 _CANCELLED = (asyncio.CancelledError, GeneratorExit)
 
 
-@contextmanager
-def handler_errors() -> Iterator[None]:
-    """Convert errors of the handler itself to `Exception`s.
+class HandlerErrors:
+    """A context manager that converts errors of the handler itself to `Exception`s.
 
     A `CancelledError` of the handler itself would otherwise silently end the consumer's task.
     Errors that end the process or cancel this task pass through, even if the handler has wrapped
     them in another error.
     """
-    task = current_task()
-    before = cancel_requests(task)
-    try:
-        yield
-    except (StopIteration, SlotLost) as error:
-        # StopIteration would end a generator. SlotLost comes from a consumer that the handler ran.
-        raise RuntimeError(f"The handler raised {error!r}") from error
-    except Exception as error:
-        # Any error: a library may have wrapped the cancellation of the handler's task.
-        is_cancelled = any(isinstance(each, _CANCELLED) for each in _chain(error))
-        if is_cancelled and cancel_requests(task) > before:
-            raise asyncio.CancelledError from error
-        raise
-    except BaseException as error:
-        if ends_consumer(error, task, before):
-            raise
-        raise RuntimeError(
-            f"The handler raised {error!r}, but the consumer was not cancelled"
-        ) from error
+
+    # Not a generator, which takes several calls for each message.
+    __slots__ = ("_before", "_task")
+
+    def __enter__(self) -> None:
+        self._task = current_task()
+        self._before = cancel_requests(self._task)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc is None:
+            return
+        if isinstance(exc, StopIteration | SlotLost):
+            # StopIteration would end a generator. SlotLost comes from a consumer that the handler
+            # ran.
+            raise RuntimeError(f"The handler raised {exc!r}") from exc
+        if isinstance(exc, Exception):
+            # Any error: a library may have wrapped the cancellation of the handler's task.
+            is_cancelled = any(isinstance(each, _CANCELLED) for each in _chain(exc))
+            if is_cancelled and cancel_requests(self._task) > self._before:
+                raise asyncio.CancelledError from exc
+        elif not ends_consumer(exc, self._task, self._before):
+            raise RuntimeError(
+                f"The handler raised {exc!r}, but the consumer was not cancelled"
+            ) from exc
 
 
 def current_task() -> asyncio.Task[object] | None:
     """Return the current task, or None outside an event loop."""
-    with suppress(RuntimeError):
+    try:
         return asyncio.current_task()
-    return None
+    except RuntimeError:
+        return None
 
 
 def cancel_requests(task: asyncio.Task[object] | None) -> int:

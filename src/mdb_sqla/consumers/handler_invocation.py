@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from mdb_sqla.consumers.handler_errors import handler_errors
+from mdb_sqla.consumers.handler_errors import HandlerErrors
 from mdb_sqla.consumers.handler_transaction import HandlerTransaction
 from mdb_sqla.consumers.handlers import BatchedHandler, Handler, HandlerBatch, is_async
 from mdb_sqla.consumers.loop_operations import Handle
@@ -67,7 +67,7 @@ def _batch_of(operation: Handle) -> HandlerBatch | None:
 
 def _call_batch(batch: HandlerBatch, operation: Handle, session: Session) -> None:
     found = instrumentation()
-    with handler_errors():
+    with HandlerErrors():
         batch.begin(_each(operation), session)
         for message in _each(operation):
             if found is None:
@@ -90,7 +90,7 @@ def _call(handler: Handler, message: StoredMessage, unit: UnitOfWork) -> None:
     Raises:
         InvalidArgument: the handler returned an awaitable.
     """
-    with handler_errors():
+    with HandlerErrors():
         # Types can't express which kind of handler this is.
         _check_result(handler, handler(decoded(message), unit))  # type: ignore[arg-type, call-arg]
 
@@ -103,7 +103,7 @@ async def _call_async(handler: Handler, message: StoredMessage, unit: AsyncUnitO
             lambda session: _call(handler, message, UnitOfWork.of(session, types=unit._types))
         )
         return
-    with handler_errors():
+    with HandlerErrors():
         # See `_call`.
         await handler(decoded(message), unit)  # type: ignore[arg-type, call-arg]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from mdb_sqla.consumers.handler_errors import handler_errors
+from mdb_sqla.consumers.handler_errors import HandlerErrors
 from mdb_sqla.consumers.handlers import Handler
 from mdb_sqla.consumers.loop_operations import ConnectionLost, Deliver, Failure
 from mdb_sqla.consumers.recorded_operations import count_failure, process
@@ -45,7 +45,7 @@ async def deliver(operation: Deliver) -> None:
                 return
             position = message.global_position
             try:
-                with process(found, operation.consumer, message), handler_errors():
+                with process(found, operation.consumer, message), HandlerErrors():
                     # Types can't express that this handler takes no unit of work.
                     await handler(decoded(message))  # type: ignore[call-arg]
             except Exception as error:

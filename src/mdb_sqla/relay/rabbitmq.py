@@ -84,7 +84,7 @@ class RabbitMQ:
     async def publish(self, destination: str, envelope: Envelope, timeout: float) -> None:
         """Publish, and wait for the publisher confirm. See `Target`."""
         attributes = {f"cloudEvents:{name}": value for name, value in envelope.attributes.items()}
-        headers = {**envelope.headers, **attributes}
+        headers: dict[str, Any] = {**envelope.headers, **attributes}
         _check(destination, headers, envelope, self._max_message_size)
         try:
             # FastStream's timeout does not cover the confirm.
@@ -95,7 +95,7 @@ class RabbitMQ:
                     routing_key=destination,
                     mandatory=True,
                     persist=True,
-                    headers={**headers},
+                    headers=headers,
                     content_type=JSON,
                     correlation_id=envelope.id,
                     message_id=envelope.id,
