@@ -285,6 +285,22 @@ def test_a_handler_that_is_cancelled_by_itself(sending: Sending) -> None:
     assert sorted(sending.began) == [1, 1, 2]
 
 
+def test_a_handler_that_cancels_its_own_task(sending: Sending) -> None:
+    """It is not done, and the position does not pass it."""
+    sending.write(("order-1", 1), ("order-2", 2))
+
+    async def cancel(message: StoredMessage) -> None:
+        if message.data == 1 and sending.began.count(1) == 1:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    sending.meanwhile = cancel
+    assert sorted(sending.catch_up()) == [1, 2]
+    assert sending.began.count(1) == 2
+
+
 def test_the_run_is_cancelled(sending: Sending) -> None:
     sending.write(("order-1", 1), ("order-2", 2))
     held = asyncio.Event()

@@ -75,6 +75,16 @@ async def deliver(operation: Deliver) -> None:
         if exits:
             raise exits[0] from None
         raise
+    if not unavailable and not failed:
+        # The task group ignores tasks that handlers have cancelled.
+        for _, message in operation.calls:
+            if message.id not in operation.done:
+                before = operation.failures.get(message.global_position)
+                error = RuntimeError("The handler cancelled its own task")
+                failure = Failure(message, error, 1 if before is None else before.attempts + 1)
+                operation.failures[message.global_position] = failure
+                failed.append(failure)
+                break
     if failures := unavailable or failed:
         first = min(failures, key=lambda failure: failure.message.global_position)
         operation.current = first.message
