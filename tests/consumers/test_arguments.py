@@ -54,7 +54,11 @@ from mdb_sqla.testing.catch_up import catch_up
             "poll_interval must be a positive number of seconds, got '2' (str)",
         ),
         ({"poll_interval": (0.1, float("nan"))}, "nan (float)"),
-        ({"start": "1"}, "start must be an integer of at least 0, or 'earliest', got '1' (str)"),
+        (
+            {"start": "1"},
+            "start must be an integer from 0 to 9223372036854775806, or 'earliest', got '1' (str)",
+        ),
+        ({"start": 2**63 - 1}, "start must be an integer from 0 to 9223372036854775806"),
         ({"start": MessagePosition(0, 1)}, "(mdb_sqla.MessagePosition)"),
         ({"start": 2**63}, "start must be an integer"),
         ({"batch_size": 1.0}, "batch_size must be an integer of at least 1, got 1.0 (float)"),

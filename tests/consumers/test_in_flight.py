@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from mdb_sqla import (
     Consumer,
@@ -299,6 +300,55 @@ def test_a_handler_that_cancels_its_own_task(sending: Sending) -> None:
     sending.meanwhile = cancel
     assert sorted(sending.catch_up()) == [1, 2]
     assert sending.began.count(1) == 2
+
+
+def test_the_position_is_before_what_was_cancelled(sending: Sending) -> None:
+    """Also if a later message fails for good at the same time."""
+    sending.write(("order-1", 1), ("order-2", 2), ("order-3", 3))
+    sending.errors = {3: FOREVER[:2]}
+
+    async def cancel(message: StoredMessage) -> None:
+        if message.data == 2:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    sending.meanwhile = cancel
+    with pytest.raises(HandlerFailed) as failure:
+        sending.catch_up()
+    assert failure.value.message.data == 2
+    assert failure.value.attempts == 2
+    assert sending.position == 1
+
+    sending.meanwhile = None
+    assert sorted(sending.catch_up()) == [1, 2, 3]
+
+
+def test_the_position_is_before_what_has_not_begun(application: Any) -> None:
+    """A database that a later message needs fails while an earlier one waits for its turn."""
+    sending = Sending(application, retry_policy=RetryPolicy(max_attempts=1))
+    sending.write(("order-1", 1), ("order-1", 2), ("order-2", 3), ("order-3", 4))
+    sending.errors = {
+        3: [ZeroDivisionError()],
+        4: [OperationalError("SELECT", {}, psycopg.errors.AdminShutdown())],
+    }
+    others_failed = asyncio.Event()
+
+    async def wait(message: StoredMessage) -> None:
+        if message.data == 1:
+            await asyncio.wait_for(others_failed.wait(), 30)
+        if message.data == 4:
+            others_failed.set()
+
+    sending.meanwhile = wait
+    with pytest.raises(HandlerFailed):
+        sending.catch_up()
+    assert sending.began == [1, 3, 4]
+    assert sending.position == 1
+
+    sending.meanwhile = None
+    assert sorted(sending.catch_up()) == [1, 2, 3, 4]
 
 
 def test_the_run_is_cancelled(sending: Sending) -> None:

@@ -27,6 +27,7 @@ from mdb_sqla import (
     tables,
     write_on_commit,
 )
+from mdb_sqla.metrics.consumer_measurement import measure_consumers
 from mdb_sqla.projections import (
     Projection,
     attach,
@@ -389,6 +390,7 @@ def test_it_is_not_a_consumer(inline: Shop) -> None:
         assert admin.consumers(connection) == []
         (version,) = projections(connection)
         assert (version.status, version.lag) == ("inline", None)
+        assert list(measure_consumers(connection, 1_000)) == []
 
         for change in (admin.pause_consumer, admin.reset_consumer, admin.delete_consumer):
             with pytest.raises(InvalidArgument):

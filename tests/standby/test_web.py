@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -14,12 +15,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdb_sqla import InvalidArgument, Standbys, migrations
 from mdb_sqla.host.http_server import serve
 from mdb_sqla.web import create_app
+from mdb_sqla.web.bounded_database import BoundedDatabase
+from mdb_sqla.web.message_database import MessageDatabase
 from tests.cli.test_mdb import MDB
 from tests.standby.reading import open_writer, write
 from tests.standby.servers import Server, replication
@@ -328,6 +331,52 @@ def test_a_query_that_fails_by_itself_does_not_count_against_the_standby(
         assert site.shown() == [1]
         assert site.on_primary.reads == []
     assert events(caplog) == []
+
+
+def test_queries_that_take_long_together_do_not_count_against_the_standby(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    primary, (standby, _) = servers
+    write(primary.engine, "order-1", 1)
+    database = MessageDatabase(BoundedDatabase(primary.engine), Standbys(standby.engine))
+
+    def query(connection: Connection) -> bool:
+        for _ in range(10):
+            connection.execute(
+                text("SELECT pg_sleep(CASE WHEN pg_is_in_recovery() THEN 0.3 ELSE 0 END)")
+            )
+        return is_on_standby(connection)
+
+    assert asyncio.run(database.read(query)) is False
+    assert asyncio.run(database.read(is_on_standby)) is True
+    assert events(caplog) == []
+
+
+def test_a_busy_primary_does_not_count_against_the_standby(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It leaves the standby too little time."""
+    primary, (standby, _) = servers
+    write(primary.engine, "order-1", 1)
+    bounded = BoundedDatabase(primary.engine)
+    database = MessageDatabase(bounded, Standbys(standby.engine))
+    query = text("SELECT pg_sleep(3)")
+
+    async def run() -> bool:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(bounded.read(lambda db: db.scalar(query), seconds=4))
+            # These have begun when this one does.
+            return await tasks.create_task(database.read(is_on_standby))
+
+    assert asyncio.run(run()) is False
+    assert asyncio.run(database.read(is_on_standby)) is True
+    assert events(caplog) == []
+
+
+def is_on_standby(connection: Connection) -> bool:
+    found: bool = connection.scalar(text("SELECT pg_is_in_recovery()"))
+    return found
 
 
 def test_another_database_is_left_out(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:

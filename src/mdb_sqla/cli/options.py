@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, BinaryIO, NoReturn
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from mdb_sqla.cli.printing import shown
 from mdb_sqla.database.execution import is_autocommit
 from mdb_sqla.migrations.sql_files import SAFE_SEARCH_PATH, checked_schema
+from mdb_sqla.store.standbys import Standbys
 from mdb_sqla.tables import SCHEMA
 from mdb_sqla.words.lock_granularity import LockGranularity
 
@@ -29,6 +30,7 @@ __all__ = [
     "ReadFrom",
     "Roles",
     "Schema",
+    "StandbyUrls",
     "Url",
     "Verbose",
     "connected",
@@ -41,6 +43,7 @@ __all__ = [
     "prepare_streams",
     "refuse",
     "require_driver",
+    "standbys",
 ]
 
 FAILED = 1
@@ -73,6 +76,15 @@ Schema = Annotated[str, typer.Option(metavar="NAME", help="Schema of the store."
 ReadFrom = Annotated[
     str | None,
     typer.Option(metavar="URL", help="A standby to read from, in place of the primary server."),
+]
+StandbyUrls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--read-from",
+        metavar="URL",
+        help="A standby to read from, in place of the primary server.",
+        show_default=False,
+    ),
 ]
 Roles = Annotated[
     bool, typer.Option("--roles", help="Also create the roles and grant their privileges.")
@@ -137,6 +149,14 @@ def connected(
         event.listen(engine, "begin", _set_safe_search_path)
     yield engine
     engine.dispose()
+
+
+@contextmanager
+def standbys(urls: list[str] | None, schema: str) -> Iterator[Standbys | None]:
+    """Yield the standbys of a command, or None if there are none; see `connected`."""
+    with ExitStack() as stack:
+        engines = [stack.enter_context(connected(url, schema)) for url in urls or ()]
+        yield Standbys(*engines) if engines else None
 
 
 def _set_safe_search_path(connection: Connection) -> None:

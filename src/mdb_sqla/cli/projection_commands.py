@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -14,13 +12,12 @@ from mdb_sqla.cli.application_objects import loaded
 from mdb_sqla.cli.interruption import interruptible
 from mdb_sqla.cli.listing import print_table
 from mdb_sqla.cli.message_progress import progress
-from mdb_sqla.cli.options import ReadFrom, Schema, Url, connected, errors, output
+from mdb_sqla.cli.options import Schema, StandbyUrls, Url, connected, errors, output, standbys
 from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.cli.printing import Json, print_json, shown
 from mdb_sqla.database.error_translation import translated
 from mdb_sqla.migrations.sql_files import DEFAULT_SCHEMA
 from mdb_sqla.projections import Projection, ProjectionVersion
-from mdb_sqla.store.standbys import Standbys
 
 __all__ = ["drop", "list_projections", "mode", "rebuild", "switch"]
 
@@ -69,7 +66,7 @@ def rebuild(
         bool,
         typer.Option("--earliest", help="Use the messages that are left, if some were deleted."),
     ] = False,
-    read_from: ReadFrom = None,
+    read_from: StandbyUrls = None,
     schema: Schema = DEFAULT_SCHEMA,
 ) -> None:
     """Fill a table with a new version of a projection.
@@ -83,7 +80,7 @@ def rebuild(
     start: Literal[1, "earliest"] = "earliest" if earliest else 1
     with (
         connected(url, schema, writes=True) as engine,
-        _standbys(read_from, schema) as standbys,
+        standbys(read_from, schema) as found_standbys,
         progress("Applied") as bar,
         interruptible("To continue, run the same command again."),
     ):
@@ -93,20 +90,11 @@ def rebuild(
             workers=workers,
             where=where if ":" in where else f"{where}:projection",
             start=start,
-            read_from=standbys,
+            read_from=found_standbys,
             progress=lambda number: bar.show(number, number),
             by=os_user(),
         )
     output.print(shown(f"Version {projection.version} of {projection.name} has caught up."))
-
-
-@contextmanager
-def _standbys(url: str | None, schema: str) -> Iterator[Standbys | None]:
-    if url is None:
-        yield None
-        return
-    with connected(url, schema) as engine:
-        yield Standbys(engine)
 
 
 def switch(

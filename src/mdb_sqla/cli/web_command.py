@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from sqlalchemy import Engine
 
-from mdb_sqla.cli.options import Schema, Url, connected, errors, output
+from mdb_sqla.cli.options import Schema, StandbyUrls, Url, connected, errors, output, standbys
 from mdb_sqla.cli.os_user import os_user
 from mdb_sqla.errors import HttpUnavailable
 from mdb_sqla.host.http_server import parse_address, serve
@@ -43,14 +43,7 @@ def web(
             show_default=False,
         ),
     ] = None,
-    read_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="A standby to read from, in place of the primary server.",
-            show_default=False,
-        ),
-    ] = None,
+    read_from: StandbyUrls = None,
     schema: Schema = SCHEMA,
 ) -> None:
     """Show a store in the browser.
@@ -66,11 +59,11 @@ def web(
         signal.signal(number, lambda *_: stopped.set())
     with (
         connected(url, schema) as engine,
-        _standbys(read_from or (), schema) as standbys,
+        standbys(read_from, schema) as found_standbys,
         serve_page(
             engine,
             where,
-            read_from=standbys,
+            read_from=found_standbys,
             allow_actions=allow_actions,
             host_names=host_names or (),
         ) as page,
@@ -80,13 +73,6 @@ def web(
             what = "read all messages and perform actions" if allow_actions else "read all messages"
             errors.print(f"Anyone who can reach {where[0]}:{where[1]} can {what}.", style="yellow")
         stopped.wait()
-
-
-@contextmanager
-def _standbys(urls: Iterable[str], schema: str) -> Iterator[Standbys | None]:
-    with ExitStack() as stack:
-        engines = [stack.enter_context(connected(url, schema)) for url in urls]
-        yield Standbys(*engines) if engines else None
 
 
 @contextmanager

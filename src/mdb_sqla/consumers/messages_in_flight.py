@@ -36,14 +36,24 @@ async def deliver(operation: Deliver) -> None:
     failed: list[Failure] = []
     unavailable: list[Failure] = []
     exits: list[BaseException] = []
+    cancelled: list[StoredMessage] = []
     found = instrumentation()
+
+    def fail(message: StoredMessage, error: Exception) -> None:
+        before = operation.failures.get(message.global_position)
+        failure = Failure(message, error, 1 if before is None else before.attempts + 1)
+        operation.failures[message.global_position] = failure
+        if isinstance(error, Unavailable):
+            unavailable.append(failure)
+        else:
+            failed.append(failure)
+            count_failure(operation.consumer, message, error)
 
     async def call(chain: _Calls) -> None:
         for handler, message in chain:
             if unavailable:
                 # This handler probably needs the same resource.
                 return
-            position = message.global_position
             try:
                 with process(found, operation.consumer, message), HandlerErrors():
                     # Types can't express that this handler takes no unit of work.
@@ -52,20 +62,17 @@ async def deliver(operation: Deliver) -> None:
                 if is_outage(error):
                     unavailable.append(Failure(message, error, 0))
                     return
-                before = operation.failures.get(position)
-                attempts = 1 if before is None else before.attempts + 1
-                operation.failures[position] = Failure(message, error, attempts)
-                failures = unavailable if isinstance(error, Unavailable) else failed
-                failures.append(operation.failures[position])
-                if failures is failed:
-                    count_failure(operation.consumer, message, error)
+                fail(message, error)
                 return
+            except asyncio.CancelledError:
+                cancelled.append(message)
+                raise
             except (SystemExit, KeyboardInterrupt) as error:
                 # asyncio would stop its loop at once, before the consumer has left its group.
                 exits.append(error)
                 raise _ProcessExit from error
             operation.done.add(message.id)
-            operation.failures.pop(position, None)
+            operation.failures.pop(message.global_position, None)
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -75,16 +82,9 @@ async def deliver(operation: Deliver) -> None:
         if exits:
             raise exits[0] from None
         raise
-    if not unavailable and not failed:
-        # The task group ignores tasks that handlers have cancelled.
-        for _, message in operation.calls:
-            if message.id not in operation.done:
-                before = operation.failures.get(message.global_position)
-                error = RuntimeError("The handler cancelled its own task")
-                failure = Failure(message, error, 1 if before is None else before.attempts + 1)
-                operation.failures[message.global_position] = failure
-                failed.append(failure)
-                break
+    for message in cancelled:
+        # The task group was not cancelled, and ignores tasks that handlers have cancelled.
+        fail(message, RuntimeError("The handler cancelled its own task"))
     if failures := unavailable or failed:
         first = min(failures, key=lambda failure: failure.message.global_position)
         operation.current = first.message

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from mdb_sqla.consumers.group import Group
+from mdb_sqla.consumers.registry import WITHOUT_CONSUMER
 from mdb_sqla.consumers.retry_policy import RetryPolicy
 from mdb_sqla.errors import InvalidArgument, InvalidStreamName
 from mdb_sqla.store.read_arguments import CategoryFilters, checked_filters
@@ -126,11 +127,15 @@ class Settings:
 
 def _position(start: object) -> int:
     try:
-        return integer("start", start, 0)
+        position = integer("start", start, 0)
     except InvalidArgument:
+        position = WITHOUT_CONSUMER
+    if position >= WITHOUT_CONSUMER:
         raise InvalidArgument(
-            f"start must be an integer of at least 0, or 'earliest', got {described(start)}"
-        ) from None
+            f"start must be an integer from 0 to {WITHOUT_CONSUMER - 1}, or 'earliest', got "
+            f"{described(start)}"
+        )
+    return position
 
 
 def _check_isolation_level(isolation_level: object, max_in_flight: int | None) -> None:

@@ -207,15 +207,17 @@ class SlotProgress:
     ) -> Generator[Operation, Any, list[Failure]]:
         """Return the failures that have no attempts left, or raise if they are not dead-lettered.
 
-        If it raises, everything before the first failure is handled and saved.
+        If it raises, everything before the first message that is not handled is saved.
         """
         attempts = self._settings.retry_policy.max_attempts
         found = [each for each in operation.failures.values() if each.attempts >= attempts]
         if operation.failures and (self._settings.dead_letters_failures or not found):
             # Messages with attempts left are retried.
             return found
-        position = failure.message.global_position
-        before = [message for message in messages if message.global_position < position]
+        # Not up to the failure: an earlier message may not have been handled, either.
+        left = [m.global_position for _, m in operation.calls if m.id not in operation.done]
+        first = min(left, default=0)
+        before = [each for each in messages if each.global_position < first]
         if operation.failures and before:
             self.position.advance(Anchor.of(before[-1]))
             yield from self.position.save()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Text, bindparam, column, func, select
+from sqlalchemy import Dialect, Text, bindparam, column, func, select
 
 from mdb_sqla.database.execution import WRITES, Database, connection_of, execute, qualified
 from mdb_sqla.function_call import call
@@ -18,15 +17,8 @@ CATEGORY = column("category", Text)
 """The column by which messages are distributed. No other store has it."""
 
 
-class _Node(NamedTuple):
-    """What is known of the node that an engine connects to."""
-
-    is_on_citus: bool
-    has_operations: bool
-
-
-_OTHER = _Node(is_on_citus=False, has_operations=True)
-_known: WeakKeyDictionary[Engine, dict[str, _Node]] = WeakKeyDictionary()
+# An engine shares its dialect with those that `Engine.execution_options` derives from it.
+_known: WeakKeyDictionary[Dialect, dict[str, bool]] = WeakKeyDictionary()
 
 _FUNCTION = "refuse_on_citus"
 _REFUSE = select(call(_FUNCTION, Text(), (bindparam("what"), Text()), (bindparam("rule"), Text())))
@@ -96,7 +88,18 @@ def is_on_citus(db: Database) -> bool:
 
     False as long as no store is installed.
     """
-    return _node(db).is_on_citus
+    connection = connection_of(db)
+    of_engine = _known.setdefault(connection.dialect, {})
+    name = qualified(connection, _FUNCTION)
+    if name not in of_engine:
+        function = func.pg_catalog.to_regprocedure(f"{name}(text,text)")
+        table = func.pg_catalog.to_regclass(qualified(connection, messages.name))
+        statement = select(function.is_not(None), table.is_not(None))
+        is_distributed, is_installed = tuple(execute(db, statement, {}, WRITES)[0])
+        if not is_installed:
+            return False
+        of_engine[name] = bool(is_distributed)
+    return of_engine[name]
 
 
 def refuse_on_citus(db: Database, what: Unoffered) -> None:
@@ -105,7 +108,7 @@ def refuse_on_citus(db: Database, what: Unoffered) -> None:
     Raises:
         NotOffered: the store is distributed with Citus.
     """
-    if _node(db).is_on_citus:
+    if is_on_citus(db):
         _refuse(db, what)
 
 
@@ -115,28 +118,15 @@ def refuse_on_worker(db: Database) -> None:
     Raises:
         NotOffered: the store is distributed with Citus, and this node is not the coordinator.
     """
-    if not _node(db).has_operations:
+    if not is_on_citus(db):
+        return
+    # Asked each time: an engine may connect to several nodes.
+    table = func.pg_catalog.to_regclass(qualified(connection_of(db), operations.name))
+    ((has_table,),) = execute(db, select(table.is_not(None)), {}, WRITES)
+    if not has_table:
         _refuse(db, Unoffered.ON_WORKER)
 
 
 def _refuse(db: Database, what: Unoffered) -> None:
     name, rule = what.value
     execute(db, _REFUSE, {"what": name, "rule": rule}, WRITES)
-
-
-def _node(db: Database) -> _Node:
-    connection = connection_of(db)
-    of_engine = _known.setdefault(connection.engine, {})
-    name = qualified(connection, _FUNCTION)
-    if name not in of_engine:
-        tables = [
-            func.pg_catalog.to_regclass(qualified(connection, table.name)).is_not(None)
-            for table in (messages, operations)
-        ]
-        function = func.pg_catalog.to_regprocedure(f"{name}(text,text)").is_not(None)
-        row = execute(db, select(function, *tables), {}, WRITES)[0]
-        is_distributed, is_installed, has_operations = tuple(row)
-        if not is_installed:
-            return _OTHER
-        of_engine[name] = _Node(True, has_operations) if is_distributed else _OTHER
-    return of_engine[name]

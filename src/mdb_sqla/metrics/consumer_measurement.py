@@ -33,13 +33,14 @@ def measure_consumers(connection: Connection, examine: int) -> Iterator[Sample]:
         connection: a connection with `LAG_SETTINGS`.
         examine: the number of messages to examine for the lags of all consumers.
     """
-    reads = registered(connection)
+    reads, positions = registered(connection), _positions(connection)
     dead_letters = dead_letter_numbers(connection)
     for reader in readers(connection, None):
+        if reader.consumer not in reads and reader.consumer not in positions:
+            continue  # a projection that is maintained inline, which has no position
         attributes = {CONSUMER: reader.consumer}
         yield Sample(gauges.POSITION, reader.position, attributes)
         yield Sample(gauges.DEAD_LETTERS, dead_letters[reader.consumer], attributes)
-    positions = _positions(connection)
     backlogs = count_backlogs(connection, reads, positions, examine=MAX_COUNTED, total=examine)
     for consumer, backlog in backlogs.items():
         yield Sample(gauges.LAG, backlog.messages, {CONSUMER: consumer})

@@ -150,7 +150,7 @@ RATE = Gauge(
 STANDBY_AVAILABLE = Gauge(
     "mdb_sqla.consumer.standby.available",
     "1",
-    "1 if the standby has served the last read of the consumer in this host, 0 if it could not",
+    "1 if the standby has served the last read that this host asked it for, 0 if it could not",
     (CONSUMER, SERVER),
 )
 RETENTION_OVERDUE = Gauge(

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -149,7 +149,7 @@ class _Address:
         options: the execution options of the engine.
     """
 
-    url: str
+    url: str = field(repr=False)
     options: dict[str, Any]
 
     @classmethod

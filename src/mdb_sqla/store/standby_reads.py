@@ -71,7 +71,7 @@ class Horizon(NamedTuple):
 
 
 class Refusal(Enum):
-    """Why a standby does not serve a read; the value is the reason that is logged."""
+    """Why a standby does not serve a read; the value is the reason, as it is logged."""
 
     IS_NO_STANDBY = "is no standby"
     LAGS = "lags"

@@ -87,8 +87,11 @@ def server_name(engine: Engine) -> str:
     """Return the address of an engine's server, without user and password."""
     url = engine.url
     host = url.host or url.query.get("host") or "localhost"
-    host = host if isinstance(host, str) else ",".join(host)
-    return f"{host}:{url.port or 5432}/{url.database}"
+    if not isinstance(host, str):
+        # Several hosts, each with its port.
+        return f"{','.join(host)}/{url.database}"
+    port = url.port or url.query.get("port") or 5432
+    return f"{host}:{port if isinstance(port, int | str) else ','.join(port)}/{url.database}"
 
 
 class Standby:

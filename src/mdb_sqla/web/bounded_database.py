@@ -105,7 +105,8 @@ class BoundedDatabase:
         options = {"isolation_level": "READ COMMITTED", "postgresql_readonly": readonly}
 
         def transact(connection: Connection) -> _T:
-            milliseconds = str(round(seconds * 1_000))
+            # At least a millisecond: 0 would disable the time-outs.
+            milliseconds = str(max(1, round(seconds * 1_000)))
             names = "statement_timeout", "lock_timeout"
             connection.execute(
                 select(*(func.set_config(name, milliseconds, True) for name in names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -96,22 +97,33 @@ class MessageDatabase:
         settled = await self._primary.read(SettledState, within=within)
         if settled.horizon is None:
             return None
-        max_wait = min(standbys.max_wait, (deadline - time.monotonic()) / 2)
-        read = partial(_read, settled, max_wait, work)
-        perform = partial(self._perform, seconds, deadline)
+        left = deadline - time.monotonic()
+        if left < within / 2:
+            # The primary server is busy. A standby would not be to blame if it took longer.
+            return None
+        max_wait = min(standbys.max_wait, left / 2)
+        begun = threading.Event()
+        read = partial(_read, settled, max_wait, work, begun)
+        perform = partial(self._perform, seconds, deadline, begun)
         found = await run_async(read_in_turn(standbys, settled.horizon, read, max_wait), perform)
         return None if isinstance(found, Refusal) else found
 
-    async def _perform(self, seconds: float, deadline: float, operation: Operation) -> Any:
+    async def _perform(
+        self, seconds: float, deadline: float, begun: threading.Event, operation: Operation
+    ) -> Any:
         left = deadline - time.monotonic()
         if isinstance(operation, OnStandby):
             # A slow query is cancelled before the standby is considered to hang.
             seconds = min(seconds, left / 4)
             database = self._database(operation.engine)
+            begun.clear()
             with interruptions():
                 try:
                     return await database.read(operation.work, seconds=seconds, within=left / 2)
                 except TooSlow as error:
+                    if begun.is_set():
+                        # It has answered, so the queries take long: see `_read`.
+                        return None
                     raise Interrupted(str(error)) from error
         if isinstance(operation, Transact):
             # It writes the log to disk, and uses the connection like a session.
@@ -135,11 +147,16 @@ class MessageDatabase:
 
 
 def _read(
-    settled: SettledState, max_wait: float, work: Callable[[Connection], _T], standby: Connection
+    settled: SettledState,
+    max_wait: float,
+    work: Callable[[Connection], _T],
+    begun: threading.Event,
+    standby: Connection,
 ) -> tuple[_T] | Refusal | None:
     refusal = settled.refusal(standby, max_wait)
     if refusal is not None:
         return refusal
+    begun.set()
     try:
         found = work(standby)
     except Exception as error:

@@ -190,8 +190,8 @@ class StoreMonitor:
         )
         # Standbys don't count dead rows.
         rows = await self._query(self._database, estimated_rows)
-        if of_messages is not None and rows is not None:
-            of_messages = replace(of_messages, dead_rows=rows.dead)
+        if of_messages is not None:
+            of_messages = None if rows is None else replace(of_messages, dead_rows=rows.dead)
         of_minutes = await self._query(self._messages, activity)
         self._snapshot = replace(self._snapshot, summary=of_messages, activity=of_minutes)
 
