@@ -71,7 +71,8 @@ def test_a_time_that_python_does_not_have_is_set_aside(application: Application,
 
     application.catch_up(make("T", "Bad", on_failure="dead_letter"))
 
-    assert application.effects() == [1, 3]
+    # In flight, the streams are handled in any order.
+    assert sorted(application.effects()) == [1, 3]
     with application.engine.connect() as connection:
         (letter,) = dead_letters(connection, "billing")
     assert letter.global_position == 2

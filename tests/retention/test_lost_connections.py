@@ -17,6 +17,7 @@ from mdb_sqla import archive, retention, tables
 from mdb_sqla.admin.verification import data_rules
 from mdb_sqla.archive.location import Location
 from mdb_sqla.archive.manifest import checked_blocks
+from mdb_sqla.database.citus import is_on_citus
 from tests.retention.conftest import Store
 
 BATCHES: list[set[int]] = [{1, 2, 4}, {5, 6}]
@@ -184,7 +185,9 @@ def scene(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Scene
 def engine(store: Store) -> Iterator[Engine]:
     """The engine of the job."""
     engine = create_engine(store.engine.url)
-    engine.connect().close()  # the first connection sends statements of its own
+    with engine.connect() as connection:
+        # The first connection sends statements of its own, and the first job asks this.
+        is_on_citus(connection)
     yield engine
     engine.dispose()
 
