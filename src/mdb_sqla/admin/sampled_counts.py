@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from random import getrandbits
 from typing import Any
 
 from sqlalchemy import BigInteger, Date, Double, Select, cast, func, literal, select, type_coerce
@@ -16,6 +18,7 @@ __all__ = ["SETTINGS", "Sample"]
 
 _MAX_EXACT = 100_000
 _SAMPLE_SIZE = 10_000
+_POSITIVE = 2**63 - 1  # the bits of a positive number
 
 # The planner underestimates the series, or prefers a sequential scan.
 SETTINGS = {
@@ -34,13 +37,17 @@ class Sample:
     Each message found counts as many times as the sampling interval. Unused positions count as
     nothing, so gaps do not distort the result.
 
+    The statements of a sample read the same messages: each is read from disk at most once.
+
     Args:
         first: the first global position.
         last: the last global position.
+        seed: determines the positions.
     """
 
     first: int
     last: int
+    seed: int = field(default_factory=partial(getrandbits, 31))
 
     @property
     def every(self) -> int:
@@ -95,7 +102,9 @@ class Sample:
         bounds = [literal(each, BigInteger) for each in (self.first, self.last, self.every)]
         begin = func.generate_series(*bounds).column_valued("begin")
         # Random within each interval: messages may follow a periodic pattern.
-        offset = cast(func.floor(func.random() * self.every), BigInteger)
+        hashed = func.pg_catalog.hashint8extended(begin, literal(self.seed, BigInteger))
+        number = hashed.op("&", return_type=BigInteger())(literal(_POSITIVE, BigInteger))
+        offset = func.mod(number, literal(self.every, BigInteger), type_=BigInteger)
         sampled = select((begin + offset).label("position")).subquery("sampled")
         is_found = messages.c.global_position == sampled.c.position
         return statement.select_from(sampled.join(messages, is_found))
