@@ -16,7 +16,6 @@ SOURCE = Path(__file__).with_name("chart.typ")
 
 _ORIGINAL = "original"
 _LIBRARIES = "message-db-py", "eventsourcing", "faststream-outbox", "pgqueuer", "procrastinate"
-_LATENCY = "in a row a second"
 _POLLING = "polling every 100 ms"
 
 _TITLES = {
@@ -32,9 +31,27 @@ _TITLES = {
     "category read, correlation, few match": "Read by correlation, few match",
     "category read, correlation, none match": "Read by correlation, none match",
     "category read, group member 0 of 4": "Read as a group member, first calls",
+    "category read, correlation, all match": "Read by correlation, all match",
     "category read, condition, few match": "Read by SQL condition, few match",
+    "category read, condition, all match": "Read by SQL condition, all match",
+    "category read, several filters": "Read with several filters",
+    "category read, two categories": "Read two categories",
+    "category read, from behind the last message": "Read where nothing is",
     "one write, in a session": "Write a message in a new session",
     "16 writers, by the packages": "16 concurrent writers",
+    "entity of 1,000 events": "Load an entity of 1,000 events",
+    "event to JSON and back": "Convert an event to JSON and back",
+    "commands on 1 entity": "Commands on one entity",
+    "commands on 1 entity, snapshots": "Commands on one entity, snapshots",
+    "commands on 1 entity, cache": "Commands on one entity, cache",
+    "commands on 1 entity, snapshots and cache": "Commands on one entity, both",
+    "commands on 1,000 entities": "Commands on 1,000 entities",
+    "commands on 1,000 entities, snapshots": "Commands on 1,000 entities, snapshots",
+    "commands on 1,000 entities, cache": "Commands on 1,000 entities, cache",
+    "commands on 1,000 entities, snapshots and cache": "Commands on 1,000 entities, both",
+    "decision across streams": "Decision across streams",
+    "async consumer, one message per transaction": "Handle messages one by one",
+    "async consumer, 100 messages per transaction": "Handle 100 messages per transaction",
     "relay to JetStream": "Relay to NATS JetStream",
     "relay to RabbitMQ": "Relay to RabbitMQ",
     "commit to handler, median": "Median",
@@ -132,7 +149,7 @@ def _ratio(row: Row, group: str = "") -> Line:
 
 
 def _latencies(outcomes: Sequence[Outcome]) -> Iterator[Line]:
-    measured = [outcome for outcome in outcomes if outcome.unit == _LATENCY]
+    measured = [outcome for outcome in outcomes if _POLLING in outcome.measured]
     for side, group in ((OURS, "Woken by the commit"), (_POLLING, "Polling every 100 ms")):
         for outcome in measured:
             if side in outcome.measured:
