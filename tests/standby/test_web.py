@@ -169,7 +169,9 @@ def test_messages_are_read_from_standbys_and_the_rest_from_the_primary(
             if view == "":
                 # The summary and the activity, which the first page does not wait for.
                 wait_until(
-                    lambda: sum("random()" in read for read in site.reads_on_standbys()) >= 2
+                    lambda: (
+                        sum("hashint8extended" in read for read in site.reads_on_standbys()) >= 2
+                    )
                 )
             there = site.reads_on_standbys()
             assert len(there) >= before + number, view
