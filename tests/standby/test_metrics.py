@@ -97,3 +97,17 @@ def test_which_servers_serve_reads(
     engine = create_engine(primary.address.url)
     supervisor.watch(Host(sessionmaker(engine), consumer, http=0), look)
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("one:5433/shop", "one:5433/shop"),
+        ("/shop?host=/run&port=5433", "/run:5433/shop"),
+        ("/shop?host=one:5433&host=two:5434", "one:5433,two:5434/shop"),
+        ("user:secret@one/shop", "one:5432/shop"),
+    ],
+)
+def test_the_address_of_a_standby(address: str, name: str) -> None:
+    url = f"postgresql+psycopg://{address}"
+    assert Standby(create_engine(url)).name == name

@@ -72,8 +72,8 @@ _positions = (
     .limit(_MOST_COUNTED)
     .subquery()
 )
-# The other values: whether the slot's row was written again, by whoever has claimed the slot since,
-# and how many messages of any category there are to read.
+# The other values: whether the slot's row was written again, by another process that has since
+# claimed the slot, and how many messages of any category there are to read.
 _EVIDENCE = evidence(
     exists().where(IS_CLAIMED, slots.c.updated_at == _written_at),
     exists().where(IS_SLOT, slots.c.updated_at > _written_at),

@@ -82,6 +82,7 @@ def _read(
     try:
         found: _T | Refusal = yield OnStandby(standby.engine, read)
     except Exception as error:
+        # Any error: whatever is wrong with a standby, another server serves the read.
         cause = error.__cause__ or error
         if is_conflict(cause) or is_lock_timeout(cause):
             # Its replay has cancelled the query, or holds a lock.
