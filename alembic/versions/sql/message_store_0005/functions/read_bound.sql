@@ -1,0 +1,95 @@
+-- Returns the global position up to which everything is settled in these categories, or in all for NULL: every message
+-- drawn up to there is committed and visible to the caller's next statement, or never will be.
+--
+-- A writer takes its floor before it draws a position and holds it until its transaction ends; a commit becomes visible
+-- before its locks are released. So everything drawn before step one is above a floor that step two sees, or has ended.
+--
+-- A standby knows no writers. There, a reader that has asked the primary server for the bound, and has waited until the
+-- standby has replayed everything up to it, sets it for the transaction: `message_store.read_up_to_<oid of messages>`.
+CREATE OR REPLACE FUNCTION {schema}.read_bound(categories varchar[])
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+  _messages constant oid := {schema_literal.messages}::regclass;
+  _isolation constant text := current_setting('transaction_isolation');
+  _setting constant text := 'message_store.settled_' || _messages;
+  _last bigint;
+  _bound bigint;
+BEGIN
+  IF pg_is_in_recovery() THEN
+    _bound := nullif(current_setting('message_store.read_up_to_' || _messages, true), '');
+
+    IF _bound IS NOT NULL AND _isolation = 'read committed' THEN
+      RETURN _bound;
+    END IF;
+
+    RAISE EXCEPTION 'Must be read on the primary server, which knows its writers (Lock Granularity: %)',
+      {schema}.lock_granularity()
+      USING
+        CONSTRAINT = 'read_not_exact',
+        SCHEMA = {schema_name},
+        HINT = 'Read on the primary server. A standby can be read one category at a time where writers lock categories: mdb lock-granularity category.';
+  ELSIF _isolation IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'Must be read at isolation level read committed, with a snapshot newer than its writers (Isolation Level: %, Lock Granularity: %)',
+      _isolation, {schema}.lock_granularity()
+      USING
+        CONSTRAINT = 'read_not_exact',
+        SCHEMA = {schema_name},
+        HINT = 'Read on another connection, at READ COMMITTED. One category can be read at any level where writers lock categories: mdb lock-granularity category.';
+  END IF;
+
+  _last := {schema}.last_global_position();
+
+  _bound := _last;
+
+  -- Usually nobody else holds a floor, and this is all that a session has to plan.
+  PERFORM FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 2 AND classid = _messages AND pid IS DISTINCT FROM pg_backend_pid();
+
+  IF FOUND THEN
+    -- MATERIALIZED, to read all locks at one moment. PREPARE TRANSACTION transfers locks one by one, so
+    -- that a floor may appear to have another holder than the lock of its category.
+    _bound := (
+      WITH advisory_lock AS MATERIALIZED (
+        SELECT classid::bigint, objid::bigint, objsubid, virtualtransaction, pid
+        FROM pg_locks
+        WHERE locktype = 'advisory'
+          AND granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND pid IS DISTINCT FROM pg_backend_pid()
+      ), category_lock AS (
+        SELECT virtualtransaction, pid
+        FROM advisory_lock
+        WHERE objsubid = 1 AND (classid << 32) | objid = ANY (ARRAY(SELECT {schema}.hash_64(name) FROM unnest(categories) AS name))
+      )
+      -- A floor has the low 32 bits of a position, and is less than 2^31 away from the last one.
+      SELECT least(_last, min(_last - (_last - objid)::bit(32)::integer))
+      FROM advisory_lock AS floor
+      WHERE objsubid = 2
+        AND classid = _messages::bigint
+        AND (
+          categories IS NULL
+          OR pid IS NULL
+          OR EXISTS (
+            SELECT
+            FROM category_lock
+            WHERE category_lock.pid IS NULL OR category_lock.virtualtransaction = floor.virtualtransaction
+          )
+        )
+    );
+  END IF;
+
+  -- What this transaction found settled stays settled, and a reader that continues from there must have
+  -- read up to there. A floor may still be below it, if its writer looked up the last position before
+  -- and took the floor after.
+  _bound := greatest(_bound, nullif(current_setting(_setting, true), '')::bigint);
+
+  IF categories IS NULL THEN
+    PERFORM set_config(_setting, _bound::text, true);
+  END IF;
+
+  RETURN _bound;
+END
+$function$;
