@@ -37,5 +37,5 @@ def test_a_template_without_a_place_for_it(
 ) -> None:
     command.init(Config(tmp_path / "alembic.ini"), str(tmp_path / "migrations"), "multidb")
 
-    assert 'migrations.upgrade("0004")' in refusal(tmp_path, capsys)
+    assert 'migrations.upgrade("0005")' in refusal(tmp_path, capsys)
     assert [*(tmp_path / "migrations" / "versions").glob("*.py")] == []

@@ -206,7 +206,7 @@ def test_a_store_of_the_version_before(empty_database: URL) -> None:
     consumer = Consumer("billing", "order")
     consumer.on("T")(lambda message, unit: None)
 
-    outdated = r'not up to date; call migrations\.upgrade\("0004"\)'
+    outdated = r'not up to date; call migrations\.upgrade\("0005"\)'
     with pytest.raises(StoreNotInstalled, match=outdated):
         consumer.catch_up(sessionmaker(engine))
     with engine.begin() as connection, pytest.raises(StoreNotInstalled, match=outdated):

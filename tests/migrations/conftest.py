@@ -25,6 +25,7 @@ REVISIONS = [
     "message_store_0002",
     "message_store_0003",
     "message_store_0004",
+    "message_store_0005",
 ]
 """The revisions of the store, in the order in which they are run."""
 
@@ -33,6 +34,7 @@ ROLE_REVISIONS = [
     "message_store_role_0002",
     "message_store_role_0003",
     "message_store_role_0004",
+    "message_store_role_0005",
 ]
 """Those of the roles, which come last."""
 

@@ -38,6 +38,7 @@ SETTLED = Read(
 SEVERAL = Read(
     "SELECT global_position FROM message_store.get_messages('{a,b}', %s)", categories="a,b"
 )
+SEVERAL_REVERSED = SEVERAL._replace(messages=SEVERAL.messages.replace("a,b", "b,a"))
 ALL = Read("SELECT global_position FROM message_store.get_messages(NULL, %s)", categories="a,b")
 SETTLED_ALL = Read(
     "SELECT global_position FROM message_store.get_messages(NULL, %s, NULL, 'c')",

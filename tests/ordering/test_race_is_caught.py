@@ -23,6 +23,7 @@ from tests.ordering.follower import (
     SETTLED,
     SETTLED_ALL,
     SEVERAL,
+    SEVERAL_REVERSED,
     Skipped,
 )
 from tests.ordering.interleavings import WAYS, Interleaving
@@ -62,7 +63,8 @@ _DRAW_COPY = """\
     FROM generate_series(1, number)
   );
 """
-_LOOK = "  -- Usually nobody else holds a floor"
+_LOOK = "  IF categories IS NULL THEN\n    -- Usually"
+_TRY = "pg_try_advisory_lock(_key) AND pg_advisory_unlock(_key)"
 _LOOKED = "      SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"
 _QUERY = "    IF condition IS NOT NULL OR _debug THEN"
@@ -200,14 +202,32 @@ PROOFS = {
         partial(slow, read=ALL),
         ((READ_ALL, "_bound := message_store.read_bound(categories)", "_bound := 1000"),),
     ),
+    **{
+        f"the categories' locks are shared with writers, {name}": Proof(
+            partial(slow, read=read), ((BOUND, _TRY, _TRY.replace("lock(", "lock_shared(")),)
+        )
+        for name, read in READS.items()
+        if read not in (ALL, SETTLED_ALL, SETTLED)
+    },
+    "only the last category's lock is looked at": Proof(
+        partial(slow, read=SEVERAL, way="write_messages"),
+        ((BOUND, "      EXIT WHEN _has_writers;\n", ""),),
+    ),
+    "only the first category's lock is looked at": Proof(
+        partial(slow, read=SEVERAL_REVERSED),
+        ((BOUND, "EXIT WHEN _has_writers", "EXIT"),),
+    ),
+    "the lock of another key": Proof(
+        slow, ((BOUND, "_key := message_store.hash_64(_category)", "_key := 1"),)
+    ),
     "last position after the locks": Proof(
         interleavings.writers_begin_while_reader_looks,
         (
             (
                 BOUND,
-                "  IF FOUND THEN",
+                "  IF _has_writers THEN",
                 "  _bound := CASE WHEN public.pause('locks') "
-                "THEN message_store.last_global_position() END;\n  IF FOUND THEN",
+                "THEN message_store.last_global_position() END;\n  IF _has_writers THEN",
             ),
         ),
         (_PAUSE_BEFORE_LOCKS,),
@@ -215,7 +235,7 @@ PROOFS = {
     "last position after all the locks": Proof(
         interleavings.writers_begin_while_reader_looks,
         (
-            (BOUND, "  IF FOUND THEN", "  IF true THEN"),
+            (BOUND, "  IF _has_writers THEN", "  IF true THEN"),
             (
                 BOUND,
                 _LOOKED,
@@ -273,7 +293,7 @@ PROOFS = {
         ((BOUND, _OTHERS, "          AND pid <> pg_backend_pid()"),),
     ),
     "prepared transactions are overlooked at first": Proof(
-        interleavings.first_writer_prepares,
+        partial(interleavings.first_writer_prepares, read=ALL),
         ((BOUND, _OTHERS_AT_ALL, "_messages AND pid <> pg_backend_pid()"),),
     ),
     "no barrier when the granularity is set": Proof(

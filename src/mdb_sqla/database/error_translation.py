@@ -92,7 +92,7 @@ _ROLES = (
     "or change a store. See docs/privileges.md"
 )
 _INSTALL = (
-    'call migrations.upgrade("0004") in one of your Alembic revisions and run alembic upgrade '
+    'call migrations.upgrade("0005") in one of your Alembic revisions and run alembic upgrade '
     "head, or run mdb upgrade"
 )
 

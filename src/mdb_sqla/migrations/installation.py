@@ -47,7 +47,7 @@ def upgrade(
 ) -> list[str]:
     """Install the store, adopt a store of Message DB 1.2 or 1.3, or upgrade the store.
 
-    In an Alembic revision of your application, pass a version: `migrations.upgrade("0004")`. The
+    In an Alembic revision of your application, pass a version: `migrations.upgrade("0005")`. The
     upgrade becomes part of the transaction in which Alembic runs the revision, or of the script
     that `--sql` writes. A store that already has this version, or a later one, is left unchanged,
     regardless of what installed it.

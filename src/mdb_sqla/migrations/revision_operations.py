@@ -33,8 +33,10 @@ def upgrade(
     """Upgrade the store to a version. See `migrations.upgrade`."""
     with _running_migration(schema) as migration:
         store_history.check_version(version, *store_history.VERSIONS)
-        if citus and version != store_history.LATEST:
-            raise InvalidArgument(f"citus requires version {store_history.LATEST}, got {version}")
+        if citus and version < store_history.FIRST_ON_CITUS:
+            raise InvalidArgument(
+                f"citus requires version {store_history.FIRST_ON_CITUS} or later, got {version}"
+            )
         if lock_granularity is None:
             granularity = migration.lock_granularity
         else:

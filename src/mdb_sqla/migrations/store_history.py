@@ -18,6 +18,7 @@ from mdb_sqla.errors import InvalidArgument, StoreNotInstalled
 from mdb_sqla.migrations import revision_support
 from mdb_sqla.migrations.sql_files import execute, statement
 from mdb_sqla.migrations.version_steps import (
+    FIRST_ON_CITUS,
     LATEST,
     ROLES,
     STORE,
@@ -30,6 +31,7 @@ from mdb_sqla.words.argument_checks import described
 from mdb_sqla.words.lock_granularity import LockGranularity
 
 __all__ = [
+    "FIRST_ON_CITUS",
     "LATEST",
     "VERSIONS",
     "VERSION_TABLE",

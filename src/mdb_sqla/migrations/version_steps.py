@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 
 __all__ = [
     "CITUS",
+    "FIRST_ON_CITUS",
     "LATEST",
     "ROLES",
     "STORE",
@@ -19,7 +20,7 @@ __all__ = [
     "upgrade_steps",
 ]
 
-VERSIONS = ("0001", "0002", "0003", "0004")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 """The versions of the store's schema."""
 
 LATEST = VERSIONS[-1]
@@ -33,6 +34,9 @@ ROLES = "message_store_role_"
 
 CITUS = "message_store_citus_"
 """What the ids of the revisions that distribute the store with Citus begin with."""
+
+FIRST_ON_CITUS = "0004"
+"""The first version of the store's schema that can be distributed with Citus."""
 
 Steps = Callable[[ScriptDirectory, Any], Any]
 """Returns the steps from the current revisions."""

@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from mdb_sqla import migrations
 from mdb_sqla.admin import verify
+from mdb_sqla.migrations.store_history import LATEST
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected, engine_of
 from tests.migrations.one_head.conftest import OneHead
@@ -110,6 +111,7 @@ def index_of_the_page() -> str:
 
 
 def test_index_that_was_created_before(earlier: OneHead) -> None:
+    earlier.write("app_0004", REVISION.replace('"0004"', f'"{LATEST}"'))
     with connected(earlier.database) as connection:
         connection.execute(index_of_the_page().encode())
         (oid,) = connection.execute("SELECT 'messages_tags'::regclass::oid").fetchone() or ()

@@ -121,10 +121,11 @@ def test_a_script_removes_an_earlier_version(application: OneHead, roles: str) -
 
 
 def test_no_later_version_than_the_release_has(application: OneHead) -> None:
-    application.write("app_0004", LATER.replace("0001", "0004"))
+    application.write("app_0004", LATER.replace("0001", "0005"))
     application.upgrade()
 
     with pytest.raises(
-        CommandError, match="version must be 'base' or '0001' or '0002' or '0003' in this release"
+        CommandError,
+        match="version must be 'base' or '0001' or '0002' or '0003' or '0004' in this release",
     ):
         application.downgrade("-1")

@@ -221,12 +221,12 @@ def test_a_later_step_that_fails_takes_the_store_back(application: OneHead) -> N
         (
             "0099",
             "",
-            r"version must be '0001' or '0002' or '0003' or '0004' in this release.*got '0099'",
+            f"version must be {' or '.join(map(repr, VERSIONS))} in this release.*got '0099'",
         ),
         (LATEST, ", schema='a$b'", r"a\$b"),
         (LATEST, ", lock_granularity='table'", "must be 'category' or 'stream', got 'table'"),
         (LATEST, ", citus=True", "has no extension citus"),
-        ("0003", ", citus=True", "citus requires version 0004, got 0003"),
+        ("0003", ", citus=True", "citus requires version 0004 or later, got 0003"),
     ],
 )
 def test_arguments_that_are_invalid(
@@ -262,7 +262,7 @@ def test_a_version_by_itself_is_for_a_revision() -> None:
     with pytest.raises(
         ValueError, match="Only an Alembic revision of your application can pass a version"
     ):
-        migrations.upgrade("0004")
+        migrations.upgrade("0005")
 
 
 _TENANTS = """
@@ -314,7 +314,7 @@ def test_what_was_only_stamped_is_not_there(application: OneHead) -> None:
 
     with (
         engine_of(application.database).connect() as connection,
-        pytest.raises(StoreNotInstalled, match=r'call migrations\.upgrade\("0004"\)'),
+        pytest.raises(StoreNotInstalled, match=r'call migrations\.upgrade\("0005"\)'),
     ):
         MessageStore(connection).version("a-1")
 

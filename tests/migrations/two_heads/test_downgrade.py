@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from mdb_sqla.migrations.store_history import LATEST
 from tests.conftest import Databases
 from tests.migrations.catalog import catalog
-from tests.migrations.conftest import connected, contents
+from tests.migrations.conftest import REVISIONS, connected, contents
 from tests.migrations.two_heads.application import (
     ROLE,
     Application,
@@ -78,7 +78,7 @@ def used(application: Application) -> Application:
 @pytest.mark.parametrize(
     ("target", "options"),
     [
-        ("message_store@-4", "-x delete_consumers=yes -x delete_messages=yes"),
+        (f"message_store@-{len(REVISIONS)}", "-x delete_consumers=yes -x delete_messages=yes"),
         ("message_store@base", "-x delete_consumers=yes -x delete_messages=yes"),
         ("base", "-x delete_consumers=yes -x delete_messages=yes"),
     ],

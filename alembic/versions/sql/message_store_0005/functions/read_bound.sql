@@ -1,8 +1,9 @@
 -- Returns the global position up to which everything is settled in these categories, or in all for NULL: every message
 -- drawn up to there is committed and visible to the caller's next statement, or never will be.
 --
--- A writer takes its floor before it draws a position and holds it until its transaction ends; a commit becomes visible
--- before its locks are released. So everything drawn before step one is above a floor that step two sees, or has ended.
+-- A writer locks its category and takes its floor before it draws a position, and holds both until its transaction ends; a
+-- commit becomes visible before its locks are released. So for everything drawn before step one: if step two finds that
+-- nobody has locked the categories, its writer has ended. Otherwise, it has ended, or step three sees its floor.
 --
 -- A standby knows no writers. There, a reader that has asked the primary server for the bound, and has waited until the
 -- standby has replayed everything up to it, sets it for the transaction: `message_store.read_up_to_<oid of messages>`.
@@ -17,6 +18,9 @@ DECLARE
   _setting constant text := 'message_store.settled_' || _messages;
   _last bigint;
   _bound bigint;
+  _category varchar;
+  _key bigint;
+  _has_writers boolean := false;
 BEGIN
   IF pg_is_in_recovery() THEN
     _bound := nullif(current_setting('message_store.read_up_to_' || _messages, true), '');
@@ -44,11 +48,24 @@ BEGIN
 
   _bound := _last;
 
-  -- Usually nobody else holds a floor, and this is all that a session has to plan.
-  PERFORM FROM pg_locks
-  WHERE locktype = 'advisory' AND objsubid = 2 AND classid = _messages AND pid IS DISTINCT FROM pg_backend_pid();
+  IF categories IS NULL THEN
+    -- Usually nobody else holds a floor, and this is all that a session has to plan.
+    _has_writers := EXISTS (
+      SELECT FROM pg_locks
+      WHERE locktype = 'advisory' AND objsubid = 2 AND classid = _messages AND pid IS DISTINCT FROM pg_backend_pid()
+    );
+  ELSE
+    -- An exclusive lock is granted only if no other transaction, open or prepared, has locked the category. It is released
+    -- in the same expression, which nothing interrupts: a writer hardly ever finds it. pg_locks takes ten times as long.
+    -- One category after another: who locks one later draws positions above the last one.
+    FOREACH _category IN ARRAY categories LOOP
+      _key := {schema}.hash_64(_category);
+      _has_writers := NOT (pg_try_advisory_lock(_key) AND pg_advisory_unlock(_key));
+      EXIT WHEN _has_writers;
+    END LOOP;
+  END IF;
 
-  IF FOUND THEN
+  IF _has_writers THEN
     -- MATERIALIZED, to read all locks at one moment. PREPARE TRANSACTION transfers locks one by one, so
     -- that a floor may appear to have another holder than the lock of its category.
     _bound := (

@@ -4,8 +4,8 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('mdb_sqla:' || {schema_literal}, 0));
 
-  IF _managed IS DISTINCT FROM 'Messages, managed by mdb_sqla: version 0004' THEN
-    RAISE EXCEPTION 'The message store in schema % is not at version 0004, but: %', {schema_literal}, coalesce(_managed, 'unknown')
+  IF (substring(_managed FROM '^Messages, managed by mdb_sqla: version (\d{4})$') >= '0004') IS NOT TRUE THEN
+    RAISE EXCEPTION 'The message store in schema % is not at version 0004 or later, but: %', {schema_literal}, coalesce(_managed, 'unknown')
       USING CONSTRAINT = 'unrecognized_store', SCHEMA = {schema_name};
   END IF;
 
