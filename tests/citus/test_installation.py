@@ -4,9 +4,19 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from mdb_sqla import DataExists, Message, MessageStore, UnrecognizedStore, migrations
+from mdb_sqla import (
+    DataExists,
+    Message,
+    MessageStore,
+    NotOffered,
+    UnrecognizedStore,
+    migrations,
+)
+from mdb_sqla.admin import verify
+from mdb_sqla.migrations import store_history
 from tests.citus.conftest import Cluster
 
 
@@ -46,6 +56,34 @@ def test_an_upgrade_finds_nothing_to_do(cluster: Cluster) -> None:
 
     assert migrations.upgrade(engine, schema=cluster.schema) == []
     assert migrations.upgrade(engine, schema=cluster.schema, citus=True) == []
+
+
+def test_a_store_of_the_first_version_on_citus(citus_url: URL) -> None:
+    """It stays distributed: what the store's later revisions replace is replaced again."""
+    schema = f"mdb_sqla_{uuid4().hex[:8]}"
+    engine = create_engine(citus_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        store_history.upgrade(
+            connection, schema, version=store_history.FIRST_ON_CITUS, roles=True, citus=True
+        )
+    try:
+        revisions = migrations.upgrade(engine, schema=schema)
+
+        first = store_history.FIRST_ON_CITUS
+        later = [version for version in store_history.VERSIONS if version > first]
+        assert {f"message_store_citus_{version}" for version in later} < set(revisions)
+        assert verify(engine, schema=schema).differences == []
+        for node in Cluster(schema, citus_url).nodes:
+            with (
+                node.connect() as connection,
+                pytest.raises(DBAPIError, match="does not offer reads of several categories"),
+            ):
+                connection.execute(text(f"SELECT {schema}.read_bound('{{a,b}}')"))
+        with pytest.raises(NotOffered, match="can't be downgraded"):
+            migrations.downgrade(engine, schema=schema, delete_messages=True)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
 
 
 @pytest.mark.parametrize("is_later", [False, True], ids=["at once", "later"])
