@@ -1,4 +1,7 @@
-"""Reads of categories find out by the locks of the categories whether anyone is writing to them."""
+"""Reads of categories find out by the locks of the categories whether anyone is writing to them.
+
+Reads with a condition take less to plan.
+"""
 
 from mdb_sqla.migrations import revision_support
 
@@ -7,14 +10,14 @@ down_revision = "message_store_0004"
 branch_labels = None
 depends_on = None
 
+_REPLACED = ("functions/read_bound", "functions/get_category_messages")
+
 
 def upgrade() -> None:
-    revision_support.run(
-        revision, "steps/check_version", "functions/read_bound", "steps/record_version"
-    )
+    revision_support.run(revision, "steps/check_version", *_REPLACED, "steps/record_version")
 
 
 def downgrade() -> None:
     revision_support.refuse_loss(revision)
-    revision_support.run(down_revision, "functions/read_bound")
+    revision_support.run(down_revision, *_REPLACED)
     revision_support.run(revision, "steps/record_previous")

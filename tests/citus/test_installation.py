@@ -73,7 +73,13 @@ def test_a_store_of_the_first_version_on_citus(citus_url: URL) -> None:
         later = [version for version in store_history.VERSIONS if version > first]
         assert {f"message_store_citus_{version}" for version in later} < set(revisions)
         assert verify(engine, schema=schema).differences == []
-        for node in Cluster(schema, citus_url).nodes:
+        cluster = Cluster(schema, citus_url)
+        for number, node in enumerate(cluster.nodes):
+            with Session(node) as session:
+                store = MessageStore(session)
+                assert store.write("account-1", Message("Opened")) == number
+                assert len(store.read_category("account")) == number + 1
+                session.commit()
             with (
                 node.connect() as connection,
                 pytest.raises(DBAPIError, match="does not offer reads of several categories"),

@@ -107,8 +107,8 @@ _PAUSE_BEFORE_LOCKING: Edit = (
 
 _PAUSE_AFTER_NOTHING: Edit = (
     READ,
-    "    EXIT WHEN FOUND OR NOT _by_category OR _is_empty;\n",
-    "    EXIT WHEN FOUND OR NOT _by_category OR _is_empty;\n    PERFORM public.pause('nothing');\n",
+    "    EXIT WHEN FOUND OR NOT _by_category;\n",
+    "    EXIT WHEN FOUND OR NOT _by_category;\n    PERFORM public.pause('nothing');\n",
 )
 
 _NO_FLOOR: Edit = (FLOOR, _TAKEN, "false")

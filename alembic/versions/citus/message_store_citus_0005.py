@@ -1,4 +1,4 @@
-"""On Citus, there are no reads for which the store's revision 0005 changes the bound."""
+"""The functions of Citus that the store's revision 0005 has replaced, as they were."""
 
 from mdb_sqla.migrations import revision_support
 
@@ -10,7 +10,7 @@ is_irreversible = True
 
 
 def upgrade() -> None:
-    revision_support.run(down_revision, "functions/read_bound")
+    revision_support.run(down_revision, "functions/read_bound", "functions/get_category_messages")
 
 
 def downgrade() -> None:

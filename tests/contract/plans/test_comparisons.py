@@ -81,10 +81,12 @@ def test_reads(
         plans.clear()
         large_client.read(function, name, position, 10, **arguments)
 
-        # The first one looks whether there is anything.
-        look, *scans = scans_of_messages(plans)
-        assert_compared_by_equality(look)
-        assert look["Actual Rows"] == 1
+        scans = list(scans_of_messages(plans))
+        if function == "get_messages" or "condition" not in arguments:
+            # The first one looks whether there is anything.
+            look = scans.pop(0)
+            assert_compared_by_equality(look)
+            assert look["Actual Rows"] == 1
         assert scans
         for scan in scans:
             assert_compared_by_equality(scan)

@@ -29,7 +29,6 @@ DECLARE
   _by_category boolean := {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category';
   _bound bigint := 9223372036854775807;
   _set_by xid;
-  _is_empty boolean;
   _filter text := '';
   _command text;
 BEGIN
@@ -61,33 +60,28 @@ BEGIN
 
   -- What is polled has mostly nothing new, and then needs no bound. The statement has the form of the reads, and with it
   -- their plan. On a standby and at other isolation levels, the bound may refuse the read; a negative limit is refused
-  -- after the condition.
-  IF _debug OR _limit OPERATOR(pg_catalog.<) 0 THEN
-    _is_empty := false;
-  ELSE
-    SELECT false
-    INTO _is_empty
+  -- after the condition, which must be planned to be checked.
+  IF condition IS NULL AND NOT _debug AND coalesce(_limit, 1) OPERATOR(pg_catalog.>=) 0 THEN
+    PERFORM
     FROM {schema}.messages AS m
     WHERE {schema}.category(m.stream_name) OPERATOR(pg_catalog.=) get_category_messages.category
       AND m.global_position >= _position
     ORDER BY m.global_position
     LIMIT least(_limit, 1);
 
-    _is_empty := coalesce(
-      _is_empty,
-      current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed' AND NOT pg_is_in_recovery()
-    );
-  END IF;
-
-  IF _is_empty AND condition IS NULL THEN
-    RETURN;
+    IF NOT FOUND
+      AND current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed'
+      AND NOT pg_is_in_recovery()
+    THEN
+      RETURN;
+    END IF;
   END IF;
 
   LOOP
     IF _by_category THEN
       SELECT xmin INTO _set_by FROM pg_catalog.pg_proc
       WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::pg_catalog.regprocedure;
-    ELSIF NOT _is_empty THEN
+    ELSE
       _bound := {schema}.read_bound(ARRAY[category]);
     END IF;
 
@@ -100,22 +94,18 @@ BEGIN
       WHERE {schema}.category(stream_name) OPERATOR(pg_catalog.=) $1
         AND global_position >= $2$sql$;
 
-      -- Planned for each call, so with no more than it needs: where nothing is, only the condition is checked. From the
-      -- value of the bound, the planner would look up how many messages are below it.
       _command := _command || _filter || CASE
-        WHEN _is_empty THEN $sql$
-        AND false$sql$
         WHEN _by_category THEN $sql$
         AND {schema}.locks_categories()$sql$
         WHEN correlation IS NULL THEN $sql$
-        AND global_position <= (SELECT $7)$sql$
+        AND global_position <= $7$sql$
         ELSE ''
       END || $sql$
       ORDER BY global_position
       LIMIT $3$sql$;
 
       -- The correlation may skip most entries of the index, so the bound is applied to what it finds.
-      IF correlation IS NOT NULL AND NOT _by_category AND NOT _is_empty THEN
+      IF correlation IS NOT NULL AND NOT _by_category THEN
         _command := 'SELECT * FROM (' || _command || $sql$
       ) AS message WHERE global_position <= $7$sql$;
       END IF;
@@ -196,7 +186,7 @@ BEGIN
     -- messages of the category in order. A snapshot that sees the other one returns nothing, and the
     -- read is repeated, as it is if the granularity was set meanwhile: it may have been the other one
     -- for a moment.
-    EXIT WHEN FOUND OR NOT _by_category OR _is_empty;
+    EXIT WHEN FOUND OR NOT _by_category;
     _by_category := {schema}.locks_categories();
     EXIT WHEN _by_category AND _set_by = (
       SELECT xmin FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=) {schema_literal.lock_granularity()}::pg_catalog.regprocedure
