@@ -14,7 +14,7 @@ from mdb_sqla.admin.granularity_switch import set_lock_granularity
 from mdb_sqla.consumers.open_writer import OpenWriter
 from mdb_sqla.embedded import EmbeddedPostgres
 from tests.folders import open_folder
-from tests.ordering.open_writers import commit, found, held_back
+from tests.ordering.open_writers import commit, found, held_back, pid_of
 from tests.waiting import wait_until
 
 
@@ -30,6 +30,11 @@ def prepare(engine: Engine, stream: str) -> None:
         MessageStore(connection).write(stream, Message("T"))
         connection.execute(text("PREPARE TRANSACTION 'it''s forgotten'"))
         connection.invalidate()
+
+
+def number_of_messages(engine: Engine, category: str) -> int:
+    with engine.connect() as connection:
+        return len(MessageStore(connection).read_category(category))
 
 
 def end(engine: Engine, writer: OpenWriter) -> None:
@@ -82,8 +87,15 @@ def test_a_prepared_transaction_after_a_restart(
     with server:
         engine = create_engine(server.url(), poolclass=NullPool)
         (told,) = found(engine)
-        # With floors, readers of every category wait for what is prepared.
-        assert held_back(engine, ["shop"], 0) == [None]
+        # With floors, readers wait for what is prepared in any category while theirs is locked.
+        assert held_back(engine, ["shop"], 0) == []
+        assert number_of_messages(engine, "shop") == 1
+        with engine.connect() as writer:
+            MessageStore(writer).write("shop-2", Message("T"))
+            pid = pid_of(writer)
+            commit(engine, "shop-3")
+            assert held_back(engine, ["shop"], 0) == [None, pid]
+            assert number_of_messages(engine, "shop") == 0
         end(engine, told)
         assert found(engine) == []
 
