@@ -129,6 +129,27 @@ def test_a_reader_that_writes_itself(stage_database: URL, read: str) -> None:
         assert len(follower.seen) == 4
 
 
+def test_a_reader_that_writes_to_another_category_holds_nobody_back(stage_database: URL) -> None:
+    """Its floor must not count for a category that it only reads, not even for an instant."""
+    tries = "pg_try_advisory_lock(_key) AND "
+    pause: Edit = ("read_bound(varchar[])", tries, f"{tries}public.pause('tried') AND ")
+    with stage(stage_database) as steps:
+        steps.edit([pause])
+        set_granularity(steps, "stream")
+        writer, follower = steps.client(), Follower(steps, CATEGORY)
+        steps.close_gate("tried")
+        writer.pause_at("tried")
+        writer("BEGIN")
+        write(writer, "b-1")
+        write(steps.control, "a-1")
+        reading = writer.start(CATEGORY.messages, 1)
+        steps.arrive(writer, reading)
+        follower.read()
+        steps.open_gate("tried")
+        assert steps.finish(reading) == [(2,)]
+        assert follower.seen == [2]
+
+
 def test_the_very_first_messages(stage_database: URL) -> None:
     with stage(stage_database) as steps:
         follower = Follower(steps, READS["settled all"])
