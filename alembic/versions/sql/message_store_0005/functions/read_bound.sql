@@ -49,7 +49,9 @@ BEGIN
   _bound := _last;
 
   -- A transaction that has a floor tries no lock: to others, it would be a writer of the category for that instant.
-  IF categories IS NULL OR current_setting('message_store.floor_' || _messages, true) = pg_current_xact_id_if_assigned()::text THEN
+  IF categories IS NULL
+    OR current_setting('message_store.floor_' || _messages, true) = pg_current_xact_id_if_assigned()::text
+  THEN
     -- Usually nobody else holds a floor, and this is all that a session has to plan.
     _has_writers := EXISTS (
       SELECT FROM pg_locks
