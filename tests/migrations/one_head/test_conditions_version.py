@@ -110,17 +110,19 @@ def index_of_the_page() -> str:
     return str(statement)
 
 
-def test_index_that_was_created_before(earlier: OneHead) -> None:
-    earlier.write("app_0004", REVISION.replace('"0004"', f'"{LATEST}"'))
-    with connected(earlier.database) as connection:
+def test_index_that_was_created_before(application: OneHead) -> None:
+    application.call(version="0003")
+    application.write("app_0004", REVISION.replace('"0004"', f'"{LATEST}"'))
+    application.upgrade("app_0003")
+    with connected(application.database) as connection:
         connection.execute(index_of_the_page().encode())
         (oid,) = connection.execute("SELECT 'messages_tags'::regclass::oid").fetchone() or ()
 
-        earlier.upgrade()
+        application.upgrade()
 
         row = connection.execute("SELECT 'messages_tags'::regclass::oid").fetchone()
         assert row == (oid,)
-    assert verify(engine_of(earlier.database)).differences == []
+    assert verify(engine_of(application.database)).differences == []
 
 
 @pytest.mark.parametrize(
