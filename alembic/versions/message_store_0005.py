@@ -1,7 +1,4 @@
-"""Reads of categories find out by the locks of the categories whether anyone is writing to them.
-
-Reads with a condition take less to plan.
-"""
+"""Reads of categories try the locks of the categories first; those with a condition plan less."""
 
 from mdb_sqla.migrations import revision_support
 

@@ -63,7 +63,7 @@ _DRAW_COPY = """\
     FROM generate_series(1, number)
   );
 """
-_LOOK = "  -- A transaction that has a floor tries no lock"
+_LOOK = "  -- With a floor and the lock"
 _TRY = "pg_try_advisory_lock(_key) AND pg_advisory_unlock(_key)"
 _LOOKED = "      SELECT least(_last, min("
 _BY_STREAM = "  ELSE\n    _locked := pg_advisory_xact_lock_shared"

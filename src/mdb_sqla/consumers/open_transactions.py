@@ -91,28 +91,30 @@ def holding_back(
         StoreNotInstalled: the database has no store, or the store is not up to date.
     """
     found = _found(db, 0.0)
-    old = [each for each in found if each.seconds is None or each.seconds >= at_least]
-    if not old:
+    reported = [each for each in found if each.seconds is None or each.seconds >= at_least]
+    if not reported:
         return []
     if not categories:
         newest = _newest(db, None)
-        return [each.writer({}) for each in old if each.waiting or each.is_below(newest, position)]
+        return [
+            each.writer({}) for each in reported if each.waiting or each.is_below(newest, position)
+        ]
     requested = [StreamName(category) for category in dict.fromkeys(categories)]
     given = func.unnest(cast(requested, ARRAY(Text))).column_valued("category")
     names = _names(db, given)
     newest = max(_newest(db, category) for category in requested)
-    readers_wait = len(requested) > 1 or _granularity(db) != "category"
     # Readers look at floors only while a category is locked, by a writer of any age. They then see
     # all prepared ones: PREPARE TRANSACTION transfers its locks one by one. See read_bound().
-    lockers = [each for each in found if names.keys() & each.keys]
-    is_prepared = any(each.pid is None for each in lockers)
+    holders = [each for each in found if names.keys() & each.keys]
+    readers_wait = holders and (len(requested) > 1 or _granularity(db) != "category")
+    is_prepared = any(each.pid is None for each in holders)
     return [
         each.writer(names)
-        for each in old
+        for each in reported
         if names.keys() & each.waiting_keys
         or (
             readers_wait
-            and (is_prepared or (lockers and each.pid is None) or each in lockers)
+            and (is_prepared or each.pid is None or each in holders)
             and each.is_below(newest, position)
         )
     ]

@@ -62,18 +62,30 @@ def test_writer_does_not_wait_for_the_transaction_of_a_reader(
 
 
 def test_what_the_reader_itself_holds_stays(reader: Client, other: Client) -> None:
+    """It has not written, so it has no floor, with which it would not try the lock."""
+    for stream_name in ("account-1", "shop-1", "order-1"):
+        other.write(stream_name)
+    reader.call("lock_streams", ["account-2"])
+    reader.execute("SELECT pg_advisory_xact_lock(:key)", key=hash_64("shop"))
+    before = number_of_locks(reader)
+
+    assert len(reader.read("get_category_messages", "account")) == 1
+    assert len(reader.read("get_messages", ["account", "shop", "order"])) == 3
+
+    assert reader.category_lock("account") == "ShareLock"
+    assert reader.category_lock("shop") == "ExclusiveLock"
+    assert number_of_locks(reader) == before
+
+
+def test_a_reader_that_has_written_keeps_its_locks(reader: Client, other: Client) -> None:
     other.write("account-1")
     reader.write("account-2")
-    reader.read("get_category_messages", "account")
+    before = number_of_locks(reader)
+
+    assert len(reader.read("get_category_messages", "account")) == 2
+
     assert reader.category_lock("account") == "ShareLock"
     assert len(reader.floors()) == 1
-
-    reader.write_conditionally("account-3", unless=[([{"categories": ["shop"]}], 0)])
-    other.write("order-1")
-    before = number_of_locks(reader)
-    reader.read("get_messages", ["account", "shop", "order"])
-
-    assert reader.category_lock("shop") == "ExclusiveLock"
     assert number_of_locks(reader) == before
 
 

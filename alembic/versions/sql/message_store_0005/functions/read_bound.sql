@@ -2,8 +2,9 @@
 -- drawn up to there is committed and visible to the caller's next statement, or never will be.
 --
 -- A writer locks its category and takes its floor before it draws a position, and holds both until its transaction ends; a
--- commit becomes visible before its locks are released. So for everything drawn before step one: if step two finds that
--- nobody has locked the categories, its writer has ended. Otherwise, it has ended, or step three sees its floor.
+-- commit becomes visible before its locks are released. So the order of the steps matters: first the last position, then
+-- the locks of the categories, and then, if somebody holds one, the floors. Every position up to the last one is settled if
+-- nobody holds a lock of its category, and otherwise if it is not above a floor.
 --
 -- A standby knows no writers. There, a reader that has asked the primary server for the bound, and has waited until the
 -- standby has replayed everything up to it, sets it for the transaction: `message_store.read_up_to_<oid of messages>`.
@@ -48,7 +49,7 @@ BEGIN
 
   _bound := _last;
 
-  -- A transaction that has a floor tries no lock: to others, it would be a writer of the category for that instant.
+  -- With a floor and the lock, if only for an instant, this transaction would look like a writer of the category.
   IF categories IS NULL
     OR current_setting('message_store.floor_' || _messages, true) = pg_current_xact_id_if_assigned()::text
   THEN
@@ -59,8 +60,8 @@ BEGIN
     );
   ELSE
     -- An exclusive lock is granted only if no other transaction, open or prepared, has locked the category. It is released
-    -- in the same expression, which nothing interrupts: a writer hardly ever finds it. pg_locks takes ten times as long.
-    -- One category after another: who locks one later draws positions above the last one.
+    -- in the same expression, which nothing interrupts, so writers rarely wait for it. pg_locks takes eight times as long.
+    -- The categories may be locked one by one: a transaction that locks one afterwards draws positions above the last one.
     FOREACH _category IN ARRAY categories LOOP
       _key := {schema}.hash_64(_category);
       _has_writers := NOT (pg_try_advisory_lock(_key) AND pg_advisory_unlock(_key));
