@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
+from mdb_sqla.wake_up.notifier import end_notifiers
 from tests.unchanged_database import CLEAN, UnchangedDatabase
 from tests.waiting import CLEANER
 
@@ -135,6 +136,7 @@ class Databases:
         try:
             yield self._server.set(database=name)
         finally:
+            end_notifiers(name)
             self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 

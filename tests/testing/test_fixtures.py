@@ -24,6 +24,7 @@ filterwarnings = error
 
 TESTS = """
 import asyncio
+import threading
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -48,6 +49,18 @@ def test_whoever_is_connected_still_is_cut_off(message_store_url):
     engine = create_engine(message_store_url)
     kept.append(engine.connect())
     kept[0].execute(text("SELECT 1"))
+
+
+def test_an_engine_is_kept_that_has_written(message_store_url):
+    engine = create_engine(message_store_url)
+    with engine.begin() as connection:
+        MessageStore(connection).write("order-1", Message("T"))
+    kept.append(engine)
+    assert "mdb_sqla notifier" in {thread.name for thread in threading.enumerate()}
+
+
+def test_nothing_is_sent_to_the_database_of_another_test():
+    assert "mdb_sqla notifier" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_consumers_catch_up(message_store_engine):
@@ -88,7 +101,7 @@ def test_consumers_catch_up_in_any_loop(message_store_async_engine, number):
     assert asyncio.run(version()) == 0
 """
 
-NUMBER = 8
+NUMBER = 10
 
 ONE = """
 def test_there_is_a_store(message_store_engine):

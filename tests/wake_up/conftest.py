@@ -53,6 +53,6 @@ def listening(database: URL, channel: str = "message_store") -> Iterator[Ear]:
 def ear(clean_database: URL) -> Iterator[Ear]:
     # An earlier test's notifications come late where its engine or transaction is still there.
     collect_garbage()
-    notifier._flush_at_exit()
+    notifier._end_all()
     with listening(clean_database) as ear:
         yield ear

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
 
 from mdb_sqla import migrations
 from mdb_sqla.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from mdb_sqla.wake_up.notifier import end_notifiers
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -138,5 +139,6 @@ def _database(server: URL | str, template: str | None = None) -> Iterator[URL]:
     try:
         yield server.set(database=name)
     finally:
+        end_notifiers(name)
         with engine.connect() as connection:
             connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))

@@ -42,7 +42,7 @@ from mdb_sqla.database.execution import is_autocommit
 from mdb_sqla.log_event import log_event
 from mdb_sqla.wake_up.channel import ANY_CATEGORY, POLLING, channel_of, is_enabled
 
-__all__ = ["announce"]
+__all__ = ["announce", "end_notifiers"]
 
 _log = logging.getLogger("mdb_sqla.notifier")
 
@@ -52,7 +52,7 @@ _INTERVAL = 0.02  # seconds between two batches of notifications
 _RETRY_INTERVAL = 1.0  # seconds between attempts
 _IDLE = 10.0  # seconds after which the connection is closed and the thread ends
 _CHECK_INTERVAL = 0.1  # seconds between two checks whether the engine was disposed
-_EXIT_TIMEOUT = 2.0  # seconds that a process waits at exit for its last notifications
+_END_TIMEOUT = 2.0  # seconds to wait for the last notifications, at exit or for a database's end
 
 # Built once: building a statement costs more than executing it.
 _payloads = func.pg_catalog.unnest(bindparam("payloads", type_=ARRAY(Text)))
@@ -73,6 +73,14 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
     except Exception as error:
         # For example, no thread can be started. The write must still succeed.
         log_event(_log, logging.WARNING, "notifier.failed", POLLING, error=error)
+
+
+def end_notifiers(database: str) -> None:
+    """Send the queued notifications of a database that is to be dropped, and end its threads.
+
+    A thread that went on would fail, and log it, while another test runs.
+    """
+    _end([each for each in _running if each.database == database])
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
@@ -96,6 +104,7 @@ class _Notifier:
     """Sends notifications for a pool, in a thread that ends when it is idle.
 
     Attributes:
+        database: the name of the database, unless a `creator` connects.
         pending: the notifications to send once a transaction has ended.
         ended: whether the thread has ended.
     """
@@ -104,6 +113,7 @@ class _Notifier:
         # This keeps the engine alive (listeners of its pool refer to it), as does the thread.
         self._engine = dedicated_engine(engine)
         self._of, self._pool = ref(engine), ref(engine.pool)
+        self.database = engine.url.database
         self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
         self.ended = False
         # Without locks: `send` may be called during a garbage collection.
@@ -234,16 +244,19 @@ def _reset_after_fork() -> None:
     _running.clear()
 
 
-def _flush_at_exit() -> None:
+def _end_all() -> None:
     """Send the queued notifications before the process exits."""
-    deadline = time.monotonic() + _EXIT_TIMEOUT
-    notifiers = list(_running)
+    _end(list(_running))
+
+
+def _end(notifiers: list[_Notifier]) -> None:
+    deadline = time.monotonic() + _END_TIMEOUT
     for notifier in notifiers:
         notifier.close()
     for notifier in notifiers:
         notifier.wait(deadline)
 
 
-atexit.register(_flush_at_exit)
+atexit.register(_end_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
