@@ -7,14 +7,24 @@ down_revision = "message_store_0004"
 branch_labels = None
 depends_on = None
 
-_REPLACED = ("functions/read_bound", "functions/get_category_messages")
+_REPLACED = {
+    "message_store_0001": ("functions/conditional_command",),
+    "message_store_0004": ("functions/read_bound", "functions/get_category_messages"),
+}
+"""Functions by the version that an earlier store has them from."""
 
 
 def upgrade() -> None:
-    revision_support.run(revision, "steps/check_version", *_REPLACED, "steps/record_version")
+    revision_support.run(
+        revision,
+        "steps/check_version",
+        *(function for functions in _REPLACED.values() for function in functions),
+        "steps/record_version",
+    )
 
 
 def downgrade() -> None:
     revision_support.refuse_loss(revision)
-    revision_support.run(down_revision, *_REPLACED)
+    for version, functions in _REPLACED.items():
+        revision_support.run(version, *functions, replace=True)
     revision_support.run(revision, "steps/record_previous")
