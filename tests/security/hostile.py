@@ -39,7 +39,7 @@ _OPERATORS = """
 _NAMED = sorted(
     {
         name
-        for file in _SQL.glob("*/*.sql")
+        for file in _SQL.rglob("*.sql")
         for name in re.findall(r"(\w+)\(", file.read_text("utf-8"))
     }
 )

@@ -95,6 +95,13 @@ def victim(hostile_store: URL, request: pytest.FixtureRequest) -> Iterator[Victi
         connection.rollback()
 
 
+@pytest.mark.parametrize("call", ["'a'::varchar = 'a'::varchar", "split_part('a'::varchar, '-', 1)"])
+def test_what_is_in_the_way_is_found(victim: Victim, call: str) -> None:
+    """An operator, and a function that our SQL names: the other tests would pass without them."""
+    with pytest.raises(psycopg.Error, match="taken by"):
+        victim.execute(f"SELECT {call}".encode())
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_calls(victim: Victim, call: str) -> None:
     victim.execute("SET message_store.sql_condition = 'on'")
