@@ -11,7 +11,7 @@ _REPLACED = {
     "message_store_0001": ("functions/conditional_command",),
     "message_store_0004": ("functions/read_bound", "functions/get_category_messages"),
 }
-"""Functions by the version that an earlier store has them from."""
+"""Functions by the version that they are from in a store of version 0004."""
 
 
 def upgrade() -> None:

@@ -95,7 +95,9 @@ def victim(hostile_store: URL, request: pytest.FixtureRequest) -> Iterator[Victi
         connection.rollback()
 
 
-@pytest.mark.parametrize("call", ["'a'::varchar = 'a'::varchar", "split_part('a'::varchar, '-', 1)"])
+@pytest.mark.parametrize(
+    "call", ["'a'::varchar = 'a'::varchar", "split_part('a'::varchar, '-', 1)"]
+)
 def test_what_is_in_the_way_is_found(victim: Victim, call: str) -> None:
     """An operator, and a function that our SQL names: the other tests would pass without them."""
     with pytest.raises(psycopg.Error, match="taken by"):

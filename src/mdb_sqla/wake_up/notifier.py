@@ -78,9 +78,12 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
 def end_notifiers(database: str) -> None:
     """Send the queued notifications of a database that is to be dropped, and end its threads.
 
-    A thread that went on would fail, and log it, while another test runs.
+    Otherwise they would fail, and log it, while another test runs. Waits two seconds at most.
+
+    Args:
+        database: the name of the database; an engine with a `creator` has none.
     """
-    _end([each for each in _running if each.database == database])
+    _end([each for each in _all() if each.database == database])
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
@@ -246,7 +249,13 @@ def _reset_after_fork() -> None:
 
 def _end_all() -> None:
     """Send the queued notifications before the process exits."""
-    _end(list(_running))
+    _end(_all())
+
+
+def _all() -> list[_Notifier]:
+    # No other thread may add one meanwhile.
+    with _creation_lock:
+        return list(_running)
 
 
 def _end(notifiers: list[_Notifier]) -> None:

@@ -29,6 +29,7 @@ DECLARE
   _by_category boolean := {schema}.lock_granularity() OPERATOR(pg_catalog.=) 'category';
   _bound bigint := 9223372036854775807;
   _set_by xid;
+  _filter text := '';
   _command text;
 BEGIN
   IF NOT {schema}.is_category(category) THEN
@@ -41,6 +42,27 @@ BEGIN
 
   IF correlation IS NOT NULL OR consumer_group_member IS NOT NULL OR consumer_group_size IS NOT NULL THEN
     PERFORM {schema}.check_filters(correlation, consumer_group_member, consumer_group_size);
+  END IF;
+
+  IF condition IS NOT NULL OR _debug THEN
+    -- This statement is planned for each call, so it is written to be cheap to plan. category() is written out, as it is
+    -- inlined in the expressions of the index. A subquery hides each position: for a known one, the planner may look up the
+    -- first or the last in the index, to estimate how many messages there are. With a correlation, the estimate is needed
+    -- to choose that index.
+    _filter := CASE
+      WHEN correlation IS NULL THEN $sql$
+        AND global_position >= (SELECT $2)$sql$
+      ELSE $sql$
+        AND global_position >= $2
+        AND pg_catalog.split_part(metadata OPERATOR(pg_catalog.->>) 'correlationStreamName', '-', 1)::varchar OPERATOR(pg_catalog.=) $4$sql$
+    END;
+
+    IF consumer_group_size IS NOT NULL THEN
+      _filter := _filter || $sql$
+        AND {schema}.is_member(stream_name, $5, $6)$sql$;
+    END IF;
+
+    _filter := {schema}.conditional_command(_filter, condition);
   END IF;
 
   -- What is polled has mostly nothing new, and then needs no bound. The statement has the form of the reads, and with it
@@ -71,30 +93,24 @@ BEGIN
     END IF;
 
     IF condition IS NOT NULL OR _debug THEN
-      -- Planned for each call, so it is easy to plan. category() is written out, as it is inlined in the expressions of the
-      -- index. The subqueries hide the positions: for known ones, the planner looks into the index for the first and the
-      -- last that exist, to estimate how many messages there are. The correlation may skip most entries of the index, so the
-      -- bound is applied to what it finds.
-      _command := {schema}.conditional_command(
-        $sql$
+      _command := $sql$
       SELECT
         id::varchar, stream_name::varchar, type::varchar, position, global_position,
         data::varchar, metadata::varchar, time
       FROM {schema}.messages
-      WHERE pg_catalog.split_part(stream_name, '-', 1)::varchar OPERATOR(pg_catalog.=) $1
-        AND global_position >= (SELECT $2)$sql$
-        || CASE WHEN correlation IS NULL THEN '' ELSE $sql$
-        AND pg_catalog.split_part(metadata OPERATOR(pg_catalog.->>) 'correlationStreamName', '-', 1)::varchar OPERATOR(pg_catalog.=) $4$sql$ END
-        || CASE WHEN consumer_group_size IS NULL THEN '' ELSE $sql$
-        AND {schema}.is_member(stream_name, $5, $6)$sql$ END
-        || CASE WHEN _by_category THEN $sql$
-        AND {schema}.locks_categories()$sql$ WHEN correlation IS NULL THEN $sql$
-        AND global_position <= (SELECT $7)$sql$ ELSE '' END,
-        condition
-      ) || $sql$
+      WHERE pg_catalog.split_part(stream_name, '-', 1)::varchar OPERATOR(pg_catalog.=) $1$sql$;
+
+      _command := _command || _filter || CASE
+        WHEN _by_category THEN $sql$
+        AND {schema}.locks_categories()$sql$
+        WHEN correlation IS NULL THEN $sql$
+        AND global_position <= (SELECT $7)$sql$
+        ELSE ''
+      END || $sql$
       ORDER BY global_position
       LIMIT $3$sql$;
 
+      -- The correlation may skip most entries of the index, so the bound is applied to what it finds.
       IF correlation IS NOT NULL AND NOT _by_category THEN
         _command := 'SELECT * FROM (' || _command || $sql$
       ) AS message WHERE global_position <= $7$sql$;
