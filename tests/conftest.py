@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.errors import ObjectInUse
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -128,11 +130,22 @@ class Databases:
         with engine.connect() as connection:
             connection.execute(text(statement))
 
+    def _create(self, statement: str) -> None:
+        # PostgreSQL waits 5 seconds for the sessions in a template. A slow machine needs longer
+        # for a query of the web interface, for example.
+        for attempt in range(6):
+            try:
+                self.execute(statement)
+                break
+            except OperationalError as error:
+                if attempt == 5 or not isinstance(error.orig, ObjectInUse):
+                    raise
+
     @contextmanager
     def create(self, template: URL | None = None) -> Iterator[URL]:
         name = next(self._names)
         source = f'TEMPLATE "{template.database}"' if template else ""
-        self.execute(f'CREATE DATABASE "{name}" {source} {self._strategy}')
+        self._create(f'CREATE DATABASE "{name}" {source} {self._strategy}')
         try:
             yield self._server.set(database=name)
         finally:
