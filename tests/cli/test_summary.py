@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -96,6 +97,14 @@ def test_messages_with_a_rhythm_are_met_all_the_same(
 
     assert summary(filled).every == 10
     assert {each.category for each in summary(filled).largest} == {"shop", "account"}
+
+
+def test_a_summary_leaves_the_random_numbers_of_the_application_alone(filled: Connection) -> None:
+    before = random.getstate()
+
+    summary(filled)
+
+    assert random.getstate() == before
 
 
 def test_categories_beyond_a_limit_are_not_counted(

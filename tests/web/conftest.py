@@ -52,7 +52,8 @@ def flights_engine(flights: URL) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture(scope="session")
+# Not of the session: it queries the database for 15 minutes after it was last viewed.
+@pytest.fixture(scope="module")
 def site(flights_engine: Engine) -> Iterator[str]:
     """The address of the web interface of the flights, read-only."""
     with serve(("127.0.0.1", 0), create_app(flights_engine)) as url:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from random import getrandbits
+from secrets import randbits
 from typing import Any
 
 from sqlalchemy import BigInteger, Date, Double, Select, cast, func, literal, select, type_coerce
@@ -47,7 +47,9 @@ class Sample:
 
     first: int
     last: int
-    seed: int = field(default_factory=partial(getrandbits, 31))
+    # Not from the module random: a thread of the web interface must not change the application's
+    # sequence of random numbers.
+    seed: int = field(default_factory=partial(randbits, 31))
 
     @property
     def every(self) -> int:
