@@ -19,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_ur
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from mdb_sqla import AsyncMessageStore, AsyncUnitOfWork, MessageStore, UnitOfWork, migrations
 from mdb_sqla.wake_up.notifier import end_notifiers
@@ -109,6 +110,10 @@ def server_url(request: pytest.FixtureRequest) -> Iterator[URL]:
             yield server.url()
 
 
+def _is_in_use(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and isinstance(error.orig, ObjectInUse)
+
+
 class Databases:
     """Creates databases on the server, and drops them."""
 
@@ -125,27 +130,19 @@ class Databases:
             )
         self._strategy = "STRATEGY file_copy" if copies_files else ""
 
+    # PostgreSQL waits 5 seconds for the sessions in a template. On a slow machine, a query of the
+    # web interface may take longer.
+    @retry(retry=retry_if_exception(_is_in_use), stop=stop_after_attempt(6), reraise=True)
     def execute(self, statement: str) -> None:
         engine = create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             connection.execute(text(statement))
 
-    def _create(self, statement: str) -> None:
-        # PostgreSQL waits 5 seconds for the sessions in a template. A slow machine needs longer
-        # for a query of the web interface, for example.
-        for attempt in range(6):
-            try:
-                self.execute(statement)
-                break
-            except OperationalError as error:
-                if attempt == 5 or not isinstance(error.orig, ObjectInUse):
-                    raise
-
     @contextmanager
     def create(self, template: URL | None = None) -> Iterator[URL]:
         name = next(self._names)
         source = f'TEMPLATE "{template.database}"' if template else ""
-        self._create(f'CREATE DATABASE "{name}" {source} {self._strategy}')
+        self.execute(f'CREATE DATABASE "{name}" {source} {self._strategy}')
         try:
             yield self._server.set(database=name)
         finally:

@@ -1,4 +1,4 @@
-"""Reads of categories try the locks of the categories first; those with a condition plan less."""
+"""Reads of categories try the locks of the categories first; those with a condition take less planning."""
 
 from mdb_sqla.migrations import revision_support
 

@@ -190,6 +190,32 @@ def test_a_transaction_that_stays_open_for_long_is_told_of(
     engine.dispose()
 
 
+def test_a_message_written_while_the_thread_ends_is_told_of(
+    clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "_IDLE", 0.1)
+    engine = create_engine(clean_database)
+    closing, release = threading.Event(), threading.Event()
+
+    # While the engine is in use, only the thread closes its connection.
+    @event.listens_for(engine, "close")
+    def wait(*_: Any) -> None:
+        closing.set()
+        release.wait(PATIENCE)
+
+    with engine.connect() as connection:
+        MessageStore(connection).write("a-1", message())
+        connection.commit()
+        assert ear.next() == ["a"]
+
+        assert closing.wait(PATIENCE)
+        MessageStore(connection).write("b-1", message())
+        connection.commit()
+        assert ear.next() == ["b"]
+        release.set()
+    engine.dispose()
+
+
 def test_a_write_is_not_disturbed_where_no_thread_can_be_started(
     clean_database: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

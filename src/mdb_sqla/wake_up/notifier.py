@@ -52,7 +52,7 @@ _INTERVAL = 0.02  # seconds between two batches of notifications
 _RETRY_INTERVAL = 1.0  # seconds between attempts
 _IDLE = 10.0  # seconds after which the connection is closed and the thread ends
 _CHECK_INTERVAL = 0.1  # seconds between two checks whether the engine was disposed
-_END_TIMEOUT = 2.0  # seconds to wait for the last notifications, at exit or for a database's end
+_END_TIMEOUT = 2.0  # seconds to wait for the last notifications
 
 # Built once: building a statement costs more than executing it.
 _payloads = func.pg_catalog.unnest(bindparam("payloads", type_=ARRAY(Text)))
@@ -76,31 +76,25 @@ def announce(connection: Connection, categories: Iterable[str]) -> None:
 
 
 def end_notifiers(database: str) -> None:
-    """Send the queued notifications of a database that is to be dropped, and end its threads.
+    """Send the queued notifications of a database, and end the threads that send them.
 
-    Otherwise they would fail, and log it, while another test runs. Waits two seconds at most.
+    To be called before the database is dropped: a thread that is left running fails later, and
+    logs it. Waits at most two seconds.
 
     Args:
         database: the name of the database; an engine with a `creator` has none.
     """
-    _end([each for each in _all() if each.database == database])
+    _end([each for each in _running_notifiers() if each.database == database])
 
 
 def _announce(connection: Connection, categories: Iterable[str]) -> None:
     register_application_connection(connection)
     channel = channel_of(connection)
     notifications = {_Notification(channel, category) for category in categories}
-    notifier = _notifier_of(connection.engine)
-    transaction = connection.get_transaction()
-    if transaction is None or is_autocommit(connection):
-        notifier.send(notifications)
-    elif (pending := notifier.pending.get(transaction)) is not None:
-        pending.update(notifications)
-    else:
-        notifier.pending[transaction] = notifications
-        # SQLAlchemy has no event after a commit, but it drops its reference to the transaction. It
-        # also does after a rollback: consumers then poll in vain.
-        finalize(transaction, notifier.send, notifications).atexit = False
+    transaction = None if is_autocommit(connection) else connection.get_transaction()
+    if not _notifier_of(connection.engine).accept(notifications, transaction):
+        # It has just ended.
+        _notifier_of(connection.engine).accept(notifications, transaction)
 
 
 class _Notifier:
@@ -119,6 +113,9 @@ class _Notifier:
         self.database = engine.url.database
         self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
         self.ended = False
+        # Held while notifications are accepted, or to find that none are left and end. Reentrant,
+        # as a garbage collection may run code of the application.
+        self._lock = threading.RLock()
         # Without locks: `send` may be called during a garbage collection.
         self._queue: SimpleQueue[_Notification | None] = SimpleQueue()
         self._queued: set[_Notification] = set()
@@ -128,6 +125,29 @@ class _Notifier:
         self._thread = threading.Thread(target=self._run, name="mdb_sqla notifier", daemon=True)
         self._thread.start()
         _running.add(self)
+
+    def accept(
+        self, notifications: set[_Notification], transaction: RootTransaction | None
+    ) -> bool:
+        """Send notifications once a transaction has ended; return False if the thread has ended.
+
+        Args:
+            notifications: the notifications.
+            transaction: the transaction; None to send them now.
+        """
+        with self._lock:
+            if self.ended:
+                return False
+            if transaction is None:
+                self.send(notifications)
+            elif (pending := self.pending.get(transaction)) is not None:
+                pending.update(notifications)
+            else:
+                self.pending[transaction] = notifications
+                # SQLAlchemy has no event after a commit, but it drops its reference to the
+                # transaction. It also does after a rollback: consumers then poll in vain.
+                finalize(transaction, self.send, notifications).atexit = False
+            return True
 
     def send(self, notifications: Iterable[_Notification]) -> None:
         for each in notifications:
@@ -179,15 +199,21 @@ class _Notifier:
     def _next(self) -> _Notification | None:
         """Wait for a notification; return None when idle, closed, or the engine was disposed."""
         deadline = time.monotonic() + _IDLE
-        while self.pending or time.monotonic() < deadline:
+        while True:
             with suppress(Empty):
                 notification = self._queue.get(timeout=_CHECK_INTERVAL)
-                if notification is None:
-                    self._queue.put(None)
-                return notification
-            if self._is_disposed():
-                break
-        return None
+                if notification is not None:
+                    return notification
+            if self._has_ended(deadline):
+                return None
+
+    def _has_ended(self, deadline: float) -> bool:
+        """End, and accept no more notifications, if none are left and none are expected."""
+        with self._lock:
+            is_idle = not self.pending and time.monotonic() >= deadline
+            is_over = is_idle or self._closing.is_set() or self._is_disposed()
+            self.ended = is_over and self._queue.empty()
+            return self.ended
 
     def _is_disposed(self) -> bool:
         """Return whether the engine was disposed, and now has another pool.
@@ -224,7 +250,8 @@ def _notify(batch: set[_Notification], connection: Connection) -> None:
 
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
 _running: WeakSet[_Notifier] = WeakSet()
-_creation_lock = threading.Lock()
+# Reentrant, as a notifier's lock is.
+_creation_lock = threading.RLock()
 
 
 def _notifier_of(engine: Engine) -> _Notifier:
@@ -240,7 +267,7 @@ def _notifier_of(engine: Engine) -> _Notifier:
 def _reset_after_fork() -> None:
     """Forget the notifiers of the parent process."""
     global _creation_lock
-    _creation_lock = threading.Lock()
+    _creation_lock = threading.RLock()
     for notifier in _notifiers.values():
         notifier.end.detach()
     _notifiers.clear()
@@ -249,10 +276,10 @@ def _reset_after_fork() -> None:
 
 def _end_all() -> None:
     """Send the queued notifications before the process exits."""
-    _end(_all())
+    _end(_running_notifiers())
 
 
-def _all() -> list[_Notifier]:
+def _running_notifiers() -> list[_Notifier]:
     # No other thread may add one meanwhile.
     with _creation_lock:
         return list(_running)

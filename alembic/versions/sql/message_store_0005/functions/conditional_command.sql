@@ -1,6 +1,7 @@
 -- The only place where text from a caller becomes SQL.
 --
--- If the setting is `on`, is_on() is not called: reading any other boolean may fail, and to handle that takes a subtransaction.
+-- If the setting is `on`, is_on() is not called: any other value may be no boolean, and to handle that error takes a
+-- subtransaction.
 CREATE OR REPLACE FUNCTION {schema}.conditional_command(command text, condition text)
 RETURNS text
 LANGUAGE plpgsql STABLE

@@ -46,9 +46,9 @@ BEGIN
 
   IF condition IS NOT NULL OR _debug THEN
     -- This statement is planned for each call, so it is written to be cheap to plan. category() is written out, as it is
-    -- inlined in the expressions of the index. A subquery hides each position: for a known one, the planner may look up the
-    -- first or the last in the index, to estimate how many messages there are. With a correlation, the estimate is needed
-    -- to choose that index.
+    -- inlined in the expressions of the index. Subqueries hide the positions: for a known one, the planner may look up the
+    -- first or the last in the index, to estimate how many messages there are. With a correlation, PostgreSQL 18 needs the
+    -- estimate to choose that index instead of the primary key.
     _filter := CASE
       WHEN correlation IS NULL THEN $sql$
         AND global_position >= (SELECT $2)$sql$
