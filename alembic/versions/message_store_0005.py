@@ -1,4 +1,4 @@
-"""Reads of categories try the locks of the categories first; those with a condition take less planning."""
+"""Reads of categories try their locks first, and take less planning with a condition."""
 
 from mdb_sqla.migrations import revision_support
 
