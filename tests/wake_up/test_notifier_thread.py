@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import weakref
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -197,7 +198,7 @@ def test_a_message_written_while_the_thread_ends_is_told_of(
     engine = create_engine(clean_database)
     closing, release = threading.Event(), threading.Event()
 
-    # While the engine is in use, only the thread closes its connection.
+    # The connection of the application stays open: only the thread closes one.
     @event.listens_for(engine, "close")
     def wait(*_: Any) -> None:
         closing.set()
@@ -231,4 +232,73 @@ def test_a_write_is_not_disturbed_where_no_thread_can_be_started(
     assert "can't start new thread" in caplog.text
     with engine.connect() as connection:
         assert MessageStore(connection).version("a-1") == 0
+    engine.dispose()
+
+
+def test_an_engine_is_let_go_where_no_thread_could_be_started(
+    clean_database: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = create_engine(clean_database, poolclass=NullPool)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    # A log record would keep the traceback.
+    with caplog.at_level(logging.ERROR, "mdb_sqla.notifier"), engine.begin() as connection:
+        MessageStore(connection).write("a-1", message())
+    monkeypatch.undo()
+    dropped = weakref.ref(engine)
+
+    del engine, connection
+
+    wait_until(lambda: gc.collect() >= 0 and dropped() is None)
+
+
+def test_a_transaction_that_is_open_when_its_engine_is_disposed_of_is_told_of(
+    clean_database: URL, ear: Ear
+) -> None:
+    engine = create_engine(clean_database, poolclass=NullPool)
+    with engine.connect() as connection:
+        MessageStore(connection).write("a-1", message())
+        engine.dispose()
+        time.sleep(0.5)  # the thread has noticed it
+        connection.commit()
+    assert ear.next() == ["a"]
+
+    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        wait_until(lambda: backends(connection, "pg_notify") == [])
+    other.dispose()
+
+
+def test_a_notifier_ends_while_messages_are_written(clean_database: URL, ear: Ear) -> None:
+    engine = create_engine(clean_database, isolation_level="AUTOCOMMIT")
+    stop = threading.Event()
+
+    def write() -> None:
+        with engine.connect() as connection:
+            for number in count():
+                MessageStore(connection).write(f"a{number}-1", message())
+                if stop.is_set():
+                    break
+
+    with engine.connect() as connection:
+        MessageStore(connection).write("b-1", message())
+    ending = notifier._notifiers[engine.pool]
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert ear.next(20)
+        began = time.monotonic()
+        notifier.end_notifiers(str(clean_database.database))
+        took = time.monotonic() - began
+    finally:
+        stop.set()
+        writer.join()
+    with engine.connect() as connection:
+        MessageStore(connection).write("last-1", message())
+    assert ear.until("last")
+
+    assert took < notifier._END_TIMEOUT
+    assert not ending._thread.is_alive()
     engine.dispose()

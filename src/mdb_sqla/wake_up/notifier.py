@@ -93,7 +93,7 @@ def _announce(connection: Connection, categories: Iterable[str]) -> None:
     notifications = {_Notification(channel, category) for category in categories}
     transaction = None if is_autocommit(connection) else connection.get_transaction()
     if not _notifier_of(connection.engine).accept(notifications, transaction):
-        # It has just ended.
+        # It has ended meanwhile.
         _notifier_of(connection.engine).accept(notifications, transaction)
 
 
@@ -103,7 +103,7 @@ class _Notifier:
     Attributes:
         database: the name of the database, unless a `creator` connects.
         pending: the notifications to send once a transaction has ended.
-        ended: whether the thread has ended.
+        ended: whether the thread is about to end, or has ended: another notifier must be used.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -113,41 +113,45 @@ class _Notifier:
         self.database = engine.url.database
         self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
         self.ended = False
-        # Held while notifications are accepted, or to find that none are left and end. Reentrant,
-        # as a garbage collection may run code of the application.
-        self._lock = threading.RLock()
-        # Without locks: `send` may be called during a garbage collection.
+        # `send` and `close` may be called during a garbage collection, which may have begun in any
+        # other method. A SimpleQueue allows that, an Event doesn't.
         self._queue: SimpleQueue[_Notification | None] = SimpleQueue()
+        self._closed: SimpleQueue[None] = SimpleQueue()
+        self._is_closed = False
         self._queued: set[_Notification] = set()
-        self._closing = threading.Event()
         self.end = finalize(engine.pool, self.close)
         self.end.atexit = False
         self._thread = threading.Thread(target=self._run, name="mdb_sqla notifier", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self.end.detach()
+            raise
         _running.add(self)
 
     def accept(
         self, notifications: set[_Notification], transaction: RootTransaction | None
     ) -> bool:
-        """Send notifications once a transaction has ended; return False if the thread has ended.
+        """Send notifications once a transaction has ended.
+
+        Returns:
+            whether the thread is there for that; otherwise another notifier must send them.
 
         Args:
             notifications: the notifications.
             transaction: the transaction; None to send them now.
         """
-        with self._lock:
-            if self.ended:
-                return False
-            if transaction is None:
-                self.send(notifications)
-            elif (pending := self.pending.get(transaction)) is not None:
-                pending.update(notifications)
-            else:
-                self.pending[transaction] = notifications
-                # SQLAlchemy has no event after a commit, but it drops its reference to the
-                # transaction. It also does after a rollback: consumers then poll in vain.
-                finalize(transaction, self.send, notifications).atexit = False
-            return True
+        if transaction is None:
+            self.send(notifications)
+        elif (pending := self.pending.get(transaction)) is not None:
+            pending.update(notifications)
+        else:
+            self.pending[transaction] = notifications
+            # SQLAlchemy has no event after a commit, but it drops its reference to the transaction.
+            # It also does after a rollback: consumers then poll in vain.
+            finalize(transaction, self.send, notifications).atexit = False
+        # Read last: the thread sets it, then looks for what was accepted.
+        return not self.ended
 
     def send(self, notifications: Iterable[_Notification]) -> None:
         for each in notifications:
@@ -161,7 +165,8 @@ class _Notifier:
         Doesn't wait for the thread: the caller may be the garbage collector, which blocks the
         process.
         """
-        self._closing.set()
+        self._is_closed = True
+        self._closed.put(None)
         self._queue.put(None)
 
     def wait(self, deadline: float) -> None:
@@ -180,8 +185,9 @@ class _Notifier:
             # Only the thread may keep this notifier, and with it the engine, alive.
             self.end.detach()
             pool = self._pool()
-            if pool is not None and _notifiers.get(pool) is self:
-                _notifiers.pop(pool, None)
+            with _creation_lock:
+                if pool is not None and _notifiers.get(pool) is self:
+                    del _notifiers[pool]
 
     def _send_until_idle(self, connection: DedicatedConnection) -> None:
         failures = 0
@@ -194,7 +200,9 @@ class _Notifier:
                 # The first failure may be due to a server restart or an idle connection.
                 if failures == 2:
                     log_event(_log, logging.WARNING, "notifier.failed", POLLING, error=error)
-            self._closing.wait(_RETRY_INTERVAL if failures else _INTERVAL)
+            if not self._is_closed:
+                with suppress(Empty):
+                    self._closed.get(timeout=_RETRY_INTERVAL if failures else _INTERVAL)
 
     def _next(self) -> _Notification | None:
         """Wait for a notification; return None when idle, closed, or the engine was disposed."""
@@ -204,16 +212,16 @@ class _Notifier:
                 notification = self._queue.get(timeout=_CHECK_INTERVAL)
                 if notification is not None:
                     return notification
-            if self._has_ended(deadline):
-                return None
+            if self._is_done(deadline):
+                self.ended = True
+                # Again: something may have been accepted before that.
+                if self._is_done(deadline) and self._queue.empty():
+                    return None
 
-    def _has_ended(self, deadline: float) -> bool:
-        """End, and accept no more notifications, if none are left and none are expected."""
-        with self._lock:
-            is_idle = not self.pending and time.monotonic() >= deadline
-            is_over = is_idle or self._closing.is_set() or self._is_disposed()
-            self.ended = is_over and self._queue.empty()
-            return self.ended
+    def _is_done(self, deadline: float) -> bool:
+        """Return whether no more notifications are expected."""
+        is_unused = not self.pending and (time.monotonic() >= deadline or self._is_disposed())
+        return is_unused or self._is_closed
 
     def _is_disposed(self) -> bool:
         """Return whether the engine was disposed, and now has another pool.
@@ -250,7 +258,7 @@ def _notify(batch: set[_Notification], connection: Connection) -> None:
 
 _notifiers: WeakKeyDictionary[Pool, _Notifier] = WeakKeyDictionary()
 _running: WeakSet[_Notifier] = WeakSet()
-# Reentrant, as a notifier's lock is.
+# Reentrant: a garbage collection may run code that writes while the lock is held.
 _creation_lock = threading.RLock()
 
 
@@ -268,7 +276,7 @@ def _reset_after_fork() -> None:
     """Forget the notifiers of the parent process."""
     global _creation_lock
     _creation_lock = threading.RLock()
-    for notifier in _notifiers.values():
+    for notifier in list(_running):
         notifier.end.detach()
     _notifiers.clear()
     _running.clear()
