@@ -254,7 +254,7 @@ def test_an_engine_is_let_go_where_no_thread_could_be_started(
     wait_until(lambda: gc.collect() >= 0 and dropped() is None)
 
 
-def test_a_transaction_that_is_open_when_its_engine_is_disposed_of_is_told_of(
+def test_a_transaction_open_while_its_engine_is_disposed_of_is_told_of(
     clean_database: URL, ear: Ear
 ) -> None:
     engine = create_engine(clean_database, poolclass=NullPool)
@@ -271,34 +271,32 @@ def test_a_transaction_that_is_open_when_its_engine_is_disposed_of_is_told_of(
     other.dispose()
 
 
-def test_a_notifier_ends_while_messages_are_written(clean_database: URL, ear: Ear) -> None:
+def test_a_notifier_ends_while_messages_are_written(
+    clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although each of its rounds finds a message that was written meanwhile."""
     engine = create_engine(clean_database, isolation_level="AUTOCOMMIT")
-    stop = threading.Event()
+    categories = (f"a{number}" for number in count())
+    send = notifier._notify
 
-    def write() -> None:
+    def write_and_send(*arguments: Any) -> None:
         with engine.connect() as connection:
-            for number in count():
-                MessageStore(connection).write(f"a{number}-1", message())
-                if stop.is_set():
-                    break
+            MessageStore(connection).write(f"{next(categories)}-1", message())
+            if next(rounds) == 0:
+                notifier._notifiers[engine.pool].close()
+                MessageStore(connection).write(f"{next(categories)}-1", message())
+        send(*arguments)
 
+    rounds = count()
+    monkeypatch.setattr(notifier, "_notify", write_and_send)
     with engine.connect() as connection:
         MessageStore(connection).write("b-1", message())
-    ending = notifier._notifiers[engine.pool]
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        assert ear.next(20)
-        began = time.monotonic()
-        notifier.end_notifiers(str(clean_database.database))
-        took = time.monotonic() - began
-    finally:
-        stop.set()
-        writer.join()
+        closed = notifier._notifiers[engine.pool]
+    closed.wait(time.monotonic() + PATIENCE)
+
+    assert not closed._thread.is_alive()
+    monkeypatch.undo()
     with engine.connect() as connection:
         MessageStore(connection).write("last-1", message())
-    assert ear.until("last")
-
-    assert took < notifier._END_TIMEOUT
-    assert not ending._thread.is_alive()
+    assert {"a0", "a1", "b"} < set(ear.until("last"))
     engine.dispose()

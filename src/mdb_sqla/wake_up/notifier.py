@@ -93,7 +93,7 @@ def _announce(connection: Connection, categories: Iterable[str]) -> None:
     notifications = {_Notification(channel, category) for category in categories}
     transaction = None if is_autocommit(connection) else connection.get_transaction()
     if not _notifier_of(connection.engine).accept(notifications, transaction):
-        # It has ended meanwhile.
+        # It was about to end, and may not have seen them.
         _notifier_of(connection.engine).accept(notifications, transaction)
 
 
@@ -103,43 +103,35 @@ class _Notifier:
     Attributes:
         database: the name of the database, unless a `creator` connects.
         pending: the notifications to send once a transaction has ended.
-        ended: whether the thread is about to end, or has ended: another notifier must be used.
+        ended: whether the thread has ended, or ends as soon as it can: another notifier is needed.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, pool: Pool) -> None:
         # This keeps the engine alive (listeners of its pool refer to it), as does the thread.
         self._engine = dedicated_engine(engine)
-        self._of, self._pool = ref(engine), ref(engine.pool)
+        self._of, self._pool = ref(engine), ref(pool)
         self.database = engine.url.database
         self.pending: WeakKeyDictionary[RootTransaction, set[_Notification]] = WeakKeyDictionary()
         self.ended = False
-        # `send` and `close` may be called during a garbage collection, which may have begun in any
-        # other method. A SimpleQueue allows that, an Event doesn't.
+        # Without locks: `send` may be called during a garbage collection.
         self._queue: SimpleQueue[_Notification | None] = SimpleQueue()
-        self._closed: SimpleQueue[None] = SimpleQueue()
-        self._is_closed = False
         self._queued: set[_Notification] = set()
-        self.end = finalize(engine.pool, self.close)
-        self.end.atexit = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mdb_sqla notifier", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self.end.detach()
-            raise
+        self._thread.start()
         _running.add(self)
 
     def accept(
         self, notifications: set[_Notification], transaction: RootTransaction | None
     ) -> bool:
-        """Send notifications once a transaction has ended.
-
-        Returns:
-            whether the thread is there for that; otherwise another notifier must send them.
+        """Send notifications, now or once a transaction has ended.
 
         Args:
             notifications: the notifications.
             transaction: the transaction; None to send them now.
+
+        Returns:
+            whether the thread will send them; otherwise another notifier must.
         """
         if transaction is None:
             self.send(notifications)
@@ -160,13 +152,9 @@ class _Notifier:
                 self._queue.put(each)
 
     def close(self) -> None:
-        """Send the queued notifications, then end the thread.
-
-        Doesn't wait for the thread: the caller may be the garbage collector, which blocks the
-        process.
-        """
-        self._is_closed = True
-        self._closed.put(None)
+        """Send the queued notifications, then end the thread; don't wait for open transactions."""
+        self.ended = True
+        self._closing.set()
         self._queue.put(None)
 
     def wait(self, deadline: float) -> None:
@@ -183,7 +171,6 @@ class _Notifier:
         finally:
             self.ended = True
             # Only the thread may keep this notifier, and with it the engine, alive.
-            self.end.detach()
             pool = self._pool()
             with _creation_lock:
                 if pool is not None and _notifiers.get(pool) is self:
@@ -200,12 +187,10 @@ class _Notifier:
                 # The first failure may be due to a server restart or an idle connection.
                 if failures == 2:
                     log_event(_log, logging.WARNING, "notifier.failed", POLLING, error=error)
-            if not self._is_closed:
-                with suppress(Empty):
-                    self._closed.get(timeout=_RETRY_INTERVAL if failures else _INTERVAL)
+            self._closing.wait(_RETRY_INTERVAL if failures else _INTERVAL)
 
     def _next(self) -> _Notification | None:
-        """Wait for a notification; return None when idle, closed, or the engine was disposed."""
+        """Wait for a notification; return None if the thread must end."""
         deadline = time.monotonic() + _IDLE
         while True:
             with suppress(Empty):
@@ -219,18 +204,18 @@ class _Notifier:
                     return None
 
     def _is_done(self, deadline: float) -> bool:
-        """Return whether no more notifications are expected."""
+        """Return whether the notifier is closed, or idle, or no longer needed by its engine."""
         is_unused = not self.pending and (time.monotonic() >= deadline or self._is_disposed())
-        return is_unused or self._is_closed
+        return is_unused or self._closing.is_set()
 
     def _is_disposed(self) -> bool:
         """Return whether the engine was disposed, and now has another pool.
 
-        The finalizer doesn't run while a traceback still refers to the old pool. SQLAlchemy's event
-        would slow down every statement of the application.
+        A finalizer would not be called while a traceback refers to the old pool, and SQLAlchemy's
+        event would slow down every statement of the application.
         """
-        engine = self._of()
-        return engine is not None and engine.pool is not self._pool()
+        engine, pool = self._of(), self._pool()
+        return pool is None or (engine is not None and engine.pool is not pool)
 
     def _batch(self, first: _Notification) -> set[_Notification]:
         batch = {first}
@@ -240,8 +225,9 @@ class _Notifier:
             self._queue.put(None)
         except Empty:
             pass
-        # Removed before they are sent: notifications that arrive from now on must be sent again.
-        self._queued.difference_update(batch)
+        # Before they are sent: notifications that arrive from now on must be sent again. All, since
+        # an exception may have interrupted `send`.
+        self._queued.clear()
         return batch
 
 
@@ -263,12 +249,13 @@ _creation_lock = threading.RLock()
 
 
 def _notifier_of(engine: Engine) -> _Notifier:
-    notifier = _notifiers.get(engine.pool)
+    pool = engine.pool  # another thread may dispose the engine meanwhile
+    notifier = _notifiers.get(pool)
     if notifier is None or notifier.ended:
         with _creation_lock:
-            notifier = _notifiers.get(engine.pool)
+            notifier = _notifiers.get(pool)
             if notifier is None or notifier.ended:
-                notifier = _notifiers[engine.pool] = _Notifier(engine)
+                notifier = _notifiers[pool] = _Notifier(engine, pool)
     return notifier
 
 
@@ -276,8 +263,6 @@ def _reset_after_fork() -> None:
     """Forget the notifiers of the parent process."""
     global _creation_lock
     _creation_lock = threading.RLock()
-    for notifier in list(_running):
-        notifier.end.detach()
     _notifiers.clear()
     _running.clear()
 
