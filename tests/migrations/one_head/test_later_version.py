@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from alembic.util import CommandError
 
+from mdb_sqla.migrations.store_history import VERSIONS
 from tests.migrations.catalog import catalog
 from tests.migrations.conftest import connected
 from tests.migrations.one_head.conftest import OneHead
@@ -108,6 +111,31 @@ def test_a_script_reverts_it(application: OneHead) -> None:
     run_script(application.database, application.downgrade_script("app_0004:app_0003"))
 
     assert catalog(application.database) == before
+
+
+@pytest.mark.parametrize("roles", ["", ", roles=True"], ids=["without roles", "with roles"])
+def test_a_script_reverts_several_revisions(application: OneHead, roles: str) -> None:
+    application.call(upgrade=roles, downgrade=roles, version="0001")
+    for before, version in pairwise(VERSIONS):
+        number = int(version) + 2
+        text = LATER.replace("0004", f"{number:04}").replace("0003", f"{number - 1:04}")
+        text = text.replace('upgrade("0002")', f'upgrade("{version}"{roles})')
+        application.write(
+            f"app_{number:04}",
+            text.replace('downgrade("0001")', f'downgrade("{before}"{roles})'),
+        )
+    application.upgrade("app_0003")
+    catalog_before, versions_before = catalog(application.database), versions(application)
+    application.upgrade()
+    last = f"app_{len(VERSIONS) + 2:04}"
+
+    run_script(application.database, application.downgrade_script(f"{last}:app_0003"))
+
+    assert catalog(application.database) == catalog_before
+    assert versions(application) == versions_before
+    application.upgrade()
+    run_script(application.database, application.downgrade_script(f"{last}:base"))
+    assert [row[0] for row in catalog(application.database)["schemas"]] == ["public"]
 
 
 @pytest.mark.parametrize("roles", ["", ", roles=True"], ids=["without roles", "with roles"])
