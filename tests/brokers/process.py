@@ -11,28 +11,38 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-# Below the ports that Linux and macOS give to outgoing connections: one of those could take the
-# port of a broker that is down, even a client's that looks for this very broker.
-_PORTS = range(10_000, 32_768)
+
+def _ports() -> Iterator[int]:
+    """Yield ports that no other worker of these tests yields, each once.
+
+    They are below the ports that Linux and macOS give to outgoing connections: one of those could
+    take the port of a broker that is down, even a client's that looks for this very broker. They
+    are also below those of embedded servers.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = range(10_000 + worker, 15_000, workers)
+    yield from random.sample(ports, len(ports))
+
+
+_unused_ports = _ports()
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    while True:
-        port = random.choice(_PORTS)
+    """Return a port of the loopback interface that nobody listens on, or is about to listen on."""
+    for port in _unused_ports:
         with socket.socket() as listener:
             # As the brokers do: a port is free though connections to it were closed just now.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with suppress(OSError):
                 listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+                return port
+    raise RuntimeError("no port of the tests' brokers is left")
 
 
 class _Reaper:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.brokers import process
 from tests.brokers.fixtures import running
 from tests.brokers.redis_server import RedisServer
 from tests.brokers.server import BrokerDidNotStart, Server, find
@@ -96,6 +97,16 @@ def test_a_broker_that_does_not_start_says_why(redis_server: RedisServer) -> Non
             pytest.raises(BrokerDidNotStart, match="Address already in use"),
         ):
             broker.start()
+
+
+def test_each_port_is_one_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    ports: list[int] = []
+    for worker in ("gw0", "gw1", "gw2"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        ports += process._ports()
+
+    assert sorted(ports) == list(range(10_000, 15_000))
 
 
 class Absent(Server):
