@@ -18,7 +18,7 @@ from threading import Lock
 
 
 def _ports() -> Iterator[int]:
-    """Yield ports that no other worker of these tests yields, each once.
+    """Yield ports that no worker started with this one yields, each once.
 
     They are below the ports that Linux and macOS give to outgoing connections: one of those could
     take the port of a broker that is down, even a client's that looks for this very broker. They

@@ -99,7 +99,7 @@ def test_a_broker_that_does_not_start_says_why(redis_server: RedisServer) -> Non
             broker.start()
 
 
-def test_each_port_is_one_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_port_belongs_to_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
     ports: list[int] = []
     for worker in ("gw0", "gw1", "gw2"):

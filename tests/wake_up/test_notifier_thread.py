@@ -271,10 +271,27 @@ def test_a_transaction_open_while_its_engine_is_disposed_of_is_told_of(
     other.dispose()
 
 
+def test_a_transaction_that_has_ended_holds_nothing(clean_database: URL, ear: Ear) -> None:
+    engine = create_engine(clean_database, poolclass=NullPool)
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        MessageStore(connection).write("a-1", message())
+        transaction.commit()
+    assert ear.next() == ["a"]
+
+    engine.dispose()
+
+    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        wait_until(lambda: backends(connection, "pg_notify") == [])
+    other.dispose()
+    assert not transaction.is_active
+
+
 def test_a_notifier_ends_while_messages_are_written(
     clean_database: URL, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Although each of its rounds finds a message that was written meanwhile."""
+    """Although each of its rounds writes another message."""
     engine = create_engine(clean_database, isolation_level="AUTOCOMMIT")
     categories = (f"a{number}" for number in count())
     send = notifier._notify

@@ -52,7 +52,7 @@ def flights_engine(flights: URL) -> Iterator[Engine]:
     engine.dispose()
 
 
-# Not of the session: it queries the database for 15 minutes after it was last viewed.
+# Not scoped to the session: it queries the database for 15 minutes after the last view.
 @pytest.fixture(scope="module")
 def site(flights_engine: Engine) -> Iterator[str]:
     """The address of the web interface of the flights, read-only."""

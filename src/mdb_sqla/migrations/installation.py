@@ -149,8 +149,8 @@ def downgrade(
             be read any more.
         delete_operations: whether the log of operations may be deleted, and paused consumers
             resume.
-        roles: whether `upgrade` was called with `roles`. Only needed for the script that `--sql`
-            writes, because a script can't look it up.
+        roles: whether the store has the roles. Only needed for the script that `--sql` writes,
+            because a script can't look it up.
 
     Returns:
         The ids of the store's revisions that were reverted, in order; empty for a script.

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TextIO, cast
+from weakref import WeakKeyDictionary
 
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, delete
 
 from mdb_sqla.database.error_translation import translated
@@ -21,6 +23,9 @@ from mdb_sqla.words.lock_granularity import LockGranularity
 from mdb_sqla.words.stream_name import category_name
 
 __all__ = ["delete_retention_policy", "downgrade", "set_retention_policy", "upgrade"]
+
+# The versions that a script has reverted stores to, by schema: it may contain several revisions.
+_reverted: WeakKeyDictionary[MigrationContext, dict[str, str]] = WeakKeyDictionary()
 
 
 def upgrade(
@@ -67,7 +72,10 @@ def downgrade(
         bind = migration.context.connection
         if migration.context.as_sql or bind is None:
             script = _script_of(migration)
-            store_history.write_downgrade(*script, **options, roles=roles)
+            reverted = _reverted.setdefault(migration.context, {})
+            start = reverted.get(migration.schema, store_history.LATEST)
+            store_history.write_downgrade(*script, **options, start=start, roles=roles)
+            reverted[migration.schema] = min(start, version)
             return []
         with store_transaction(bind, migration.schema) as connection:
             return store_history.downgrade(connection, migration.schema, **options)

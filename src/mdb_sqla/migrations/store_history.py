@@ -18,7 +18,6 @@ from mdb_sqla.errors import InvalidArgument, StoreNotInstalled
 from mdb_sqla.migrations import revision_support
 from mdb_sqla.migrations.sql_files import execute, statement
 from mdb_sqla.migrations.version_steps import (
-    CITUS,
     FIRST_ON_CITUS,
     LATEST,
     ROLES,
@@ -163,17 +162,12 @@ def write_downgrade(
     schema: str,
     *,
     version: str = "base",
+    start: str = LATEST,
     roles: bool = False,
     may_delete: frozenset[str] = frozenset(),
 ) -> None:
-    """Write the part of a psql script that does what `downgrade` does to the latest version."""
-    at = [f"{STORE}{LATEST}", *([f"{ROLES}{LATEST}"] if roles else [])]
-    table = f"{quoted(schema)}.{VERSION_TABLE}"
-    rows = ", ".join(f"('{each}')" for each in at)
-    # Alembic's statements expect these rows, but an earlier revision in the same script may have
-    # changed them.
-    output.write(f"DELETE FROM {table} WHERE version_num NOT LIKE '{CITUS}%';\n")  # noqa: S608 (quoted)
-    output.write(f"INSERT INTO {table} VALUES {rows};\n\n")  # noqa: S608 (quoted)
+    """Write the part of a psql script that does what `downgrade` does to the version `start`."""
+    at = [f"{STORE}{start}", *([f"{ROLES}{start}"] if roles else [])]
     _run(
         downgrade_steps(version),
         schema,
@@ -183,7 +177,7 @@ def write_downgrade(
         transactional_ddl=False,
     )
     if version == "base":
-        output.write(f"DROP TABLE {table};\n\n")
+        output.write(f"DROP TABLE {quoted(schema)}.{VERSION_TABLE};\n\n")
         output.write(statement(_FIRST, "steps/drop_schema", schema))
 
 

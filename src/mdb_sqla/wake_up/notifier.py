@@ -197,6 +197,7 @@ class _Notifier:
                 notification = self._queue.get(timeout=_CHECK_INTERVAL)
                 if notification is not None:
                     return notification
+            self._send_ended()
             if self._is_done(deadline):
                 self.ended = True
                 # Again: something may have been accepted before that.
@@ -205,8 +206,15 @@ class _Notifier:
 
     def _is_done(self, deadline: float) -> bool:
         """Return whether the notifier is closed, or idle, or no longer needed by its engine."""
-        is_unused = not self.pending and (time.monotonic() >= deadline or self._is_disposed())
-        return is_unused or self._closing.is_set()
+        is_idle = self.ended or time.monotonic() >= deadline or self._is_disposed()
+        return self._closing.is_set() or (is_idle and not self.pending)
+
+    def _send_ended(self) -> None:
+        """Send the notifications of transactions that have ended, but are still referred to."""
+        for reference in self.pending.keyrefs():
+            transaction = reference()
+            if transaction is not None and not transaction.is_active:
+                self.send(self.pending.pop(transaction, ()))
 
     def _is_disposed(self) -> bool:
         """Return whether the engine was disposed, and now has another pool.

@@ -1,6 +1,6 @@
 -- The only place where text from a caller becomes SQL.
 --
--- If the setting is `on`, is_on() is not called: any other value may be no boolean, and to handle that error takes a
+-- If the setting is `on`, is_on() is not called: any other value may not be a boolean, and handling that error takes a
 -- subtransaction.
 CREATE OR REPLACE FUNCTION {schema}.conditional_command(command text, condition text)
 RETURNS text
