@@ -87,10 +87,23 @@ def test_only_read_committed_sees_what_was_waited_for(
 ) -> None:
     primary, standby = servers
     write(primary.engine, "order-1", 0)
+    standby.wait_for(primary)
     with primary.engine.connect() as here, standby.engine.connect() as there:
         there.execution_options(isolation_level=level)
         with pytest.raises(ReadNotExact, match="on the primary server"):
             list(export(here, RawReader(name), read_from=there))
+
+
+def test_a_snapshot_does_not_see_what_was_waited_for(servers: tuple[Server, Server]) -> None:
+    primary, standby = servers
+    with primary.engine.connect() as here, standby.engine.connect() as there:
+        there.execution_options(isolation_level="REPEATABLE READ")
+        there.execute(text("SELECT 1"))
+        write(primary.engine, "order-1", 0)
+        standby.wait_for(primary)
+        transactions = StandbyTransactions(here, None, max_wait=20)
+        with pytest.raises(ReadNotExact, match="isolation level there is not READ COMMITTED"):
+            transactions.begin(there)
 
 
 def test_what_was_deleted_since_is_named(servers: tuple[Server, Server]) -> None:

@@ -64,7 +64,8 @@ class StandbyTransactions:
         if refusal is Refusal.LACKS_MESSAGE:
             raise ReadNotExact(
                 f"The standby must have message {horizon.position}, which was the last one, and "
-                "lacks it: it was deleted since, or the standby has another history; export again"
+                "lacks it: it was deleted since, the standby has another history, or the isolation "
+                "level there is not READ COMMITTED; export again"
             )
         if refusal is not None:
             raise ReadNotExact(
