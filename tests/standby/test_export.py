@@ -102,7 +102,9 @@ def test_a_snapshot_does_not_see_what_was_waited_for(servers: tuple[Server, Serv
         write(primary.engine, "order-1", 0)
         standby.wait_for(primary)
         transactions = StandbyTransactions(here, None, max_wait=20)
-        with pytest.raises(ReadNotExact, match="isolation level there is not READ COMMITTED"):
+        with pytest.raises(
+            ReadNotExact, match="isolation level on the standby is not READ COMMITTED"
+        ):
             transactions.begin(there)
 
 

@@ -22,6 +22,18 @@ from tests.waiting import PATIENCE, backends, collect_garbage, wait_until
 from tests.wake_up.conftest import Ear, message
 
 
+def wait_until_closed(database: URL) -> None:
+    """Wait until no notifier's connection is open."""
+    engine = create_engine(database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        wait_until(lambda: backends(connection, "pg_notify") == [])
+    engine.dispose()
+
+
+def refuse_to_start(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_nothing_holds_on_to_the_database_of_an_engine_that_is_disposed_of(
     flavour: Any, ear: Ear, clean_database: URL
 ) -> None:
@@ -49,10 +61,7 @@ def test_nothing_holds_on_where_a_reference_to_the_pool_is_left(
 
     engine.dispose()
 
-    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
-    with other.connect() as connection:
-        wait_until(lambda: backends(connection, "pg_notify") == [])
-    other.dispose()
+    wait_until_closed(clean_database)
     assert left is not engine.pool
 
 
@@ -212,19 +221,18 @@ def test_a_message_written_while_the_thread_ends_is_told_of(
         assert closing.wait(PATIENCE)
         MessageStore(connection).write("b-1", message())
         connection.commit()
-        assert ear.next() == ["b"]
-        release.set()
+        try:
+            assert ear.next() == ["b"]
+        finally:
+            release.set()
     engine.dispose()
 
 
 def test_a_write_is_not_disturbed_where_no_thread_can_be_started(
     clean_database: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     engine = create_engine(clean_database)
-    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
     with engine.begin() as connection:
         assert MessageStore(connection).write("a-1", message()) == 0
     monkeypatch.undo()
@@ -238,11 +246,8 @@ def test_a_write_is_not_disturbed_where_no_thread_can_be_started(
 def test_an_engine_is_let_go_where_no_thread_could_be_started(
     clean_database: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     engine = create_engine(clean_database, poolclass=NullPool)
-    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
     # A log record would keep the traceback.
     with caplog.at_level(logging.ERROR, "mdb_sqla.notifier"), engine.begin() as connection:
         MessageStore(connection).write("a-1", message())
@@ -265,10 +270,7 @@ def test_a_transaction_open_while_its_engine_is_disposed_of_is_told_of(
         connection.commit()
     assert ear.next() == ["a"]
 
-    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
-    with other.connect() as connection:
-        wait_until(lambda: backends(connection, "pg_notify") == [])
-    other.dispose()
+    wait_until_closed(clean_database)
 
 
 def test_a_transaction_that_has_ended_holds_nothing(clean_database: URL, ear: Ear) -> None:
@@ -281,10 +283,7 @@ def test_a_transaction_that_has_ended_holds_nothing(clean_database: URL, ear: Ea
 
     engine.dispose()
 
-    other = create_engine(clean_database, isolation_level="AUTOCOMMIT")
-    with other.connect() as connection:
-        wait_until(lambda: backends(connection, "pg_notify") == [])
-    other.dispose()
+    wait_until_closed(clean_database)
     assert not transaction.is_active
 
 

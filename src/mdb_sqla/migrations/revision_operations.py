@@ -75,6 +75,7 @@ def downgrade(
             reverted = _reverted.setdefault(migration.context, {})
             start = reverted.get(migration.schema, store_history.LATEST)
             store_history.write_downgrade(*script, **options, start=start, roles=roles)
+            # A later version, or "base", which nothing follows, changes nothing here.
             reverted[migration.schema] = min(start, version)
             return []
         with store_transaction(bind, migration.schema) as connection:

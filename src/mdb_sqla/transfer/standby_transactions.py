@@ -65,7 +65,7 @@ class StandbyTransactions:
             raise ReadNotExact(
                 f"The standby must have message {horizon.position}, which was the last one, and "
                 "lacks it: it was deleted since, the standby has another history, or the isolation "
-                "level there is not READ COMMITTED; export again"
+                "level on the standby is not READ COMMITTED; export again"
             )
         if refusal is not None:
             raise ReadNotExact(
